@@ -1,0 +1,5 @@
+"""`python -m dacbn` is the command `dacbn`."""
+
+from dacbn.cli import main
+
+main()

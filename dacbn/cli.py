@@ -1,0 +1,189 @@
+"""The command line: dacbn train | evaluate | predict | analyse | list."""
+
+import csv
+import itertools
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
+
+from dacbn.adapter import DomainAdapter
+from dacbn.analysis import draw_curves
+from dacbn.datasets import datasets, is_flat_folder, read_files
+from dacbn.methods import methods
+from dacbn.methods.method import SOURCE, TARGET
+from dacbn.norms import norms
+from dacbn.registry import Registry, parse_spec
+from dacbn.training import InterruptedTraining, TrainConfig, write_json
+
+
+def train(
+    config: OmitArgPrefixes[TrainConfig] = TrainConfig(),  # noqa: B008  # frozen
+    run: Path | None = None,
+    resume: Path | None = None,
+) -> None:
+    """Train a classifier for a target domain, and score it on the test splits.
+
+    Args:
+        config: the settings.
+        run: folder to write; by default a new one under runs/, named after the settings.
+        resume: go on with the training in this run folder, under its own settings.
+    """
+    folder = resume or run or _new_folder(config)
+    if resume is None and (folder / "config.json").exists():
+        raise ValueError(
+            f"{folder} holds a run: go on with --resume {folder}, or name another --run"
+        )
+    adapter = DomainAdapter.from_run(folder) if resume else DomainAdapter(**vars(config))
+    config = adapter.config
+    print(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
+    print(f"writing {folder}")
+    target_test = None if is_flat_folder(config.target) else config.target
+    try:
+        adapter.fit(
+            config.source,
+            config.target,
+            source_test=config.source,
+            target_test=target_test,
+            run=folder,
+            resume=resume is not None,
+        )
+    except InterruptedTraining as stop:
+        print(f"{stop}; everything is saved. Go on with: dacbn train --resume {folder}")
+        raise SystemExit(130) from None
+    _print_scores(adapter.records[-1])
+    print(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
+
+
+def evaluate(
+    run: Positional[Path],
+    target: str | None = None,
+    data_root: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Score a trained run on the test splits of its domains; writes evaluation.json into it.
+
+    Args:
+        run: a run folder.
+        target: score on this dataset or folder instead of the run's target.
+        data_root: folder of the named datasets, if it has moved.
+        device: cpu, cuda, or auto.
+    """
+    adapter = DomainAdapter.from_pretrained(run, device, data_root)
+    config = adapter.config
+    target = target or config.target
+    scores = {"source_test": adapter.evaluate(config.source, SOURCE)}
+    if is_flat_folder(target):
+        print(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
+    else:
+        scores["target_test"] = adapter.evaluate(target, TARGET)
+    flat = {f"{name}_{key}": value for name, row in scores.items() for key, value in row.items()}
+    _print_scores(flat)
+    write_json(run / "evaluation.json", {"source": config.source, "target": target, **flat})
+
+
+def predict(
+    run: Positional[Path],
+    images: Positional[tuple[Path, ...]],
+    output: Path | None = None,
+    on_unreadable: Literal["skip", "raise"] = "skip",
+    device: str = "auto",
+) -> None:
+    """Label images; prints a CSV table of path, label and confidence.
+
+    Args:
+        run: a run folder.
+        images: image files, or folders of them.
+        output: write the table here instead.
+        on_unreadable: what to do with images that cannot be decoded.
+        device: cpu, cuda, or auto.
+    """
+    adapter = DomainAdapter.from_pretrained(run, device)
+    readable, paths = read_files(images, adapter.image_size, on_unreadable)
+    probabilities = adapter.predict_proba(readable)
+    rows = [
+        (str(path), adapter.classes[row.argmax()], f"{row.max():.4f}")
+        for path, row in zip(paths, probabilities, strict=True)
+    ]
+    with output.open("w", newline="") if output else nullcontext(sys.stdout) as file:
+        csv.writer(file, lineterminator="\n").writerows([("path", "label", "confidence"), *rows])
+
+
+def analyse(run: Positional[Path]) -> None:
+    """Draw what a run did: figures and the arrays behind them, in RUN/figures.
+
+    Args:
+        run: a run folder.
+    """
+    for path in draw_curves(run, run / "figures"):
+        print(f"wrote {path}")
+
+
+def list_names(kind: Positional[Literal["all", "norms", "methods", "datasets"]] = "all") -> None:
+    """List what can be named on the command line.
+
+    Args:
+        kind: norms, methods, datasets, or all of them.
+    """
+    kinds: dict[str, Registry[Any]] = {"norms": norms, "methods": methods, "datasets": datasets}
+    for title, registry in kinds.items():
+        if kind in ("all", title):
+            print(f"{title}:")
+            for name in registry:
+                line = (registry[name].__doc__ or "").splitlines()[0]
+                print(f"  {name:15} {line}")
+    if kind == "all":
+        print("backbones:\n  digits_cnn, and the BatchNorm models among timm.list_models()")
+
+
+def _new_folder(config: TrainConfig) -> Path:
+    """Name a folder after the settings; a number tells it from earlier ones."""
+    domains = f"{Path(config.source).name}-{Path(config.target).name}"
+    norm = parse_spec(config.norm)[0] if config.norm else "own_norms"
+    name = f"{domains}-{parse_spec(config.method)[0]}-{norm}-seed{config.seed}"
+    suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
+    folders = (Path("runs", name + suffix) for suffix in suffixes)
+    return next(folder for folder in folders if not folder.exists())
+
+
+def _print_scores(numbers: Mapping[str, float]) -> None:
+    for name in ("source_test", "target_test"):
+        if f"{name}_accuracy" in numbers:
+            accuracy, by_class = numbers[f"{name}_accuracy"], numbers[f"{name}_class_accuracy"]
+            print(
+                f"{name.replace('_', ' ')}: accuracy {accuracy:.1%}, mean of classes {by_class:.1%}"
+            )
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"dacbn: warning: {message}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run the command line; a mistake is one line on stderr and exit status 1."""
+    warnings.showwarning = _show_warning
+    commands: dict[str, Callable[..., None]] = {
+        "train": train,
+        "evaluate": evaluate,
+        "predict": predict,
+        "analyse": analyse,
+        "list": list_names,
+    }
+    try:
+        tyro.extras.subcommand_cli_from_dict(commands, prog="dacbn", description=__doc__)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on; nothing to say
+        raise SystemExit(0) from None
+    except (ValueError, OSError, RuntimeError, ImportError) as error:
+        if os.environ.get("DACBN_TRACEBACK"):
+            raise
+        print(f"dacbn: {' '.join(str(error).split())}", file=sys.stderr)
+        raise SystemExit(1) from None

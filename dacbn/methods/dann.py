@@ -1,0 +1,67 @@
+"""Domain-adversarial training (DANN).
+
+Paper: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016,
+https://arxiv.org/abs/1505.07818.
+
+A head tells source from target features, and the features learn to make it fail: the head's
+gradient reaches them reversed, with a strength that rises from 0 to `weight` over the training.
+Differs from the paper: both domains weigh the same in the domain loss when their batches differ in
+size; `weight` is a setting, because on hundreds of images the paper's 1 lets the game destroy the
+classes before it aligns the domains.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dacbn.batch import Batch
+from dacbn.methods.gradient_reversal import reverse_gradient
+from dacbn.methods.method import Method, Step, accuracy, methods
+from dacbn.models import Network, domain_head
+
+
+@methods.register("dann")
+class DANN(Method):
+    """Classify the source while a domain head finds nothing to tell the domains apart by.
+
+    Args:
+        network: what is trained.
+        weight: the adversarial strength at the end of training.
+    """
+
+    def __init__(self, network: Network, weight: float = 0.1) -> None:
+        super().__init__(network)
+        self.weight = weight
+        self.domain_head = domain_head(network.num_features)
+
+    def forward(self, batch: Batch, progress: float) -> Step:
+        """Compute the classification loss of the source and the domain loss of both."""
+        source, target = self.forward_both(batch)
+        strength = self.weight * adversarial_strength(progress)
+        source_domain = self.domain_head(reverse_gradient(source.features, strength))
+        target_domain = self.domain_head(reverse_gradient(target.features, strength))
+        losses = {
+            "classification": F.cross_entropy(source.logits, batch.source_labels),
+            "domain": domain_loss(source_domain, target_domain),
+        }
+        correct = (source_domain < 0).float().mean() + (target_domain >= 0).float().mean()
+        metrics = {
+            "source_accuracy": accuracy(source.logits, batch.source_labels),
+            "domain_accuracy": correct / 2,
+            "adversarial_strength": torch.full_like(source_domain[0, 0], strength),
+        }
+        return Step(losses, metrics)
+
+
+def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
+    """Compute the mean of both domains' cross-entropies, from logits (B, 1) of "is target"."""
+    source = F.binary_cross_entropy_with_logits(source_logits, torch.zeros_like(source_logits))
+    target = F.binary_cross_entropy_with_logits(target_logits, torch.ones_like(target_logits))
+    return (source + target) / 2
+
+
+def adversarial_strength(progress: float) -> float:
+    """Compute the paper's schedule, 2 / (1 + exp(-10 p)) - 1, which rises from 0 to 1."""
+    return 2 / (1 + math.exp(-10 * progress)) - 1

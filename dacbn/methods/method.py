@@ -1,0 +1,71 @@
+"""What an adaptation method is, and the registry that names them."""
+
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.batch import Batch, Output
+from dacbn.models import Network
+from dacbn.registry import Registry
+
+SOURCE, TARGET = 0, 1  # the cluster ids of the two domains
+
+
+class Step(NamedTuple):
+    """What a method says of a batch.
+
+    Both are scalars on the device. The losses are weighted already: their sum is optimised, and
+    they are logged as they are. The metrics are for people.
+    """
+
+    losses: dict[str, Tensor]
+    metrics: dict[str, Tensor]
+
+
+class Method(nn.Module):
+    """A way to train a network on labelled source and unlabelled target images.
+
+    A subclass writes `forward` and adds whatever heads it needs as modules; the loop optimises all
+    parameters and knows no method by name.
+
+    Args:
+        network: what is trained.
+    """
+
+    wants_strong_views: ClassVar[bool] = False
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, batch: Batch, progress: float) -> Step:
+        """Compute the losses of a batch, at a share `progress` in [0, 1] of the training."""
+        raise NotImplementedError
+
+    def forward_source(self, batch: Batch) -> Output:
+        """Run the network on the source images alone."""
+        images = batch.source_images
+        return self.network(images, _ids(images, SOURCE))  # type: ignore[no-any-return]
+
+    def forward_both(self, batch: Batch) -> tuple[Output, Output]:
+        """Run the network once on source and target images together; return one output each."""
+        source, target = batch.source_images, batch.target_images
+        ids = torch.cat([_ids(source, SOURCE), _ids(target, TARGET)])
+        features, logits = self.network(torch.cat([source, target]), ids)
+        sizes = [len(source), len(target)]
+        pairs = zip(features.split(sizes), logits.split(sizes), strict=True)
+        source_output, target_output = (Output(*pair) for pair in pairs)
+        return source_output, target_output
+
+
+def _ids(images: Tensor, domain: int) -> Tensor:
+    return torch.full((len(images),), domain, device=images.device)
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Compute the share of labels (B,) that the logits (B, num_classes) predict."""
+    return (logits.argmax(1) == labels).float().mean()
+
+
+methods: Registry[type[Method]] = Registry("method")

@@ -1,0 +1,58 @@
+"""Backbones by name: the digits network of this package, and everything timm has."""
+
+from difflib import get_close_matches
+
+import timm
+from torch import nn
+
+from dacbn.models.digits_cnn import DigitsCNN
+
+
+class UnknownBackboneError(ValueError):
+    """A backbone name that neither this package nor timm knows."""
+
+
+class PretrainedWeightsError(RuntimeError):
+    """Pretrained weights that cannot be had."""
+
+
+def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
+    """Build a network from images (B, 3, S, S) to pooled features (B, head_hidden_size).
+
+    Args:
+        name: "digits_cnn" or any name of `timm.list_models()`.
+        pretrained: load timm's weights, from its cache or the network.
+
+    Raises:
+        UnknownBackboneError: nothing has that name.
+        PretrainedWeightsError: there are no weights, or they cannot be reached.
+    """
+    if name == "digits_cnn":
+        if pretrained:
+            raise PretrainedWeightsError("digits_cnn has no pretrained weights: train from scratch")
+        return DigitsCNN()
+    if not timm.is_model(name):
+        known = ["digits_cnn", *timm.list_models()]
+        nearest = get_close_matches(name, known, n=3) or ["resnet18", "resnet50", "digits_cnn"]
+        raise UnknownBackboneError(
+            f"unknown backbone {name!r}. Nearest: {', '.join(nearest)}. Known: digits_cnn and the "
+            f"{len(known) - 1} names of timm.list_models()"
+        )
+    try:
+        backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+    except Exception as error:
+        if not pretrained:
+            raise
+        # timm reaches its hub through several libraries, each with errors of its own
+        raise PretrainedWeightsError(
+            f"cannot load pretrained weights of {name} ({type(error).__name__}). Connect to the "
+            "network once, or copy the Hugging Face cache of a machine that has them, or train "
+            "without --pretrained"
+        ) from error
+    return backbone
+
+
+def pixel_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Look up the mean and standard deviation of RGB pixels that a backbone was made for."""
+    config = getattr(backbone, "pretrained_cfg", None) or {}
+    return config.get("mean", (0.5, 0.5, 0.5)), config.get("std", (0.5, 0.5, 0.5))

@@ -1,0 +1,69 @@
+"""A backbone and its classifier, with one door for images and cluster ids."""
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.batch import Output
+from dacbn.models.backbones import create_backbone, pixel_statistics
+from dacbn.models.convert import convert_norms
+from dacbn.norms import share_context
+
+
+class Network(nn.Module):
+    """Classify images; all cluster-aware layers of the backbone read the ids given here.
+
+    Args:
+        backbone: from images (B, 3, S, S) to features (B, head_hidden_size), as timm's with
+            `num_classes=0`. It expects pixels standardised by `pixel_mean` and `pixel_std`.
+        num_classes: classes.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, backbone: nn.Module, num_classes: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.num_features = int(backbone.head_hidden_size)  # type: ignore[arg-type]
+        self.classifier = nn.Linear(self.num_features, num_classes)
+        self.context = share_context(backbone)
+        mean, std = pixel_statistics(backbone)
+        self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("pixel_std", torch.tensor(std)[:, None, None])
+
+    def forward(self, images: Tensor, cluster_ids: Tensor | None = None) -> Output:
+        """Compute features (B, D) and logits (B, num_classes).
+
+        Args:
+            images: (B, 3, S, S), float in [0, 1].
+            cluster_ids: int64 (B,), the population of each image (source 0, target 1). Only
+                cluster-aware normalisers need them.
+
+        Raises:
+            RuntimeError: a layer needs cluster ids and there are none.
+        """
+        with self.context.bind(cluster_ids):
+            features = self.backbone((images - self.pixel_mean) / self.pixel_std)
+        return Output(features, self.classifier(features))
+
+
+def create_network(
+    backbone: str,
+    norm: str | None,
+    num_classes: int,
+    pretrained: bool = False,
+    sites: str = "all",
+) -> Network:
+    """Build a network whose backbone has its BatchNorms replaced.
+
+    Args:
+        backbone: see `create_backbone`.
+        norm: see `convert_norms`; None leaves the backbone as it is.
+        num_classes: classes.
+        pretrained: load timm's weights, before the conversion.
+        sites: which BatchNorms to replace; see `convert_norms`.
+    """
+    model = create_backbone(backbone, pretrained)
+    if norm is not None:
+        convert_norms(model, norm, sites)
+    return Network(model, num_classes)

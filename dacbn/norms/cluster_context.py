@@ -1,0 +1,79 @@
+"""How cluster ids reach the layers that need them.
+
+A timm backbone's forward takes images only, so the cluster-aware layers of one network share one
+context, which the network binds for the length of a forward pass.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+class ClusterContext:
+    """The cluster ids of the batch now passing through one network."""
+
+    def __init__(self) -> None:
+        self._ids: Tensor | None = None
+
+    @property
+    def ids(self) -> Tensor:
+        """The ids bound now: int64 (B,).
+
+        Raises:
+            RuntimeError: none are bound.
+        """
+        if self._ids is None:
+            raise RuntimeError(
+                "this normaliser needs cluster ids: call network(images, cluster_ids=ids) with one "
+                "id per image (source 0, target 1); around a backbone without a Network, write "
+                "with share_context(backbone).bind(ids): backbone(images)"
+            )
+        return self._ids
+
+    @contextmanager
+    def bind(self, ids: Tensor | None) -> Iterator[None]:
+        """Hold ids, int64 (B,), for the length of a `with` block.
+
+        Raises:
+            ValueError: ids are not a one-dimensional tensor of integers.
+        """
+        if ids is not None and (ids.ndim != 1 or ids.dtype != torch.int64):
+            raise ValueError(
+                f"cluster ids must be int64 of shape (B,), got {ids.dtype} of shape "
+                f"{tuple(ids.shape)}; flatten them or call .long()"
+            )
+        self._ids = ids
+        try:
+            yield
+        finally:
+            self._ids = None  # a stale id would be silently wrong; a missing one raises
+
+
+def share_context(model: nn.Module) -> ClusterContext:
+    """Give every cluster-aware layer of model the same context, and return it."""
+    context = ClusterContext()
+    for layer in model.modules():
+        if isinstance(getattr(layer, "context", None), ClusterContext):
+            layer.context = context  # type: ignore[assignment]
+    return context
+
+
+def check_ids(ids: Tensor, num_samples: int, num_clusters: int) -> None:
+    """Refuse ids that do not fit the batch or the layer.
+
+    The range is looked at on the CPU only: on a GPU the look would stall the step.
+
+    Raises:
+        ValueError: there is not one id per sample, or an id is outside [0, num_clusters).
+    """
+    if len(ids) != num_samples:
+        raise ValueError(f"got {len(ids)} cluster ids for {num_samples} images: one each is needed")
+    if ids.is_cpu and not torch.compiler.is_compiling() and len(ids):
+        low, high = ids.aminmax()
+        if low < 0 or high >= num_clusters:
+            raise ValueError(
+                f"cluster ids must lie in [0, {num_clusters}), got {int(low)} to {int(high)}; "
+                "raise num_clusters or renumber them"
+            )

@@ -1,0 +1,110 @@
+"""The contract every normaliser keeps, and the registry that names them."""
+
+from inspect import signature
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.registry import Registry
+
+
+class Norm(nn.Module):
+    """A layer that normalises activations and then scales and shifts each channel.
+
+    What holds for every subclass, so that one line swaps one for another:
+
+    - input is 2-D to 5-D, (N, C) or (N, C, *), with any number of samples, in any memory format;
+    - statistics are computed in float32 or wider, whatever the input; the output has its dtype;
+    - `weight` and `bias`, both (C,), are the outermost affine map (None without `affine`);
+    - all running state lives in buffers.
+
+    A subclass writes `normalise`, and `carry_over` if a BatchNorm's statistics mean anything to it.
+
+    Args:
+        num_features: channels C.
+        eps: added to every variance.
+        affine: learn `weight` and `bias`.
+    """
+
+    needs_cluster_ids: ClassVar[bool] = False
+
+    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, of shape (N, C) or (N, C, *), and return a tensor like it.
+
+        Raises:
+            ValueError: x has another number of dimensions or channels.
+        """
+        self.check_input(x)
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
+        if self.weight is not None and self.bias is not None:
+            y = torch.addcmul(self.bias[:, None], y, self.weight[:, None])
+        y = y.reshape(x.shape).to(x.dtype)
+        channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        return y.contiguous(memory_format=torch.channels_last) if channels_last else y
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L), float32 or wider; L is 1 for 2-D input."""
+        raise NotImplementedError
+
+    def check_input(self, x: Tensor) -> None:
+        """Refuse what this layer cannot normalise."""
+        if not 2 <= x.ndim <= 5 or x.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__} expects (N, {self.num_features}) or "
+                f"(N, {self.num_features}, *) with at most 5 dimensions, got {tuple(x.shape)}"
+            )
+
+    @classmethod
+    def from_batch_norm(cls, batch_norm: _BatchNorm, **options: Any) -> Self:
+        """Build the layer that takes the place of a BatchNorm, with what it has learned.
+
+        Args:
+            batch_norm: the layer to replace.
+            options: keyword options of this norm; what is not among them is as in `batch_norm`.
+
+        Raises:
+            ValueError: this norm has no such option.
+        """
+        known = [name for name in signature(cls).parameters if name != "num_features"]
+        for name in options:
+            if name not in known:
+                raise ValueError(f"{cls.__name__} has no option {name!r}, only {', '.join(known)}")
+        same: dict[str, Any] = {"eps": batch_norm.eps, "affine": batch_norm.affine}
+        if "momentum" in known and batch_norm.momentum is not None:
+            same["momentum"] = batch_norm.momentum
+        layer = cls(batch_norm.num_features, **{**same, **options})
+        state = next(iter(batch_norm.state_dict().values()), None)
+        if state is not None:
+            layer.to(device=state.device)
+        with torch.no_grad():
+            if layer.weight is not None and layer.bias is not None and batch_norm.affine:
+                layer.weight.copy_(batch_norm.weight)
+                layer.bias.copy_(batch_norm.bias)
+            layer.carry_over(batch_norm)
+        return layer.train(batch_norm.training)
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Take over running statistics; called without gradients, after the affine is copied."""
+
+    def extra_repr(self) -> str:
+        """Say the sizes that a printed model should show."""
+        return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
+
+
+def has_statistics(batch_norm: _BatchNorm) -> bool:
+    """Whether a BatchNorm has seen data, judged by its values: old checkpoints lack the count."""
+    mean, var = batch_norm.running_mean, batch_norm.running_var
+    return mean is not None and var is not None and bool((mean != 0).any() or (var != 1).any())
+
+
+norms: Registry[type[Norm]] = Registry("norm")

@@ -1,0 +1,82 @@
+"""Responsibilities and weighted moments: the mathematics that all mixtures share.
+
+Shapes: x is (N, C, L); the K components of a mixture have mean and variance (K, C), and
+log prior (K, C), or (K, 1) where all channels share one assignment. Weights are (K, N, C, L),
+with size 1 where they are shared, and sum to one over K.
+"""
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Assign = Literal["channel", "position", "sample"]
+
+# Mass with which a component that got no data keeps its previous moments.
+PSEUDO_COUNT = 1e-5
+
+
+def per_component(statistic: Tensor) -> Tensor:
+    """View a (K, C) statistic so that it broadcasts against (K, N, C, L)."""
+    return statistic[:, None, :, None]
+
+
+def log_joint(x: Tensor, log_prior: Tensor, mean: Tensor, var: Tensor, assign: Assign) -> Tensor:
+    """Compute log p(k) + log p(x | k) under diagonal Gaussians.
+
+    Args:
+        x: (N, C, L).
+        log_prior: (K, C) for assign="channel", else (K, 1).
+        mean: (K, C).
+        var: (K, C), positive.
+        assign: what is assigned: each value by itself ("channel", one mixture per channel), all
+            channels of a position together ("position"), or all of a sample ("sample"; positions
+            are averaged, so that a sample weighs as much evidence as one position).
+
+    Returns:
+        (K, N, C, L), (K, N, 1, L) or (K, N, 1, 1), by `assign`.
+    """
+    distance = (x - per_component(mean)).square() / per_component(var)
+    log_density = -0.5 * (distance + per_component((2 * math.pi * var).log()))
+    if assign != "channel":
+        log_density = log_density.sum(2, keepdim=True)
+    if assign == "sample":
+        log_density = log_density.mean(3, keepdim=True)
+    return log_density + per_component(log_prior)
+
+
+def responsibilities(
+    x: Tensor, log_prior: Tensor, mean: Tensor, var: Tensor, assign: Assign
+) -> Tensor:
+    """Compute the posterior p(k | x), in log space: rows sum to one however far x lies out."""
+    return log_joint(x, log_prior, mean, var, assign).softmax(0)
+
+
+def weighted_moments(
+    x: Tensor, weights: Tensor, prior_mean: Tensor, prior_var: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute each component's share, mean and biased variance, pooled over batch and positions.
+
+    The sums start from a vanishing mass of `prior_mean` and `prior_var`, both (K, C), so that a
+    component without data keeps them and nothing divides by zero.
+
+    Returns:
+        share of the data (K, C) or (K, 1), mean (K, C), variance (K, C).
+    """
+    share = weights.mean((1, 3))
+    count = share * (x.shape[0] * x.shape[2]) + PSEUDO_COUNT
+    offset = x - per_component(prior_mean)
+    mean = prior_mean + (weights * offset).sum((1, 3)) / count
+    squares = (weights * (x - per_component(mean)).square()).sum((1, 3))
+    return share, mean, (squares + PSEUDO_COUNT * prior_var) / count
+
+
+def mix(x: Tensor, weights: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+    """Standardise x by every component and average the results: sum_k w_k (x - m_k) / sqrt(v_k)."""
+    return (weights * (x - per_component(mean)) * per_component(var.rsqrt())).sum(0)
+
+
+def spread(num_clusters: int, like: Tensor) -> Tensor:
+    """Place K points evenly inside (0, 1), symmetric about one half: (k + 1/2) / K."""
+    return (torch.arange(num_clusters, device=like.device, dtype=like.dtype) + 0.5) / num_clusters

@@ -1,0 +1,117 @@
+"""Supervised cluster-based normalisation (SCB-Norm) and its base variant.
+
+Paper: Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based Normalization Layer for Neural Networks",
+2024, https://arxiv.org/abs/2403.16798; SCB-Norm is also published as Adaptive Context
+Normalization, https://arxiv.org/abs/2409.04759.
+
+Each sample comes with the id of its cluster, and the cluster's learned mean and standard deviation
+normalise it: y = (x - mean[id]) / sqrt(exp(log_std[id])^2 + eps), in training and evaluation alike.
+Nothing but the task's gradient moves these parameters, so the layer is a learned affine map per
+cluster that starts out as a normaliser.
+
+Differs from the paper: the parameters start on the first batch's moments of each cluster instead
+of at random; eps is added to the variance, as in the paper's figures (its code adds it to the
+standard deviation); an affine map shared by the clusters follows, as in BatchNorm.
+"""
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.cluster_context import ClusterContext, check_ids
+from dacbn.norms.contract import Norm, has_statistics, norms
+from dacbn.norms.moments import weighted_moments
+
+
+@norms.register("scb_norm")
+class SCBNorm(Norm):
+    """Normalise by a learned mean and standard deviation for each known cluster.
+
+    Args:
+        num_features: channels C.
+        num_clusters: known clusters K; 2 for one source and one target.
+        eps: added to the variance.
+        affine: learn `weight` and `bias`, shared by the clusters.
+
+    Raises:
+        RuntimeError: at a forward without cluster ids.
+        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+    """
+
+    needs_cluster_ids = True
+    shares_offset: ClassVar[bool] = False
+    placed: Tensor
+
+    def __init__(
+        self, num_features: int, num_clusters: int = 2, eps: float = 1e-5, affine: bool = True
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        self.num_clusters = num_clusters
+        self.context = ClusterContext()
+        self.mean = nn.Parameter(torch.zeros(num_clusters, num_features))
+        self.log_std = nn.Parameter(torch.zeros(num_clusters, num_features))
+        shared = torch.zeros(num_features)
+        self.shared_mean = nn.Parameter(shared) if self.shares_offset else None
+        self.shared_log_std = nn.Parameter(shared.clone()) if self.shares_offset else None
+        self.register_buffer("placed", torch.tensor(False))
+        # The same knowledge as `placed`, readable without asking the device.
+        self.fresh = True
+        self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L) by the clusters bound now."""
+        ids = self.context.ids
+        check_ids(ids, len(x), self.num_clusters)
+        if self.training and self.fresh and x.shape[0] * x.shape[2] > 1:
+            self._place(x.detach(), ids)
+        mean, log_std = self.mean[ids], self.log_std[ids]
+        if self.shared_mean is not None and self.shared_log_std is not None:
+            mean, log_std = mean + self.shared_mean, log_std + self.shared_log_std
+        inverse_std = ((2 * log_std).exp() + self.eps).rsqrt()
+        return (x - mean[..., None]) * inverse_std[..., None]
+
+    @torch.no_grad()
+    def _place(self, x: Tensor, ids: Tensor) -> None:
+        """Start on each cluster's moments.
+
+        A cluster that is absent gets those of all data, and one with a single value their variance.
+        """
+        pooled = x.mean((0, 2)).expand_as(self.mean), x.var((0, 2)).expand_as(self.mean)
+        members = F.one_hot(ids, self.num_clusters).T.to(x)[:, :, None, None]
+        _, mean, var = weighted_moments(x, members, *pooled)
+        several = members.sum((1, 3)) * x.shape[2] > 1
+        self._set(mean, torch.where(several, var, pooled[1]))
+
+    def _set(self, mean: Tensor, var: Tensor) -> None:
+        self.mean.copy_(mean)
+        self.log_std.copy_(0.5 * var.clamp_min(self.eps).log())
+        self.placed.fill_(True)
+        self.fresh = False
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Start every cluster on a trained BatchNorm's statistics."""
+        if has_statistics(batch_norm):
+            assert batch_norm.running_mean is not None and batch_norm.running_var is not None
+            self._set(batch_norm.running_mean, batch_norm.running_var)
+
+    def extra_repr(self) -> str:
+        """Say the sizes that a printed model should show."""
+        return f"{super().extra_repr()}, num_clusters={self.num_clusters}"
+
+
+@norms.register("scb_norm_base")
+class SCBNormBase(SCBNorm):
+    """SCB-Norm whose parameters are linear maps of the one-hot cluster id, with a bias.
+
+    A linear map of a one-hot vector is a row of a table, so the function is SCB-Norm's; the bias,
+    shared by the clusters, lets each cluster's gradient move the others.
+    """
+
+    shares_offset = True
+
+
+def _refresh(layer: Any, _: object) -> None:
+    layer.fresh = not bool(layer.placed)

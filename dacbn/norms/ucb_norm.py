@@ -1,0 +1,166 @@
+"""Unsupervised cluster-based normalisation (UCB-Norm).
+
+Paper: Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based Normalization Layer for Neural Networks",
+2024, https://arxiv.org/abs/2403.16798; published as Unsupervised Adaptive Normalization (UAN) in
+https://arxiv.org/abs/2409.04757.
+
+Activations are taken as draws from a Gaussian mixture. Each value is assigned softly to the
+components, standardised by every one of them, and the results are averaged by responsibility:
+
+    y = sum_k r_k(x) * (x - m_k) / sqrt(v_k + eps),    r_k(x) = p(k | x).
+
+Differs from the paper: the paper says both that gradient descent learns the mixture and that
+moving averages follow it, and both cannot act on one tensor. `update` names the three readings
+that are possible. The factor 1 / sqrt(prior) is off by default, because it multiplies the
+output's standard deviation by about sqrt(K) and lets a rare component dominate; `prior_scale`
+restores it. Densities are complete (with 1 / sigma), responsibilities sum to one, moments are
+pooled over batch and positions, and an affine map follows, as in BatchNorm.
+"""
+
+from typing import Literal, get_args
+
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.contract import Norm, has_statistics, norms
+from dacbn.norms.mixtures import LearnedMixture, RunningMixture
+from dacbn.norms.moments import (
+    Assign,
+    log_joint,
+    mix,
+    per_component,
+    responsibilities,
+    spread,
+    weighted_moments,
+)
+
+Update = Literal["em", "learned", "hybrid"]
+
+# How far, in standard deviations, components start apart around a trained BatchNorm's mean:
+# enough to tell them apart, little enough to leave the trained function as it was.
+TRAINED_SPREAD = 0.1
+
+
+@norms.register("ucb_norm")
+class UCBNorm(Norm):
+    """Normalise by the components of a Gaussian mixture found during training.
+
+    Args:
+        num_features: channels C.
+        num_clusters: components K; with one that is not learned, the layer is BatchNorm.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running mixture.
+        affine: learn `weight` and `bias`.
+        update: "em" follows the activations by online EM and normalises by batch moments in
+            training and by the running mixture otherwise; "learned" learns the mixture by
+            gradient descent and normalises by it always; "hybrid" learns the assignment and
+            keeps running moments, by which it normalises in evaluation.
+        assign: what is assigned to components: every value ("channel", a mixture per channel, as
+            published), every position's channels jointly ("position"), or every sample ("sample").
+        prior_scale: divide each component's term by the square root of its prior, as published.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 3,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        update: Update = "em",
+        assign: Assign = "channel",
+        prior_scale: bool = False,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        _check_choice("update", update, get_args(Update))
+        _check_choice("assign", assign, get_args(Assign))
+        if num_clusters < 1:
+            raise ValueError(f"num_clusters must be at least 1, got {num_clusters}")
+        self.num_clusters = num_clusters
+        self.update: Update = update
+        self.assign: Assign = assign
+        self.prior_scale = prior_scale
+        self.learned = (
+            None if update == "em" else LearnedMixture(num_clusters, num_features, assign)
+        )
+        self.running = (
+            None
+            if update == "learned"
+            else RunningMixture(num_clusters, num_features, momentum, assign)
+        )
+
+    @property
+    def gate(self) -> RunningMixture | LearnedMixture:
+        """The mixture that assigns."""
+        mixture = self.running if self.learned is None else self.learned
+        assert mixture is not None
+        return mixture
+
+    @property
+    def statistics(self) -> RunningMixture | LearnedMixture:
+        """The mixture by which evaluation standardises."""
+        mixture = self.learned if self.running is None else self.running
+        assert mixture is not None
+        return mixture
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        num_values = x.shape[0] * x.shape[2]
+        by_batch = self.training and num_values > 1
+        if by_batch:
+            self._place(x)
+        weights = self.responsibilities(x)
+        mean, var = self.statistics.mean, self.statistics.var
+        if by_batch and self.running is not None:
+            share, mean, var = weighted_moments(x, weights, mean, var)
+            self.running.update(share, mean, var, num_values)
+        if self.prior_scale:
+            weights = weights * per_component((-0.5 * self.gate.log_prior).exp())
+        return mix(x, weights, mean, var + self.eps)
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """Compute p(k | x) for activations x (N, C, L): (K, N, C, L), or 1 where shared."""
+        gate = self.gate
+        return responsibilities(x, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
+
+    def nll(self, x: Tensor) -> Tensor:
+        """Compute the mean negative log-likelihood of activations x (N, C, *): a scalar.
+
+        The task's loss alone gives learned components no reason to fit the data; add this to it
+        where they should.
+        """
+        gate, flat = self.gate, x.reshape(x.shape[0], x.shape[1], -1)
+        joint = log_joint(flat, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
+        return -joint.logsumexp(0).mean()
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Start all components around a trained BatchNorm's mean, so that its function stays."""
+        if not has_statistics(batch_norm):
+            return
+        assert batch_norm.running_mean is not None and batch_norm.running_var is not None
+        std = batch_norm.running_var.sqrt()
+        apart = (2 * spread(self.num_clusters, std) - 1) * TRAINED_SPREAD
+        mean = batch_norm.running_mean + apart[:, None] * std
+        for mixture in (self.running, self.learned):
+            if mixture is not None:
+                mixture.set(mean, batch_norm.running_var.expand_as(mean))
+
+    def extra_repr(self) -> str:
+        """Say the sizes and choices that a printed model should show."""
+        return (
+            f"{super().extra_repr()}, num_clusters={self.num_clusters}, update={self.update!r}, "
+            f"assign={self.assign!r}, prior_scale={self.prior_scale}"
+        )
+
+    def _place(self, x: Tensor) -> None:
+        for mixture in (self.running, self.learned):
+            if mixture is not None and mixture.fresh:
+                mixture.place(x.detach())
+
+
+def _check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"{option} must be one of {', '.join(known)}, got {value!r}")

@@ -1,0 +1,86 @@
+"""Names for things: a normaliser, a method or a dataset is one file plus one decorator."""
+
+import ast
+from collections.abc import Callable, Iterator
+from difflib import get_close_matches
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class UnknownNameError(ValueError):
+    """A name that nothing is registered under; the text lists the nearest and the known ones."""
+
+    def __init__(self, kind: str, name: str, known: list[str]) -> None:
+        nearest = get_close_matches(name, known, n=1)
+        hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+
+
+class Registry(Generic[T]):
+    """A dictionary from name to class or function, filled by decorators.
+
+    Args:
+        kind: what the names stand for, for error messages ("norm", "method", "dataset").
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self._entries: dict[str, T] = {}
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorate the class or function to be found under `name`."""
+
+        def add(entry: T) -> T:
+            if self._entries.setdefault(name, entry) is not entry:
+                raise ValueError(f"{self.kind} {name!r} is registered twice")
+            return entry
+
+        return add
+
+    def __getitem__(self, name: str) -> T:
+        """Return what is registered under `name`.
+
+        Raises:
+            UnknownNameError: nothing is.
+        """
+        if name not in self._entries:
+            raise UnknownNameError(self.kind, name, list(self))
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._entries))
+
+
+def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
+    """Split `"ucb_norm(num_clusters=5, update='em')"` into its name and keyword options.
+
+    A bare name has no options; values are Python literals.
+
+    Raises:
+        ValueError: the text is neither a name nor a name with keyword options.
+    """
+    problem = ValueError(
+        f"cannot read {spec!r}: write a name, or a name with options as in "
+        '"ucb_norm(num_clusters=5)"'
+    )
+    try:
+        node = ast.parse(spec.strip(), mode="eval").body
+    except SyntaxError:
+        raise problem from None
+    if isinstance(node, ast.Name):
+        return node.id, {}
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)) or node.args:
+        raise problem
+    options: dict[str, Any] = {}
+    for option in node.keywords:
+        if option.arg is None or option.arg in options:
+            raise problem  # `**something`, or the same option twice
+        try:
+            options[option.arg] = ast.literal_eval(option.value)
+        except (ValueError, TypeError):
+            raise problem from None
+    return node.func.id, options

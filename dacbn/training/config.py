@@ -1,0 +1,134 @@
+"""Everything a training run is made of: the one place for defaults."""
+
+import dataclasses
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run. The defaults adapt scikit-learn's digits to colour in a few minutes.
+
+    Raises:
+        ValueError: a number is out of its range.
+    """
+
+    source: str = "digits"
+    """Labelled domain: a dataset's name, or a folder with one sub-folder per class."""
+    target: str = "color_digits"
+    """Domain to adapt to: a name or a folder; labels, where it has any, only evaluate."""
+    data_root: Path = Path("data")
+    """Folder of the named datasets, laid out as torchvision does."""
+    download: bool = False
+    """Download named datasets that are missing."""
+    image_size: int | None = None
+    """Pixels per side; None takes what suits the domains (32 for digits, 224 for folders)."""
+    augment: Literal["auto", "digits", "photos", "none"] = "auto"
+    """Random views of both domains; "digits" never mirrors, auto decides by the domains."""
+    on_unreadable: Literal["skip", "raise"] = "skip"
+    """What to do with images that cannot be decoded."""
+
+    backbone: str = "digits_cnn"
+    """digits_cnn, or any timm model with BatchNorm."""
+    pretrained: bool = False
+    """Start from timm's pretrained weights."""
+    norm: str | None = "ucb_norm"
+    """Replaces the backbone's BatchNorms; options as in "ucb_norm(num_clusters=5)"."""
+    norm_sites: str = "all"
+    """Which BatchNorms are replaced: all, first, last, or a pattern such as "layer1.*"."""
+    method: str = "dann"
+    """How to adapt; options as in "dann(weight=0.1)"."""
+
+    steps: int = 800
+    """Optimiser steps."""
+    source_batch_size: int = 64
+    """Source images per step."""
+    target_batch_size: int = 64
+    """Target images per step."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+    lr: float | None = None
+    """Learning rate at the start; None means 0.001 for AdamW and 0.01 for SGD."""
+    schedule: Literal["constant", "cosine", "dann"] = "cosine"
+    """How the rate falls; dann is the paper's (1 + 10 p)^-0.75."""
+    weight_decay: float = 1e-4
+    """Weight decay (decoupled for AdamW)."""
+    clip_norm: float | None = None
+    """Largest norm of the gradient; None does not clip."""
+    ema_decay: float | None = None
+    """Keep a moving average of the weights and use it for evaluation and export."""
+
+    seed: int = 0
+    """Of the initial weights, the order of the images and their views."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1, …; auto takes a GPU if there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward and backward pass; auto means bfloat16 on a GPU that has it."""
+    log_every: int = 20
+    """Steps between lines of metrics.jsonl."""
+    eval_every: int = 200
+    """Steps between evaluations on the test splits; 0 evaluates at the end only."""
+    checkpoint_every: int = 100
+    """Steps between checkpoints; 0 keeps one at the end only."""
+    tensorboard: bool = False
+    """Write TensorBoard events too."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that cannot work."""
+        for name in ("steps", "source_batch_size", "target_batch_size", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("seed", "eval_every", "checkpoint_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if self.lr is not None and not self.lr > 0:
+            raise ValueError(f"lr must be positive, got {self.lr}")
+        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+
+    @classmethod
+    def from_options(cls, **options: Any) -> Self:
+        """Build a configuration from keyword options.
+
+        Raises:
+            ValueError: there is no such option; the text names the nearest.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        for name in options:
+            if name not in known:
+                nearest = get_close_matches(name, known, n=1)
+                hint = f" Did you mean {nearest[0]}?" if nearest else ""
+                raise ValueError(f"unknown option {name!r}.{hint} Known: {', '.join(known)}")
+        return cls(**options)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON can hold them."""
+        return {**dataclasses.asdict(self), "data_root": str(self.data_root)}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Read back what `to_json` returned."""
+        return cls.from_options(**{**fields, "data_root": Path(fields["data_root"])})
+
+
+def choose_device(name: str) -> torch.device:
+    """Turn a device's name, or "auto", into a device.
+
+    Raises:
+        ValueError: torch does not know it, or this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"cannot use device {name!r} on this machine ({str(error).splitlines()[0]}); "
+            "choose --device cpu or auto"
+        ) from error
+    return device

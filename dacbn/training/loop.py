@@ -1,0 +1,147 @@
+"""The training loop, of which there is one: it knows batches and losses, and no method by name."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from dacbn.batch import Batch
+from dacbn.methods import Step
+from dacbn.models import Network
+from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint
+from dacbn.training.config import TrainConfig
+from dacbn.training.interrupt import Interrupt
+from dacbn.training.records import Records
+from dacbn.training.schedules import set_lr
+from dacbn.training.state import TrainingState
+from dacbn.training.window import DivergedError, Window
+
+ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
+SHOWN = ("source_accuracy", "domain_accuracy")  # beside the losses, in the progress bar
+
+
+class InterruptedTraining(Exception):  # noqa: N818  # a wish, not an error
+    """The person asked to stop; everything is saved."""
+
+
+def train(
+    state: TrainingState,
+    stream: Callable[[int], Iterator[Batch]],
+    config: TrainConfig,
+    records: Records,
+    folder: Path | None = None,
+    save: Callable[[Network], None] | None = None,
+    evaluate: Callable[[Network], dict[str, float]] | None = None,
+) -> None:
+    """Train from `state.step` to `config.steps`.
+
+    Between two logs nothing waits for the device: losses and metrics pile up there, and are read,
+    checked and logged together.
+
+    Args:
+        state: what is trained, on its device.
+        stream: from a first step to the batches from there on.
+        config: the settings.
+        records: where numbers go.
+        folder: where checkpoints go; None keeps none.
+        save: writes the network for inference, with every checkpoint.
+        evaluate: scores the network; it sees test splits, so its numbers go to the records alone.
+
+    Raises:
+        DivergedError: a loss or weight is no finite number; the last checkpoint is good.
+        InterruptedTraining: on Ctrl-C or SIGTERM, after a checkpoint.
+    """
+    device = next(state.method.parameters()).device
+    autocast = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(config, device))
+    if device.type == "cuda":
+        state.method.to(memory_format=torch.channels_last)
+    state.method.train()
+    window = Window()
+    bar = tqdm(total=config.steps, initial=state.step, unit="step", desc="training", disable=None)
+    with bar, Interrupt() as interrupt:
+        for batch in stream(state.step):
+            with autocast:
+                result = state.method(_arrange(batch), state.step / config.steps)
+            _optimise(state, result, config)
+            window.add(result)
+            bar.update()
+
+            last = state.step == config.steps or interrupt.requested
+            keep = last or _due(state.step, config.checkpoint_every)
+            score = state.step == config.steps or _due(state.step, config.eval_every)
+            if not (keep or score or _due(state.step, config.log_every)):
+                continue
+            _log(window, state, records, bar, folder)
+            if score and evaluate is not None:
+                records.add(state.step, evaluate(state.network))
+            if keep:
+                _keep(state, folder, save)
+            if interrupt.requested and state.step < config.steps:
+                raise InterruptedTraining(f"stopped after step {state.step} of {config.steps}")
+            window.restart()
+
+
+def _due(step: int, every: int) -> bool:
+    return every > 0 and step % every == 0
+
+
+def _optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
+    set_lr(state.optimizer, config.schedule, state.step / config.steps)
+    state.optimizer.zero_grad(set_to_none=True)
+    torch.stack(list(result.losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+    if config.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(state.method.parameters(), config.clip_norm)
+    state.optimizer.step()
+    if state.average is not None:
+        state.average.update_parameters(state.method.network)
+    state.step += 1
+
+
+def _log(
+    window: Window, state: TrainingState, records: Records, bar: "tqdm[None]", folder: Path | None
+) -> None:
+    try:
+        numbers = window.read(state.step)
+        if not state.is_finite():
+            raise DivergedError(f"a weight became infinite or NaN before step {state.step}")
+    except DivergedError as error:
+        raise DivergedError(f"{error}; {ADVICE}.{_last_good(folder)}") from None
+    losses = numbers | {"lr": state.optimizer.param_groups[0]["lr"]}
+    records.add(state.step, losses)
+    shown = {"loss": f"{sum(numbers[name] for name in window.losses):.3f}"}
+    shown |= {name: f"{numbers[name]:.0%}" for name in SHOWN if name in numbers}
+    bar.set_postfix(shown, refresh=False)
+
+
+def _last_good(folder: Path | None) -> str:
+    if folder is None or not (folder / CHECKPOINT).exists():
+        return ""
+    return f" {folder} keeps its last good checkpoint"
+
+
+def _keep(
+    state: TrainingState, folder: Path | None, save: Callable[[Network], None] | None
+) -> None:
+    if save is not None:
+        save(state.network)
+    if folder is not None:
+        save_checkpoint(folder, state.state_dict())
+
+
+def _in_bfloat16(config: TrainConfig, device: torch.device) -> bool:
+    if config.precision == "auto":
+        return device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return config.precision == "bfloat16"
+
+
+def _arrange(batch: Batch) -> Batch:
+    """Lay out images as convolutions on a GPU like them."""
+    if not batch.source_images.is_cuda:
+        return batch
+    arranged = {
+        name: images.contiguous(memory_format=torch.channels_last)
+        for name, images in batch._asdict().items()
+        if images is not None and images.ndim == 4
+    }
+    return batch._replace(**arranged)

@@ -1,0 +1,52 @@
+"""Losses and metrics of some steps, left on the device until they are read together."""
+
+import time
+
+import torch
+from torch import Tensor
+
+from dacbn.methods import Step
+
+
+class DivergedError(RuntimeError):
+    """A loss or a weight that is no finite number any more."""
+
+
+class Window:
+    """The steps since the last log; `losses` are the names of what is optimised."""
+
+    def __init__(self) -> None:
+        self._rows: list[Tensor] = []
+        self._names: list[str] = []
+        self.losses: list[str] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the steps and start the clock."""
+        self._rows.clear()
+        self._started = time.perf_counter()
+
+    def add(self, result: Step) -> None:
+        """Keep a step's numbers, without looking at them."""
+        self._names = [*result.losses, *result.metrics]
+        self.losses = list(result.losses)
+        values = [*result.losses.values(), *result.metrics.values()]
+        self._rows.append(torch.stack([value.detach().float() for value in values]))
+
+    def read(self, step: int) -> dict[str, float]:
+        """Average the numbers of the steps up to `step`, and add `steps_per_second`.
+
+        Raises:
+            DivergedError: a loss was infinite or NaN; the text names the first step and the loss.
+        """
+        table = torch.stack(self._rows).cpu()
+        seconds = time.perf_counter() - self._started
+        bad = (~table[:, : len(self.losses)].isfinite()).nonzero()
+        if len(bad):
+            row, column = bad[0].tolist()
+            first = step - len(table) + row + 1
+            raise DivergedError(
+                f"the {self._names[column]} loss became {table[row, column].item()} at step {first}"
+            )
+        averages = dict(zip(self._names, table.mean(0).tolist(), strict=True))
+        return {**averages, "steps_per_second": len(table) / seconds}

@@ -1,0 +1,69 @@
+"""Domains: registered datasets, folders and arrays, and the stream of batches out of them."""
+
+from dacbn.datasets import (  # noqa: F401  # importing them registers them
+    color_digits,
+    digits,
+    mnist,
+    mnist_m,
+    street_digits,
+    svhn,
+    usps,
+)
+from dacbn.datasets.arrays import labelled, unlabelled
+from dacbn.datasets.catalogue import datasets
+from dacbn.datasets.folders import is_flat_folder, read_files
+from dacbn.datasets.images import (
+    FileImages,
+    Images,
+    LabelledImages,
+    TensorImages,
+    UnlabelledImages,
+)
+from dacbn.datasets.inputs import (
+    LabelledLike,
+    UnlabelledLike,
+    shows_photos,
+    size_of,
+    to_labelled,
+    to_unlabelled,
+)
+from dacbn.datasets.load import (
+    check_same_classes,
+    load_labelled,
+    load_unlabelled,
+    natural_size,
+    view_family,
+)
+from dacbn.datasets.loaders import iterate, place_images, stream_batches
+from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
+
+__all__ = [
+    "Family",
+    "FileImages",
+    "Images",
+    "LabelledImages",
+    "LabelledLike",
+    "TensorImages",
+    "UnlabelledImages",
+    "UnlabelledLike",
+    "check_same_classes",
+    "datasets",
+    "is_flat_folder",
+    "iterate",
+    "labelled",
+    "load_labelled",
+    "load_unlabelled",
+    "natural_size",
+    "place_images",
+    "read_files",
+    "shows_photos",
+    "size_of",
+    "stream_batches",
+    "strong_view",
+    "to_float",
+    "to_labelled",
+    "to_unlabelled",
+    "unlabelled",
+    "view_family",
+    "weak_view",
+]

@@ -1,0 +1,51 @@
+"""Published dataset files: found where torchvision keeps them, or downloaded on request."""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from torchvision.datasets.utils import check_md5, download_url
+
+
+def find_archive(path: Path, urls: Sequence[str], md5: str, download: bool) -> Path:
+    """Return `path`, downloading it if it is missing and that is allowed.
+
+    Args:
+        path: where the file belongs.
+        urls: where it is published; tried in order.
+        md5: of the published file. A downloaded file must have it; one that a person placed there
+            is only warned about, since subsets and rebuilt files are useful too.
+        download: whether to go to the network.
+
+    Raises:
+        FileNotFoundError: the file is missing, and was not or could not be downloaded.
+    """
+    if path.is_file():
+        if not check_md5(str(path), md5):
+            warnings.warn(f"{path} is not the published file (its md5 differs)", stacklevel=2)
+        return path
+    if not download:
+        raise FileNotFoundError(f"{path} is missing: place it there from {urls[0]}, or --download")
+    for url in urls:
+        try:
+            download_url(url, path.parent, path.name, md5)
+        except (OSError, RuntimeError):  # no network, a refused connection, a wrong checksum
+            path.unlink(missing_ok=True)
+        else:
+            return path
+    raise FileNotFoundError(f"could not download {path.name}: place it at {path} from {urls[0]}")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn whatever goes wrong while parsing `path` into one line that names the cure.
+
+    Raises:
+        ValueError: the file could not be parsed.
+    """
+    try:
+        yield
+    except Exception as error:  # gzip, bz2, zipfile, zlib and scipy each raise their own kinds
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"cannot read {path} ({reason}): delete it and fetch it again") from error

@@ -1,0 +1,157 @@
+"""What a domain is: images of one size, with labels (a source) or without (a target)."""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dacbn.datasets.decoding import decode
+
+
+class Images(Protocol):
+    """Square RGB images that can be fetched by index, from memory or from files."""
+
+    @property
+    def size(self) -> int:
+        """Pixels per side."""
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return uint8 images (B, 3, S, S) for int64 indices (B,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class TensorImages:
+    """Images held in one tensor, on any device.
+
+    Args:
+        pixels: uint8, shape (N, 3, S, S).
+
+    Raises:
+        ValueError: another dtype or shape.
+    """
+
+    pixels: Tensor
+
+    def __post_init__(self) -> None:
+        """Check the pixels."""
+        pixels = self.pixels
+        square = pixels.ndim == 4 and pixels.shape[1] == 3 and pixels.shape[2] == pixels.shape[3]
+        if pixels.dtype != torch.uint8 or not square:
+            raise ValueError(
+                f"expected uint8 pixels of shape (N, 3, S, S), got {pixels.dtype} of shape "
+                f"{tuple(pixels.shape)}: convert them with dacbn.datasets.unlabelled(images)"
+            )
+
+    @property
+    def size(self) -> int:
+        """Pixels per side."""
+        return self.pixels.shape[-1]
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.pixels)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return uint8 images (B, 3, S, S) for int64 indices (B,), on the device of the pixels."""
+        return self.pixels[indices.to(self.pixels.device, non_blocking=True)]
+
+    def to(self, device: torch.device | str) -> "TensorImages":
+        """Return the same images on another device."""
+        return TensorImages(self.pixels.to(device))
+
+
+@dataclass(frozen=True, eq=False)
+class FileImages:
+    """Images decoded when asked for, for folders too large for memory.
+
+    Args:
+        paths: image files; each must be readable.
+        size: pixels per side after the resize and centre crop.
+    """
+
+    paths: tuple[Path, ...]
+    size: int
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.paths)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return uint8 images (B, 3, S, S) for int64 indices (B,), on the CPU."""
+        paths = [self.paths[index] for index in indices.tolist()]
+        with ThreadPoolExecutor() as threads:  # Pillow releases the GIL
+            return torch.stack(list(threads.map(partial(decode, size=self.size), paths)))
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledImages:
+    """A source domain, or any domain being evaluated.
+
+    Args:
+        images: N images.
+        labels: int64 (N,), positions in `classes`.
+        classes: the name of every class, in the order of the labels.
+
+    Raises:
+        ValueError: no images, or labels that do not fit the images or the classes.
+    """
+
+    images: Images
+    labels: Tensor
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        _refuse_empty(self.images)
+        if self.labels.dtype != torch.int64 or self.labels.shape != (len(self.images),):
+            raise ValueError(
+                f"expected int64 labels of shape ({len(self.images)},), one per image, got "
+                f"{self.labels.dtype} of shape {tuple(self.labels.shape)}"
+            )
+        if len(set(self.classes)) != len(self.classes):
+            raise ValueError(f"class names must differ from each other, got {self.classes}")
+        low, high = int(self.labels.min()), int(self.labels.max())
+        if low < 0 or high >= len(self.classes):
+            raise ValueError(
+                f"labels run from {low} to {high} but there are {len(self.classes)} classes: "
+                f"labels must lie in 0..{len(self.classes) - 1}"
+            )
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.images)
+
+    def without_labels(self) -> "UnlabelledImages":
+        """Return the images alone, as a target domain is seen in training."""
+        return UnlabelledImages(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class UnlabelledImages:
+    """A target domain as training sees it: there is no field for labels.
+
+    Raises:
+        ValueError: no images.
+    """
+
+    images: Images
+
+    def __post_init__(self) -> None:
+        """Check the fields."""
+        _refuse_empty(self.images)
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.images)
+
+
+def _refuse_empty(images: Images) -> None:
+    if len(images) == 0:
+        raise ValueError("a domain needs at least one image, got none")

@@ -1,0 +1,102 @@
+"""Whatever a person holds, made a domain: a name, a folder, arrays, files, or a domain already."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from dacbn.datasets.arrays import labelled, resize, unlabelled
+from dacbn.datasets.images import (
+    FileImages,
+    Images,
+    LabelledImages,
+    TensorImages,
+    UnlabelledImages,
+)
+from dacbn.datasets.load import (
+    PHOTO_SIZE,
+    load_labelled,
+    load_unlabelled,
+    natural_size,
+    view_family,
+)
+
+Array: TypeAlias = NDArray[np.generic] | Tensor
+LabelledLike: TypeAlias = LabelledImages | tuple[Array, ArrayLike | Tensor] | str | Path
+UnlabelledLike: TypeAlias = LabelledLike | UnlabelledImages | Array | Sequence[str | Path]
+
+
+def to_labelled(data: LabelledLike, size: int, train: bool, **options: Any) -> LabelledImages:
+    """Make a labelled domain of a name, a folder, a pair (images, labels) or a domain.
+
+    Args:
+        data: what the person has.
+        size: pixels per side.
+        train: for a name or folder, which part.
+        options: for a name or folder, the further arguments of `load_labelled`.
+
+    Raises:
+        ValueError: it has no labels, or cannot be read.
+    """
+    if isinstance(data, str | Path):
+        return load_labelled(data, train=train, size=size, **options)
+    if isinstance(data, LabelledImages):
+        return LabelledImages(_fit(data.images, size), data.labels, data.classes)
+    if isinstance(data, tuple) and len(data) == 2:
+        return labelled(*data, size=size)
+    raise ValueError(
+        f"cannot take labelled images from {type(data).__name__}: pass a dataset's name, a folder, "
+        "a pair (images, labels), or LabelledImages"
+    )
+
+
+def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) -> UnlabelledImages:
+    """Make an unlabelled domain; labels that come along are dropped here.
+
+    Takes what `to_labelled` takes, arrays of images alone, and lists of image files.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    if isinstance(data, str | Path):
+        return load_unlabelled(data, train=train, size=size, **options)
+    if isinstance(data, LabelledImages | UnlabelledImages):
+        return UnlabelledImages(_fit(data.images, size))
+    if isinstance(data, np.ndarray | Tensor):
+        return unlabelled(data, size=size)
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], np.ndarray | Tensor):
+        return unlabelled(data[0], size=size)
+    if isinstance(data, Sequence) and data and all(isinstance(item, str | Path) for item in data):
+        return UnlabelledImages(FileImages(tuple(Path(str(item)) for item in data), size))
+    raise ValueError(
+        f"cannot take images from {type(data).__name__}: pass a dataset's name, a folder, an array "
+        "or tensor of images, or a list of image files"
+    )
+
+
+def size_of(data: LabelledLike | UnlabelledLike) -> int:
+    """Return the pixels per side that data has by itself; of a list of files, a folder's."""
+    if isinstance(data, str | Path):
+        return natural_size(data)
+    if isinstance(data, LabelledImages | UnlabelledImages):
+        return data.images.size
+    images = data[0] if isinstance(data, tuple) else data
+    if isinstance(images, np.ndarray | Tensor) and images.ndim > 2:
+        channels_first = images.ndim == 4 and images.shape[1] in (1, 3)
+        return int(images.shape[2 if channels_first else 1])
+    return PHOTO_SIZE
+
+
+def shows_photos(data: LabelledLike | UnlabelledLike) -> bool:
+    """Whether data is known to show scenes, which may be mirrored: folders are taken to."""
+    return isinstance(data, str | Path) and view_family(data) == "photos"
+
+
+def _fit(images: Images, size: int) -> Images:
+    if images.size == size:
+        return images
+    return TensorImages(resize(images.gather(torch.arange(len(images))), size))

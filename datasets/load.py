@@ -1,0 +1,126 @@
+"""From what a person types, a registered name or the path of a folder, to a domain."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from dacbn.datasets.arrays import resize
+from dacbn.datasets.catalogue import DIGIT_SIZE, datasets
+from dacbn.datasets.decoding import OnUnreadable
+from dacbn.datasets.folders import read_labelled_folder, read_unlabelled_folder
+from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
+from dacbn.registry import UnknownNameError
+
+PHOTO_SIZE = 224
+
+
+def load_labelled(
+    name_or_path: str | Path,
+    *,
+    train: bool,
+    root: Path,
+    size: int | None = None,
+    download: bool = False,
+    on_unreadable: OnUnreadable = "skip",
+    seed: int = 0,
+) -> LabelledImages:
+    """Load a domain with its labels.
+
+    Args:
+        name_or_path: a registered name, or a folder with one sub-folder per class.
+        train: the part to train on, or the part to test on.
+        root: where published dataset files lie.
+        size: pixels per side; by default `natural_size(name_or_path)`.
+        download: whether a missing published file may be fetched.
+        on_unreadable: whether broken files in a folder are skipped with a warning or refused.
+        seed: of the split of a folder into train and test.
+
+    Raises:
+        UnknownNameError: neither a registered name nor a folder.
+        FileNotFoundError: a folder or a published file is missing.
+        ValueError: a folder or file cannot be used; the text says why.
+    """
+    folder = _folder(name_or_path)
+    size = size or natural_size(name_or_path)
+    if folder is not None:
+        return read_labelled_folder(folder, train, size, on_unreadable, seed)
+    domain = datasets[str(name_or_path)](Path(root), train, download)
+    if domain.images.size == size:
+        return domain
+    pixels = domain.images.gather(torch.arange(len(domain)))
+    return LabelledImages(TensorImages(resize(pixels, size)), domain.labels, domain.classes)
+
+
+def load_unlabelled(
+    name_or_path: str | Path,
+    *,
+    train: bool,
+    root: Path,
+    size: int | None = None,
+    download: bool = False,
+    on_unreadable: OnUnreadable = "skip",
+    seed: int = 0,
+) -> UnlabelledImages:
+    """Load a domain without labels; a flat folder of images will do.
+
+    Arguments and errors are those of `load_labelled`.
+    """
+    folder = _folder(name_or_path)
+    if folder is not None:
+        size = size or natural_size(folder)
+        return read_unlabelled_folder(folder, train, size, on_unreadable, seed)
+    return load_labelled(
+        name_or_path, train=train, root=root, size=size, download=download
+    ).without_labels()
+
+
+def natural_size(name_or_path: str | Path) -> int:
+    """Return the pixels per side that a domain has unless another size is asked for."""
+    return DIGIT_SIZE if _folder(name_or_path) is None else PHOTO_SIZE
+
+
+def view_family(name_or_path: str | Path) -> Literal["digits", "photos"]:
+    """Return which augmentations suit a domain: digits must not be flipped."""
+    return "digits" if _folder(name_or_path) is None else "photos"
+
+
+def check_same_classes(source_classes: Sequence[str], target_classes: Sequence[str]) -> None:
+    """Check that labels mean the same in both domains.
+
+    Raises:
+        ValueError: they do not; the text names the classes that only one domain has.
+    """
+    if tuple(source_classes) == tuple(target_classes):
+        return
+    missing = [name for name in source_classes if name not in target_classes]
+    extra = [name for name in target_classes if name not in source_classes]
+    if not missing and not extra:
+        raise ValueError(f"both domains must list the classes in one order: {list(source_classes)}")
+    raise ValueError(
+        f"source and target must have the same classes: the target lacks {missing} and adds "
+        f"{extra}; rename or remove class folders until they match"
+    )
+
+
+def _folder(name_or_path: str | Path) -> Path | None:
+    """Return the folder that is meant, or None for a registered name, which goes first.
+
+    Raises:
+        UnknownNameError: neither.
+    """
+    path, text = Path(name_or_path), str(name_or_path)
+    if isinstance(name_or_path, str) and text in datasets:
+        return None
+    separators = [separator for separator in (os.sep, os.altsep) if separator]
+    if isinstance(name_or_path, Path) or path.is_dir() or any(sep in text for sep in separators):
+        return path
+    try:
+        datasets[text]
+    except UnknownNameError as error:
+        hint = f"For a folder of images give its path: ./{text} does not exist."
+        error.args = (f"{error} {hint}",)
+        raise
+    return None

@@ -1,0 +1,90 @@
+"""Domains out of arrays."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dacbn.datasets import labelled, unlabelled
+
+GREY = np.random.default_rng(0).integers(0, 256, (4, 6, 6), dtype=np.uint8)
+COLOUR = np.random.default_rng(1).integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
+
+
+def pixels_of(domain):
+    return domain.images.gather(torch.arange(len(domain))).numpy()
+
+
+@pytest.mark.parametrize("images", [GREY, GREY[..., None], GREY[:, None], torch.from_numpy(GREY)])
+def test_grey_images_become_three_equal_channels(images):
+    assert np.array_equal(pixels_of(unlabelled(images)), np.stack([GREY] * 3, axis=1))
+
+
+@pytest.mark.parametrize("images", [COLOUR, COLOUR.transpose(0, 3, 1, 2), torch.from_numpy(COLOUR)])
+def test_colour_images_come_out_channels_first(images):
+    assert np.array_equal(pixels_of(unlabelled(images)), COLOUR.transpose(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_in_the_unit_range_survive_the_round_trip(dtype):
+    assert np.array_equal(
+        pixels_of(unlabelled(COLOUR.astype(dtype) / 255)), pixels_of(unlabelled(COLOUR))
+    )
+
+
+@pytest.mark.parametrize("size", [3, 11])
+def test_resizing_agrees_with_pillow(size):
+    resized = pixels_of(unlabelled(COLOUR, size))
+    for ours, image in zip(resized, COLOUR, strict=True):
+        pillow = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
+        assert np.abs(ours.transpose(1, 2, 0).astype(int) - np.array(pillow).astype(int)).max() <= 1
+
+
+def test_images_that_are_not_square_are_resized_or_refused():
+    assert pixels_of(unlabelled(GREY[:, :4], 5)).shape == (4, 3, 5, 5)
+    with pytest.raises(ValueError, match="not square: pass size"):
+        unlabelled(GREY[:, :4])
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (GREY / 2, r"scale to \[0, 1\] or pass uint8"),
+        (np.full((2, 4, 4), np.nan), r"scale to \[0, 1\] or pass uint8"),
+        (GREY.astype(np.int64), r"dtype torch\.int64: pass uint8, or float"),
+        (GREY[0], r"shape \(6, 6\): expected \(N, H, W\)"),
+        (np.zeros((2, 4, 4, 2), np.uint8), r"shape \(2, 4, 4, 2\): expected"),
+    ],
+)
+def test_other_arrays_are_refused_with_the_cure(images, message):
+    with pytest.raises(ValueError, match=message):
+        unlabelled(images)
+
+
+def test_integer_labels_name_their_classes():
+    domain = labelled(GREY, [0, 2, 1, 2])
+    assert domain.labels.tolist() == [0, 2, 1, 2] and domain.classes == ("0", "1", "2")
+
+
+def test_names_as_labels_are_numbered_in_sorted_order():
+    domain = labelled(GREY, np.array(["dog", "cat", "dog", "ant"]))
+    assert domain.classes == ("ant", "cat", "dog") and domain.labels.tolist() == [2, 1, 2, 0]
+
+
+def test_given_classes_keep_their_order_even_when_one_does_not_occur():
+    domain = labelled(GREY, ["dog", "cat", "dog", "cat"], classes=["dog", "ant", "cat"])
+    assert domain.labels.tolist() == [0, 2, 0, 2] and domain.classes == ("dog", "ant", "cat")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["dog", "cow", "cat", "cat"], r"\['cow'\] are not among the classes"),
+        ([0.0, 1.0, 0.0, 1.0], "integers from 0 or class names"),
+        ([0, 1, 0], "one per image"),
+        ([0, 1, 0, 2], r"must lie in 0\.\.1"),
+    ],
+)
+def test_other_labels_are_refused_with_the_cure(labels, message):
+    with pytest.raises(ValueError, match=message):
+        labelled(GREY, labels, classes=["dog", "cat"])

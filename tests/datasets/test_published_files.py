@@ -1,0 +1,164 @@
+"""The published layouts, written small: these hold where the real files are absent."""
+
+import bz2
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+
+from dacbn.datasets import archives, datasets
+
+RANDOM = np.random.default_rng(0)
+ALTERED = "is not the published file"
+
+
+def pixels_of(domain):
+    return domain.images.gather(torch.arange(len(domain))).numpy()
+
+
+def write_mnist(root, images, labels, compress=True):
+    folder = root / "MNIST" / "raw"
+    folder.mkdir(parents=True)
+    pack, suffix = (gzip.compress, ".gz") if compress else (bytes, "")
+    header = struct.pack(">IIII", 2051, len(images), 28, 28)
+    (folder / f"t10k-images-idx3-ubyte{suffix}").write_bytes(pack(header + images.tobytes()))
+    header = struct.pack(">II", 2049, len(labels))
+    (folder / f"t10k-labels-idx1-ubyte{suffix}").write_bytes(pack(header + labels.tobytes()))
+
+
+@pytest.fixture
+def mnist_arrays():
+    return RANDOM.integers(0, 256, (5, 28, 28), dtype=np.uint8), np.array([7, 2, 1, 0, 9], np.uint8)
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+@pytest.mark.parametrize("compress", [True, False])
+def test_mnist_is_read_packed_or_unpacked_and_padded(tmp_path, mnist_arrays, compress):
+    write_mnist(tmp_path, *mnist_arrays, compress)
+    domain = datasets["mnist"](tmp_path, False, False)
+    assert domain.labels.tolist() == [7, 2, 1, 0, 9]
+    wanted = np.pad(mnist_arrays[0], ((0, 0), (2, 2), (2, 2)))
+    assert np.array_equal(pixels_of(domain), np.stack([wanted] * 3, axis=1))
+
+
+def test_usps_keeps_its_order_polarity_and_scale(tmp_path):
+    images = np.where(RANDOM.random((3, 256)) < 0.5, -1.0, 1.0)
+    images[0] = 1.0
+    lines = [
+        f"{label} " + " ".join(f"{i + 1}:{value:.4f}" for i, value in enumerate(image))
+        for label, image in zip((1, 10, 4), images, strict=True)
+    ]
+    (tmp_path / "usps").mkdir()
+    (tmp_path / "usps" / "usps.t.bz2").write_bytes(bz2.compress("\n".join(lines).encode()))
+    with pytest.warns(UserWarning, match=ALTERED):
+        domain = datasets["usps"](tmp_path, False, False)
+    assert domain.labels.tolist() == [0, 9, 3]
+    full = np.zeros((3, 32, 32), np.uint8)
+    full[:, 6:26, 6:26] = 255
+    assert np.array_equal(pixels_of(domain)[0], full)
+
+
+def test_svhn_axes_and_the_ten_that_means_zero(tmp_path):
+    images = RANDOM.integers(0, 256, (32, 32, 3, 4), dtype=np.uint8)
+    (tmp_path / "svhn").mkdir()
+    labels = np.array([[10], [1], [9], [5]], np.uint8)
+    savemat(tmp_path / "svhn" / "test_32x32.mat", {"X": images, "y": labels})
+    with pytest.warns(UserWarning, match=ALTERED):
+        domain = datasets["svhn"](tmp_path, False, False)
+    assert domain.labels.tolist() == [0, 1, 9, 5]
+    pixels = pixels_of(domain)
+    for row, column, channel, n in np.ndindex(*images.shape):
+        assert pixels[n, channel, row, column] == images[row, column, channel, n]
+
+
+def test_mnist_m_reads_its_file(tmp_path):
+    images = RANDOM.integers(0, 256, (4, 32, 32, 3), dtype=np.uint8)
+    (tmp_path / "mnist_m").mkdir()
+    np.savez(
+        tmp_path / "mnist_m" / "mnist_m_test9001.npz", x=images, y=np.array([3, 1, 0, 9], np.uint8)
+    )
+    domain = datasets["mnist_m"](tmp_path, False, False)
+    assert np.array_equal(pixels_of(domain), images.transpose(0, 3, 1, 2))
+    assert domain.labels.tolist() == [3, 1, 0, 9]
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+@pytest.mark.parametrize("folder", ["mnist_m/textures", "BSR/BSDS500/data/images/train"])
+def test_mnist_m_is_made_from_photographs(tmp_path, mnist_arrays, folder):
+    write_mnist(tmp_path, *mnist_arrays)
+    (tmp_path / folder).mkdir(parents=True)
+    colour = np.array([200, 30, 90], np.uint8)
+    Image.new("RGB", (481, 321), tuple(colour.tolist())).save(tmp_path / folder / "wall.png")
+    domain = datasets["mnist_m"](tmp_path, False, False)
+    digits = np.pad(mnist_arrays[0], ((0, 0), (2, 2), (2, 2))).astype(int)[:, None]
+    assert np.array_equal(pixels_of(domain), np.abs(colour.astype(int)[:, None, None] - digits))
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+def test_made_mnist_m_crops_differ_and_repeat(tmp_path, mnist_arrays):
+    write_mnist(tmp_path, np.zeros((5, 28, 28), np.uint8), mnist_arrays[1])
+    (tmp_path / "mnist_m/textures").mkdir(parents=True)
+    photograph = RANDOM.integers(0, 256, (320, 320, 3), dtype=np.uint8)
+    Image.fromarray(photograph).save(tmp_path / "mnist_m/textures/noise.png")
+    pixels = pixels_of(datasets["mnist_m"](tmp_path, False, False))
+    assert np.array_equal(pixels, pixels_of(datasets["mnist_m"](tmp_path, False, False)))
+    windows = np.lib.stride_tricks.sliding_window_view(photograph, (32, 32), axis=(0, 1))
+    corners = {window.tobytes() for window in windows[:, :, :, 0, :3].reshape(-1, 9)}
+    assert all(crop[:, 0, :3].tobytes() in corners for crop in pixels)
+    assert len({crop.tobytes() for crop in pixels}) == 5
+
+
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("mnist", "MNIST/raw/train-images-idx3-ubyte.gz"),
+        ("usps", "usps/usps.bz2"),
+        ("svhn", "svhn/train_32x32.mat"),
+    ],
+)
+def test_a_missing_file_is_named_with_its_source_in_one_line(tmp_path, name, file):
+    with pytest.raises(FileNotFoundError, match=r"place it there from http.*--download") as caught:
+        datasets[name](tmp_path, True, False)
+    assert str(tmp_path / file) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["mnist", "usps", "svhn"])
+def test_a_failed_download_says_where_to_place_the_file(tmp_path, name, monkeypatch):
+    def fail(url, root, filename, md5):
+        root.mkdir(parents=True, exist_ok=True)
+        (root / filename).write_bytes(b"half a file")
+        raise OSError("no network")
+
+    monkeypatch.setattr(archives, "download_url", fail)
+    with pytest.raises(FileNotFoundError, match=r"could not download .* place it at") as caught:
+        datasets[name](tmp_path, True, True)
+    assert "\n" not in str(caught.value)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_mnist_m_without_files_says_both_ways_to_get_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="place it there, or place photographs") as caught:
+        datasets["mnist_m"](tmp_path, True, False)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("mnist", "MNIST/raw/t10k-images-idx3-ubyte.gz"),
+        ("usps", "usps/usps.t.bz2"),
+        ("svhn", "svhn/test_32x32.mat"),
+        ("mnist_m", "mnist_m/mnist_m_test9001.npz"),
+    ],
+)
+def test_a_damaged_file_is_named_with_the_cure(tmp_path, name, file):
+    (tmp_path / file).parent.mkdir(parents=True)
+    (tmp_path / file).write_bytes(b"not what it should be" * 20)
+    with pytest.raises(ValueError, match=r"cannot read .*: delete it and fetch it again") as caught:
+        datasets[name](tmp_path, False, False)
+    assert "\n" not in str(caught.value)

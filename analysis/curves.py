@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dacbn.analysis.style import NEUTRAL_COLOUR, SOURCE_COLOUR, TARGET_COLOUR, clean
+from dacbn.analysis.style import NEUTRAL_COLOUR, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
 from dacbn.training import RunFolderError, read_records
 
 Curves = dict[str, NDArray[np.float64]]
@@ -61,18 +62,15 @@ def draw_curves(run: Path, folder: Path) -> list[Path]:
     Raises:
         RunFolderError: the run has no records.
     """
-    try:
-        curves = compute_curves(read_records(run))
-    except FileNotFoundError:
-        raise RunFolderError(f"{run} has no metrics.jsonl: name a run folder") from None
+    curves = compute_curves(read_records(run))
+    if not curves:
+        raise RunFolderError(f"{run} has no records yet: it ended before its first log")
     figure = Figure(figsize=(10, 3), layout="constrained")
     for axes, (title, names) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
         plot_curves(curves, names, axes)
         clean(axes, "step", "loss (nats)" if title == "Losses" else "accuracy", title)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if title != "Losses":
             axes.set_ylim(0, 1.02)
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / "curves.npz", allow_pickle=False, **curves)
-    figure.savefig(folder / "curves.png", dpi=150)
-    figure.savefig(folder / "curves.svg")
-    return [folder / name for name in ("curves.png", "curves.svg", "curves.npz")]
+    return save_figure(figure, folder / "curves", curves)

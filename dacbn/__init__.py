@@ -3,14 +3,12 @@
 from importlib.metadata import version
 
 from dacbn.adapter import DomainAdapter as DomainAdapter
-from dacbn.methods import methods as methods
 from dacbn.models import Network as Network
 from dacbn.models import convert_norms as convert_norms
 from dacbn.norms import BatchNorm as BatchNorm
 from dacbn.norms import SCBNorm as SCBNorm
 from dacbn.norms import SCBNormBase as SCBNormBase
 from dacbn.norms import UCBNorm as UCBNorm
-from dacbn.norms import norms as norms
 from dacbn.training import TrainConfig as TrainConfig
 
 __version__ = version("dacbn")

@@ -1,51 +1,50 @@
 """DomainAdapter: a classifier of the target from labelled source and unlabelled target images."""
 
 import dataclasses
-import platform
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import timm
-import torch
 from numpy.typing import NDArray
 
-from dacbn.batch import Batch, Output
+from dacbn.batch import Output
 from dacbn.datasets import (
-    Family,
-    LabelledImages,
+    Images,
     LabelledLike,
-    UnlabelledImages,
     UnlabelledLike,
     check_same_classes,
-    place_images,
-    shows_photos,
     size_of,
-    stream_batches,
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods import Method, methods
-from dacbn.methods.method import SOURCE, TARGET
-from dacbn.models import Network, create_network
-from dacbn.registry import parse_spec
+from dacbn.methods.method import TARGET
+from dacbn.models import Network
 from dacbn.training import (
+    CONFIG,
+    Card,
+    InterruptedTraining,
     Records,
-    RunFolderError,
+    StorageError,
     TrainConfig,
-    TrainingState,
+    TrainingDomains,
+    build_network,
+    check_names,
+    check_resumable,
     choose_device,
+    create_state,
     evaluate,
     load_checkpoint,
     load_weights,
     read_card,
+    reading_options,
     run_network,
     save_network,
     train,
+    write_card,
 )
 
 SMALLEST_SIDE = 32  # smaller images are enlarged: backbones halve them several times
+IN_MEMORY = "in memory"  # what a run folder calls a domain that has no name
 
 
 class NotFittedError(RuntimeError):
@@ -63,7 +62,7 @@ class DomainAdapter:
         options: any other field of `TrainConfig`, such as `steps`, `lr`, `seed` or `device`.
 
     Raises:
-        ValueError: there is no such option, norm, method or backbone; the text names the nearest.
+        ValueError: there is no such option, norm or method; the text names the nearest.
 
     Attributes:
         config: the settings.
@@ -82,6 +81,7 @@ class DomainAdapter:
         self.config = TrainConfig.from_options(
             backbone=backbone, norm=norm, method=method, **options
         )
+        check_names(self.config)
         self.records: list[dict[str, Any]] = []
         self._network: Network | None = None
         self._classes: tuple[str, ...] = ()
@@ -129,50 +129,47 @@ class DomainAdapter:
             source_test: labelled source images to score on.
             target_test: labelled target images to score on.
             run: folder for checkpoints, records and the trained network; None writes no files.
-            resume: go on with the training that `run` holds.
+            resume: go on with the training that `run` holds, if it holds one.
 
         Raises:
             ValueError: domains or settings that do not work; the text says why.
             DivergedError: a loss became infinite or NaN.
-            InterruptedTraining: on Ctrl-C, after a checkpoint in `run`.
+            InterruptedTraining: on Ctrl-C, after a checkpoint in `run`; the network of that moment
+                is ready to predict.
+            StorageError: `run` cannot be written, or its disk is full.
         """
-        config, folder = self.config, Path(run) if run is not None else None
-        self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
-        source_images, target_images = self._labelled(source), self._unlabelled(target)
-        tests = {
-            name: (self._labelled(data, train=False), cluster_id)
-            for name, data, cluster_id in (
-                ("source_test", source_test, SOURCE),
-                ("target_test", target_test, TARGET),
-            )
-            if data is not None
-        }
-        for test, _ in tests.values():
-            check_same_classes(source_images.classes, test.classes)
-        self._classes = source_images.classes
-
-        family = config.augment
-        if family == "auto":
-            family = "photos" if shows_photos(source) and shows_photos(target) else "digits"
-        checkpoint = load_checkpoint(folder) if folder is not None and resume else None
+        folder = Path(run) if run is not None else None
+        if folder is None and resume:
+            raise ValueError("resume=True goes on with a run: give its folder as run=")
+        if folder is not None and not resume and (folder / CONFIG).exists():
+            raise ValueError(f"{folder} holds a run: pass resume=True, or name another folder")
+        config = self.config = dataclasses.replace(
+            self.config, source=_name_of(source), target=_name_of(target)
+        )
         device = choose_device(config.device)
-        state = self._start(device, checkpoint)
-        first = checkpoint["step"] if checkpoint else 0
-        with Records(folder, first, config.tensorboard) as records:
+        self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
+        domains = TrainingDomains.read(config, self._size, source, target, source_test, target_test)
+        self._classes = domains.source.classes
+        checkpoint = load_checkpoint(folder) if folder is not None and resume else None
+        if folder is not None and checkpoint is not None:
+            check_resumable(folder, config)
+        state = create_state(config, len(self._classes), self._size, device, checkpoint)
+        if folder is not None:
+            write_card(folder, Card(self.config, self.classes, self._size))
+        with Records(folder, state.step, config.tensorboard) as records:
             self.records = records.rows
-            train(
-                state,
-                self._stream(source_images, target_images, device, family),
-                config,
-                records,
-                folder,
-                self._saver(folder) if folder is not None else None,
-                lambda network: {
-                    f"{name}_{measure}": score
-                    for name, (test, cluster_id) in tests.items()
-                    for measure, score in evaluate(network, test, cluster_id, device).items()
-                },
-            )
+            try:
+                train(
+                    state,
+                    domains.stream(config, device, state.method.wants_strong_views),
+                    config,
+                    records,
+                    folder,
+                    domains.scorer(device),
+                )
+            except (InterruptedTraining, StorageError):
+                self._network = state.network.eval()  # what was learned until then is of use
+                raise
         self._network = state.network.eval()
         return self
 
@@ -205,13 +202,24 @@ class DomainAdapter:
     def evaluate(self, test: LabelledLike, cluster_id: int = TARGET) -> dict[str, float]:
         """Compute the accuracy over images and its mean over classes."""
         network = self.network
-        images = self._labelled(test, train=False)
+        images = to_labelled(test, self._size, False, self.classes, **reading_options(self.config))
         check_same_classes(self.classes, images.classes)
         return evaluate(network, images, cluster_id, next(network.parameters()).device)
 
+    def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
+        """Read images as the network sees them, before augmentation.
+
+        Args:
+            data: an array, a list of files, a folder, a dataset's name, or a domain.
+            train: of a name or folder, the part that is trained on instead of the test part.
+        """
+        return to_unlabelled(data, self._size, train, **reading_options(self.config)).images
+
     def save_pretrained(self, path: str | Path) -> None:
         """Write config.json and model.safetensors into a folder, for `from_pretrained`."""
-        self._saver(Path(path))(self.network)
+        network = self.network
+        write_card(Path(path), Card(self.config, self.classes, self._size))
+        save_network(Path(path), network)
 
     @classmethod
     def from_pretrained(
@@ -230,97 +238,29 @@ class DomainAdapter:
         adapter = cls.from_run(path)
         if data_root is not None:
             adapter.config = dataclasses.replace(adapter.config, data_root=data_root)
-        adapter._network = adapter._build(pretrained=False)
+        adapter._network = build_network(adapter.config, len(adapter.classes))
         load_weights(Path(path), adapter._network)
         adapter._network.to(choose_device(device)).eval()
         return adapter
 
     @classmethod
     def from_run(cls, path: str | Path) -> Self:
-        """Read the settings of a run, without its weights, to resume it by `fit`."""
+        """Read the settings of a run, without its weights, to resume it by `fit`.
+
+        Raises:
+            RunFolderError: the folder holds no run.
+        """
         card = read_card(Path(path))
-        try:
-            config = TrainConfig.from_json(card["training"])
-            classes, size = tuple(card["classes"]), int(card["image_size"])
-        except (KeyError, TypeError, ValueError) as error:
-            raise RunFolderError(
-                f"{path}/config.json is not one that dacbn wrote: {error}"
-            ) from None
-        adapter = cls(**vars(config))
-        adapter._classes, adapter._size = classes, size
+        adapter = cls(**vars(card.config))
+        adapter._classes, adapter._size = card.classes, card.image_size
         return adapter
 
     def _run(self, images: UnlabelledLike, cluster_id: int) -> Output:
         network = self.network
         device = next(network.parameters()).device
-        return run_network(
-            network, self._unlabelled(images, train=False).images, cluster_id, device
-        )
+        return run_network(network, self.images_of(images), cluster_id, device)
 
-    def _labelled(self, data: LabelledLike, train: bool = True) -> LabelledImages:
-        return to_labelled(data, self._size, train, **self._loading())
 
-    def _unlabelled(self, data: UnlabelledLike, train: bool = True) -> UnlabelledImages:
-        return to_unlabelled(data, self._size, train, **self._loading())
-
-    def _loading(self) -> dict[str, Any]:
-        config = self.config
-        return {
-            "root": config.data_root,
-            "download": config.download,
-            "on_unreadable": config.on_unreadable,
-        }
-
-    def _build(self, pretrained: bool) -> Network:
-        config = self.config
-        return create_network(
-            config.backbone, config.norm, len(self.classes), pretrained, config.norm_sites
-        )
-
-    def _start(self, device: torch.device, checkpoint: dict[str, Any] | None) -> TrainingState:
-        torch.manual_seed(self.config.seed)
-        name, options = parse_spec(self.config.method)
-        kind = methods[name]
-        network = self._build(self.config.pretrained and checkpoint is None)
-        method: Method = kind(network, **options).to(device)
-        state = TrainingState.create(method, self.config)
-        if checkpoint is not None:
-            state.load_state_dict(checkpoint)
-        return state
-
-    def _stream(
-        self,
-        source: LabelledImages,
-        target: UnlabelledImages,
-        device: torch.device,
-        family: Family,
-    ) -> Callable[[int], Iterator[Batch]]:
-        config = self.config
-        strong = methods[parse_spec(config.method)[0]].wants_strong_views
-        source = LabelledImages(place_images(source.images, device), source.labels, source.classes)
-        target = UnlabelledImages(place_images(target.images, device))
-        return lambda start: stream_batches(
-            source,
-            target,
-            source_batch_size=config.source_batch_size,
-            target_batch_size=config.target_batch_size,
-            family=family,
-            strong=strong,
-            seed=config.seed,
-            device=device,
-            start=start,
-            stop=config.steps,
-        )
-
-    def _saver(self, folder: Path) -> Callable[[Network], None]:
-        card = {
-            "classes": list(self.classes),
-            "image_size": self._size,
-            "training": self.config.to_json(),
-            "versions": {
-                "python": platform.python_version(),
-                "torch": str(torch.__version__),
-                "timm": timm.__version__,
-            },
-        }
-        return lambda network: save_network(folder, network, card)
+def _name_of(data: LabelledLike | UnlabelledLike) -> str:
+    """Return what the settings call a domain, so that a run folder never names another one."""
+    return str(data) if isinstance(data, str | Path) else IN_MEMORY

@@ -1,12 +1,12 @@
 """The command line: dacbn train | evaluate | predict | analyse | list."""
 
 import csv
+import io
 import itertools
 import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,13 +14,15 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.adapter import DomainAdapter
-from dacbn.analysis import draw_curves
-from dacbn.datasets import datasets, is_flat_folder, read_files
+from dacbn.analysis import draw_curves, draw_views
+from dacbn.datasets import choose_family, datasets, is_flat_folder, read_files
 from dacbn.methods import methods
 from dacbn.methods.method import SOURCE, TARGET
 from dacbn.norms import norms
 from dacbn.registry import Registry, parse_spec
-from dacbn.training import InterruptedTraining, TrainConfig, write_json
+from dacbn.training import InterruptedTraining, TrainConfig, write_atomically, write_json
+
+DESCRIPTION = "Train a classifier for images of a domain that has no labels."
 
 
 def train(
@@ -35,6 +37,8 @@ def train(
         run: folder to write; by default a new one under runs/, named after the settings.
         resume: go on with the training in this run folder, under its own settings.
     """
+    if resume is not None:
+        _refuse_settings(config, run)
     folder = resume or run or _new_folder(config)
     if resume is None and (folder / "config.json").exists():
         raise ValueError(
@@ -57,7 +61,7 @@ def train(
     except InterruptedTraining as stop:
         print(f"{stop}; everything is saved. Go on with: dacbn train --resume {folder}")
         raise SystemExit(130) from None
-    _print_scores(adapter.records[-1])
+    _print_scores(adapter.records[-1] if adapter.records else {})
     print(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
 
 
@@ -104,6 +108,8 @@ def predict(
         on_unreadable: what to do with images that cannot be decoded.
         device: cpu, cuda, or auto.
     """
+    if not images:
+        raise ValueError("name image files, or folders of them, to predict")
     adapter = DomainAdapter.from_pretrained(run, device)
     readable, paths = read_files(images, adapter.image_size, on_unreadable)
     probabilities = adapter.predict_proba(readable)
@@ -111,8 +117,13 @@ def predict(
         (str(path), adapter.classes[row.argmax()], f"{row.max():.4f}")
         for path, row in zip(paths, probabilities, strict=True)
     ]
-    with output.open("w", newline="") if output else nullcontext(sys.stdout) as file:
-        csv.writer(file, lineterminator="\n").writerows([("path", "label", "confidence"), *rows])
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("path", "label", "confidence"), *rows])
+    if output is None:
+        print(table.getvalue(), end="")
+    else:
+        write_atomically(output, lambda draft: draft.write_text(table.getvalue(), encoding="utf-8"))
+        print(f"wrote {output}")
 
 
 def analyse(run: Positional[Path]) -> None:
@@ -121,8 +132,13 @@ def analyse(run: Positional[Path]) -> None:
     Args:
         run: a run folder.
     """
-    for path in draw_curves(run, run / "figures"):
-        print(f"wrote {path}")
+    files = draw_curves(run, run / "figures")
+    try:
+        files += _draw_domains(run)
+    except (ValueError, OSError) as error:  # the images may have moved since
+        warnings.warn(f"cannot show the images: {error}", stacklevel=2)
+    for file in files:
+        print(f"wrote {file}")
 
 
 def list_names(kind: Positional[Literal["all", "norms", "methods", "datasets"]] = "all") -> None:
@@ -142,9 +158,32 @@ def list_names(kind: Positional[Literal["all", "norms", "methods", "datasets"]] 
         print("backbones:\n  digits_cnn, and the BatchNorm models among timm.list_models()")
 
 
+def _draw_domains(run: Path) -> list[Path]:
+    adapter = DomainAdapter.from_run(run)
+    config = adapter.config
+    family = config.augment
+    if family == "auto":
+        family = choose_family(config.source, config.target)
+    domains = {
+        f"source: {config.source}": adapter.images_of(config.source, train=True),
+        f"target: {config.target}": adapter.images_of(config.target, train=True),
+    }
+    return draw_views(domains, family, run / "figures")
+
+
+def _refuse_settings(config: TrainConfig, run: Path | None) -> None:
+    """Say that settings beside --resume would be lost, rather than lose them."""
+    given = ["run"] if run is not None else []
+    default = vars(TrainConfig())
+    given += [name for name, value in vars(config).items() if value != default[name]]
+    if given:
+        options = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise ValueError(f"--resume goes on under the run's own settings: leave out {options}")
+
+
 def _new_folder(config: TrainConfig) -> Path:
     """Name a folder after the settings; a number tells it from earlier ones."""
-    domains = f"{Path(config.source).name}-{Path(config.target).name}"
+    domains = f"{Path(config.source).resolve().name}-{Path(config.target).resolve().name}"
     norm = parse_spec(config.norm)[0] if config.norm else "own_norms"
     name = f"{domains}-{parse_spec(config.method)[0]}-{norm}-seed{config.seed}"
     suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
@@ -176,7 +215,7 @@ def main() -> None:
         "list": list_names,
     }
     try:
-        tyro.extras.subcommand_cli_from_dict(commands, prog="dacbn", description=__doc__)
+        tyro.extras.subcommand_cli_from_dict(commands, prog="dacbn", description=DESCRIPTION)
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:

@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from dacbn.datasets.arrays import labelled, resize, unlabelled
+from dacbn.datasets.decoding import OnUnreadable
+from dacbn.datasets.folders import read_files
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -24,19 +26,27 @@ from dacbn.datasets.load import (
     natural_size,
     view_family,
 )
+from dacbn.datasets.transforms import Family
 
 Array: TypeAlias = NDArray[np.generic] | Tensor
 LabelledLike: TypeAlias = LabelledImages | tuple[Array, ArrayLike | Tensor] | str | Path
 UnlabelledLike: TypeAlias = LabelledLike | UnlabelledImages | Array | Sequence[str | Path]
 
 
-def to_labelled(data: LabelledLike, size: int, train: bool, **options: Any) -> LabelledImages:
+def to_labelled(
+    data: LabelledLike,
+    size: int,
+    train: bool,
+    classes: Sequence[str] | None = None,
+    **options: Any,
+) -> LabelledImages:
     """Make a labelled domain of a name, a folder, a pair (images, labels) or a domain.
 
     Args:
         data: what the person has.
         size: pixels per side.
         train: for a name or folder, which part.
+        classes: for a pair, the name of every class: few labels may not show them all.
         options: for a name or folder, the further arguments of `load_labelled`.
 
     Raises:
@@ -47,7 +57,7 @@ def to_labelled(data: LabelledLike, size: int, train: bool, **options: Any) -> L
     if isinstance(data, LabelledImages):
         return LabelledImages(_fit(data.images, size), data.labels, data.classes)
     if isinstance(data, tuple) and len(data) == 2:
-        return labelled(*data, size=size)
+        return labelled(*data, classes=classes, size=size)
     raise ValueError(
         f"cannot take labelled images from {type(data).__name__}: pass a dataset's name, a folder, "
         "a pair (images, labels), or LabelledImages"
@@ -57,7 +67,8 @@ def to_labelled(data: LabelledLike, size: int, train: bool, **options: Any) -> L
 def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) -> UnlabelledImages:
     """Make an unlabelled domain; labels that come along are dropped here.
 
-    Takes what `to_labelled` takes, arrays of images alone, and lists of image files.
+    Takes what `to_labelled` takes, arrays of images alone, and lists of image files. Broken files
+    of a list are skipped in training only: elsewhere each file is answered.
 
     Raises:
         ValueError: it cannot be read.
@@ -71,7 +82,8 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
     if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], np.ndarray | Tensor):
         return unlabelled(data[0], size=size)
     if isinstance(data, Sequence) and data and all(isinstance(item, str | Path) for item in data):
-        return UnlabelledImages(FileImages(tuple(Path(str(item)) for item in data), size))
+        reaction: OnUnreadable = options.get("on_unreadable", "skip") if train else "raise"
+        return read_files([Path(str(item)) for item in data], size, reaction)[0]
     raise ValueError(
         f"cannot take images from {type(data).__name__}: pass a dataset's name, a folder, an array "
         "or tensor of images, or a list of image files"
@@ -91,12 +103,15 @@ def size_of(data: LabelledLike | UnlabelledLike) -> int:
     return PHOTO_SIZE
 
 
-def shows_photos(data: LabelledLike | UnlabelledLike) -> bool:
-    """Whether data is known to show scenes, which may be mirrored: folders are taken to."""
-    return isinstance(data, str | Path) and view_family(data) == "photos"
+def choose_family(*domains: LabelledLike | UnlabelledLike) -> Family:
+    """Choose augmentations that keep the classes: only folders are taken to show what may flip."""
+    folders = (isinstance(data, str | Path) and view_family(data) == "photos" for data in domains)
+    return "photos" if all(folders) else "digits"
 
 
 def _fit(images: Images, size: int) -> Images:
     if images.size == size:
         return images
+    if isinstance(images, FileImages):  # may be too many to hold
+        return FileImages(images.paths, size)
     return TensorImages(resize(images.gather(torch.arange(len(images))), size))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 GRAINS = (2, 4, 8, 16)  # cells per side of each layer of noise
-CHROMA = 0.35  # how far the noise of one channel departs from the noise all channels share
+CHROMA = 0.8  # how far the noise of one channel departs from the noise all channels share
 
 
 def make_textures(count: int, size: int, contrast: float, generator: Generator) -> Tensor:

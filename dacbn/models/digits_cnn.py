@@ -2,19 +2,21 @@
 
 Paper: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016,
 https://arxiv.org/abs/1505.07818, figure 4a (the MNIST architecture): two 5x5 convolutions with 32
-and 48 filters, each followed by pooling, then fully connected layers of 100.
-Differs from the paper: a BatchNorm follows each layer (after pooling, where it costs a quarter),
-without which there would be nothing to convert; one fully connected layer before the classifier
-gives the features, which the domain head sees too.
+and 48 filters, each followed by pooling and ReLU, whose flattened output is what the domain head
+sees.
+Differs from the paper: a BatchNorm follows each convolution (after pooling, where it costs a
+quarter), without which there would be nothing to convert; the classifier is linear.
 """
 
 from torch import Tensor, nn
 
+GRID = 5  # positions per side that are left of a 32x32 image
+
 
 class DigitsCNN(nn.Module):
-    """Features of small images: (B, 3, S, S) to (B, 100)."""
+    """Features of small images: (B, 3, S, S) to (B, 1200)."""
 
-    head_hidden_size = 100
+    head_hidden_size = 48 * GRID**2
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,14 +29,11 @@ class DigitsCNN(nn.Module):
             nn.MaxPool2d(2),
             nn.BatchNorm2d(48),
             nn.ReLU(),
-            nn.AdaptiveAvgPool2d(5),
+            nn.AdaptiveAvgPool2d(GRID),  # changes nothing at 32x32
             nn.Flatten(),
-            nn.Linear(48 * 5 * 5, 100, bias=False),
-            nn.BatchNorm1d(100),
-            nn.ReLU(),
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute features (B, 100) of images (B, 3, S, S)."""
+        """Compute features (B, 1200) of images (B, 3, S, S)."""
         features: Tensor = self.layers(images)
         return features

@@ -4,6 +4,7 @@ Both offer `log_prior` (K, C or 1), `mean` (K, C) and `var` (K, C), and both pla
 on the first batch they see, because nothing is known of the activations before.
 """
 
+import math
 from typing import Any, ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from dacbn.norms.moments import Assign, spread
 
 # A component that no data reach keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6
-# Values per channel that the first placement looks at.
+# Values per channel, at most, that the first placement looks at.
 PLACEMENT_SAMPLE = 4096
 
 
@@ -28,7 +29,7 @@ def place_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tens
         means (K, C) and variances (K, C).
     """
     rows = x.mean(2) if assign == "sample" else x.transpose(1, 2).flatten(0, 1)
-    rows = rows[:: max(1, len(rows) // PLACEMENT_SAMPLE)]
+    rows = rows[:: math.ceil(len(rows) / PLACEMENT_SAMPLE)]
     var = x.var((0, 2), correction=0).expand(num_clusters, -1)
     if num_clusters == 1:
         return x.mean((0, 2))[None], var

@@ -113,13 +113,14 @@ class UCBNorm(Norm):
         if by_batch:
             self._place(x)
         weights = self.responsibilities(x)
+        terms = weights
+        if self.prior_scale:  # by the prior that assigned, before the batch moves it
+            terms = weights * per_component((-0.5 * self.gate.log_prior).exp())
         mean, var = self.statistics.mean, self.statistics.var
         if by_batch and self.running is not None:
             share, mean, var = weighted_moments(x, weights, mean, var)
             self.running.update(share, mean, var, num_values)
-        if self.prior_scale:
-            weights = weights * per_component((-0.5 * self.gate.log_prior).exp())
-        return mix(x, weights, mean, var + self.eps)
+        return mix(x, terms, mean, var + self.eps)
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """Compute p(k | x) for activations x (N, C, L): (K, N, C, L), or 1 where shared."""

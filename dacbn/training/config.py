@@ -1,21 +1,19 @@
 """Everything a training run is made of: the one place for defaults."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 import torch
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A training run. The defaults adapt scikit-learn's digits to colour in a few minutes.
-
-    Raises:
-        ValueError: a number is out of its range.
-    """
+    """A training run. The defaults adapt scikit-learn's digits to colour in a few minutes."""
 
     source: str = "digits"
     """Labelled domain: a dataset's name, or a folder with one sub-folder per class."""
@@ -43,7 +41,7 @@ class TrainConfig:
     method: str = "dann"
     """How to adapt; options as in "dann(weight=0.1)"."""
 
-    steps: int = 800
+    steps: int = 1000
     """Optimiser steps."""
     source_batch_size: int = 64
     """Source images per step."""
@@ -77,25 +75,37 @@ class TrainConfig:
     tensorboard: bool = False
     """Write TensorBoard events too."""
 
-    def __post_init__(self) -> None:
-        """Refuse numbers that cannot work."""
-        for name in ("steps", "source_batch_size", "target_batch_size", "log_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("seed", "eval_every", "checkpoint_every"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
-        if self.lr is not None and not self.lr > 0:
-            raise ValueError(f"lr must be positive, got {self.lr}")
-        if self.ema_decay is not None and not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay must lie in [0, 1), got {self.ema_decay}")
+    def check(self) -> None:
+        """Refuse what cannot work; no `__post_init__`, whose errors tyro would garble.
+
+        Raises:
+            ValueError: a number is out of its range, or a choice is none of the known ones.
+        """
+        for name, kind in get_type_hints(type(self)).items():
+            if get_origin(kind) is Literal and getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
+        for name in ("steps", "source_batch_size", "target_batch_size", "log_every", "image_size"):
+            self._require(name, lambda number: number >= 1, "at least 1")
+        for name in ("seed", "eval_every", "checkpoint_every", "weight_decay"):
+            self._require(name, lambda number: number >= 0, "at least 0")
+        for name in ("lr", "clip_norm"):
+            self._require(name, lambda number: 0 < number < math.inf, "positive and finite")
+        self._require("ema_decay", lambda number: 0 <= number < 1, "in [0, 1)")
+
+    def _require(self, name: str, holds: Callable[[float], bool], wanted: str) -> None:
+        """Check a number, unless it is None."""
+        number = getattr(self, name)
+        if number is not None and not holds(number):
+            raise ValueError(f"{name} must be {wanted}, got {number}")
 
     @classmethod
     def from_options(cls, **options: Any) -> Self:
-        """Build a configuration from keyword options.
+        """Build a configuration from keyword options, and check it.
 
         Raises:
-            ValueError: there is no such option; the text names the nearest.
+            ValueError: there is no such option, and the text names the nearest; or its value cannot
+                work.
         """
         known = [field.name for field in dataclasses.fields(cls)]
         for name in options:
@@ -103,7 +113,9 @@ class TrainConfig:
                 nearest = get_close_matches(name, known, n=1)
                 hint = f" Did you mean {nearest[0]}?" if nearest else ""
                 raise ValueError(f"unknown option {name!r}.{hint} Known: {', '.join(known)}")
-        return cls(**options)
+        config = cls(**options)
+        config.check()
+        return config
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields as JSON can hold them."""

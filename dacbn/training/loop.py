@@ -9,7 +9,7 @@ from tqdm import tqdm
 from dacbn.batch import Batch
 from dacbn.methods import Step
 from dacbn.models import Network
-from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint
+from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
 from dacbn.training.records import Records
@@ -22,7 +22,7 @@ SHOWN = ("source_accuracy", "domain_accuracy")  # beside the losses, in the prog
 
 
 class InterruptedTraining(Exception):  # noqa: N818  # a wish, not an error
-    """The person asked to stop; everything is saved."""
+    """The person asked to stop; what was learned is kept."""
 
 
 def train(
@@ -31,7 +31,6 @@ def train(
     config: TrainConfig,
     records: Records,
     folder: Path | None = None,
-    save: Callable[[Network], None] | None = None,
     evaluate: Callable[[Network], dict[str, float]] | None = None,
 ) -> None:
     """Train from `state.step` to `config.steps`.
@@ -44,13 +43,13 @@ def train(
         stream: from a first step to the batches from there on.
         config: the settings.
         records: where numbers go.
-        folder: where checkpoints go; None keeps none.
-        save: writes the network for inference, with every checkpoint.
+        folder: where checkpoints go, and with each the network for inference; None keeps none.
         evaluate: scores the network; it sees test splits, so its numbers go to the records alone.
 
     Raises:
         DivergedError: a loss or weight is no finite number; the last checkpoint is good.
         InterruptedTraining: on Ctrl-C or SIGTERM, after a checkpoint.
+        StorageError: a file could not be written; those written before are whole.
     """
     device = next(state.method.parameters()).device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(config, device))
@@ -67,17 +66,19 @@ def train(
             window.add(result)
             bar.update()
 
-            last = state.step == config.steps or interrupt.requested
-            keep = last or _due(state.step, config.checkpoint_every)
+            # looked at once: a request during an evaluation is answered after the next step
+            stop = interrupt.requested and state.step < config.steps
+            keep = stop or state.step == config.steps or _due(state.step, config.checkpoint_every)
             score = state.step == config.steps or _due(state.step, config.eval_every)
             if not (keep or score or _due(state.step, config.log_every)):
                 continue
             _log(window, state, records, bar, folder)
             if score and evaluate is not None:
                 records.add(state.step, evaluate(state.network))
-            if keep:
-                _keep(state, folder, save)
-            if interrupt.requested and state.step < config.steps:
+            if keep and folder is not None:
+                save_network(folder, state.network)
+                save_checkpoint(folder, state.state_dict())
+            if stop:
                 raise InterruptedTraining(f"stopped after step {state.step} of {config.steps}")
             window.restart()
 
@@ -104,7 +105,7 @@ def _log(
     try:
         numbers = window.read(state.step)
         if not state.is_finite():
-            raise DivergedError(f"a weight became infinite or NaN before step {state.step}")
+            raise DivergedError(f"a weight became infinite or NaN by step {state.step}")
     except DivergedError as error:
         raise DivergedError(f"{error}; {ADVICE}.{_last_good(folder)}") from None
     losses = numbers | {"lr": state.optimizer.param_groups[0]["lr"]}
@@ -118,15 +119,6 @@ def _last_good(folder: Path | None) -> str:
     if folder is None or not (folder / CHECKPOINT).exists():
         return ""
     return f" {folder} keeps its last good checkpoint"
-
-
-def _keep(
-    state: TrainingState, folder: Path | None, save: Callable[[Network], None] | None
-) -> None:
-    if save is not None:
-        save(state.network)
-    if folder is not None:
-        save_checkpoint(folder, state.state_dict())
 
 
 def _in_bfloat16(config: TrainConfig, device: torch.device) -> bool:

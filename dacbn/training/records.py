@@ -5,6 +5,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from dacbn.training.card import RunFolderError
+from dacbn.training.storage import StorageError, first_line, write_atomically
+
 METRICS = "metrics.jsonl"
 
 
@@ -18,28 +21,39 @@ class Records:
 
     Raises:
         ImportError: TensorBoard is asked for and not installed.
+        StorageError: the folder cannot be written.
     """
 
     def __init__(self, folder: Path | None, resume_at: int = 0, tensorboard: bool = False) -> None:
         self.rows: list[dict[str, Any]] = []
         self._path = folder / METRICS if folder else None
         if self._path is not None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
             kept = read_records(self._path.parent) if resume_at and self._path.exists() else []
             self.rows = [row for row in kept if row["step"] <= resume_at]
-            self._path.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+            text = "".join(json.dumps(row) + "\n" for row in self.rows)
+            write_atomically(self._path, lambda draft: draft.write_text(text))
         self._events = _open_tensorboard(folder, resume_at) if folder and tensorboard else None
 
     def add(self, step: int, numbers: dict[str, float]) -> None:
-        """Record numbers of a step."""
+        """Record numbers of a step.
+
+        Raises:
+            StorageError: the disk is full or the folder has gone.
+        """
         row = {"step": step, **numbers}
         self.rows.append(row)
         if self._path is not None:
-            with self._path.open("a") as file:
-                file.write(json.dumps(row) + "\n")
+            self._append(self._path, json.dumps(row) + "\n")
         if self._events is not None:
             for name, number in numbers.items():
                 self._events.add_scalar(name, number, step)
+
+    def _append(self, path: Path, line: str) -> None:
+        try:
+            with path.open("a") as file:
+                file.write(line)
+        except OSError as error:
+            raise StorageError(path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -52,9 +66,20 @@ class Records:
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl; a last line that a crash cut short is left out."""
+    """Read metrics.jsonl; a last line that a crash cut short is left out.
+
+    Raises:
+        RunFolderError: there is no such file.
+    """
+    try:
+        lines = (folder / METRICS).read_text().splitlines()
+    except OSError as error:
+        raise RunFolderError(
+            f"cannot read {folder / METRICS} ({first_line(error)}): name a folder that dacbn train "
+            "made"
+        ) from None
     rows: list[dict[str, Any]] = []
-    for line in (folder / METRICS).read_text().splitlines():
+    for line in lines:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

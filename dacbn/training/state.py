@@ -10,8 +10,10 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dacbn.methods import Method
 from dacbn.models import Network
+from dacbn.training.card import RunFolderError
 from dacbn.training.config import TrainConfig
 from dacbn.training.schedules import create_optimizer
+from dacbn.training.storage import first_line
 
 
 @dataclass
@@ -56,12 +58,22 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` collected."""
-        self.step = state["step"]
-        self.method.load_state_dict(state["method"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        torch.set_rng_state(state["cpu_random"])
+        """Go on from what `state_dict` collected.
+
+        Raises:
+            RunFolderError: it was collected under other settings.
+        """
+        try:
+            self.step = state["step"]
+            self.method.load_state_dict(state["method"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+            torch.set_rng_state(state["cpu_random"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise RunFolderError(
+                f"checkpoint.pt is of another training ({first_line(error)}): delete it to start "
+                "anew"
+            ) from error
         if state["cuda_random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_random"])

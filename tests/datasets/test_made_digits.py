@@ -40,7 +40,7 @@ def test_digits_show_scikit_learns_rows(train, part):
 
 @pytest.mark.parametrize(
     ("name", "train_count", "test_count"),
-    [("digits", 900, 297), ("color_digits", 600, 891), ("street_digits", 3000, 1000)],
+    [("digits", 900, 297), ("color_digits", 1800, 891), ("street_digits", 3000, 1000)],
 )
 def test_counts_sizes_and_classes(name, train_count, test_count):
     for train, count in [(True, train_count), (False, test_count)]:

@@ -1,0 +1,88 @@
+"""From settings to what is trained: the network, the method around it, and their state."""
+
+from inspect import signature
+from typing import Any
+
+import torch
+
+from dacbn.methods import Method, methods
+from dacbn.models import Network, create_network
+from dacbn.norms import norms
+from dacbn.registry import parse_spec
+from dacbn.training.config import TrainConfig
+from dacbn.training.state import TrainingState
+from dacbn.training.storage import first_line
+
+
+def check_names(config: TrainConfig) -> None:
+    """Look the method and the norm up, so that a wrong name is said before any image is read.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    methods[parse_spec(config.method)[0]]
+    if config.norm is not None:
+        norms[parse_spec(config.norm)[0]]
+
+
+def build_network(config: TrainConfig, num_classes: int, pretrained: bool = False) -> Network:
+    """Build the network of the settings.
+
+    Raises:
+        ValueError: there is no such backbone or norm, or an option has no such value.
+    """
+    try:
+        return create_network(
+            config.backbone, config.norm, num_classes, pretrained, config.norm_sites
+        )
+    except TypeError as error:
+        raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
+
+
+def create_state(
+    config: TrainConfig,
+    num_classes: int,
+    image_size: int,
+    device: torch.device,
+    checkpoint: dict[str, Any] | None = None,
+) -> TrainingState:
+    """Start a training, or go on with the one of a checkpoint.
+
+    Raises:
+        ValueError: the settings do not work together.
+        RunFolderError: the checkpoint is of another training.
+    """
+    torch.manual_seed(config.seed)
+    network = build_network(config, num_classes, config.pretrained and checkpoint is None)
+    _check_size(network, image_size, config.backbone)
+    state = TrainingState.create(_create_method(config.method, network).to(device), config)
+    if checkpoint is not None:
+        state.load_state_dict(checkpoint)
+    return state
+
+
+def _check_size(network: Network, size: int, backbone: str) -> None:
+    """Try one image, so that a backbone which cannot take the size says so before training."""
+    try:
+        with torch.no_grad():
+            network.eval()(torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.int64))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise ValueError(
+            f"{backbone} cannot take images of {size} pixels per side ({first_line(error)}): "
+            "set another image size, or choose another backbone"
+        ) from error
+    network.train()
+
+
+def _create_method(spec: str, network: Network) -> Method:
+    name, options = parse_spec(spec)
+    kind = methods[name]
+    known = {key: entry.annotation for key, entry in signature(kind).parameters.items()}
+    del known["network"]
+    for option, value in options.items():
+        if option not in known:
+            only = f"only {', '.join(known)}" if known else "nor any other"
+            raise ValueError(f"{name} has no option {option!r}, {only}")
+        if known[option] in (int, float) and not isinstance(value, (int, float)):
+            raise ValueError(f"{option} of {name} must be a number, got {value!r}")
+    return kind(network, **options)

@@ -1,0 +1,110 @@
+"""What a training reads: both domains, how their images may be moved, and what it is scored on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import torch
+
+from dacbn.batch import Batch
+from dacbn.datasets import (
+    Family,
+    LabelledImages,
+    LabelledLike,
+    UnlabelledImages,
+    UnlabelledLike,
+    check_same_classes,
+    choose_family,
+    place_images,
+    stream_batches,
+    to_labelled,
+    to_unlabelled,
+)
+from dacbn.methods.method import SOURCE, TARGET
+from dacbn.models import Network
+from dacbn.training.config import TrainConfig
+from dacbn.training.evaluate import evaluate
+
+
+@dataclass(frozen=True)
+class TrainingDomains:
+    """Domains of one image size.
+
+    Args:
+        source: images and labels.
+        target: images.
+        tests: by name, labelled images to score on and the population they are taken for.
+        family: which augmentations.
+    """
+
+    source: LabelledImages
+    target: UnlabelledImages
+    tests: dict[str, tuple[LabelledImages, int]]
+    family: Family
+
+    @classmethod
+    def read(
+        cls,
+        config: TrainConfig,
+        size: int,
+        source: LabelledLike,
+        target: UnlabelledLike,
+        source_test: LabelledLike | None,
+        target_test: LabelledLike | None,
+    ) -> Self:
+        """Read whatever a person gave.
+
+        Raises:
+            ValueError: it cannot be read, or a test has other classes than the source.
+        """
+        options = reading_options(config)
+        labelled = to_labelled(source, size, train=True, **options)
+        unlabelled = to_unlabelled(target, size, train=True, **options)
+        tests = {}
+        given = {"source_test": (source_test, SOURCE), "target_test": (target_test, TARGET)}
+        for name, (data, cluster_id) in given.items():
+            if data is not None:
+                test = to_labelled(data, size, train=False, classes=labelled.classes, **options)
+                check_same_classes(labelled.classes, test.classes)
+                tests[name] = (test, cluster_id)
+        family = choose_family(source, target) if config.augment == "auto" else config.augment
+        return cls(labelled, unlabelled, tests, family)
+
+    def stream(
+        self, config: TrainConfig, device: torch.device, strong: bool
+    ) -> Callable[[int], Iterator[Batch]]:
+        """Return the function from a first step to the batches from there on."""
+        source, target = self.source, self.target
+        return lambda start: stream_batches(
+            LabelledImages(place_images(source.images, device), source.labels, source.classes),
+            UnlabelledImages(place_images(target.images, device)),
+            source_batch_size=config.source_batch_size,
+            target_batch_size=config.target_batch_size,
+            family=self.family,
+            strong=strong,
+            seed=config.seed,
+            device=device,
+            start=start,
+            stop=config.steps,
+        )
+
+    def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
+        """Return the function that scores a network on the tests; None without tests."""
+        return partial(self._score, device=device) if self.tests else None
+
+    def _score(self, network: Network, device: torch.device) -> dict[str, float]:
+        return {
+            f"{name}_{measure}": score
+            for name, (test, cluster_id) in self.tests.items()
+            for measure, score in evaluate(network, test, cluster_id, device).items()
+        }
+
+
+def reading_options(config: TrainConfig) -> dict[str, Any]:
+    """Return what the settings say on reading names and folders."""
+    return {
+        "root": config.data_root,
+        "download": config.download,
+        "on_unreadable": config.on_unreadable,
+    }

@@ -1,0 +1,69 @@
+"""Curves of a run: the arrays are the records, and the figures show them."""
+
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from PIL import Image
+
+from dacbn.analysis import compute_curves, draw_curves, plot_curves
+from dacbn.training import RunFolderError
+
+RECORDS = [
+    {"step": 2, "classification": 1.5, "domain": 0.7, "source_accuracy": 0.5, "lr": 0.1},
+    {"step": 4, "classification": 1.0, "domain": 0.6, "source_accuracy": 0.75, "lr": 0.05},
+    {"step": 4, "source_test_accuracy": 0.8, "target_test_accuracy": 0.25},
+]
+
+
+@pytest.fixture
+def run(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in RECORDS))
+    return tmp_path
+
+
+def test_each_quantity_has_the_steps_it_was_recorded_at():
+    curves = compute_curves(RECORDS)
+    names = {name for row in RECORDS for name in row} - {"step"}
+    assert curves.keys() == names
+    assert curves["classification"].tolist() == [[2, 1.5], [4, 1.0]]
+    assert curves["target_test_accuracy"].tolist() == [[4, 0.25]]
+
+
+def test_the_arrays_beside_the_figure_are_the_records(run):
+    png, svg, npz = draw_curves(run, run / "figures")
+    with np.load(npz) as arrays:
+        assert set(arrays.files) == compute_curves(RECORDS).keys()
+        for name in arrays.files:
+            expected = [[row["step"], row[name]] for row in RECORDS if name in row]
+            assert arrays[name].tolist() == expected
+    assert svg.read_text().lstrip().startswith("<?xml")
+    with Image.open(png) as image:
+        assert image.width > 3 * 400 and len(image.convert("RGB").getcolors(10**6)) > 20
+
+
+def test_a_curve_is_drawn_where_the_numbers_are():
+    axes = Figure().subplots()
+    plot_curves(compute_curves(RECORDS), ("classification", "domain"), axes)
+    lines = {line.get_label(): line.get_xydata().tolist() for line in axes.lines}
+    assert lines["classification"] == [[2, 1.5], [4, 1.0]]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == [
+        "classification",
+        "domain",
+    ]
+
+
+def test_what_was_not_recorded_is_left_out():
+    axes = Figure().subplots()
+    plot_curves(compute_curves(RECORDS[:1]), ("source_test_accuracy",), axes)
+    assert not axes.lines and axes.get_legend() is None
+
+
+def test_a_folder_without_records_is_refused(tmp_path):
+    with pytest.raises(RunFolderError, match=r"cannot read .*metrics\.jsonl"):
+        draw_curves(tmp_path, tmp_path / "figures")
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(RunFolderError, match="no records yet: it ended before its first log"):
+        draw_curves(tmp_path, tmp_path / "figures")
+    assert not (tmp_path / "figures").exists()

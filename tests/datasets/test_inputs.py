@@ -1,0 +1,169 @@
+"""Whatever a person holds becomes a domain."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dacbn.datasets import (
+    FileImages,
+    LabelledImages,
+    UnlabelledImages,
+    choose_family,
+    is_flat_folder,
+    labelled,
+    read_files,
+    size_of,
+    to_labelled,
+    to_unlabelled,
+    unlabelled,
+)
+
+GREY = np.arange(5 * 8 * 8, dtype=np.uint8).reshape(5, 8, 8)
+LABELS = [0, 1, 0, 1, 1]
+
+
+def save(path, value=100, size=(9, 7)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (value, value, value)).save(path)
+    return path
+
+
+def pixels(images):
+    return images.gather(torch.arange(len(images)))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        GREY,
+        torch.from_numpy(GREY),
+        GREY / 255,
+        GREY[..., None],
+        GREY[:, None].repeat(3, 1),
+        (GREY, LABELS),
+        unlabelled(GREY),
+        labelled(GREY, LABELS),
+    ],
+    ids=["grey", "tensor", "float", "last", "rgb", "pair", "unlabelled", "labelled"],
+)
+def test_every_kind_of_images_gives_the_same_domain(data):
+    domain = to_unlabelled(data, 8, train=True)
+    assert isinstance(domain, UnlabelledImages)
+    assert torch.equal(pixels(domain.images), torch.from_numpy(GREY)[:, None].expand(5, 3, 8, 8))
+    assert size_of(data) == 8
+
+
+def test_names_and_folders_are_read(tmp_path):
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        save(tmp_path / name)
+    for loader in (to_labelled, to_unlabelled):
+        assert len(loader("digits", 8, train=False, root=tmp_path)) == 297
+        assert len(loader(str(tmp_path), 8, train=True, root=tmp_path)) == 2
+        assert loader(tmp_path, 8, train=True, root=tmp_path).images.size == 8
+
+
+@pytest.mark.parametrize("data", [(GREY, LABELS), labelled(GREY, LABELS), unlabelled(GREY)])
+def test_images_of_another_size_are_resized(data):
+    assert to_unlabelled(data, 12, train=True).images.size == 12
+
+
+def test_a_pair_is_labelled_and_keeps_names():
+    domain = to_labelled((GREY, ["cat", "dog", "cat", "dog", "dog"]), 8, train=True)
+    assert domain.classes == ("cat", "dog") and domain.labels.tolist() == LABELS
+
+
+def test_few_labels_take_the_classes_they_are_meant_for():
+    classes = ("0", "1", "2")
+    assert to_labelled((GREY, LABELS), 8, train=False, classes=classes).classes == classes
+    names = ["1"] * 5
+    assert to_labelled((GREY, names), 8, False, classes).labels.tolist() == [1] * 5
+    with pytest.raises(ValueError, match=r"labels run from 0 to 1 but there are 1 classes"):
+        to_labelled((GREY, LABELS), 8, False, ("0",))
+
+
+def test_labelled_images_keep_their_labels_when_resized():
+    domain = to_labelled(labelled(GREY, LABELS), 12, train=True)
+    assert isinstance(domain, LabelledImages) and domain.labels.tolist() == LABELS
+
+
+def test_images_in_files_are_not_read_to_be_resized(tmp_path):
+    files = FileImages((save(tmp_path / "1.png"),), 8)
+    resized = to_unlabelled(UnlabelledImages(files), 16, train=True).images
+    assert isinstance(resized, FileImages) and resized.size == 16
+
+
+@pytest.mark.parametrize("kind", [list, tuple])
+def test_a_list_of_files_is_read_in_its_order(tmp_path, kind):
+    files = kind([save(tmp_path / "2.png", 20), str(save(tmp_path / "1.png", 10))])
+    domain = to_unlabelled(files, 4, train=False)
+    assert pixels(domain.images)[:, 0, 0, 0].tolist() == [20, 10]
+    assert size_of(files) == 224
+
+
+def test_a_broken_file_of_a_list_is_skipped_in_training_only(tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    files = [save(tmp_path / "1.png"), broken]
+    with pytest.warns(UserWarning, match=r"1 image is unreadable .*broken\.png"):
+        assert len(to_unlabelled(files, 4, train=True)) == 1
+    with pytest.raises(ValueError, match=r"unreadable .*broken\.png"):
+        to_unlabelled(files, 4, train=False, on_unreadable="skip")
+    with pytest.raises(ValueError, match="unreadable"):
+        to_unlabelled(files, 4, train=True, on_unreadable="raise")
+
+
+@pytest.mark.parametrize("data", [5, None, [], [GREY], {"a": GREY}])
+def test_what_is_no_images_is_refused_with_what_is(data):
+    with pytest.raises(ValueError, match=f"images from {type(data).__name__}: pass a dataset's"):
+        to_unlabelled(data, 8, train=True)
+
+
+@pytest.mark.parametrize("data", [GREY, unlabelled(GREY), ["a.png"]])
+def test_what_has_no_labels_is_refused_as_labelled(data):
+    with pytest.raises(ValueError, match="cannot take labelled images from"):
+        to_labelled(data, 8, train=True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size"),
+    [((5, 28, 28), 28), ((5, 3, 20, 30), 20), ((5, 20, 30, 3), 20), ((5, 1, 9, 9), 9)],
+)
+def test_the_size_of_an_array_is_that_of_its_images(shape, size):
+    assert size_of(np.zeros(shape)) == size_of((np.zeros(shape), [])) == size
+
+
+def test_only_folders_are_taken_to_show_what_may_be_mirrored(tmp_path):
+    assert choose_family(tmp_path, str(tmp_path)) == "photos"
+    assert choose_family(tmp_path, "digits") == "digits"
+    assert choose_family(GREY, tmp_path) == "digits"
+
+
+def test_files_and_folders_are_read_with_their_paths(tmp_path):
+    first, second = save(tmp_path / "z.png", 10), save(tmp_path / "sub" / "deep" / "a.jpg", 200)
+    domain, paths = read_files([first, tmp_path / "sub"], 4)
+    assert paths == [first, second]
+    assert pixels(domain.images)[0, 0, 0, 0] == 10
+
+
+@pytest.mark.filterwarnings("ignore:.*unreadable")
+def test_paths_of_skipped_files_are_left_out(tmp_path):
+    good, bad = save(tmp_path / "1.png"), tmp_path / "2.png"
+    bad.write_bytes(good.read_bytes()[:20])
+    domain, paths = read_files([tmp_path], 4)
+    assert paths == [good] and len(domain) == 1
+
+
+def test_a_path_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no\.png does not exist: give image files"):
+        read_files([tmp_path / "no.png"], 4)
+    with pytest.raises(ValueError, match="holds no images"):
+        read_files([tmp_path], 4)
+
+
+def test_a_flat_folder_is_one_with_images_in_it(tmp_path):
+    save(tmp_path / "classes" / "a" / "1.png")
+    flat = save(tmp_path / "flat" / "1.png").parent
+    assert is_flat_folder(flat) and is_flat_folder(str(flat))
+    assert not is_flat_folder(tmp_path / "classes")
+    assert not is_flat_folder("digits") and not is_flat_folder(tmp_path / "nowhere")

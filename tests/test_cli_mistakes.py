@@ -1,0 +1,154 @@
+"""A person who types wrong things gets one line that says what to type instead."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dacbn import cli
+
+FAST = "--steps 2 --source-batch-size 4 --target-batch-size 4 --device cpu --log-every 1"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Make a folder to type in: domains that do not fit each other, a file, and one good run."""
+    root = tmp_path_factory.mktemp("place")
+    for name in ("two/a", "two/b", "three/a", "three/b", "three/c", "one/a", "flat"):
+        (root / name).mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((9, 9), 60 * number, np.uint8)).save(
+                root / name / f"{number}.png"
+            )
+    (root / "cut" / "a").mkdir(parents=True)
+    (root / "cut" / "a" / "1.png").write_bytes((root / "flat" / "1.png").read_bytes()[:40])
+    (root / "empty").mkdir()
+    (root / "file").write_text("no image")
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(root)
+        monkeypatch.setattr(sys, "argv", ["dacbn", "train", "--run", "good", *FAST.split()])
+        cli.main()
+    return root
+
+
+@pytest.fixture
+def type_in(place, monkeypatch, capsys):
+    """Type a line; returns the exit status and what is on stderr."""
+
+    def run(line):
+        monkeypatch.chdir(place)
+        monkeypatch.setattr(sys, "argv", ["dacbn", *line.split()])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return stop.value.code, capsys.readouterr().err
+
+    return run
+
+
+MISTAKES = {
+    "train --norm ucb_nrom": "unknown norm 'ucb_nrom'. Did you mean 'ucb_norm'?",
+    "train --norm ucb_norm(clusters=3)": "no option 'clusters', only num_clusters, eps",
+    "train --norm ucb_norm(": "cannot read 'ucb_norm(': write a name, or a name with options as in",
+    "train --norm ucb_norm(num_clusters=0)": "num_clusters must be at least 1, got 0",
+    "train --method dan": "unknown method 'dan'. Did you mean 'dann'?",
+    "train --method dann(wieght=1)": "dann has no option 'wieght', only weight",
+    "train --method dann(weight='a')": "weight of dann must be a number, got 'a'",
+    "train --backbone resnet1": "unknown backbone 'resnet1'. Nearest: resnet18",
+    "train --backbone vit_tiny_patch16_224": "no BatchNorm to replace",
+    "train --norm-sites layer9": "no BatchNorm is named like 'layer9'",
+    "train --source digit": "unknown dataset 'digit'. Did you mean 'digits'?",
+    "train --target no/where": "no/where does not exist: give the path of a folder of images",
+    "train --target empty": "empty holds no images: add some (.bmp,",
+    "train --target cut": "cut holds no readable images",
+    "train --source flat": "flat is a flat folder of images: make one sub-folder per class",
+    "train --source one": "one has only one class, 'a': add another folder",
+    "train --source two --target three": "the target lacks [] and adds ['c']",
+    "train --source three --target two": "the target lacks ['c'] and adds []",
+    "train --source two --target cut --on-unreadable raise": "unreadable or cut short: cut/a/1.png",
+    "train --source mnist": "data/MNIST/raw/train-images-idx3-ubyte.gz is missing: place it there",
+    "train --source svhn": "data/svhn/train_32x32.mat is missing: place it there from http",
+    "train --source mnist_m": "place photographs (such as BSDS500) in data/mnist_m/textures",
+    "train --image-size 8": "cannot take images of 8 pixels per side",
+    "train --clip-norm 0": "clip_norm must be positive and finite, got 0.0",
+    "train --steps 0": "steps must be at least 1, got 0",
+    "train --device gpu": "cannot use device 'gpu' on this machine",
+    "train --pretrained": "digits_cnn has no pretrained weights: train from scratch",
+    "train --run good": "good holds a run: go on with --resume good, or name another --run",
+    "train --run file": "cannot write file/config.json: file is no folder",
+    "train --resume nowhere": "nowhere is no run folder: it has no config.json",
+    "train --resume good --steps 9 --lr 1": "under the run's own settings: leave out --steps, --lr",
+    "train --resume good --run other": "under the run's own settings: leave out --run",
+    "evaluate empty": "empty is no run folder: it has no config.json. Name a folder that",
+    "evaluate file": "file is no run folder",
+    "evaluate good --target digts": "unknown dataset 'digts'. Did you mean 'digits'?",
+    "evaluate good --target two": "the target lacks ['0', '1', '2',",
+    "evaluate good --target svhn --data-root moved": "moved/svhn/test_32x32.mat is missing",
+    "predict nowhere flat": "nowhere is no run folder",
+    "predict good": "name image files, or folders of them, to predict",
+    "predict good nofile.png": "nofile.png does not exist: give image files or folders of them",
+    "predict good empty": "empty holds no images",
+    "predict good file": "file holds no readable images",
+    "predict good flat --output file/labels.csv": "cannot write file/labels.csv: file is no folder",
+    "analyse empty": "cannot read empty/metrics.jsonl (No such file or directory): name a folder",
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*unreadable")
+@pytest.mark.parametrize("line", MISTAKES)
+def test_a_mistake_is_one_line_and_status_one(type_in, line):
+    is_training = line.startswith("train") and "--resume" not in line and "--steps" not in line
+    code, errors = type_in(f"train {FAST} {line[6:]}" if is_training else line)
+    lines = [text for text in errors.splitlines() if not text.startswith("dacbn: warning")]
+    assert code == 1 and len(lines) == 1, errors
+    assert lines[0].startswith("dacbn: ") and MISTAKES[line] in lines[0]
+    assert "Traceback" not in errors
+
+
+def test_a_wrong_name_leaves_no_folder(type_in, place):
+    for line in ("--norm ucb", "--method dan", "--backbone resnet1", "--target no/where"):
+        assert type_in(f"train --run fresh {line}")[0] == 1
+        assert not (place / "fresh").exists()
+
+
+def test_a_training_that_diverges_says_what_to_change(type_in):
+    code, errors = type_in(f"train --run wild --lr 1e30 {FAST}")
+    assert code == 1 and "Traceback" not in errors
+    assert errors.splitlines()[-1] == (
+        "dacbn: the classification loss became nan at step 2; lower --lr, set --clip-norm 1, or "
+        "lower the weight in --method."
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("", "train, evaluate, predict, analyse, list"),
+        ("benchmark", "train, evaluate, predict, analyse, list"),
+        ("train --stepz 3", "--steps"),
+        ("train --steps ten", "--steps"),
+        ("train --optimizer adam", "'adamw', 'sgd'"),
+        ("evaluate", "a run folder"),
+        ("list norm", "'norms'"),
+    ],
+)
+def test_a_command_that_cannot_be_parsed_shows_what_can(type_in, line, hint):
+    code, errors = type_in(line)
+    text = " ".join(errors.replace("│", " ").split())
+    assert code == 2 and hint in text and "Traceback" not in errors
+
+
+def test_a_developer_can_have_the_traceback(type_in, monkeypatch):
+    monkeypatch.setenv("DACBN_TRACEBACK", "1")
+    monkeypatch.setattr(sys, "argv", ["dacbn", "evaluate", "nowhere"])
+    with pytest.raises(ValueError, match="is no run folder"):
+        cli.main()
+
+
+def test_an_interrupted_command_exits_as_shells_expect(type_in, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.DomainAdapter, "from_pretrained", interrupt)
+    assert type_in("evaluate good") == (130, "")

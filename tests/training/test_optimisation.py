@@ -1,0 +1,164 @@
+"""The arithmetic of training: steps, clipping, schedules and averages."""
+
+import copy
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dacbn.methods import Step
+from dacbn.training import (
+    Records,
+    TrainConfig,
+    TrainingDomains,
+    TrainingState,
+    create_state,
+    evaluate,
+    run_network,
+    train,
+)
+from dacbn.training.schedules import lr_factor
+from dacbn.training.window import Window
+
+CPU = torch.device("cpu")
+
+
+def start(source, target, **options):
+    options = {"method": "source_only", "norm": None, "device": "cpu", **options}
+    config = TrainConfig.from_options(source_batch_size=8, target_batch_size=8, **options)
+    domains = TrainingDomains.read(config, 32, source, target, None, None)
+    return config, create_state(config, 2, 32, CPU), domains.stream(config, CPU, False)
+
+
+def flat(module):
+    return torch.cat([p.detach().double().flatten() for p in module.parameters()])
+
+
+def one_step(source, target, **options):
+    """Return weights before and after one step, and the gradient, all in float64."""
+    config, state, stream = start(source, target, steps=1, schedule="constant", **options)
+    before, twin = flat(state.method), copy.deepcopy(state.method)
+    batch = next(stream(0))
+    output = twin.network(batch.source_images, torch.zeros(8, dtype=torch.int64))
+    F.cross_entropy(output.logits, batch.source_labels).backward()
+    gradient = torch.cat([p.grad.double().flatten() for p in twin.parameters()])
+    train(state, stream, config, Records(None))
+    return before, flat(state.method), gradient
+
+
+def test_adamw_decays_decoupled_and_steps_by_the_sign(source, target):
+    before, after, gradient = one_step(source, target, lr=0.01, weight_decay=0.5)
+    adam = gradient / (gradient.abs() + 1e-8)
+    expected = before - 0.01 * 0.5 * before - 0.01 * adam
+    torch.testing.assert_close(after, expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.01, 1e6])
+def test_sgd_has_nesterov_momentum_decay_and_a_clipped_gradient(source, target, clip_norm):
+    options = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0.3, "clip_norm": clip_norm}
+    before, after, gradient = one_step(source, target, **options)
+    assert gradient.norm() > 0.02
+    clipped = gradient * min(1, (clip_norm or math.inf) / gradient.norm())
+    expected = before - 0.1 * (1 + 0.9) * (clipped + 0.3 * before)
+    torch.testing.assert_close(after, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", 0.001), ("sgd", 0.01)])
+@pytest.mark.parametrize(
+    ("schedule", "factor"),
+    [
+        ("constant", lambda p: 1),
+        ("cosine", lambda p: math.cos(math.pi * p / 2) ** 2),
+        ("dann", lambda p: 1 / (1 + 10 * p) ** (3 / 4)),
+    ],
+)
+def test_learning_rates_follow_their_closed_forms(
+    tiny, source, target, optimizer, lr, schedule, factor
+):
+    adapter = tiny(optimizer=optimizer, schedule=schedule, norm=None, method="source_only", steps=4)
+    rates = [row["lr"] for row in adapter.fit(source, target).records]
+    assert rates == pytest.approx([lr * factor(step / 4) for step in range(4)])
+
+
+def test_schedules_start_at_the_whole_rate():
+    assert [lr_factor(name, 0) for name in ("constant", "cosine", "dann")] == [1, 1, 1]
+
+
+def test_the_average_is_the_running_average_of_the_weights(source, target):
+    config, state, stream = start(source, target, steps=7, ema_decay=0.7)
+    seen = []
+
+    def watched(first):
+        for batch in stream(first):
+            seen.append(flat(state.method.network))  # after the step before
+            yield batch
+
+    train(state, watched, config, Records(None))
+    history = [*seen[1:], flat(state.method.network)]
+    expected = history[0]
+    for row in history[1:]:
+        expected = 0.7 * expected + 0.3 * row
+    torch.testing.assert_close(flat(state.network), expected, rtol=0, atol=1e-6)
+    assert not torch.allclose(expected, history[-1], atol=1e-4)
+
+
+def test_the_averaged_network_is_what_is_scored_and_kept(tiny, source, target, tmp_path):
+    adapter = tiny(ema_decay=0.9, checkpoint_every=0).fit(
+        source, target, source_test=source, run=tmp_path
+    )
+    again = type(adapter).from_pretrained(tmp_path, device="cpu")
+    raw = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["method"]
+    kept = again.network.state_dict()
+    assert any(not torch.equal(kept[name], raw[f"network.{name}"]) for name in kept)
+    assert adapter.records[-1]["source_test_accuracy"] == again.score(source, cluster_id=0)
+
+
+def test_source_digits_are_learned_within_sixty_steps(tiny):
+    options = {"source_batch_size": 64, "target_batch_size": 1, "steps": 60, "log_every": 10}
+    adapter = tiny(method="source_only", norm="ucb_norm", checkpoint_every=0, **options)
+    rows = adapter.fit("digits", "color_digits", source_test="digits").records
+    losses = [row["classification"] for row in rows if "classification" in row]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 3
+    assert rows[-1]["source_test_accuracy"] > 0.9
+
+
+def test_a_step_is_kept_without_being_looked_at(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("this waits for the device")
+
+    window, step = Window(), Step({"a": torch.ones(())}, {"b": torch.ones(())})
+    for name in ("item", "cpu", "tolist", "numpy", "__bool__", "__float__"):
+        monkeypatch.setattr(Tensor, name, refuse)
+    window.add(step)
+    with pytest.raises(AssertionError, match="waits for the device"):
+        window.read(1)
+
+
+def test_numbers_are_read_and_weights_checked_at_logs_only(tiny, source, target, monkeypatch):
+    calls = []
+    read, is_finite = Window.read, TrainingState.is_finite
+    monkeypatch.setattr(Window, "read", lambda *a: [calls.append("read"), read(*a)][1])
+    monkeypatch.setattr(
+        TrainingState, "is_finite", lambda *a: [calls.append("check"), is_finite(*a)][1]
+    )
+    tiny(log_every=3, norm=None, checkpoint_every=0).fit(source, target)
+    assert calls == ["read", "check"] * 2
+
+
+def test_a_logged_number_is_the_mean_of_its_window(tiny, source, target):
+    each = tiny(norm=None).fit(source, target).records
+    third = tiny(norm=None, log_every=3, checkpoint_every=0).fit(source, target).records
+    for row, rows in zip(third, (each[:3], each[3:]), strict=True):
+        assert row["classification"] == pytest.approx(sum(r["classification"] for r in rows) / 3)
+
+
+def test_scoring_leaves_the_network_in_training_mode(source, target):
+    _, state, _ = start(source, target, steps=1)
+    domains = TrainingDomains.read(TrainConfig(), 32, source, target, source, None)
+    test, _ = domains.tests["source_test"]
+    evaluate(state.network, test, 0, CPU)
+    assert state.network.training
+    run_network(state.network.eval(), test.images, 0, CPU)
+    assert not state.network.training

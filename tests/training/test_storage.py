@@ -1,0 +1,140 @@
+"""Files are written whole or not at all, and a full disk is said to be one."""
+
+import errno
+import resource
+from pathlib import Path
+
+import pytest
+from safetensors import SafetensorError
+
+from dacbn.models import create_network
+from dacbn.training import StorageError, load_checkpoint, save_network, write_atomically
+from dacbn.training.checkpoint import save_checkpoint
+
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
+def fail_after(text, error):
+    def write(path):
+        path.write_text(text)
+        raise error
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "message"),
+    [
+        (FULL, StorageError, "the disk is full"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), StorageError, "full"),
+        (OSError(errno.EROFS, "Read-only file system"), StorageError, "Read-only file system"),
+        (RuntimeError(), StorageError, "RuntimeError"),
+        (KeyboardInterrupt("stop"), KeyboardInterrupt, "stop"),
+    ],
+)
+def test_a_writer_that_fails_midway_leaves_the_old_file_and_no_draft(
+    tmp_path, error, raised, message
+):
+    path = tmp_path / "file"
+    write_atomically(path, lambda draft: draft.write_text("old"))
+    with pytest.raises(raised, match=message):
+        write_atomically(path, fail_after("half of the ne", error))
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_replaced_and_folders_are_made(tmp_path):
+    path = tmp_path / "a" / "b" / "file"
+    for text in ("old", "new"):
+        write_atomically(path, lambda draft, text=text: draft.write_text(text))
+    assert path.read_text() == "new" and list(path.parent.iterdir()) == [path]
+
+
+def test_a_reader_of_the_old_file_never_sees_half_of_the_new_one(tmp_path):
+    path = tmp_path / "file"
+    write_atomically(path, lambda draft: draft.write_text("old"))
+    with path.open() as reader:
+        write_atomically(path, lambda draft: draft.write_text("new"))
+        assert reader.read() == "old"
+
+
+@pytest.mark.parametrize("below", ["run", "run/deeper"])
+def test_a_file_where_a_folder_should_be_is_named(tmp_path, tiny, source, target, below):
+    (tmp_path / "run").write_text("a file")
+    with pytest.raises(StorageError, match=r"cannot write .*: .* is no folder.*choose another"):
+        tiny().fit(source, target, run=tmp_path / below)
+
+
+def fill_disk_at(monkeypatch, step):
+    """Let the disk run full when the checkpoint of a step is being written."""
+    write, written = Path.write_bytes, []
+
+    def write_some(path, content):
+        written.append(path.name)
+        if written.count(".checkpoint.pt.part") == step // 2 and "checkpoint" in path.name:
+            write(path, b"the beginning")
+            raise FULL
+        return write(path, content)
+
+    monkeypatch.setattr(Path, "write_bytes", write_some)
+
+
+def test_a_full_disk_says_so_and_the_old_checkpoint_resumes(
+    tmp_path, tiny, source, target, weights, monkeypatch
+):
+    whole = tiny().fit(source, target)
+    with monkeypatch.context() as patch:
+        fill_disk_at(patch, 4)
+        with pytest.raises(StorageError) as caught:
+            tiny().fit(source, target, run=tmp_path)
+    assert str(caught.value) == (
+        f"cannot write {tmp_path / 'checkpoint.pt'}: the disk is full. What was saved before is "
+        "untouched; make room or choose another folder, then go on (a training with --resume)"
+    )
+    assert load_checkpoint(tmp_path)["step"] == 2
+    resumed = tiny().fit(source, target, run=tmp_path, resume=True)
+    assert weights(resumed) == weights(whole)
+
+
+def test_an_adapter_whose_disk_ran_full_keeps_what_it_has_learned(
+    tmp_path, tiny, source, target, monkeypatch
+):
+    fill_disk_at(monkeypatch, 4)
+    adapter = tiny()
+    with pytest.raises(StorageError):
+        adapter.fit(source, target, run=tmp_path)
+    adapter.save_pretrained(tmp_path / "elsewhere")
+    assert (tmp_path / "elsewhere" / "model.safetensors").exists()
+
+
+def test_records_on_a_full_disk_say_so(tmp_path, tiny, source, target, monkeypatch):
+    open_file = Path.open
+
+    def refuse(self, mode="r", *rest, **options):
+        if self.name == "metrics.jsonl" and mode == "a":
+            raise FULL
+        return open_file(self, mode, *rest, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(StorageError, match=r"cannot write .*metrics\.jsonl: the disk is full"):
+        tiny().fit(source, target, run=tmp_path)
+
+
+@pytest.mark.parametrize("name", ["checkpoint.pt", "model.safetensors"])
+def test_what_the_system_says_of_a_failed_write_is_passed_on(tmp_path, name):
+    network = create_network("digits_cnn", None, 2)
+
+    def save():
+        save_checkpoint(tmp_path, {"step": 1, "weights": network.state_dict()})
+        save_network(tmp_path, network)
+
+    save()
+    before = (tmp_path / name).read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            save()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (tmp_path / name).read_bytes() == before and len(list(tmp_path.iterdir())) == 2

@@ -1,0 +1,63 @@
+"""Settings: what is accepted, and what is said of the rest."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from dacbn.training import TrainConfig, choose_device
+
+
+def test_the_defaults_are_accepted():
+    assert TrainConfig.from_options() == TrainConfig()
+
+
+def test_settings_survive_their_json():
+    config = TrainConfig.from_options(data_root=Path("a/b"), lr=0.25, norm=None, seed=3)
+    assert TrainConfig.from_json(config.to_json()) == config
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("steps", 0, "steps must be at least 1, got 0"),
+        ("source_batch_size", -1, "source_batch_size must be at least 1"),
+        ("target_batch_size", 0, "target_batch_size must be at least 1"),
+        ("log_every", 0, "log_every must be at least 1"),
+        ("image_size", 0, "image_size must be at least 1"),
+        ("eval_every", -1, "eval_every must be at least 0"),
+        ("checkpoint_every", -1, "checkpoint_every must be at least 0"),
+        ("seed", -1, "seed must be at least 0"),
+        ("weight_decay", -0.1, "weight_decay must be at least 0"),
+        ("lr", 0, "lr must be positive and finite"),
+        ("lr", float("nan"), "lr must be positive and finite, got nan"),
+        ("lr", float("inf"), "lr must be positive and finite, got inf"),
+        ("clip_norm", 0, "clip_norm must be positive"),
+        ("clip_norm", -1, "clip_norm must be positive"),
+        ("ema_decay", 1, r"ema_decay must be in \[0, 1\), got 1"),
+        ("optimizer", "adam", "optimizer must be one of adamw, sgd, got 'adam'"),
+        ("schedule", "linear", "schedule must be one of constant, cosine, dann, got 'linear'"),
+        ("precision", "fp16", "precision must be one of auto, float32, bfloat16"),
+        ("augment", "digit", "augment must be one of auto, digits, photos, none"),
+        ("on_unreadable", "ignore", "on_unreadable must be one of skip, raise"),
+    ],
+)
+def test_what_cannot_work_is_refused(option, value, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig.from_options(**{option: value})
+
+
+@pytest.mark.parametrize(("name", "nearest"), [("step", "steps"), ("learning_rate", None)])
+def test_an_unknown_option_names_the_nearest_and_all(name, nearest):
+    with pytest.raises(ValueError, match=f"unknown option '{name}'") as caught:
+        TrainConfig.from_options(**{name: 1})
+    assert (f"Did you mean {nearest}?" in str(caught.value)) == (nearest is not None)
+    for field in dataclasses.fields(TrainConfig):
+        assert field.name in str(caught.value)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", ""])
+def test_a_device_that_is_not_there_is_refused_in_one_line(device):
+    with pytest.raises(ValueError, match=r"cannot use device .*; choose --device cpu or") as caught:
+        choose_device(device)
+    assert "\n" not in str(caught.value)

@@ -65,11 +65,9 @@ def read_unlabelled_folder(
         FileNotFoundError: the folder does not exist.
         ValueError: it holds no readable images.
     """
-    part = _choose_part(_existing(path), train)
-    if part is not None and _images_in(part):
-        files = _images_in(part)
-    elif _images_in(path):
-        files = _images_in(path)
+    flat = _flat_folder(_existing(path), train)
+    if flat is not None:
+        files = _images_in(flat)
     else:
         files = [file for members in _list_classes(path, train, seed).values() for file in members]
     images, _ = _read(files, size, on_unreadable, path)
@@ -98,9 +96,15 @@ def read_files(
 
 
 def is_flat_folder(name_or_path: str | Path) -> bool:
-    """Whether this is a folder with images directly in it, and so without labels."""
+    """Whether this is a folder of images outside class folders, and so without labels."""
     path = Path(name_or_path)
-    return path.is_dir() and bool(_images_in(path))
+    return path.is_dir() and _flat_folder(path, train=False) is not None
+
+
+def _flat_folder(path: Path, train: bool) -> Path | None:
+    """Return the folder that holds images directly: path, its part, or its lone `images`."""
+    candidates = (_choose_part(path, train), path, _descend(path))
+    return next((folder for folder in candidates if folder and _images_in(folder)), None)
 
 
 def _list_classes(path: Path, train: bool, seed: int) -> dict[str, list[Path]]:

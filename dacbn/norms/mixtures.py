@@ -15,6 +15,9 @@ from dacbn.norms.moments import Assign, spread
 
 # A component that no data reach keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6
+# How far from the mean, in standard deviations, components start: on a first batch, far enough to
+# part soon; around a trained BatchNorm, so close that its function stays.
+FRESH_SPREAD, TRAINED_SPREAD = 0.5, 0.1
 # Values per channel, at most, that the first placement looks at.
 PLACEMENT_SAMPLE = 4096
 
@@ -22,24 +25,38 @@ PLACEMENT_SAMPLE = 4096
 def place_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tensor, Tensor]:
     """Choose first means and variances for the activations x (N, C, L).
 
-    One mixture per channel starts on the quantiles of that channel. A mixture shared by all
-    channels starts on actual positions (or samples), each the farthest from those before it.
+    One mixture per channel starts with all components around the mean of that channel. A mixture
+    shared by all channels starts on actual positions (or samples), each the farthest from those
+    before it.
 
     Returns:
         means (K, C) and variances (K, C).
     """
+    var = x.var((0, 2), correction=0)
+    if assign == "channel" or num_clusters == 1:
+        return gather_around(x.mean((0, 2)), var, num_clusters, FRESH_SPREAD)
     rows = x.mean(2) if assign == "sample" else x.transpose(1, 2).flatten(0, 1)
     rows = rows[:: math.ceil(len(rows) / PLACEMENT_SAMPLE)]
-    var = x.var((0, 2), correction=0).expand(num_clusters, -1)
-    if num_clusters == 1:
-        return x.mean((0, 2))[None], var
-    if assign == "channel":
-        return rows.quantile(spread(num_clusters, rows), 0), var / num_clusters**2
     means = [rows[0]]
     for _ in range(num_clusters - 1):
         nearest = torch.stack([(rows - mean).square().sum(1) for mean in means]).amin(0)
         means.append(rows[nearest.argmax()])
-    return torch.stack(means), var
+    return torch.stack(means), var.expand(num_clusters, -1)
+
+
+def gather_around(
+    mean: Tensor, var: Tensor, num_clusters: int, apart: float
+) -> tuple[Tensor, Tensor]:
+    """Start components within `apart` standard deviations of a mean, each as wide as the data (C,).
+
+    So close, a mixture normalises much as BatchNorm does; EM then drives components apart where the
+    data have several modes, and keeps them together where they have one.
+
+    Returns:
+        means (K, C) and variances (K, C).
+    """
+    offsets = apart * (2 * spread(num_clusters, mean) - 1)
+    return mean + offsets[:, None] * var.sqrt(), var.expand(num_clusters, -1)
 
 
 class RunningMixture(nn.Module):

@@ -23,22 +23,22 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm, has_statistics, norms
-from dacbn.norms.mixtures import LearnedMixture, RunningMixture
+from dacbn.norms.mixtures import (
+    TRAINED_SPREAD,
+    LearnedMixture,
+    RunningMixture,
+    gather_around,
+)
 from dacbn.norms.moments import (
     Assign,
     log_joint,
     mix,
     per_component,
     responsibilities,
-    spread,
     weighted_moments,
 )
 
 Update = Literal["em", "learned", "hybrid"]
-
-# How far, in standard deviations, components start apart around a trained BatchNorm's mean:
-# enough to tell them apart, little enough to leave the trained function as it was.
-TRAINED_SPREAD = 0.1
 
 
 @norms.register("ucb_norm")
@@ -142,12 +142,12 @@ class UCBNorm(Norm):
         if not has_statistics(batch_norm):
             return
         assert batch_norm.running_mean is not None and batch_norm.running_var is not None
-        std = batch_norm.running_var.sqrt()
-        apart = (2 * spread(self.num_clusters, std) - 1) * TRAINED_SPREAD
-        mean = batch_norm.running_mean + apart[:, None] * std
+        mean, var = gather_around(
+            batch_norm.running_mean, batch_norm.running_var, self.num_clusters, TRAINED_SPREAD
+        )
         for mixture in (self.running, self.learned):
             if mixture is not None:
-                mixture.set(mean, batch_norm.running_var.expand_as(mean))
+                mixture.set(mean, var)
 
     def extra_repr(self) -> str:
         """Say the sizes and choices that a printed model should show."""

@@ -167,3 +167,12 @@ def test_a_flat_folder_is_one_with_images_in_it(tmp_path):
     assert is_flat_folder(flat) and is_flat_folder(str(flat))
     assert not is_flat_folder(tmp_path / "classes")
     assert not is_flat_folder("digits") and not is_flat_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("names", [("train/1.png", "test/2.png"), ("images/1.png", "images/2.png")])
+def test_a_flat_folder_may_have_parts(tmp_path, names):
+    for name in names:
+        save(tmp_path / name)
+    assert is_flat_folder(tmp_path)
+    domain = to_unlabelled(tmp_path, 8, train=True, root=tmp_path)
+    assert len(domain) == sum("test" not in name for name in names)

@@ -6,9 +6,6 @@ from pathlib import Path
 import pytest
 import torch
 
-# The tensors are small, and threads that wait for one another cost more than they bring.
-torch.set_num_threads(1)
-
 # The references are plain files beside the rooms, not a package.
 sys.path.insert(0, str(Path(__file__).parents[1] / "references"))
 

@@ -101,6 +101,18 @@ class Norm(nn.Module):
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
 
 
+def check_num_clusters(num_clusters: int) -> None:
+    """Refuse what is no count of clusters.
+
+    Raises:
+        ValueError: not a whole number of at least 1.
+    """
+    if not isinstance(num_clusters, int) or num_clusters < 1:
+        raise ValueError(
+            f"num_clusters must be at least 1, and a whole number: got {num_clusters!r}"
+        )
+
+
 def has_statistics(batch_norm: _BatchNorm) -> bool:
     """Whether a BatchNorm has seen data, judged by its values: old checkpoints lack the count."""
     mean, var = batch_norm.running_mean, batch_norm.running_var

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.cluster_context import ClusterContext, check_ids
-from dacbn.norms.contract import Norm, has_statistics, norms
+from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
 from dacbn.norms.moments import weighted_moments
 
 
@@ -49,6 +49,7 @@ class SCBNorm(Norm):
         self, num_features: int, num_clusters: int = 2, eps: float = 1e-5, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
+        check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.context = ClusterContext()
         self.mean = nn.Parameter(torch.zeros(num_clusters, num_features))

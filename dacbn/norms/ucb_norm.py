@@ -22,7 +22,7 @@ from typing import Literal, get_args
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, has_statistics, norms
+from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
 from dacbn.norms.mixtures import (
     TRAINED_SPREAD,
     LearnedMixture,
@@ -77,8 +77,7 @@ class UCBNorm(Norm):
         super().__init__(num_features, eps, affine)
         _check_choice("update", update, get_args(Update))
         _check_choice("assign", assign, get_args(Assign))
-        if num_clusters < 1:
-            raise ValueError(f"num_clusters must be at least 1, got {num_clusters}")
+        check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.update: Update = update
         self.assign: Assign = assign
@@ -157,8 +156,10 @@ class UCBNorm(Norm):
         )
 
     def _place(self, x: Tensor) -> None:
+        """Place a mixture that has seen nothing on the first batch with something for everyone."""
+        things = x.shape[0] if self.assign == "sample" else x.shape[0] * x.shape[2]
         for mixture in (self.running, self.learned):
-            if mixture is not None and mixture.fresh:
+            if mixture is not None and mixture.fresh and things >= self.num_clusters:
                 mixture.place(x.detach())
 
 

@@ -55,6 +55,7 @@ def create_state(
     torch.manual_seed(config.seed)
     network = build_network(config, num_classes, config.pretrained and checkpoint is None)
     _check_size(network, image_size, config.backbone)
+    _check_clusters(network, config.source_batch_size + config.target_batch_size)
     state = TrainingState.create(_create_method(config.method, network).to(device), config)
     if checkpoint is not None:
         state.load_state_dict(checkpoint)
@@ -72,6 +73,15 @@ def _check_size(network: Network, size: int, backbone: str) -> None:
             "set another image size, or choose another backbone"
         ) from error
     network.train()
+
+
+def _check_clusters(network: Network, batch_size: int) -> None:
+    most = max((getattr(layer, "num_clusters", 1) for layer in network.modules()), default=1)
+    if most > batch_size:
+        raise ValueError(
+            f"num_clusters={most} exceeds the {batch_size} images of a batch: lower it, or raise "
+            "--source-batch-size and --target-batch-size"
+        )
 
 
 def _create_method(spec: str, network: Network) -> Method:

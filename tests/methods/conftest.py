@@ -1,13 +1,7 @@
 """What the tests of adaptation methods share."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
-
-# The references are plain files beside the rooms, not a package.
-sys.path.insert(0, str(Path(__file__).parents[1] / "references"))
 
 
 @pytest.fixture(autouse=True)

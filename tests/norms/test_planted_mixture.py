@@ -118,3 +118,13 @@ def test_a_component_that_lost_its_data_can_win_them_back():
         layer(torch.randn(64, 1) + 20)
     assert layer.running.prior[1] > 0.9
     assert layer.running.mean[1].item() == pytest.approx(20, abs=0.3)
+
+
+@pytest.mark.parametrize("assign", ASSIGNS)
+def test_placement_waits_for_a_batch_with_something_for_every_component(assign):
+    layer = UCBNorm(2, 4, assign=assign)
+    layer(torch.randn(3, 2, 1))
+    assert layer.running.fresh
+    layer(torch.randn(6, 2, 1))
+    assert not layer.running.fresh
+    assert len(layer.running.mean.unique(dim=0)) == 4

@@ -17,7 +17,7 @@ from dacbn.norms.moments import Assign, spread
 SMALLEST_PRIOR = 1e-6
 # How far from the mean, in standard deviations, components start: on a first batch, far enough to
 # part soon; around a trained BatchNorm, so close that its function stays.
-FRESH_SPREAD, TRAINED_SPREAD = 0.5, 0.1
+FRESH_SPREAD, TRAINED_SPREAD = 0.3, 0.1
 # Values per channel, at most, that the first placement looks at.
 PLACEMENT_SAMPLE = 4096
 

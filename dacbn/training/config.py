@@ -41,7 +41,7 @@ class TrainConfig:
     method: str = "dann"
     """How to adapt; options as in "dann(weight=0.1)"."""
 
-    steps: int = 1000
+    steps: int = 1500
     """Optimiser steps."""
     source_batch_size: int = 64
     """Source images per step."""

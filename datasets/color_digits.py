@@ -15,7 +15,7 @@ from dacbn.datasets.images import LabelledImages, TensorImages
 from dacbn.datasets.textures import blend, make_textures
 
 CONTRAST = 0.5  # brightest texture, of the range [0, 1]: more would invert digits
-GRAIN = 0.35  # noise within a texture, before it is scaled by CONTRAST: sets how hard the domain is
+GRAIN = 0.3  # noise within a texture, before it is scaled by CONTRAST: sets how hard the domain is
 REPEATS = 3  # each digit on several textures: more to learn from, less noise in an accuracy
 SEED = 7
 

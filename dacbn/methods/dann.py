@@ -6,9 +6,8 @@ https://arxiv.org/abs/1505.07818.
 A head tells source from target features, and the features learn to make it fail: the head's
 gradient reaches them reversed, with a strength that rises from 0 to `weight` over the training.
 Differs from the paper: both domains weigh the same in the domain loss when their batches differ in
-size; `weight` is a setting, because on hundreds of images the paper's 1 lets the game destroy the
-classes before it aligns the domains; the wide head serves small networks too: on `color_digits` it
-gave a higher target accuracy than the paper's 100.
+size; the strength ends at `weight` instead of 1, which helped less reliably on small domains; the
+wide head serves small networks too: on `color_digits` it gave a higher target accuracy than 100.
 """
 
 import math

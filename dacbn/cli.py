@@ -19,7 +19,7 @@ from dacbn.datasets import choose_family, datasets, is_flat_folder, read_files
 from dacbn.methods import methods
 from dacbn.methods.method import SOURCE, TARGET
 from dacbn.norms import norms
-from dacbn.registry import Registry, parse_spec
+from dacbn.registry import Registry, parse_spec, split_sum
 from dacbn.training import InterruptedTraining, TrainConfig, write_atomically, write_json
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
@@ -184,7 +184,8 @@ def _refuse_settings(config: TrainConfig, run: Path | None) -> None:
 def _new_folder(config: TrainConfig) -> Path:
     """Name a folder after the settings; a number tells it from earlier ones."""
     domains = f"{Path(config.source).resolve().name}-{Path(config.target).resolve().name}"
-    norm = parse_spec(config.norm)[0] if config.norm else "own_norms"
+    terms = split_sum(config.norm) if config.norm else ["own_norms"]
+    norm = "+".join(parse_spec(term)[0] for term in terms)
     name = f"{domains}-{parse_spec(config.method)[0]}-{norm}-seed{config.seed}"
     suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
     folders = (Path("runs", name + suffix) for suffix in suffixes)

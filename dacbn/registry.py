@@ -63,14 +63,8 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
     Raises:
         ValueError: the text is neither a name nor a name with keyword options.
     """
-    problem = ValueError(
-        f"cannot read {spec!r}: write a name, or a name with options as in "
-        '"ucb_norm(num_clusters=5)"'
-    )
-    try:
-        node = ast.parse(spec.strip(), mode="eval").body
-    except SyntaxError:
-        raise problem from None
+    problem = _unreadable(spec)
+    node = _parse(spec)
     if isinstance(node, ast.Name):
         return node.id, {}
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)) or node.args:
@@ -84,3 +78,30 @@ def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
         except (ValueError, TypeError):
             raise problem from None
     return node.func.id, options
+
+
+def split_sum(spec: str) -> list[str]:
+    """Split `"batch_norm(eps=1e-3) + weight_standardization"` into its terms.
+
+    Raises:
+        ValueError: the text cannot be read.
+    """
+    node, terms = _parse(spec), []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        terms.append(ast.unparse(node.right))
+        node = node.left
+    return [ast.unparse(node), *reversed(terms)]
+
+
+def _parse(spec: str) -> ast.expr:
+    try:
+        return ast.parse(spec.strip(), mode="eval").body
+    except SyntaxError:
+        raise _unreadable(spec) from None
+
+
+def _unreadable(spec: str) -> ValueError:
+    return ValueError(
+        f"cannot read {spec!r}: write a name, or a name with options as in "
+        '"ucb_norm(num_clusters=5)"'
+    )

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from dacbn.batch import Output
 from dacbn.models.backbones import create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
+from dacbn.models.sites import Replaces
 from dacbn.norms import share_context
 
 
@@ -53,17 +54,23 @@ def create_network(
     num_classes: int,
     pretrained: bool = False,
     sites: str = "all",
+    replaces: Replaces = "batch_norm",
+    input_norm: str | None = None,
 ) -> Network:
-    """Build a network whose backbone has its BatchNorms replaced.
+    """Build a network whose backbone has its normalisers replaced.
 
     Args:
         backbone: see `create_backbone`.
         norm: see `convert_norms`; None leaves the backbone as it is.
         num_classes: classes.
         pretrained: load timm's weights, before the conversion.
-        sites: which BatchNorms to replace; see `convert_norms`.
+        sites: which normalisers to replace; see `convert_norms`.
+        replaces: what kind of them; see `convert_norms`.
+        input_norm: a normaliser of the images themselves, before the backbone.
     """
     model = create_backbone(backbone, pretrained)
     if norm is not None:
-        convert_norms(model, norm, sites)
+        convert_norms(model, norm, sites, replaces)
+    if input_norm is not None:
+        convert_norms(model, input_norm, "input")
     return Network(model, num_classes)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, norms
+from dacbn.norms.contract import Norm, check_fraction, norms
 
 
 @norms.register("batch_norm")
@@ -32,6 +32,7 @@ class BatchNorm(Norm):
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
+        check_fraction("momentum", momentum)
         self.momentum = momentum
         self.register_buffer("running_mean", torch.zeros(num_features))
         self.register_buffer("running_var", torch.ones(num_features))
@@ -59,3 +60,9 @@ class BatchNorm(Norm):
         if batch_norm.running_mean is not None and batch_norm.running_var is not None:
             self.running_mean.copy_(batch_norm.running_mean)
             self.running_var.copy_(batch_norm.running_var)
+
+    def reset_running_stats(self) -> None:
+        """Forget what was seen."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+        self.num_batches_tracked.zero_()

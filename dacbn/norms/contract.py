@@ -18,9 +18,11 @@ class Norm(nn.Module):
     - input is 2-D to 5-D, (N, C) or (N, C, *), with any number of samples, in any memory format;
     - statistics are computed in float32 or wider, whatever the input; the output has its dtype;
     - `weight` and `bias`, both (C,), are the outermost affine map (None without `affine`);
-    - all running state lives in buffers.
+    - all running state lives in buffers, and `reset_running_stats` forgets it; a `momentum`, where
+      there is one, is the weight of the newest batch.
 
     A subclass writes `normalise`, and `carry_over` if a BatchNorm's statistics mean anything to it.
+    Its module's docstring names the paper in a paragraph that begins with "Paper:".
 
     Args:
         num_features: channels C.
@@ -28,7 +30,7 @@ class Norm(nn.Module):
         affine: learn `weight` and `bias`.
     """
 
-    needs_cluster_ids: ClassVar[bool] = False
+    needs: ClassVar[tuple[str, ...]] = ()  # for people: "cluster ids", "a traced graph", …
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
@@ -45,9 +47,9 @@ class Norm(nn.Module):
         """
         self.check_input(x)
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
-        if self.weight is not None and self.bias is not None:
-            y = torch.addcmul(self.bias[:, None], y, self.weight[:, None])
+        with torch.autocast(x.device.type, enabled=False):
+            y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
+            y = self.scale_and_shift(y)
         y = y.reshape(x.shape).to(x.dtype)
         channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
         return y.contiguous(memory_format=torch.channels_last) if channels_last else y
@@ -55,6 +57,12 @@ class Norm(nn.Module):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), float32 or wider; L is 1 for 2-D input."""
         raise NotImplementedError
+
+    def scale_and_shift(self, y: Tensor) -> Tensor:
+        """Apply the outer affine map to y of shape (N, C, L)."""
+        if self.weight is None or self.bias is None:
+            return y
+        return torch.addcmul(self.bias[:, None], y, self.weight[:, None])
 
     def check_input(self, x: Tensor) -> None:
         """Refuse what this layer cannot normalise."""
@@ -96,6 +104,23 @@ class Norm(nn.Module):
     def carry_over(self, batch_norm: _BatchNorm) -> None:
         """Take over running statistics; called without gradients, after the affine is copied."""
 
+    def reset_running_stats(self) -> None:
+        """Forget what was seen; called after the same method of the parts of this layer."""
+
+    @classmethod
+    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
+        """Complete a conversion, for a norm that has to know the network around its layers.
+
+        Args:
+            model: the converted network.
+            layers: the new layers, by their names in `model`.
+            example: images (B, 3, S, S) to try the network with, where the caller has any.
+
+        Returns:
+            lines that a person should read in the conversion's report.
+        """
+        return []
+
     def extra_repr(self) -> str:
         """Say the sizes that a printed model should show."""
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
@@ -119,4 +144,17 @@ def has_statistics(batch_norm: _BatchNorm) -> bool:
     return mean is not None and var is not None and bool((mean != 0).any() or (var != 1).any())
 
 
+def check_fraction(option: str, value: float) -> None:
+    """Refuse what is no fraction.
+
+    Raises:
+        ValueError: not a number in [0, 1].
+    """
+    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise ValueError(f"{option} must be a number in [0, 1], got {value!r}")
+
+
 norms: Registry[type[Norm]] = Registry("norm")
+weights: Registry[type[nn.Module]] = Registry("weight parametrization")
+"""Maps of a convolution's weight, as `torch.nn.utils.parametrize` takes them, each built from the
+weight it is to map: `weights[name](weight, **options)`."""

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dacbn.norms.contract import check_fraction
 from dacbn.norms.moments import Assign, spread
 
 # A component that no data reach keeps this share, so that it can be found again.
@@ -83,6 +84,7 @@ class RunningMixture(nn.Module):
         self, num_clusters: int, num_features: int, momentum: float, assign: Assign
     ) -> None:
         super().__init__()
+        check_fraction("momentum", momentum)
         self.assign: Assign = assign
         self.momentum = momentum
         prior_features = num_features if assign == "channel" else 1
@@ -111,6 +113,14 @@ class RunningMixture(nn.Module):
         self.var.copy_(var)
         self.num_batches_tracked.fill_(1)
         self.fresh = False
+
+    def reset_running_stats(self) -> None:
+        """Forget all components; the next batch places new ones."""
+        self.prior.fill_(1 / len(self.prior))
+        self.mean.zero_()
+        self.var.fill_(1)
+        self.num_batches_tracked.zero_()
+        self.fresh = len(self.mean) >= self.FEWEST_PLACED
 
     @torch.no_grad()
     def update(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:

@@ -41,7 +41,7 @@ class SCBNorm(Norm):
         ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
     """
 
-    needs_cluster_ids = True
+    needs = ("cluster ids",)
     shares_offset: ClassVar[bool] = False
     placed: Tensor
 

@@ -6,8 +6,7 @@ from typing import Any
 import torch
 
 from dacbn.methods import Method, methods
-from dacbn.models import Network, create_network
-from dacbn.norms import norms
+from dacbn.models import Network, create_network, resolve_norm
 from dacbn.registry import parse_spec
 from dacbn.training.config import TrainConfig
 from dacbn.training.state import TrainingState
@@ -21,8 +20,9 @@ def check_names(config: TrainConfig) -> None:
         UnknownNameError: there is none of that name.
     """
     methods[parse_spec(config.method)[0]]
-    if config.norm is not None:
-        norms[parse_spec(config.norm)[0]]
+    for norm in (config.norm, config.input_norm):
+        if norm is not None:
+            resolve_norm(norm)
 
 
 def build_network(config: TrainConfig, num_classes: int, pretrained: bool = False) -> Network:
@@ -33,7 +33,13 @@ def build_network(config: TrainConfig, num_classes: int, pretrained: bool = Fals
     """
     try:
         return create_network(
-            config.backbone, config.norm, num_classes, pretrained, config.norm_sites
+            config.backbone,
+            config.norm,
+            num_classes,
+            pretrained,
+            config.norm_sites,
+            config.norm_replaces,
+            config.input_norm,
         )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error

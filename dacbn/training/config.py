@@ -37,7 +37,11 @@ class TrainConfig:
     norm: str | None = "ucb_norm"
     """Replaces the backbone's BatchNorms; options as in "ucb_norm(num_clusters=5)"."""
     norm_sites: str = "all"
-    """Which BatchNorms are replaced: all, first, last, or a pattern such as "layer1.*"."""
+    """Which normalisers are replaced: all, first, last, or a pattern such as "layer1.*"."""
+    norm_replaces: Literal["batch_norm", "layer_norm"] = "batch_norm"
+    """What is replaced; layer_norm for ConvNeXt, ViT and their like."""
+    input_norm: str | None = None
+    """A normaliser of the images, before the backbone, such as instance_norm."""
     method: str = "dann"
     """How to adapt; options as in "dann(weight=0.1)"."""
 

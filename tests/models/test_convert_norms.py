@@ -178,7 +178,9 @@ def test_a_module_with_two_names_is_replaced_under_both():
 )
 def test_a_model_without_batch_norm_raises_and_says_what_it_has(name, instead):
     model = create_backbone(name)
-    with pytest.raises(ValueError, match=rf"no BatchNorm to replace; .*\d+ {instead}.*resnet18"):
+    with pytest.raises(
+        ValueError, match=rf"no BatchNorm to replace; .*\d+ {instead}.*replaces='layer_norm'"
+    ):
         convert_norms(model, "ucb_norm")
 
 
@@ -228,9 +230,12 @@ def test_a_stage_of_a_resnet_is_a_pattern():
 
 
 def test_the_report_reads_as_a_sentence():
-    assert str(convert_norms(small(), "ucb_norm")) == "3 BatchNorm layers became UCBNorm"
+    assert (
+        str(convert_norms(small(), "ucb_norm"))
+        == "3 BatchNorm layers became UCBNorm; affine carried over"
+    )
     first = convert_norms(small(), "ucb_norm", "first")
-    assert str(first) == "1 BatchNorm layers became UCBNorm, 2 stay"
+    assert str(first) == "1 BatchNorm layers became UCBNorm, 2 stay; affine carried over"
 
 
 def test_options_come_from_the_specification_and_from_keywords():

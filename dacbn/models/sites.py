@@ -1,0 +1,117 @@
+"""Where a network normalises: finding its layers, and what surrounds one that is replaced."""
+
+from collections import Counter
+from fnmatch import fnmatch
+from typing import Literal
+
+import torch
+from timm.layers.norm import LayerNorm2d
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms import Norm
+
+Replaces = Literal["batch_norm", "layer_norm"]
+KINDS: dict[Replaces, type[nn.Module]] = {"batch_norm": _BatchNorm, "layer_norm": nn.LayerNorm}
+WORDS: dict[Replaces, str] = {"batch_norm": "BatchNorm", "layer_norm": "LayerNorm"}
+
+
+class ChannelsLast(nn.Module):
+    """A normaliser for activations whose channels come last, (N, *, C), as in transformers.
+
+    Args:
+        norm: expects (N, C, *).
+    """
+
+    def __init__(self, norm: Norm) -> None:
+        super().__init__()
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, *, C)."""
+        y: Tensor = self.norm(x.movedim(-1, 1))
+        return y.movedim(1, -1)
+
+
+def find_layers(model: nn.Module, replaces: Replaces) -> dict[str, nn.Module]:
+    """Find every layer of a kind under every name it has; one used twice is replaced twice.
+
+    Raises:
+        ValueError: model has none; the text says what it has instead.
+    """
+    found = {
+        name: layer
+        for name, layer in model.named_modules(remove_duplicate=False)
+        if name and isinstance(layer, KINDS[replaces])
+    }
+    if not found:
+        raise ValueError(_none_to_replace(model, replaces))
+    return found
+
+
+def select(names: list[str], sites: str) -> list[str]:
+    """Choose among the names of layers: "all", "first", "last" or a pattern.
+
+    Raises:
+        ValueError: nothing matches the pattern.
+    """
+    if sites == "all":
+        return names
+    if sites in ("first", "last"):
+        return [names[0 if sites == "first" else -1]]
+    chosen = [name for name in names if fnmatch(name, sites)]
+    if not chosen:
+        raise ValueError(
+            f"no normaliser is named like {sites!r}; write all, first, last, input or a pattern "
+            f"that matches some of: {', '.join(names[:8])}{', …' if len(names) > 8 else ''}"
+        )
+    return chosen
+
+
+def as_batch_norm(layer: nn.Module) -> _BatchNorm:
+    """See a layer as the BatchNorm that has its affine map; one without statistics is untrained."""
+    if isinstance(layer, _BatchNorm):
+        return layer
+    assert isinstance(layer, nn.LayerNorm)
+    alike = nn.BatchNorm1d(layer.normalized_shape[0], layer.eps, affine=layer.elementwise_affine)
+    with torch.no_grad():
+        for mine, theirs in ((alike.weight, layer.weight), (alike.bias, layer.bias)):
+            if theirs is not None and mine is not None:
+                mine.copy_(theirs)
+    device = None if layer.weight is None else layer.weight.device
+    return alike.to(device).train(layer.training)
+
+
+def in_place_of(layer: nn.Module, norm: Norm) -> nn.Module:
+    """Put around a normaliser what the layer it replaces did besides normalising."""
+    if isinstance(layer, nn.LayerNorm) and not isinstance(layer, LayerNorm2d):
+        return ChannelsLast(norm)
+    # timm's BatchNormAct layers are BatchNorms that also apply these two
+    fused = [getattr(layer, part) for part in ("drop", "act") if hasattr(layer, part)]
+    return nn.Sequential(norm, *fused) if fused else norm
+
+
+def insert_at_input(model: nn.Module, norm: Norm) -> None:
+    """Let a normaliser see the images before the network does, as `model.input_norm`."""
+    if hasattr(model, "input_norm"):
+        raise ValueError(f"{type(model).__name__} has an input_norm already")
+    model.add_module("input_norm", norm)
+    model.register_forward_pre_hook(_normalise_input)
+
+
+def _normalise_input(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    images, *others = inputs
+    return (model.input_norm(images), *others)  # type: ignore[operator]
+
+
+def _none_to_replace(model: nn.Module, replaces: Replaces) -> str:
+    kinds = Counter(
+        type(layer).__name__ for layer in model.modules() if "Norm" in type(layer).__name__
+    )
+    instead = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
+    text = f"{type(model).__name__} has no {WORDS[replaces]} to replace"
+    text += f"; it normalises with {instead}" if instead else "; it has no normaliser at all"
+    for other, kind in KINDS.items():
+        if other != replaces and any(isinstance(layer, kind) for layer in model.modules()):
+            return f"{text}. Replace those by replaces={other!r}, or choose another backbone"
+    return f"{text}. Choose a backbone with BatchNorm, such as resnet18"

@@ -13,12 +13,14 @@ from dacbn.datasets import (
     LabelledLike,
     UnlabelledLike,
     check_same_classes,
+    iterate,
     size_of,
     to_labelled,
     to_unlabelled,
 )
 from dacbn.methods.method import TARGET
 from dacbn.models import Network
+from dacbn.norms import recalibrate
 from dacbn.training import (
     CONFIG,
     Card,
@@ -44,6 +46,7 @@ from dacbn.training import (
 )
 
 SMALLEST_SIDE = 32  # smaller images are enlarged: backbones halve them several times
+BATCH_SIZE = 256  # of images to estimate statistics on
 IN_MEMORY = "in memory"  # what a run folder calls a domain that has no name
 
 
@@ -205,6 +208,20 @@ class DomainAdapter:
         images = to_labelled(test, self._size, False, self.classes, **reading_options(self.config))
         check_same_classes(self.classes, images.classes)
         return evaluate(network, images, cluster_id, next(network.parameters()).device)
+
+    def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
+        """Estimate the normalisers' running statistics anew, as AdaBN does with the target's images.
+
+        Args:
+            images: an array, a list of files, a folder, a domain, or the name of a dataset, of
+                which the part that is trained on is taken.
+            cluster_id: the population they are taken for: target 1, source 0.
+        """
+        network = self.network
+        device = next(network.parameters()).device
+        batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
+        recalibrate(network, batches, cluster_id)
+        return self
 
     def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
         """Read images as the network sees them, before augmentation.

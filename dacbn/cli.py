@@ -5,6 +5,7 @@ import io
 import itertools
 import os
 import sys
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,7 +19,7 @@ from dacbn.analysis import draw_curves, draw_views
 from dacbn.datasets import choose_family, datasets, is_flat_folder, read_files
 from dacbn.methods import methods
 from dacbn.methods.method import SOURCE, TARGET
-from dacbn.norms import norms
+from dacbn.norms import norms, weights
 from dacbn.registry import Registry, parse_spec, split_sum
 from dacbn.training import InterruptedTraining, TrainConfig, write_atomically, write_json
 
@@ -69,6 +70,7 @@ def evaluate(
     run: Positional[Path],
     target: str | None = None,
     data_root: Path | None = None,
+    recalibrate: bool = False,
     device: str = "auto",
 ) -> None:
     """Score a trained run on the test splits of its domains; writes evaluation.json into it.
@@ -77,19 +79,24 @@ def evaluate(
         run: a run folder.
         target: score on this dataset or folder instead of the run's target.
         data_root: folder of the named datasets, if it has moved.
+        recalibrate: estimate the normalisers' statistics anew on the target's training images
+            before it is scored (AdaBN); the run's weights file stays as it is.
         device: cpu, cuda, or auto.
     """
     adapter = DomainAdapter.from_pretrained(run, device, data_root)
     config = adapter.config
     target = target or config.target
     scores = {"source_test": adapter.evaluate(config.source, SOURCE)}
+    if recalibrate:
+        adapter.recalibrate(target)
     if is_flat_folder(target):
         print(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
     else:
         scores["target_test"] = adapter.evaluate(target, TARGET)
     flat = {f"{name}_{key}": value for name, row in scores.items() for key, value in row.items()}
     _print_scores(flat)
-    write_json(run / "evaluation.json", {"source": config.source, "target": target, **flat})
+    about = {"source": config.source, "target": target, "recalibrated": recalibrate}
+    write_json(run / "evaluation.json", {**about, **flat})
 
 
 def predict(
@@ -141,21 +148,31 @@ def analyse(run: Positional[Path]) -> None:
         print(f"wrote {file}")
 
 
-def list_names(kind: Positional[Literal["all", "norms", "methods", "datasets"]] = "all") -> None:
-    """List what can be named on the command line.
+def list_names(
+    kind: Positional[Literal["all", "norms", "weights", "methods", "datasets"]] = "all",
+) -> None:
+    """List what can be named on the command line; of one kind, with options and papers.
 
     Args:
-        kind: norms, methods, datasets, or all of them.
+        kind: norms, weights (maps of the weights before a norm), methods, datasets, or all.
     """
-    kinds: dict[str, Registry[Any]] = {"norms": norms, "methods": methods, "datasets": datasets}
+    kinds: dict[str, Registry[Any]] = {
+        "norms": norms,
+        "weights": weights,
+        "methods": methods,
+        "datasets": datasets,
+    }
     for title, registry in kinds.items():
-        if kind in ("all", title):
-            print(f"{title}:")
-            for name in registry:
-                line = (registry[name].__doc__ or "").splitlines()[0]
-                print(f"  {name:15} {line}")
+        if kind not in ("all", title):
+            continue
+        print(f"{title}:")
+        for name in registry:
+            about = registry.describe(name)
+            print(f"  {name:{max(map(len, registry)) + 2}}{about.pop('does')}")
+            for heading, text in about.items() if kind == title and title != "datasets" else ():
+                print(textwrap.indent(textwrap.fill(f"{heading}: {text}", 92), "      "))
     if kind == "all":
-        print("backbones:\n  digits_cnn, and the BatchNorm models among timm.list_models()")
+        print("backbones:\n  digits_cnn, and the models of timm.list_models() with BatchNorm")
 
 
 def _draw_domains(run: Path) -> list[Path]:

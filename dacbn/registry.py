@@ -1,8 +1,11 @@
 """Names for things: a normaliser, a method or a dataset is one file plus one decorator."""
 
 import ast
+import inspect
+import re
 from collections.abc import Callable, Iterator
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -47,6 +50,28 @@ class Registry(Generic[T]):
         if name not in self._entries:
             raise UnknownNameError(self.kind, name, list(self))
         return self._entries[name]
+
+    def describe(self, name: str) -> dict[str, str]:
+        """Say what a person wants to know of an entry, by heading; what it lacks is left out.
+
+        "does" is the first line of its docstring, "options" come from its signature, "needs" from
+        its attribute, and "paper" is what its module says after "Paper:".
+        """
+        entry: Any = self[name]
+        options = [
+            f"{option.name}={option.default!r}"
+            for option in signature(entry).parameters.values()
+            if option.default is not option.empty
+        ]
+        module = inspect.getdoc(inspect.getmodule(entry)) or ""
+        paper = re.search(r"^Paper: (.*?)(?:^Differs|^$|\Z)", module, re.DOTALL | re.MULTILINE)
+        about = {
+            "does": (inspect.getdoc(entry) or "").partition("\n")[0],
+            "options": ", ".join(options),
+            "needs": ", ".join(getattr(entry, "needs", ())),
+            "paper": " ".join(paper[1].split()) if paper else "",
+        }
+        return {heading: text for heading, text in about.items() if text}
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries

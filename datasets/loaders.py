@@ -76,9 +76,16 @@ def stream_batches(
         yield Batch(weak[0], step_labels, weak[1], *views)
 
 
-def iterate(images: Images, batch_size: int, device: torch.device | str) -> Iterator[Tensor]:
-    """Yield all images in order, unchanged, as float batches; the last may be smaller."""
-    rows = iter(torch.split(torch.arange(len(images)), batch_size))
+def iterate(
+    images: Images, batch_size: int, device: torch.device | str, seed: int | None = None
+) -> Iterator[Tensor]:
+    """Yield all images, unchanged, as float batches; the last may be smaller.
+
+    They come in order, or shuffled by a seed.
+    """
+    count = len(images)
+    order = torch.arange(count) if seed is None else _permutation(count, seed, 0, 0)
+    rows = iter(torch.split(order, batch_size))
     yield from _fetch(images, rows, torch.device(device))
 
 

@@ -94,6 +94,19 @@ def test_the_score_is_the_share_of_right_predictions(adapter):
     assert adapter.evaluate(labelled(*TARGET))["accuracy"] == pytest.approx(right)
 
 
+def test_recalibration_takes_the_statistics_of_the_images_given():
+    adapter, seen = adapt(norm=None, method="source_only", steps=1), []
+    layer = adapter.network.backbone.layers[2]
+    layer.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    weights = {name: value.clone() for name, value in adapter.network.named_parameters()}
+    assert adapter.recalibrate(IMAGES) is adapter
+    mean = seen[0].transpose(0, 1).flatten(1).mean(1)
+    torch.testing.assert_close(layer.running_mean, mean, rtol=1e-4, atol=1e-5)
+    now = dict(adapter.network.named_parameters())
+    assert all(torch.equal(value, now[name]) for name, value in weights.items())
+    assert not adapter.network.training
+
+
 def test_few_images_are_scored_though_they_do_not_show_every_class(adapter):
     zeros = (IMAGES[TARGET[1] == 0], [0] * 7)
     assert adapter.score(zeros) == pytest.approx(float((adapter.predict(zeros[0]) == 0).mean()))
@@ -170,7 +183,7 @@ def test_a_wrong_word_is_said_at_once_with_the_nearest(options, message):
         ({"method": "dann(wieght=1)"}, "dann has no option 'wieght', only weight"),
         ({"method": "dann(weight='a')"}, "weight of dann must be a number, got 'a'"),
         ({"method": "source_only(weight=1)"}, "source_only has no option 'weight', nor any other"),
-        ({"norm_sites": "layer9"}, "no BatchNorm is named like 'layer9'"),
+        ({"norm_sites": "layer9"}, "no normaliser is named like 'layer9'"),
         ({"image_size": 8}, "digits_cnn cannot take images of 8 pixels per side"),
         ({"backbone": "vit_tiny_patch16_224", "norm": None}, "set another image size, or choose"),
     ],

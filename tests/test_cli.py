@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from dacbn import cli
+from dacbn.norms import norms
 from dacbn.training import read_records
 
 FAST = ["--steps", "4", "--source-batch-size", "4", "--target-batch-size", "4"]
@@ -84,6 +85,18 @@ def test_evaluation_repeats_the_scores_of_the_training(dacbn, run, capsys):
         assert scores[name] == pytest.approx(last[name])
     accuracy = f"target test: accuracy {scores['target_test_accuracy']:.1%}, mean of classes"
     assert accuracy in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore:.*unreadable")
+def test_an_evaluation_can_recalibrate_first(dacbn, run, capsys):
+    weights = (run / "model.safetensors").read_bytes()
+    assert dacbn("evaluate", run, "--device", "cpu") == 0
+    plain = json.loads((run / "evaluation.json").read_text())
+    assert dacbn("evaluate", run, "--recalibrate", "--device", "cpu") == 0
+    recalibrated = json.loads((run / "evaluation.json").read_text())
+    assert recalibrated["recalibrated"] and not plain["recalibrated"]
+    assert recalibrated["source_test_accuracy"] == plain["source_test_accuracy"]
+    assert (run / "model.safetensors").read_bytes() == weights
 
 
 def test_another_target_can_be_evaluated(dacbn, run, photos, capsys):
@@ -180,6 +193,17 @@ def test_lists_name_all_there_is(dacbn, capsys):
         assert word in output
     assert dacbn("list", "methods") == 0
     assert "ucb_norm" not in capsys.readouterr().out
+
+
+def test_the_list_of_norms_has_options_papers_and_needs(dacbn, capsys):
+    assert dacbn("list", "norms") == 0
+    output = capsys.readouterr().out
+    for name in norms:
+        assert f"\n  {name} " in output
+    block = output[output.index("\n  scb_norm ") : output.index("\n  scb_norm_base ")]
+    assert "options: num_clusters=2" in block and "needs: cluster ids" in block
+    assert "paper: Faye, Azzag" in block and "2403.16798" in block
+    assert max(map(len, output.splitlines())) <= 130
 
 
 def test_help_names_every_command_and_every_setting(dacbn, capsys):

@@ -57,7 +57,7 @@ MISTAKES = {
     "train --method dann(weight='a')": "weight of dann must be a number, got 'a'",
     "train --backbone resnet1": "unknown backbone 'resnet1'. Nearest: resnet18",
     "train --backbone vit_tiny_patch16_224": "no BatchNorm to replace",
-    "train --norm-sites layer9": "no BatchNorm is named like 'layer9'",
+    "train --norm-sites layer9": "no normaliser is named like 'layer9'",
     "train --source digit": "unknown dataset 'digit'. Did you mean 'digits'?",
     "train --target no/where": "no/where does not exist: give the path of a folder of images",
     "train --target empty": "empty holds no images: add some (.bmp,",

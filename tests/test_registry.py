@@ -2,7 +2,8 @@
 
 import pytest
 
-from dacbn.registry import Registry, UnknownNameError, parse_spec
+from dacbn.norms import BatchNorm
+from dacbn.registry import Registry, UnknownNameError, parse_spec, split_sum
 
 
 def filled(*names):
@@ -87,3 +88,49 @@ def test_a_specification_is_a_name_and_literal_options(text, wanted):
 def test_what_cannot_be_read_raises_with_an_example(text):
     with pytest.raises(ValueError, match=r"cannot read .*ucb_norm\(num_clusters=5\)"):
         parse_spec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("a", ["a"]),
+        ("a+b", ["a", "b"]),
+        (" a(x=1) + b + c(y='+') ", ["a(x=1)", "b", "c(y='+')"]),
+    ],
+)
+def test_a_sum_splits_into_its_terms(text, terms):
+    assert split_sum(text) == terms
+
+
+@pytest.mark.parametrize("text", ["a +", "", "a b"])
+def test_a_sum_that_cannot_be_read_says_how_to_write_one(text):
+    with pytest.raises(ValueError, match="write a name"):
+        split_sum(text)
+
+
+def test_a_description_has_what_the_entry_has():
+    class Tree:
+        """Grow slowly.
+
+        And more.
+        """
+
+        needs = ("water", "light")
+
+        def __init__(self, place, height=3, kind="oak"):
+            pass
+
+    registry = Registry("tree")
+    registry.register("tree")(Tree)
+    assert registry.describe("tree") == {
+        "does": "Grow slowly.",
+        "options": "height=3, kind='oak'",
+        "needs": "water, light",
+    }
+
+
+def test_a_description_has_the_paper_of_the_module():
+    registry = Registry("norm")
+    registry.register("batch_norm")(BatchNorm)
+    paper = registry.describe("batch_norm")["paper"]
+    assert paper.startswith("Ioffe and Szegedy") and paper.endswith("1502.03167.")

@@ -19,7 +19,7 @@ from torch import Tensor
 from dacbn.batch import Batch
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, accuracy, methods
-from dacbn.models import Network, domain_head
+from dacbn.models import Network, mlp
 
 
 @methods.register("dann")
@@ -30,14 +30,20 @@ class DANN(Method):
         network: what is trained.
         weight: the adversarial strength at the end of training.
         head: widths of the domain head; the paper has (100,) for its MNIST network.
+        batch_norm: put a BatchNorm into each hidden layer of the domain head. It sees each domain's
+            batch by itself, which weakens a head that wins the game.
     """
 
     def __init__(
-        self, network: Network, weight: float = 0.1, head: tuple[int, ...] = (1024, 1024)
+        self,
+        network: Network,
+        weight: float = 0.1,
+        head: tuple[int, ...] = (1024, 1024),
+        batch_norm: bool = False,
     ) -> None:
         super().__init__(network)
         self.weight = weight
-        self.domain_head = domain_head(network.num_features, head)
+        self.domain_head = mlp(network.num_features, head, 1, batch_norm)
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute the classification loss of the source and the domain loss of both."""

@@ -2,16 +2,23 @@
 
 from torch import nn
 
+from dacbn.norms import BatchNorm
 
-def domain_head(num_features: int, widths: tuple[int, ...] = (1024, 1024)) -> nn.Sequential:
-    """Build DANN's domain classifier: features (B, num_features) to one logit (B, 1).
+
+def mlp(
+    num_features: int, widths: tuple[int, ...], num_outputs: int, batch_norm: bool = False
+) -> nn.Sequential:
+    """Build a classifier of features (B, num_features): to (B, num_outputs).
 
     Args:
         num_features: D.
-        widths: of the hidden layers, each followed by a ReLU.
+        widths: of the hidden layers, each followed by a ReLU; none makes it linear.
+        num_outputs: logits.
+        batch_norm: put a BatchNorm before each ReLU.
     """
     layers: list[nn.Module] = []
     for width in widths:
-        layers += [nn.Linear(num_features, width), nn.ReLU()]
+        norm = [BatchNorm(width)] if batch_norm else []
+        layers += [nn.Linear(num_features, width), *norm, nn.ReLU()]
         num_features = width
-    return nn.Sequential(*layers, nn.Linear(num_features, 1))
+    return nn.Sequential(*layers, nn.Linear(num_features, num_outputs))

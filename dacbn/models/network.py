@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from dacbn.batch import Output
 from dacbn.models.backbones import create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
+from dacbn.models.heads import mlp
 from dacbn.models.sites import Replaces
 from dacbn.norms import share_context
 
@@ -17,16 +18,24 @@ class Network(nn.Module):
         backbone: from images (B, 3, S, S) to features (B, head_hidden_size), as timm's with
             `num_classes=0`. It expects pixels standardised by `pixel_mean` and `pixel_std`.
         num_classes: classes.
+        classifier: widths of the classifier's hidden layers, each with a BatchNorm; none makes it
+            linear.
     """
 
     pixel_mean: Tensor
     pixel_std: Tensor
 
-    def __init__(self, backbone: nn.Module, num_classes: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, num_classes: int, classifier: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.num_features = int(backbone.head_hidden_size)  # type: ignore[arg-type]
-        self.classifier = nn.Linear(self.num_features, num_classes)
+        self.classifier = (
+            mlp(self.num_features, classifier, num_classes, batch_norm=True)
+            if classifier
+            else nn.Linear(self.num_features, num_classes)
+        )
         self.context = share_context(backbone)
         mean, std = pixel_statistics(backbone)
         self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None])
@@ -56,6 +65,7 @@ def create_network(
     sites: str = "all",
     replaces: Replaces = "batch_norm",
     input_norm: str | None = None,
+    classifier: tuple[int, ...] = (),
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
@@ -67,10 +77,11 @@ def create_network(
         sites: which normalisers to replace; see `convert_norms`.
         replaces: what kind of them; see `convert_norms`.
         input_norm: a normaliser of the images themselves, before the backbone.
+        classifier: widths of the classifier's hidden layers.
     """
     model = create_backbone(backbone, pretrained)
     if norm is not None:
         convert_norms(model, norm, sites, replaces)
     if input_norm is not None:
         convert_norms(model, input_norm, "input")
-    return Network(model, num_classes)
+    return Network(model, num_classes, classifier)

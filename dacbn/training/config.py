@@ -42,6 +42,8 @@ class TrainConfig:
     """What is replaced; layer_norm for ConvNeXt, ViT and their like."""
     input_norm: str | None = None
     """A normaliser of the images, before the backbone, such as instance_norm."""
+    classifier: tuple[int, ...] = ()
+    """Widths of the classifier's hidden layers, each with a BatchNorm; none makes it linear."""
     method: str = "dann"
     """How to adapt; options as in "dann(weight=0.1)"."""
 
@@ -91,6 +93,9 @@ class TrainConfig:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")
         for name in ("steps", "source_batch_size", "target_batch_size", "log_every", "image_size"):
             self._require(name, lambda number: number >= 1, "at least 1")
+        for width in self.classifier:
+            if width < 1:
+                raise ValueError(f"widths of classifier must be at least 1, got {width}")
         for name in ("seed", "eval_every", "checkpoint_every", "weight_decay"):
             self._require(name, lambda number: number >= 0, "at least 0")
         for name in ("lr", "clip_norm"):
@@ -128,7 +133,8 @@ class TrainConfig:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """Read back what `to_json` returned."""
-        return cls.from_options(**{**fields, "data_root": Path(fields["data_root"])})
+        read = {"data_root": Path(fields["data_root"]), "classifier": tuple(fields["classifier"])}
+        return cls.from_options(**{**fields, **read})
 
 
 def choose_device(name: str) -> torch.device:

@@ -158,6 +158,17 @@ def test_a_stream_of_files_can_be_left_early(files):
     batches.close()
 
 
+def test_iterate_shuffles_by_a_seed_and_gives_every_image_once():
+    def order(seed):
+        return torch.cat(list(iterate(numbered(30), 7, "cpu", seed=seed)))[:, 0, 0, 0]
+
+    for seed in (0, 1):
+        assert not torch.equal(order(seed), order(None))
+        assert torch.equal(order(seed).sort().values, order(None))
+        assert torch.equal(order(seed), order(seed))
+    assert not torch.equal(order(0), order(1))
+
+
 @pytest.mark.parametrize("batch_size", [2, 3, 7, 50])
 def test_iterate_gives_all_in_order_with_a_smaller_last_batch(files, batch_size):
     for images in (files, numbered(7)):

@@ -10,7 +10,8 @@ from torch import nn
 from dacbn.batch import Batch
 from dacbn.methods import DANN
 from dacbn.methods.dann import adversarial_strength, domain_loss
-from dacbn.models import Network, domain_head
+from dacbn.models import Network, mlp
+from dacbn.norms import BatchNorm
 
 
 class Flat(nn.Module):
@@ -170,4 +171,11 @@ def test_the_domain_head_has_the_widths_asked_for(widths):
     rectified = [layer for layer in method.domain_head if isinstance(layer, nn.ReLU)]
     assert len(rectified) == len(widths)
     assert method.domain_head[-1] is linear[-1]
-    assert domain_head(6, widths)(torch.rand(3, 6)).shape == (3, 1)
+    assert mlp(6, widths, 1)(torch.rand(3, 6)).shape == (3, 1)
+
+
+def test_the_hidden_layers_of_the_head_can_be_normalised():
+    method = dann(head=(5, 4), batch_norm=True)
+    kinds = [type(layer) for layer in method.domain_head]
+    hidden = [nn.Linear, BatchNorm, nn.ReLU]
+    assert kinds == [*hidden, *hidden, nn.Linear]

@@ -160,3 +160,11 @@ def test_any_module_with_a_width_is_a_backbone():
     backbone.head_hidden_size = 3 * 4 * 4
     network, x = Network(backbone, 5), images(size=4)
     assert torch.equal(network(x).features, ((x - 0.5) / 0.5).flatten(1))
+
+
+def test_the_classifier_has_the_hidden_layers_asked_for():
+    network = create_network("digits_cnn", None, 10, classifier=(100, 50))
+    linear = [layer for layer in network.classifier.modules() if isinstance(layer, nn.Linear)]
+    sizes = [(layer.in_features, layer.out_features) for layer in linear]
+    assert sizes == [(1200, 100), (100, 50), (50, 10)]
+    assert network(torch.rand(2, 3, 32, 32)).logits.shape == (2, 10)

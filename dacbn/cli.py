@@ -201,12 +201,15 @@ def _refuse_settings(config: TrainConfig, run: Path | None) -> None:
 def _new_folder(config: TrainConfig) -> Path:
     """Name a folder after the settings; a number tells it from earlier ones."""
     domains = f"{Path(config.source).resolve().name}-{Path(config.target).resolve().name}"
-    terms = split_sum(config.norm) if config.norm else ["own_norms"]
-    norm = "+".join(parse_spec(term)[0] for term in terms)
-    name = f"{domains}-{parse_spec(config.method)[0]}-{norm}-seed{config.seed}"
+    method, norm = _names_in(config.method), _names_in(config.norm or "own_norms")
+    name = f"{domains}-{method}-{norm}-seed{config.seed}"
     suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
     folders = (Path("runs", name + suffix) for suffix in suffixes)
     return next(folder for folder in folders if not folder.exists())
+
+
+def _names_in(spec: str) -> str:
+    return "+".join(parse_spec(term)[0] for term in split_sum(spec))
 
 
 def _print_scores(numbers: Mapping[str, float]) -> None:

@@ -1,5 +1,6 @@
 """Adaptation methods, one published method a file, found by name in `methods`."""
 
+from dacbn.methods.combined import create_method as create_method
 from dacbn.methods.dann import DANN as DANN
 from dacbn.methods.method import Method as Method
 from dacbn.methods.method import Step as Step

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dacbn.batch import Batch
+from dacbn.batch import Output
 from dacbn.methods.gradient_reversal import reverse_gradient
-from dacbn.methods.method import Method, Step, accuracy, methods
+from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network, mlp
 
 
@@ -45,23 +45,19 @@ class DANN(Method):
         self.weight = weight
         self.domain_head = mlp(network.num_features, head, 1, batch_norm)
 
-    def forward(self, batch: Batch, progress: float) -> Step:
-        """Compute the classification loss of the source and the domain loss of both."""
-        source, target = self.forward_both(batch)
+    def transfer(
+        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    ) -> Step:
+        """Compute the domain loss, whose gradient reaches the features reversed."""
         strength = self.weight * adversarial_strength(progress)
         source_domain = self.domain_head(reverse_gradient(source.features, strength))
         target_domain = self.domain_head(reverse_gradient(target.features, strength))
-        losses = {
-            "classification": F.cross_entropy(source.logits, batch.source_labels),
-            "domain": domain_loss(source_domain, target_domain),
-        }
         correct = (source_domain < 0).float().mean() + (target_domain >= 0).float().mean()
         metrics = {
-            "source_accuracy": accuracy(source.logits, batch.source_labels),
             "domain_accuracy": correct / 2,
             "adversarial_strength": torch.full_like(source_domain[0, 0], strength),
         }
-        return Step(losses, metrics)
+        return Step({"domain": domain_loss(source_domain, target_domain)}, metrics)
 
 
 def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:

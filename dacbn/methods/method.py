@@ -3,6 +3,7 @@
 from typing import ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dacbn.batch import Batch, Output
@@ -26,8 +27,10 @@ class Step(NamedTuple):
 class Method(nn.Module):
     """A way to train a network on labelled source and unlabelled target images.
 
-    A subclass writes `forward` and adds whatever heads it needs as modules; the loop optimises all
-    parameters and knows no method by name.
+    Most methods add losses to the source's classification loss, on the outputs of one forward of
+    both domains: they write `transfer`, and can be added to one another. A method that needs other
+    forwards writes `forward` instead. Heads are modules; the loop optimises all parameters and
+    knows no method by name.
 
     Args:
         network: what is trained.
@@ -41,6 +44,23 @@ class Method(nn.Module):
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute the losses of a batch, at a share `progress` in [0, 1] of the training."""
+        source, target = self.forward_both(batch)
+        losses = {"classification": F.cross_entropy(source.logits, batch.source_labels)}
+        metrics = {"source_accuracy": accuracy(source.logits, batch.source_labels)}
+        added = self.transfer(source, target, batch.source_labels, progress)
+        return Step(losses | added.losses, metrics | added.metrics)
+
+    def transfer(
+        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    ) -> Step:
+        """Compute the losses beside the source's classification loss, and what else to log.
+
+        Args:
+            source: outputs of the source images; their number may differ from the target's.
+            target: outputs of the target images.
+            source_labels: int64 (B,).
+            progress: the share in [0, 1] of the training that is done.
+        """
         raise NotImplementedError
 
     def forward_source(self, batch: Batch) -> Output:

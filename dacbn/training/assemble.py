@@ -1,13 +1,12 @@
 """From settings to what is trained: the network, the method around it, and their state."""
 
-from inspect import signature
 from typing import Any
 
 import torch
 
-from dacbn.methods import Method, methods
+from dacbn.methods import create_method, methods
 from dacbn.models import Network, create_network, resolve_norm
-from dacbn.registry import parse_spec
+from dacbn.registry import parse_spec, split_sum
 from dacbn.training.config import TrainConfig
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
@@ -19,7 +18,8 @@ def check_names(config: TrainConfig) -> None:
     Raises:
         UnknownNameError: there is none of that name.
     """
-    methods[parse_spec(config.method)[0]]
+    for term in split_sum(config.method):
+        methods[parse_spec(term)[0]]
     for norm in (config.norm, config.input_norm):
         if norm is not None:
             resolve_norm(norm)
@@ -63,7 +63,7 @@ def create_state(
     network = build_network(config, num_classes, config.pretrained and checkpoint is None)
     _check_size(network, image_size, config.backbone)
     _check_clusters(network, config.source_batch_size + config.target_batch_size)
-    state = TrainingState.create(_create_method(config.method, network).to(device), config)
+    state = TrainingState.create(create_method(config.method, network).to(device), config)
     if checkpoint is not None:
         state.load_state_dict(checkpoint)
     return state
@@ -89,17 +89,3 @@ def _check_clusters(network: Network, batch_size: int) -> None:
             f"num_clusters={most} exceeds the {batch_size} images of a batch: lower it, or raise "
             "--source-batch-size and --target-batch-size"
         )
-
-
-def _create_method(spec: str, network: Network) -> Method:
-    name, options = parse_spec(spec)
-    kind = methods[name]
-    known = {key: entry.annotation for key, entry in signature(kind).parameters.items()}
-    del known["network"]
-    for option, value in options.items():
-        if option not in known:
-            only = f"only {', '.join(known)}" if known else "nor any other"
-            raise ValueError(f"{name} has no option {option!r}, {only}")
-        if known[option] in (int, float) and not isinstance(value, (int, float)):
-            raise ValueError(f"{option} of {name} must be a number, got {value!r}")
-    return kind(network, **options)

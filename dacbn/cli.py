@@ -1,4 +1,4 @@
-"""The command line: dacbn train | evaluate | predict | analyse | list."""
+"""The command line: dacbn train | evaluate | predict | analyse | benchmark | list."""
 
 import csv
 import io
@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
+from dacbn import benchmarks
 from dacbn.adapter import DomainAdapter
 from dacbn.analysis import draw_curves, draw_views
 from dacbn.datasets import choose_family, datasets, is_flat_folder, read_files
@@ -21,7 +23,13 @@ from dacbn.methods import methods
 from dacbn.methods.method import SOURCE, TARGET
 from dacbn.norms import norms, weights
 from dacbn.registry import Registry, parse_spec, split_sum
-from dacbn.training import InterruptedTraining, TrainConfig, write_atomically, write_json
+from dacbn.training import (
+    InterruptedTraining,
+    TrainConfig,
+    choose_device,
+    write_atomically,
+    write_json,
+)
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
 
@@ -148,6 +156,40 @@ def analyse(run: Positional[Path]) -> None:
         print(f"wrote {file}")
 
 
+def benchmark(
+    what: Positional[tuple[benchmarks.Part, ...]] = benchmarks.PARTS,
+    norms: tuple[str, ...] = (),
+    rounds: int = 9,
+    threads: int = 1,
+    device: str = "auto",
+    bfloat16: bool = False,
+    channels_last: bool = False,
+    output: Path = Path("benchmark.json"),
+) -> None:
+    """Time normalisers, training steps and the training loop, beside what one would else take.
+
+    Args:
+        what: layers (each normaliser by itself), steps (whole networks), loops (images a second).
+        norms: specifications to compare; by default the plain ones and ucb_norm of several sizes.
+        rounds: how often each is timed, in turn with the others.
+        threads: of the CPU; 0 takes all cores.
+        device: cpu, cuda, or auto.
+        bfloat16: activations in bfloat16.
+        channels_last: lay activations of the layers out so.
+        output: where the rows go as JSON.
+    """
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+    place = str(choose_device(device))
+    results: dict[str, object] = {"machine": benchmarks.machine(place)}
+    print(results["machine"])
+    for part in what:
+        rows = benchmarks.measure(part, norms, rounds, place, bfloat16, channels_last)
+        print(f"\n{part}\n\n{benchmarks.table(rows)}")
+        results[part] = rows
+        write_json(output, results)
+    print(f"\nwrote {output}")
+
+
 def list_names(
     kind: Positional[Literal["all", "norms", "weights", "methods", "datasets"]] = "all",
 ) -> None:
@@ -233,6 +275,7 @@ def main() -> None:
         "evaluate": evaluate,
         "predict": predict,
         "analyse": analyse,
+        "benchmark": benchmark,
         "list": list_names,
     }
     try:

@@ -24,8 +24,15 @@ MAY_IMPORT = {
 }
 BUILDING_BLOCKS = {"registry", "batch", "norms", "models", "losses", "methods", "datasets"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
+MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes"}
-MAY_IMPORT["cli"] = BUILDING_BLOCKS | {"training", "recipes", "adapter", "analysis"}
+MAY_IMPORT["cli"] = BUILDING_BLOCKS | {
+    "training",
+    "recipes",
+    "adapter",
+    "analysis",
+    "benchmarks",
+}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
 

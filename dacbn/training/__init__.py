@@ -20,6 +20,7 @@ from dacbn.training.evaluate import class_accuracies as class_accuracies
 from dacbn.training.evaluate import evaluate as evaluate
 from dacbn.training.evaluate import run_network as run_network
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
+from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train
 from dacbn.training.records import Records as Records
 from dacbn.training.records import read_records as read_records

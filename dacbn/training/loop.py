@@ -62,7 +62,7 @@ def train(
         for batch in stream(state.step):
             with autocast:
                 result = state.method(_arrange(batch), state.step / config.steps)
-            _optimise(state, result, config)
+            optimise(state, result, config)
             window.add(result)
             bar.update()
 
@@ -87,7 +87,8 @@ def _due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
+def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
+    """Take one optimiser step on the sum of the losses."""
     set_lr(state.optimizer, config.schedule, state.step / config.steps)
     state.optimizer.zero_grad(set_to_none=True)
     torch.stack(list(result.losses.values())).sum().backward()  # type: ignore[no-untyped-call]

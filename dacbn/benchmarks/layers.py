@@ -1,0 +1,86 @@
+"""What each normaliser costs, forward and backward, beside torch's BatchNorm."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.benchmarks.memory import peak_bytes
+from dacbn.benchmarks.published_layer import PublishedLayer
+from dacbn.benchmarks.timing import compare
+from dacbn.norms import norms, share_context
+from dacbn.registry import parse_spec
+
+SHAPES = ((64, 64, 32, 32), (64, 256, 8, 8), (256, 512))
+CLUSTERS = (1, 2, 3, 4, 8)
+
+Row = dict[str, object]
+
+
+def default_layers(clusters: Iterable[int] = CLUSTERS) -> list[str]:
+    """List what is compared unless something else is asked for."""
+    mixtures = [f"ucb_norm(num_clusters={k})" for k in clusters]
+    return ["group_norm", "layer_norm", *mixtures, *(f"published layer, K={k}" for k in clusters)]
+
+
+def benchmark_layers(
+    specs: Iterable[str],
+    shapes: Iterable[tuple[int, ...]] = SHAPES,
+    rounds: int = 9,
+    device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
+    channels_last: bool = False,
+) -> list[Row]:
+    """Time layers in training mode, forward and backward.
+
+    Args:
+        specs: normalisers by name, with options if wished; "published layer, K=3" is the stand-in
+            for the published implementation.
+        shapes: of the activations.
+        rounds: how often each is timed, in turn with the others.
+        device: cpu or cuda.
+        dtype: of the activations.
+        channels_last: lay 4-D activations out so.
+
+    Returns:
+        one row per shape and layer: seconds, quartiles, ratio to torch's BatchNorm, and the peak
+        memory over the size of the activations.
+    """
+    rows: list[Row] = []
+    for shape in shapes:
+        x = torch.randn(shape, device=device, dtype=dtype).mul_(1.5).add_(0.5)
+        if channels_last and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        x.requires_grad_()
+        batch_norm = nn.BatchNorm2d if x.ndim == 4 else nn.BatchNorm1d
+        layers: dict[str, nn.Module] = {"torch BatchNorm": batch_norm(shape[1])}
+        layers |= {spec: _build(spec, shape[1]) for spec in specs}
+        runs = {name: _step(layer.to(device), x) for name, layer in layers.items()}
+        timings = compare(runs, rounds, device=device, title=str(shape))
+        for name, timing in timings.items():
+            memory = peak_bytes(runs[name], device) / (x.numel() * x.element_size())
+            rows.append({"shape": shape, "layer": name, **asdict(timing), "memory": memory})
+    return rows
+
+
+def _build(spec: str, num_features: int) -> nn.Module:
+    published, _, clusters = spec.partition("published layer, K=")
+    if not published and clusters:
+        return PublishedLayer(num_features, int(clusters))
+    name, options = parse_spec(spec)
+    return norms[name](num_features, **options)
+
+
+def _step(layer: nn.Module, x: Tensor) -> Callable[[], None]:
+    """Return a forward and backward pass, with ids of two domains for who wants some."""
+    context, ids = share_context(layer), torch.arange(len(x), device=x.device) % 2
+    gradient = torch.randn_like(x)
+    wanted = [x, *layer.parameters()]
+
+    def run() -> None:
+        with context.bind(ids):
+            y = layer(x)
+        torch.autograd.grad(y, wanted, gradient, allow_unused=True)
+
+    return run

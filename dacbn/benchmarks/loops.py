@@ -1,0 +1,126 @@
+"""How many images a second the training loop takes, beside the loop that tutorials write."""
+
+import itertools
+from collections.abc import Callable
+from dataclasses import asdict
+from importlib.util import find_spec
+
+import torch
+import torch.nn.functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from dacbn.benchmarks.layers import Row
+from dacbn.benchmarks.timing import compare
+from dacbn.datasets import LabelledImages, TensorImages, UnlabelledImages, stream_batches
+from dacbn.methods import create_method
+from dacbn.methods.dann import adversarial_strength
+from dacbn.methods.gradient_reversal import reverse_gradient
+from dacbn.models import create_network, mlp
+from dacbn.training import Records, TrainConfig, TrainingState, train
+
+NUM_IMAGES, NUM_CLASSES, SIZE = 4096, 10, 32
+
+
+def benchmark_loops(
+    steps: int = 60, batch_size: int = 64, rounds: int = 5, device: str = "cpu"
+) -> list[Row]:
+    """Time DANN on the digits network, `steps` steps at a time, without augmentation.
+
+    Args:
+        steps: of one measurement.
+        batch_size: of each domain.
+        rounds: how often each loop is timed, in turn with the other.
+        device: cpu or cuda.
+
+    Returns:
+        one row per loop: seconds, quartiles, the ratio to the tutorial's, and images per second.
+    """
+    generator = torch.Generator().manual_seed(0)
+    shape = (2, NUM_IMAGES, 3, SIZE, SIZE)
+    images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
+    labels = torch.arange(NUM_IMAGES) % NUM_CLASSES
+    loops = {
+        "tutorial loop": _tutorial_loop(images, labels, steps, batch_size, device),
+        "dacbn": _own_loop(images, labels, steps, batch_size, device),
+    }
+    timings = compare(loops, rounds, at_least=0, device=device, title="loops")
+    count = 2 * batch_size * steps
+    return [
+        {"loop": name, **asdict(timing), "images_per_second": count / timing.seconds}
+        for name, timing in timings.items()
+    ]
+
+
+def absent_rivals() -> list[str]:
+    """Name the toolkits that this comparison could include and that are not installed here."""
+    return [name for name in ("pytorch_adapt", "skada") if find_spec(name) is None]
+
+
+def _own_loop(
+    images: torch.Tensor, labels: torch.Tensor, steps: int, batch_size: int, device: str
+) -> Callable[[], None]:
+    config = TrainConfig(norm=None, steps=steps, source_batch_size=batch_size, device=device)
+    network = create_network("digits_cnn", None, NUM_CLASSES)
+    method = create_method("dann(head=(100,))", network).to(device)
+    classes = tuple(map(str, range(NUM_CLASSES)))
+    source, target = (TensorImages(part).to(torch.device(device)) for part in images)
+
+    def run() -> None:
+        state = TrainingState.create(method, config)
+        with Records(None, 0, False) as records:
+            train(
+                state,
+                lambda start: stream_batches(
+                    LabelledImages(source, labels, classes),
+                    UnlabelledImages(target),
+                    source_batch_size=batch_size,
+                    target_batch_size=batch_size,
+                    family="none",
+                    strong=False,
+                    seed=0,
+                    device=device,
+                    start=start,
+                    stop=steps,
+                ),
+                config,
+                records,
+            )
+
+    return run
+
+
+def _tutorial_loop(
+    images: torch.Tensor, labels: torch.Tensor, steps: int, batch_size: int, device: str
+) -> Callable[[], None]:
+    """Write what a tutorial has: loaders of single samples, two forwards, losses read each step."""
+    network = create_network("digits_cnn", None, NUM_CLASSES).to(device)
+    head = mlp(network.num_features, (100,), 1).to(device)
+    optimizer = torch.optim.AdamW([*network.parameters(), *head.parameters()])
+    datasets = TensorDataset(images[0] / 255, labels), TensorDataset(images[1] / 255)
+
+    def run() -> None:
+        network.train()
+        source_batches, target_batches = (
+            itertools.chain.from_iterable(
+                itertools.repeat(DataLoader(data, batch_size, shuffle=True, drop_last=True))
+            )
+            for data in datasets
+        )
+        for step in range(steps):
+            (source, wanted), (target,) = next(source_batches), next(target_batches)
+            strength = adversarial_strength(step / steps)
+            loss = torch.zeros((), device=device)
+            for domain, batch in enumerate((source, target)):
+                output = network(batch.to(device))
+                guess = head(reverse_gradient(output.features, strength))
+                loss = loss + F.binary_cross_entropy_with_logits(
+                    guess, torch.full_like(guess, domain)
+                )
+                if domain == 0:
+                    loss = loss + F.cross_entropy(output.logits, wanted.to(device))
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            loss.item()
+
+    return run

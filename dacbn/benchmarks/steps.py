@@ -1,0 +1,75 @@
+"""What a normaliser costs in the training step of a whole network."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+
+import torch
+
+from dacbn.batch import Batch
+from dacbn.benchmarks.layers import Row
+from dacbn.benchmarks.timing import compare
+from dacbn.methods import create_method
+from dacbn.models import create_network
+from dacbn.training import TrainConfig, TrainingState, optimise
+
+BACKBONES = ("digits_cnn", "resnet18")
+NUM_CLASSES = 10
+
+
+def benchmark_steps(
+    specs: Iterable[str],
+    backbones: Iterable[str] = BACKBONES,
+    method: str = "dann",
+    batch_size: int = 64,
+    image_size: int = 32,
+    rounds: int = 9,
+    device: str = "cpu",
+    bfloat16: bool = False,
+) -> list[Row]:
+    """Time whole training steps: forward, backward and optimiser.
+
+    Args:
+        specs: normalisers by name, all of a backbone's BatchNorms replaced.
+        backbones: by name; the first row of each is the backbone with its own BatchNorms.
+        method: how it adapts.
+        batch_size: of each domain.
+        image_size: pixels per side.
+        rounds: how often each is timed, in turn with the others.
+        device: cpu or cuda.
+        bfloat16: compute in bfloat16 where autocast does.
+
+    Returns:
+        one row per backbone and normaliser: seconds, quartiles, the ratio to the backbone's own
+        BatchNorms, and images per second.
+    """
+    rows: list[Row] = []
+    images = torch.rand(2, batch_size, 3, image_size, image_size, device=device)
+    labels = torch.arange(batch_size, device=device) % NUM_CLASSES
+    batch = Batch(images[0], labels, images[1])
+    for backbone in backbones:
+        norms = {"its own BatchNorm": None, **{spec: spec for spec in specs}}
+        runs = {
+            name: _step(backbone, norm, method, batch, device, bfloat16)
+            for name, norm in norms.items()
+        }
+        for name, timing in compare(runs, rounds, device=device, title=backbone).items():
+            speed = {"images_per_second": 2 * batch_size / timing.seconds}
+            rows.append({"backbone": backbone, "norm": name, **asdict(timing), **speed})
+    return rows
+
+
+def _step(
+    backbone: str, norm: str | None, method: str, batch: Batch, device: str, bfloat16: bool
+) -> Callable[[], None]:
+    config = TrainConfig(backbone=backbone, norm=norm, method=method, schedule="constant")
+    network = create_network(backbone, norm, NUM_CLASSES)
+    state = TrainingState.create(create_method(method, network).to(device).train(), config)
+    if device.startswith("cuda"):
+        state.method.to(memory_format=torch.channels_last)
+
+    def run() -> None:
+        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bfloat16):
+            result = state.method(batch, 0.5)
+        optimise(state, result, config)
+
+    return run

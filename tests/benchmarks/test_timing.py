@@ -1,0 +1,79 @@
+"""The benchmark measures what it says; how fast anything is, no test asserts."""
+
+import json
+import time
+
+import pytest
+import torch
+
+from dacbn import cli
+from dacbn.benchmarks import benchmark_layers, benchmark_loops, benchmark_steps, table
+from dacbn.benchmarks.memory import peak_bytes
+from dacbn.benchmarks.published_layer import PublishedLayer
+from dacbn.benchmarks.timing import compare
+
+
+def test_ratios_are_to_the_first_candidate():
+    timings = compare(
+        {"one": lambda: time.sleep(0.01), "three": lambda: time.sleep(0.03)}, rounds=3, at_least=0
+    )
+    assert timings["one"].ratio == 1
+    assert timings["three"].ratio == pytest.approx(3, rel=0.5)
+    assert timings["three"].low <= timings["three"].seconds <= timings["three"].high
+
+
+def test_candidates_take_turns():
+    calls = []
+    compare({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2, at_least=0)
+    assert "".join(calls).endswith("abab")
+
+
+def test_the_peak_counts_what_is_held_at_once():
+    def run():
+        first = torch.empty(1000)
+        second = torch.empty(500)
+        del first
+        return second + torch.empty(500)
+
+    assert 6000 <= peak_bytes(run) <= 6600
+
+
+def test_layers_steps_and_loops_give_a_row_each():
+    rows = benchmark_layers(["ucb_norm", "scb_norm", "published layer, K=2"], [(8, 4, 3, 3)], 2)
+    assert [row["layer"] for row in rows] == [
+        "torch BatchNorm",
+        "ucb_norm",
+        "scb_norm",
+        "published layer, K=2",
+    ]
+    assert rows[0]["ratio"] == 1 and all(row["seconds"] > 0 for row in rows)
+    rows = benchmark_steps(["ucb_norm"], ["digits_cnn"], batch_size=4, rounds=2)
+    assert [row["norm"] for row in rows] == ["its own BatchNorm", "ucb_norm"]
+    rows = benchmark_loops(steps=2, batch_size=4, rounds=2)
+    assert [row["loop"] for row in rows] == ["tutorial loop", "dacbn"]
+    assert all(row["images_per_second"] == pytest.approx(16 / row["seconds"]) for row in rows)
+
+
+def test_the_published_layer_gains_a_factor_instead_of_normalising():
+    """Its variance is next to nothing, so that eps alone divides."""
+    layer, x = PublishedLayer(8), torch.randn(64, 8, 8, 8) * 0.1
+    with torch.no_grad():
+        gain = layer(x).std() / x.std()
+    assert gain > 0.9 * (1e-3) ** -0.5
+
+
+def test_a_table_aligns_its_columns():
+    lines = table([{"layer": "a", "seconds": 0.5}, {"layer": "bcd", "seconds": 0.001}]).splitlines()
+    assert lines[0] == "| layer | ms  |" and lines[2] == "| a     | 500 |"
+    assert len(set(map(len, lines))) == 1
+
+
+def test_the_command_writes_what_it_prints(tmp_path, monkeypatch, capsys):
+    output = tmp_path / "benchmark.json"
+    arguments = ["steps", "--norms", "scb_norm", "--rounds", "2", "--device", "cpu"]
+    monkeypatch.setattr("sys.argv", ["dacbn", "benchmark", *arguments, "--output", str(output)])
+    cli.main()
+    results = json.loads(output.read_text())
+    assert {row["norm"] for row in results["steps"]} == {"its own BatchNorm", "scb_norm"}
+    assert results["machine"]["torch"] == torch.__version__
+    assert "scb_norm" in capsys.readouterr().out

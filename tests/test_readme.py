@@ -14,6 +14,10 @@ from PIL import Image
 
 from dacbn import TrainConfig
 from dacbn.cli import main
+from dacbn.datasets import datasets
+from dacbn.methods import methods
+from dacbn.models import resolve_norm
+from dacbn.norms import norms, weights
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -85,6 +89,18 @@ def test_every_snippet_runs(workplace: Path) -> None:
     for snippet in blocks("python"):
         exec(snippet, names)
     assert np.shape(names["features"]) == (6, 512)
+
+
+def test_the_tables_name_everything_registered() -> None:
+    for registry in (norms, weights, methods, datasets):
+        assert [name for name in registry if not re.search(rf"\b{name}\b", README)] == []
+
+
+def test_every_specification_in_the_text_means_something() -> None:
+    specs = re.findall(r'--norm "([^"]+)"', README)
+    assert len(specs) >= 3
+    for spec in specs:
+        resolve_norm(spec)
 
 
 def test_both_setups_are_one_line() -> None:

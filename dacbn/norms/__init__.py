@@ -1,14 +1,44 @@
 """Normalisers, one published layer a file, found by name in `norms`."""
 
+from dacbn.norms.auto_dial import AutoDIAL as AutoDIAL
+from dacbn.norms.batch_channel_norm import BatchChannelNorm as BatchChannelNorm
+from dacbn.norms.batch_instance_norm import BatchInstanceNorm as BatchInstanceNorm
 from dacbn.norms.batch_norm import BatchNorm as BatchNorm
+from dacbn.norms.bounded_weight_norm import BoundedWeightNorm as BoundedWeightNorm
+from dacbn.norms.channel_layer_norm import ChannelLayerNorm as ChannelLayerNorm
 from dacbn.norms.cluster_context import ClusterContext as ClusterContext
 from dacbn.norms.cluster_context import share_context as share_context
+from dacbn.norms.context_batch_norm import ContextBatchNorm as ContextBatchNorm
 from dacbn.norms.contract import Norm as Norm
 from dacbn.norms.contract import norms as norms
 from dacbn.norms.contract import weights as weights
+from dacbn.norms.domain_specific_batch_norm import (
+    DomainSpecificBatchNorm as DomainSpecificBatchNorm,
+)
+from dacbn.norms.domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
+from dacbn.norms.group_norm import GroupNorm as GroupNorm
+from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
+from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm
+from dacbn.norms.isometric_group_norm import IsometricGroupNorm as IsometricGroupNorm
+from dacbn.norms.kalman_norm import KalmanNorm as KalmanNorm
+from dacbn.norms.latent_domain_norm import LatentDomainNorm as LatentDomainNorm
+from dacbn.norms.layer_norm import LayerNorm as LayerNorm
+from dacbn.norms.lp_batch_norm import LpBatchNorm as LpBatchNorm
+from dacbn.norms.mean_only_batch_norm import MeanOnlyBatchNorm as MeanOnlyBatchNorm
+from dacbn.norms.mixture_norm import MixtureNorm as MixtureNorm
+from dacbn.norms.mode_norm import ModeNorm as ModeNorm
+from dacbn.norms.no_norm import NoNorm as NoNorm
+from dacbn.norms.prediction_time_batch_norm import (
+    PredictionTimeBatchNorm as PredictionTimeBatchNorm,
+)
 from dacbn.norms.running_statistics import frozen_statistics as frozen_statistics
 from dacbn.norms.running_statistics import recalibrate as recalibrate
 from dacbn.norms.running_statistics import reset_statistics as reset_statistics
 from dacbn.norms.scb_norm import SCBNorm as SCBNorm
 from dacbn.norms.scb_norm import SCBNormBase as SCBNormBase
+from dacbn.norms.self_normalizing import SelfNormalizing as SelfNormalizing
+from dacbn.norms.switchable_norm import SwitchableNorm as SwitchableNorm
+from dacbn.norms.trans_norm import TransNorm as TransNorm
+from dacbn.norms.ucb_norm import UAN as UAN
 from dacbn.norms.ucb_norm import UCBNorm as UCBNorm
+from dacbn.norms.weight_standardization import WeightStandardization as WeightStandardization

@@ -163,6 +163,46 @@ class UCBNorm(Norm):
                 mixture.place(x.detach())
 
 
+@norms.register("uan")
+class UAN(UCBNorm):
+    """Normalise by a mixture whose assignment is learned: UCB-Norm as it was published as UAN.
+
+    What UAN's paper says of its parameters, that gradient descent learns them and that moving
+    averages of the batches follow each component, both holds with update="hybrid" alone: gradients
+    move the mixture that assigns, averages the moments that normalise in evaluation. Values are
+    assigned one by one, and terms are divided by the square root of their prior. The paper has no
+    affine map: `affine=False`.
+
+    Args:
+        num_features: channels C.
+        num_clusters: components K.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running moments.
+        affine: learn `weight` and `bias`.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 3,
+        eps: float = 1e-3,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, num_clusters, eps, momentum, affine, update="hybrid", prior_scale=True
+        )
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Start as UCB-Norm does; what equal priors multiply the output by, `weight` undoes."""
+        super().carry_over(batch_norm)
+        if has_statistics(batch_norm) and self.weight is not None:
+            self.weight.div_(self.num_clusters**0.5)
+
+
 def _check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ValueError(f"{option} must be one of {', '.join(known)}, got {value!r}")

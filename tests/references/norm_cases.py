@@ -6,22 +6,34 @@ from dacbn.norms import norms, share_context
 
 SHAPES = [(8, 4), (8, 4, 5), (8, 4, 5, 3), (8, 4, 3, 2, 2)]
 # By their nature, some layers do not do all of it.
-LEAVE_THE_SCALE = {"no_norm", "self_normalizing"}  # they do not normalise
-# They normalise each sample by itself, or by something a BatchNorm does not have.
+# They divide by nothing (instances of a single value included), or multiply the scale.
+LEAVE_THE_SCALE = {
+    "ibn_norm",
+    "instance_norm",
+    "mean_only_batch_norm",
+    "mixture_norm",
+    "no_norm",
+    "self_normalizing",
+    "trans_norm",
+    "uan",
+}
+# They normalise each sample by itself, by the batch in evaluation, or by something a BatchNorm does
+# not have, or not at all, or double the scale.
 LEND_NOTHING = {
     "batch_channel_norm",
-    "batch_instance_norm",
     "channel_layer_norm",
-    "domain_specific_whitening",
     "group_norm",
     "ibn_norm",
     "instance_norm",
     "isometric_group_norm",
     "layer_norm",
+    "prediction_time_batch_norm",
+    "self_normalizing",
     "switchable_norm",
+    "trans_norm",
 }
 BREAK_THE_GRAPH: set[str] = set()  # they decide by values
-LEARNED_START = {"scb_norm", "scb_norm_base"}  # a reset leaves what is learned
+LEARNED_START = {"scb_norm", "scb_norm_base", "uan"}  # a reset leaves what is learned
 # They end in an affine map per cluster, or in weights that depend on the domains.
 OWN_ENDING = {"domain_specific_batch_norm", "trans_norm"}
 
@@ -43,5 +55,5 @@ def trained(name, shape=(8, 4)):
         run(layer, torch.randn(shape) * 2 + 1)
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([1.0, -2.0, 0.5, 3.0]))
-        layer.bias.copy_(torch.tensor([0.0, 1.0, -1.0, 2.0]))
+        layer.bias.copy_(torch.tensor([0.5, 1.0, -1.0, 2.0]))
     return layer

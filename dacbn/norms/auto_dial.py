@@ -1,0 +1,92 @@
+"""Automatic domain alignment layers (AutoDIAL).
+
+Paper: Carlucci, Porzi, Caputo, Ricci and Rota Bulò, "AutoDIAL: Automatic DomaIn Alignment Layers",
+ICCV 2017, https://arxiv.org/abs/1704.08082.
+
+Each domain is normalised by the moments of a mixture of the domains, in which it has the share
+alpha and the others the rest. The layer learns alpha: at 1 every domain stands alone; at its
+lowest, one half for two domains, all share one mean and one variance. The mixture's moments are
+
+    mean'_k = sum_j w_kj mean_j,    var'_k = sum_j w_kj (var_j + (mean_j - mean'_k)^2).
+
+Differs from the paper: domains are told apart by ids instead of by their place in the batch; with
+K of them the lowest alpha is 1 / K, and the others share the rest equally. Running statistics are
+those of each domain, mixed when evaluation needs them, so that they follow alpha at once. Alpha is
+clamped when used, and at a border no gradient pushes it further out. A domain with less than two
+values per channel in the batch takes part by its running statistics.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.norms.cluster_moments import standardise
+from dacbn.norms.context_batch_norm import ContextBatchNorm
+from dacbn.norms.contract import norms
+
+
+@norms.register("auto_dial")
+class AutoDIAL(ContextBatchNorm):
+    """Standardise each domain by moments that mix in the other domains' to a learned degree.
+
+    Args:
+        num_features: channels C.
+        num_clusters: domains K; 2 for one source and one target.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        affine: learn `weight` and `bias`, shared by the domains.
+
+    Raises:
+        RuntimeError: at a forward without cluster ids.
+        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 2,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, num_clusters, eps, momentum, affine)
+        self.alpha = nn.Parameter(torch.tensor(1.0))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L) by the mixture of each sample's domain."""
+        ids = self.ids_for(x)
+        mean, var = mixed_moments(self.shares(), *self.running(x, ids))
+        return standardise(x, ids, mean, var + self.eps)
+
+    def shares(self) -> Tensor:
+        """Compute the shares of the domains in each domain's mixture: (K, K), rows sum to one."""
+        alpha: Tensor = _Within.apply(self.alpha, 1 / self.num_clusters)
+        own = torch.eye(self.num_clusters, dtype=alpha.dtype, device=alpha.device)
+        others = (1 - own) / max(self.num_clusters - 1, 1)
+        return alpha * own + (1 - alpha) * others
+
+
+def mixed_moments(shares: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+    """Compute the means and variances (K, C) of mixtures with shares (K, K) of the domains."""
+    # Sums of products, not a matrix product, which a GPU may round to ten bits.
+    shares = shares[..., None]
+    mixed = (shares * mean).sum(1)
+    apart = mean - mixed[:, None]
+    return mixed, (shares * (var + apart.square())).sum(1)
+
+
+class _Within(torch.autograd.Function):
+    """Clamp to [low, 1]; a gradient that would lead further out ends here, one inwards passes."""
+
+    @staticmethod
+    def forward(ctx: Any, alpha: Tensor, low: float) -> Tensor:
+        ctx.save_for_backward(alpha)
+        ctx.low = low
+        return alpha.clamp(low, 1)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (alpha,) = ctx.saved_tensors
+        outwards = ((alpha >= 1) & (gradient < 0)) | ((alpha <= ctx.low) & (gradient > 0))
+        return gradient.masked_fill(outwards, 0), None

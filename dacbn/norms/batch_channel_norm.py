@@ -1,0 +1,121 @@
+"""Batch-channel normalisation: by the batch first, then each sample by groups of channels.
+
+Paper: Qiao, Wang, Liu, Shen and Yuille, "Rethinking Normalization and Elimination Singularity in
+Neural Networks", 2019, https://arxiv.org/abs/1911.09738.
+
+    z = gain * (x - m) / sqrt(v + eps) + shift         m, v of a channel, over the batch
+    y = (z - m') / sqrt(v' + eps)                      m', v' of a sample's group of channels
+
+Batches of a few images estimate m and v badly. With `estimate`, running estimates take their place
+in training too, as constants without a gradient; they alone would let activations drift, which the
+second step prevents.
+
+Differs from the paper: the outer affine map is one per channel, where the authors' code has one per
+group. Widths and groups that do not fit, and groups of one value, are as in `group_norm`. Estimates
+with a momentum of 1 are the batch's, where the published variance would still be about the old mean.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.contract import Norm, check_fraction, norms
+from dacbn.norms.group_norm import fitting_groups, standardise_groups
+
+
+@norms.register("batch_channel_norm")
+class BatchChannelNorm(Norm):
+    """Standardise each channel as BatchNorm does, then each sample by groups of channels.
+
+    Args:
+        num_features: channels C.
+        num_groups: groups G of C / G channels each; where G does not divide C, the nearest number
+            that does and leaves two channels a group.
+        estimate: normalise by running estimates in training too, for batches of a few images; with
+            a `momentum` of about 0.01 for batches of up to four.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running statistics.
+        affine: learn `weight` and `bias`, and the `gain` and `shift` between the two steps.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        num_groups: int = 32,
+        estimate: bool = False,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_fraction("momentum", momentum)
+        self.num_groups = fitting_groups(num_features, num_groups)
+        self.estimate = estimate
+        self.momentum = momentum
+        self.gain = nn.Parameter(torch.ones(num_features)) if affine else None
+        self.shift = nn.Parameter(torch.zeros(num_features)) if affine else None
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_var", torch.ones(num_features))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        return standardise_groups(self._by_batch(x), self.num_groups, self.eps)
+
+    def _by_batch(self, x: Tensor) -> Tensor:
+        """Normalise each channel by the batch, or by estimates, and apply the inner affine map."""
+        mean, var = self.running_mean, self.running_var
+        if self.estimate:
+            if self.training and len(x):
+                self._update_estimates(x.detach())
+            # copies: the next batch moves the estimates, maybe before the gradient needs these
+            mean, var = mean.clone(), var.clone()
+        by_batch = self.training and not self.estimate and x.shape[0] * x.shape[2] > 1
+        return F.batch_norm(x, mean, var, self.gain, self.shift, by_batch, self.momentum, self.eps)
+
+    def _update_estimates(self, x: Tensor) -> None:
+        """Move the estimates towards the batch's mean, and its squares about the mean before."""
+        mean = x.mean((0, 2))
+        # at a momentum of 1, as in the first step of a recalibration, the mean before is forgotten
+        centre = mean if self.momentum == 1 else self.running_mean
+        squares = (x - centre[:, None]).square().mean((0, 2))
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(squares, self.momentum)
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Take over the statistics, and share the affine map out so that its function stays.
+
+        A trained BatchNorm's output has mean `bias` and standard deviation `weight`. The second
+        step takes those of a group away, and the outer map gives them back.
+        """
+        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
+            self.running_mean.copy_(batch_norm.running_mean)
+            self.running_var.copy_(batch_norm.running_var)
+        if self.weight is None or self.bias is None or self.gain is None or self.shift is None:
+            return
+        weight, bias = (value.view(self.num_groups, -1) for value in (self.weight, self.bias))
+        mean = bias.mean(1, keepdim=True)
+        std = (weight.square() + (bias - mean).square()).mean(1, keepdim=True).sqrt()
+        silent = std == 0  # a residual branch that starts at zero: only the outer map is
+        self.gain.copy_(torch.where(silent, 1, weight / std).flatten())
+        self.shift.copy_(torch.where(silent, 0, (bias - mean) / std).flatten())
+        self.weight.copy_(std.expand_as(weight).flatten())
+        self.bias.copy_(mean.expand_as(bias).flatten())
+
+    def reset_running_stats(self) -> None:
+        """Forget what was seen."""
+        self.running_mean.zero_()
+        self.running_var.fill_(1)
+
+    def extra_repr(self) -> str:
+        """Say the sizes and choices that a printed model should show."""
+        return (
+            f"{super().extra_repr()}, num_groups={self.num_groups}, estimate={self.estimate}, "
+            f"momentum={self.momentum}"
+        )

@@ -1,0 +1,60 @@
+"""Batch-instance normalisation.
+
+Paper: Nam and Kim, "Batch-Instance Normalization for Adaptively Style-Invariant Neural Networks",
+NeurIPS 2018, https://arxiv.org/abs/1805.07925.
+
+A gate per channel, g in [0, 1], mixes the two: y = g * batch(x) + (1 - g) * instance(x).
+
+Differs from the paper: gates are clipped where they are used, not right after each step of the
+optimiser, which a layer does not see; they get no learning rate of their own (give the parameters
+named `gate` one, without weight decay, to follow the paper). Where a channel of a sample is a
+single value, the layer is BatchNorm.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.contract import Norm, norms
+from dacbn.norms.group_norm import standardise_groups
+
+
+@norms.register("batch_instance_norm")
+class BatchInstanceNorm(Norm):
+    """Mix batch and instance normalisation by a learned gate per channel.
+
+    The gates start at one, where the layer is BatchNorm.
+
+    Args:
+        num_features: channels C.
+        eps: added to both variances.
+        momentum: weight of the newest batch in the running statistics.
+        affine: learn `weight` and `bias`.
+    """
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        self.batch = BatchNorm(num_features, eps, momentum, affine=False)
+        self.gate = nn.Parameter(torch.ones(num_features))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        by_batch: Tensor = self.batch(x)
+        if x.shape[2] == 1:
+            return by_batch
+        by_instance = standardise_groups(x, self.num_features, self.eps)
+        return torch.lerp(by_instance, by_batch, self._clipped_gate()[:, None])
+
+    def _clipped_gate(self) -> Tensor:
+        if not self.training:
+            return self.gate.clamp(0, 1)
+        with torch.no_grad():  # in place: a gate left outside would get no gradient to come back
+            self.gate.clamp_(0, 1)
+        return self.gate.clone()  # another forward may clip before this one's backward
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Take over the running statistics; with gates at one, the function stays."""
+        self.batch.carry_over(batch_norm)

@@ -1,0 +1,99 @@
+"""Moments of clusters that are known by id: those of a batch, and running ones.
+
+Shapes: x is (N, C, L), with one id per sample, (N,); the mean and variance of K clusters are
+(K, C). No tensor is as large as K copies of x.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.norms.contract import check_fraction
+
+
+def sums_by_cluster(values: Tensor, ids: Tensor, num_clusters: int) -> Tensor:
+    """Add up the samples of each cluster: (N, *) becomes (K, *)."""
+    return values.new_zeros(num_clusters, *values.shape[1:]).index_add(0, ids, values)
+
+
+def rows_of(statistic: Tensor, ids: Tensor) -> Tensor:
+    """Look up the statistic of each sample's cluster: (K, *) becomes (N, *)."""
+    return statistic.index_select(0, ids)
+
+
+def standardise(x: Tensor, ids: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+    """Compute (x - mean) / sqrt(var) by the mean and variance of each sample's cluster."""
+    return (x - rows_of(mean, ids)[..., None]) * rows_of(var.rsqrt(), ids)[..., None]
+
+
+def as_factor(per_cluster: Tensor, statistic: Tensor) -> Tensor:
+    """View (K,) so that it broadcasts against a statistic (K, *)."""
+    return per_cluster.reshape(-1, *[1] * (statistic.ndim - 1))
+
+
+class RunningMoments(nn.Module):
+    """The mean and variance of each cluster, followed by a moving average.
+
+    A cluster moves only when it is in the batch with more than one value per channel: one value has
+    no variance.
+
+    Args:
+        num_clusters: clusters K.
+        num_features: channels C.
+        momentum: weight of the newest batch.
+    """
+
+    mean: Tensor
+    var: Tensor
+
+    def __init__(self, num_clusters: int, num_features: int, momentum: float) -> None:
+        super().__init__()
+        check_fraction("momentum", momentum)
+        self.momentum = momentum
+        self.register_buffer("mean", torch.zeros(num_clusters, num_features))
+        self.register_buffer("var", torch.ones(num_clusters, num_features))
+
+    def forward(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the mean and the variance by which to normalise x.
+
+        In training, clusters with more than one value have those of the batch (the variance
+        biased), all others the running ones.
+        """
+        if not self.training:
+            return self.mean, self.var
+        count, mean, var = self.of_batch(x, ids)
+        self._follow(count, mean.detach(), var.detach())
+        several = count > 1
+        return (
+            mean.where(as_factor(several, mean), self.mean),
+            var.where(as_factor(several, var), self.var),
+        )
+
+    def of_batch(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Compute the values per channel (K,), mean and biased variance of each cluster in x."""
+        num_clusters = len(self.mean)
+        count = sums_by_cluster(x.new_ones(len(x)), ids, num_clusters) * x.shape[2]
+        some = count.clamp_min(1)
+        mean = sums_by_cluster(x.sum(2), ids, num_clusters) / some[:, None]
+        squares = self.squares(x - rows_of(mean, ids)[..., None])
+        var = sums_by_cluster(squares, ids, num_clusters)
+        return count, mean, var / as_factor(some, var)
+
+    def squares(self, offset: Tensor) -> Tensor:
+        """Sum the squares of offsets from the mean (N, C, L) over positions, to (N, C)."""
+        return offset.square().sum(2)
+
+    def start(self, mean: Tensor, var: Tensor) -> None:
+        """Start every cluster on the same mean and variance, (C,) each."""
+        self.mean.copy_(mean)
+        self.var.copy_(var)
+
+    def reset_running_stats(self) -> None:
+        """Forget what was seen."""
+        self.start(torch.zeros_like(self.mean[0]), torch.ones_like(self.mean[0]))
+
+    @torch.no_grad()
+    def _follow(self, count: Tensor, mean: Tensor, var: Tensor) -> None:
+        unbiased = var * as_factor(count / (count - 1).clamp_min(1), var)
+        for running, newest in ((self.mean, mean), (self.var, unbiased)):
+            moved = running.lerp(newest.to(running), self.momentum)
+            running.copy_(moved.where(as_factor(count > 1, running), running))

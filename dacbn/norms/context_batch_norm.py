@@ -1,0 +1,84 @@
+"""Batch normalisation of each cluster by itself (Context Normalization, Supervised BatchNorm).
+
+Paper: Faye, Azzag and Lebbah, "Supervised Batch Normalization", 2024,
+https://arxiv.org/abs/2405.17027; with the prior's factor, it is the ContextNorm of Faye, Azzag,
+Lebbah and Bouchaffra, "Enhancing Neural Network Representations with Prior Knowledge-Based
+Normalization", 2024, https://arxiv.org/abs/2403.16798v3.
+
+Each sample comes with the id k of its cluster, and its cluster's moments normalise it,
+
+    y = (x - mean_k) / sqrt(prior_k * (var_k + eps)),
+
+those of the batch in training, running ones otherwise. An affine map shared by the clusters
+follows. With one cluster this is BatchNorm.
+
+Differs from the paper: the prior is uniform, and left out by default, because so it does nothing
+but multiply the output by sqrt(K); where it is used, it comes before the affine map. A cluster
+with a single value per channel in the batch is normalised by its running statistics.
+"""
+
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.cluster_context import ClusterContext, check_ids
+from dacbn.norms.cluster_moments import RunningMoments, standardise
+from dacbn.norms.contract import Norm, check_num_clusters, norms
+
+
+@norms.register("context_batch_norm")
+class ContextBatchNorm(Norm):
+    """Standardise each known cluster by its own batch, or by its own running statistics.
+
+    Args:
+        num_features: channels C.
+        num_clusters: known clusters K; 2 for one source and one target.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running statistics of the clusters it holds.
+        affine: learn `weight` and `bias`, shared by the clusters.
+        prior_scale: divide by the square root of the prior 1 / K, as ContextNorm does.
+
+    Raises:
+        RuntimeError: at a forward without cluster ids.
+        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+    """
+
+    needs = ("cluster ids",)
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 2,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        prior_scale: bool = False,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_num_clusters(num_clusters)
+        self.num_clusters = num_clusters
+        self.prior_scale = prior_scale
+        self.context = ClusterContext()
+        self.running = RunningMoments(num_clusters, num_features, momentum)
+
+    def ids_for(self, x: Tensor) -> Tensor:
+        """Return the cluster of each sample of x, checked."""
+        ids = self.context.ids
+        check_ids(ids, len(x), self.num_clusters)
+        return ids
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L) by the clusters bound now."""
+        ids = self.ids_for(x)
+        mean, var = self.running(x, ids)
+        prior = 1 / self.num_clusters if self.prior_scale else 1
+        return standardise(x, ids, mean, prior * (var + self.eps))
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Start every cluster on a BatchNorm's statistics."""
+        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
+            self.running.start(batch_norm.running_mean, batch_norm.running_var)
+
+    def extra_repr(self) -> str:
+        """Say the sizes and choices that a printed model should show."""
+        scale = ", prior_scale=True" if self.prior_scale else ""
+        return f"{super().extra_repr()}, num_clusters={self.num_clusters}{scale}"

@@ -1,0 +1,54 @@
+"""Domain-specific batch normalisation (DSBN).
+
+Paper: Chang, You, Seo, Kwak and Han, "Domain-Specific Batch Normalization for Unsupervised Domain
+Adaptation", CVPR 2019, https://arxiv.org/abs/1906.03950.
+
+Every domain has a BatchNorm of its own: its moments, its running statistics and its affine map.
+
+Differs from the paper: a batch may hold several domains, in any proportion. A domain with a single
+value per channel in the batch is normalised by its running statistics.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.norms.cluster_moments import rows_of
+from dacbn.norms.context_batch_norm import ContextBatchNorm
+from dacbn.norms.contract import norms
+
+
+@norms.register("domain_specific_batch_norm")
+class DomainSpecificBatchNorm(ContextBatchNorm):
+    """Give every domain a BatchNorm of its own, affine map included.
+
+    Args:
+        num_features: channels C.
+        num_clusters: domains K; 2 for one source and one target.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        affine: learn `weight` and `bias`, both (K, C).
+
+    Raises:
+        RuntimeError: at a forward without cluster ids.
+        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 2,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, num_clusters, eps, momentum, affine)
+        if affine:
+            self.weight = nn.Parameter(torch.ones(num_clusters, num_features))
+            self.bias = nn.Parameter(torch.zeros(num_clusters, num_features))
+
+    def scale_and_shift(self, y: Tensor) -> Tensor:
+        """Apply each sample's affine map to y of shape (N, C, L)."""
+        if self.weight is None or self.bias is None:
+            return y
+        weight, bias = (rows_of(rows, self.context.ids) for rows in (self.weight, self.bias))
+        return torch.addcmul(bias[..., None], y, weight[..., None])

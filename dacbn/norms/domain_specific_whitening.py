@@ -1,0 +1,132 @@
+"""Domain-specific whitening (DWT).
+
+Paper: Roy, Siarohin, Sangineto, Rota Bulò, Sebe and Ricci, "Unsupervised Domain Adaptation using
+Feature-Whitening and Consensus Loss", CVPR 2019, https://arxiv.org/abs/1903.03215.
+
+Channels are taken in groups. Each domain's covariance within a group is shrunk towards the
+identity, and the inverse of its Cholesky factor whitens the group:
+
+    y = F^-1 (x - mean),    F F^T = (1 - s) cov + s I + eps I.
+
+An affine map shared by the domains follows. Groups of one channel and s = 0 give ContextBatchNorm.
+
+Differs from the paper: domains are told apart by ids instead of by halves of the batch; eps is
+added to the variances, as in BatchNorm; running covariances are unbiased; correlations shrink by
+one part in 100 000, so that no rounding makes the factor fail. Where the group size does not divide
+the channels, the last group is smaller. A domain with a single value per channel in the batch is
+whitened by its running statistics.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dacbn.norms.cluster_moments import RunningMoments, rows_of
+from dacbn.norms.context_batch_norm import ContextBatchNorm
+from dacbn.norms.contract import check_fraction, norms
+
+# Far above the rounding of a float32 covariance, far below what any shrinkage does.
+CORRELATION_SHRINKAGE = 1e-5
+
+
+@norms.register("domain_specific_whitening")
+class DomainSpecificWhitening(ContextBatchNorm):
+    """Decorrelate and standardise each domain by itself, within groups of channels.
+
+    Args:
+        num_features: channels C.
+        num_clusters: domains K; 2 for one source and one target.
+        group_size: channels whitened together; memory and time of the whitening grow with it.
+        shrinkage: share s of the identity in every covariance, in [0, 1].
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        affine: learn `weight` and `bias`, shared by the domains.
+
+    Raises:
+        RuntimeError: at a forward without cluster ids.
+        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters); an option has no
+            such value.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 2,
+        group_size: int = 4,
+        shrinkage: float = 1e-3,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, num_clusters, eps, momentum, affine)
+        if not isinstance(group_size, int) or group_size < 1:
+            raise ValueError(f"group_size must be a whole number from 1 up, got {group_size!r}")
+        check_fraction("shrinkage", shrinkage)
+        self.group_size = min(group_size, num_features)
+        self.shrinkage = shrinkage
+        # Channels of zeros complete the last group: they correlate with nothing.
+        self.padding = -num_features % self.group_size
+        padded = num_features + self.padding
+        self.running = RunningCovariances(num_clusters, padded, momentum, self.group_size)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Whiten x of shape (N, C, L) by the domains bound now."""
+        ids = self.ids_for(x)
+        if self.padding:
+            x = F.pad(x, (0, 0, 0, self.padding))
+        mean, covariance = self.running(x, ids)
+        maps = whitening(covariance, self.shrinkage, self.eps)
+        offset = x - rows_of(mean, ids)[..., None]
+        y = rows_of(maps, ids) @ in_groups(offset, self.group_size)
+        return y.flatten(1, 2)[:, : self.num_features]
+
+    def extra_repr(self) -> str:
+        """Say the sizes and choices that a printed model should show."""
+        return f"{super().extra_repr()}, group_size={self.group_size}, shrinkage={self.shrinkage}"
+
+
+class RunningCovariances(RunningMoments):
+    """The mean and covariance of each domain; `var` is (K, G, g, g) for G groups of g channels.
+
+    Args:
+        num_clusters: domains K.
+        num_features: channels C, a multiple of the group size.
+        momentum: weight of the newest batch.
+        group_size: channels g.
+    """
+
+    def __init__(
+        self, num_clusters: int, num_features: int, momentum: float, group_size: int
+    ) -> None:
+        super().__init__(num_clusters, num_features, momentum)
+        self.var = in_groups(self.var, group_size).diag_embed()
+
+    def squares(self, offset: Tensor) -> Tensor:
+        """Sum the products of offsets (N, C, L) within groups over positions: (N, G, g, g)."""
+        grouped = in_groups(offset, self.var.shape[-1])
+        return grouped @ grouped.mT
+
+    def start(self, mean: Tensor, var: Tensor) -> None:
+        """Start every domain on the same mean and variance, (C,) each, without correlations."""
+        padding = self.mean.shape[1] - len(mean)
+        self.mean.copy_(F.pad(mean, (0, padding)))
+        padded = F.pad(var, (0, padding), value=1)[None]
+        self.var.copy_(in_groups(padded, self.var.shape[-1]).diag_embed())
+
+
+def in_groups(values: Tensor, group_size: int) -> Tensor:
+    """Split channels, (N, C, *), in groups, (N, G, g, *)."""
+    num_samples, channels, *others = values.shape
+    return values.reshape(num_samples, channels // group_size, group_size, *others)
+
+
+def whitening(covariance: Tensor, shrinkage: float, eps: float) -> Tensor:
+    """Compute lower triangular maps that whiten: the inverse Cholesky factors of (*, g, g)."""
+    one = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
+    shrunk = covariance.lerp(one, shrinkage) + eps * one
+    # A factor scales with its channels, so only that of the correlations has to be found.
+    std = shrunk.diagonal(dim1=-2, dim2=-1).sqrt()
+    correlation = shrunk / (std[..., :, None] * std[..., None, :])
+    factor = torch.linalg.cholesky_ex(correlation.lerp(one, CORRELATION_SHRINKAGE)).L
+    inverse: Tensor = torch.linalg.solve_triangular(factor, one, upper=False)
+    return inverse / std[..., None, :]

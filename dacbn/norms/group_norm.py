@@ -1,0 +1,88 @@
+"""Group normalisation.
+
+Paper: Wu and He, "Group Normalization", ECCV 2018, https://arxiv.org/abs/1803.08494.
+Differs from the paper: widths that the groups do not divide get the nearest number that does, since
+networks with widths such as 24 or 40 have to be converted too. Where a group of a sample is a
+single value, whose standardised form would be zero whatever it was, the value stays as it is.
+"""
+
+import math
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.norms.contract import Norm, norms
+
+
+@norms.register("group_norm")
+class GroupNorm(Norm):
+    """Standardise each sample by itself, in groups of neighbouring channels.
+
+    Args:
+        num_features: channels C.
+        num_groups: groups G of C / G channels each. Where G does not divide C, the nearest number
+            that does and leaves two channels a group takes its place; a printed layer and the
+            report of a conversion say so.
+        eps: added to the variance.
+        affine: learn `weight` and `bias`.
+
+    Raises:
+        ValueError: `num_groups` is not a whole number of at least 1.
+    """
+
+    def __init__(
+        self, num_features: int, num_groups: int = 32, eps: float = 1e-5, affine: bool = True
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        self.wanted_groups = num_groups
+        self.num_groups = fitting_groups(num_features, num_groups)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L) by the moments over a group's channels and positions."""
+        return standardise_groups(x, self.num_groups, self.eps)
+
+    @classmethod
+    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
+        """Say which widths have another number of groups than was wished."""
+        other = {
+            layer.num_features: layer.num_groups
+            for layer in layers.values()
+            if layer.num_groups != layer.wanted_groups
+        }
+        texts = [f"{width} channels in {groups}" for width, groups in sorted(other.items())]
+        return [f"groups that fit: {', '.join(texts)}"] if texts else []
+
+    def extra_repr(self) -> str:
+        """Say the sizes that a printed model should show."""
+        return f"{super().extra_repr()}, num_groups={self.num_groups}"
+
+
+def standardise_groups(x: Tensor, num_groups: int, eps: float) -> Tensor:
+    """Standardise x of shape (N, C, L) over the values of each group of a sample.
+
+    A single value has no spread to be measured by, and stays as it is.
+    """
+    if x.shape[1] * x.shape[2] == num_groups:
+        return x
+    # the function in torch.nn.functional refuses some small batches that this one can do
+    return torch.group_norm(x, num_groups, eps=eps)
+
+
+def fitting_groups(num_features: int, num_groups: int) -> int:
+    """Choose `num_groups` if it divides the channels, else the nearest number that does.
+
+    Nearest as a ratio, and with at least two channels a group.
+
+    Raises:
+        ValueError: `num_groups` is not a whole number of at least 1.
+    """
+    if not isinstance(num_groups, int) or num_groups < 1:
+        raise ValueError(
+            f"num_groups must be at least 1, and a whole number: got {num_groups!r}; "
+            "1 is layer normalisation"
+        )
+    if num_features % num_groups == 0:
+        return num_groups
+    fitting = [g for g in range(1, num_features // 2 + 1) if num_features % g == 0] or [1]
+    return min(fitting, key=lambda g: abs(math.log(g / num_groups)))

@@ -1,0 +1,65 @@
+"""Instance and batch normalisation side by side (IBN-a).
+
+Paper: Pan, Luo, Shi and Tang, "Two at Once: Enhancing Learning and Generalization Capacities via
+IBN-Net", ECCV 2018, https://arxiv.org/abs/1807.09441.
+Differs from the paper: the paper puts this layer after the first convolution of the blocks in all
+stages but the last; here, `sites` of the conversion says where. Where a channel of a sample is a
+single value, the instance part leaves it as it is.
+"""
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.contract import Norm, check_fraction, norms
+from dacbn.norms.group_norm import standardise_groups
+
+
+@norms.register("ibn_norm")
+class IBNNorm(Norm):
+    """Normalise the first half of the channels by instance, the others by batch.
+
+    Args:
+        num_features: channels C.
+        ratio: share of the channels that are normalised by instance, rounded down.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running statistics.
+        affine: learn `weight` and `bias`.
+
+    Raises:
+        ValueError: `ratio` or `momentum` is not a number in [0, 1].
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        ratio: float = 0.5,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_fraction("ratio", ratio)
+        self.by_instance = int(num_features * ratio)
+        self.batch = BatchNorm(num_features - self.by_instance, eps, momentum, affine=False)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        instance, batch = x[:, : self.by_instance], x[:, self.by_instance :]
+        parts = []
+        if instance.shape[1]:
+            parts.append(standardise_groups(instance, self.by_instance, self.eps))
+        if batch.shape[1]:
+            parts.append(self.batch(batch))
+        return torch.cat(parts, 1)
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Take over the running statistics of the channels that are normalised by batch."""
+        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
+            self.batch.running_mean.copy_(batch_norm.running_mean[self.by_instance :])
+            self.batch.running_var.copy_(batch_norm.running_var[self.by_instance :])
+
+    def extra_repr(self) -> str:
+        """Say the sizes that a printed model should show."""
+        return f"{super().extra_repr()}, by_instance={self.by_instance}"

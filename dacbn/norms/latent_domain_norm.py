@@ -1,0 +1,100 @@
+"""Normalisation by latent domains that the network discovers.
+
+Paper: Mancini, Porzi, Rota Bulò, Caputo and Ricci, "Boosting Domain Adaptation by Discovering
+Latent Domains", CVPR 2018, https://arxiv.org/abs/1805.01386.
+
+The mathematics is ModeNorm's, with one gate for a whole network: the first normaliser assigns each
+image to the domains, and all others take over what it found. A layer without a network around it
+assigns for itself.
+
+Differs from the paper: the target's images are assigned like the source's, where the paper gives
+them a domain of their own and learns from domain labels where there are some; the gate is a linear
+map of the first normaliser's pooled input instead of a branch of several layers. The entropy of
+the assignments, which the paper adds to its loss, is not offered.
+"""
+
+from typing import Any, Self
+
+from torch import Tensor, nn
+
+from dacbn.norms.contract import norms
+from dacbn.norms.graph import trace
+from dacbn.norms.mode_norm import ModeNorm
+
+
+class SharedAssignments:
+    """What the layers of one network know of the images now passing through it.
+
+    A network's hooks open and close it, so that nothing is left when the forward pass ends, however
+    it ends.
+    """
+
+    def __init__(self) -> None:
+        self.found: Tensor | None = None
+        self._is_open = False
+
+    def open(self, *_: Any) -> None:
+        """Begin a forward pass."""
+        self.found, self._is_open = None, True
+
+    def close(self, *_: Any) -> None:
+        """End a forward pass."""
+        self.found, self._is_open = None, False
+
+    def keep(self, assignments: Tensor) -> Tensor:
+        """Keep assignments (N, K) for the layers that follow in this forward pass, if in one."""
+        if self._is_open:
+            self.found = assignments
+        return assignments
+
+
+@norms.register("latent_domain_norm")
+class LatentDomainNorm(ModeNorm):
+    """Normalise by the moments of latent domains, assigned once for all layers of a network.
+
+    Args:
+        num_features: channels C.
+        num_clusters: latent domains K; with one, the layer is BatchNorm.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running moments.
+        affine: learn `weight` and `bias`, shared by the domains.
+
+    Raises:
+        RuntimeError: at a forward of a layer without a gate, outside of its network's.
+        ValueError: an option has no such value; or the network turns positions into samples.
+    """
+
+    shared: SharedAssignments | None = None
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Return to what degree each sample of x (N, C, L) belongs to each domain: (N, K)."""
+        if self.shared is None:
+            return super().assignments(x)
+        if self.shared.found is None:
+            if self.gate is None:
+                raise RuntimeError(
+                    "the first normaliser of the network assigns the images, and it has not run: "
+                    "call the model that was converted, not its parts"
+                )
+            return self.shared.keep(super().assignments(x))
+        if len(self.shared.found) != len(x):
+            raise ValueError(
+                f"{len(self.shared.found)} images are assigned to latent domains, but this layer "
+                f"gets {len(x)} samples: leave it out by `sites`"
+            )
+        return self.shared.found
+
+    @classmethod
+    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
+        """Leave the gate to the layer that runs first, and let the others share what it finds."""
+        graph = trace(model)
+        order = [] if graph is None else [str(node.target) for node in graph.nodes]
+        first = next(name for name in [*order, *layers] if name in layers)
+        shared = SharedAssignments()
+        for name, layer in layers.items():
+            layer.shared = shared
+            if name != first:
+                layer.gate = None
+        model.register_forward_pre_hook(shared.open)
+        model.register_forward_hook(shared.close, always_call=True)
+        return [f"{first} assigns the images to latent domains for all {len(layers)} layers"]

@@ -1,0 +1,131 @@
+"""Batch normalisation by another measure of spread: the L1 norm, the largest values, any p-norm.
+
+Paper: Hoffer, Banner, Golan and Soudry, "Norm matters: efficient and accurate normalization schemes
+in deep networks", NeurIPS 2018, https://arxiv.org/abs/1803.01814.
+
+Of a channel's n values, the k that lie farthest from the mean count (all of them without `top`):
+
+    y = (x - mean) / sqrt(scale^2 + eps),    scale = (mean over k of |x - mean|^p)^(1/p) / g,
+
+where g is what the same expression makes of n draws from a standard Gaussian, so that `scale`
+estimates a standard deviation. L1 is p=1, top-10 is top=10, L-infinity is p="inf" or top=1.
+
+Differs from the paper: for L-infinity and top-k, the paper takes 1 / g from bounds of the largest
+of n Gaussian values, which leaves outputs with a standard deviation of 0.7 to 1.1; by default, g is
+their expectation (`calibrated=False` restores the paper's). eps is added to the squared scale, so
+that p=2 is BatchNorm, and `momentum` is the weight of the newest batch.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.contract import Norm, check_fraction, norms
+
+
+@norms.register("lp_batch_norm")
+class LpBatchNorm(Norm):
+    """Standardise each channel by its mean absolute deviation, or by another p-norm.
+
+    Training normalises by the batch, evaluation by running statistics; so does training where a
+    channel has a single value.
+
+    Args:
+        num_features: channels C.
+        p: of the norm: 1, 2, "inf" or any number from 1 on. High powers overflow early:
+            |x - mean|^p has to fit into float32.
+        top: how many of a channel's values count, from the farthest on; None for all.
+        calibrated: for p="inf" and `top`, divide by the Gaussian expectation (to half a percent,
+            from ten values per counted one on) and not by the paper's constant.
+        eps: added to the squared scale.
+        momentum: weight of the newest batch in the running statistics.
+        affine: learn `weight` and `bias`.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    running_mean: Tensor
+    running_scale: Tensor
+
+    def __init__(
+        self,
+        num_features: int,
+        p: float | str = 1,
+        top: int | None = None,
+        calibrated: bool = True,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_fraction("momentum", momentum)
+        if p != "inf" and not (isinstance(p, (int, float)) and p >= 1):
+            raise ValueError(f"p must be a number of at least 1, or 'inf', got {p!r}")
+        if top is not None and (not isinstance(top, int) or top < 1):
+            raise ValueError(f"top must be a whole number of at least 1, or None: got {top!r}")
+        self.p = float(p)
+        self.top = top
+        self.calibrated = calibrated
+        self.momentum = momentum
+        self.register_buffer("running_mean", torch.zeros(num_features))
+        self.register_buffer("running_scale", torch.ones(num_features))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        by_batch = self.training and x.shape[0] * x.shape[2] > 1
+        mean = x.mean((0, 2)) if by_batch else self.running_mean
+        centred = x - mean[:, None]
+        scale = self._scale(centred) if by_batch else self.running_scale
+        if by_batch:
+            self.running_mean.lerp_(mean.detach(), self.momentum)
+            self.running_scale.lerp_(scale.detach(), self.momentum)
+        return centred * (scale.square() + self.eps).rsqrt()[:, None]
+
+    def _scale(self, centred: Tensor) -> Tensor:
+        """Estimate the standard deviation of each channel of (N, C, L)."""
+        distance = centred.transpose(0, 1).flatten(1).abs()
+        num_values = distance.shape[1]
+        if self.top is not None:
+            distance = distance.topk(min(self.top, num_values)).values
+        return _power_mean(distance, self.p) / self._gaussian_scale(num_values, centred)
+
+    def _gaussian_scale(self, num_values: int, like: Tensor) -> float | Tensor:
+        """Say what the same measure makes of so many draws from a standard Gaussian."""
+        if self.top is None and self.p < math.inf:
+            log_moment = self.p / 2 * math.log(2) + math.lgamma((self.p + 1) / 2)
+            return math.exp((log_moment - math.log(math.pi) / 2) / self.p)
+        if not self.calibrated:
+            return 2 * math.sqrt(2 * math.log(num_values)) / (1 + math.sqrt(math.pi * math.log(4)))
+        farthest = torch.arange(
+            min(self.top or 1, num_values), device=like.device, dtype=like.dtype
+        )
+        # 0.4 is the plotting position that comes nearest to the expectation, whatever their number
+        exceeded = (farthest + 0.6) / (num_values + 0.2)
+        return _power_mean(torch.special.ndtri(exceeded / 2), self.p)
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Take over the running statistics; the scale is a standard deviation."""
+        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
+            self.running_mean.copy_(batch_norm.running_mean)
+            self.running_scale.copy_(batch_norm.running_var.sqrt())
+
+    def reset_running_stats(self) -> None:
+        """Forget what was seen."""
+        self.running_mean.zero_()
+        self.running_scale.fill_(1)
+
+    def extra_repr(self) -> str:
+        """Say the sizes and choices that a printed model should show."""
+        return (
+            f"{super().extra_repr()}, p={self.p:g}, top={self.top}, calibrated={self.calibrated}, "
+            f"momentum={self.momentum}"
+        )
+
+
+def _power_mean(values: Tensor, p: float) -> Tensor:
+    """Compute mean(|values|^p)^(1/p) over the last dimension, whose gradient at zero is zero."""
+    mean: Tensor = torch.linalg.vector_norm(values, p, dim=-1) * values.shape[-1] ** (-1 / p)
+    return mean

@@ -1,0 +1,150 @@
+"""Mixture normalisation.
+
+Paper: Kalayeh and Shah, "Training Faster by Separating Modes of Variation in Batch-normalized
+Models", TPAMI 2019, https://arxiv.org/abs/1806.02892.
+
+A Gaussian mixture is fitted to the positions of each batch, vectors of C values, by
+expectation-maximisation outside of backpropagation. Each position is standardised by every
+component's moments, and the results are averaged by its posterior:
+
+    y = sum_k p(k | x) / sqrt(p(k)) * (x - m_k) / sqrt(v_k + eps).
+
+The posterior is a constant to the gradient, which flows through x and the moments. It weighs the
+evidence of all channels, so with many of them it is nearly 0 or 1, and the fit is nearly k-means.
+
+Differs from the paper: the mixture of a batch starts from a running one, by which evaluation
+normalises; the running one starts on positions far from each other. Two steps of
+expectation-maximisation a batch, on 4096 of its positions at most, are our choice; the moments
+that normalise are those of all positions. A batch with less than 20 positions a component takes
+the posterior of the running mixture. No component is narrower than three per cent of the batch's
+standard deviation.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.mixtures import SMALLEST_PRIOR, TRAINED_SPREAD, RunningMixture, gather_around
+from dacbn.norms.moments import mix, per_component, responsibilities, weighted_moments
+
+# Positions of a batch, at most, that the mixture is fitted to.
+FITTING_SAMPLE = 4096
+# Positions a component, at least, without which a batch says too little to fit a mixture to.
+FEWEST_POSITIONS = 20
+# A component of a batch has this part of the batch's variance at least: one that closes in on a few
+# positions would divide by nearly nothing, rounding errors and gradients alike.
+SMALLEST_VAR = 1e-3
+
+
+@norms.register("mixture_norm")
+class MixtureNorm(Norm):
+    """Normalise by the components of a Gaussian mixture fitted to the positions of each batch.
+
+    Args:
+        num_features: channels C.
+        num_clusters: components K; with one, the layer is BatchNorm.
+        em_steps: steps of expectation-maximisation a batch.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running mixture.
+        affine: learn `weight` and `bias`.
+        prior_scale: divide each component's term by the square root of its prior, as published,
+            which multiplies the standard deviation of the output by about sqrt(K).
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 3,
+        em_steps: int = 2,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+        prior_scale: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_num_clusters(num_clusters)
+        if not isinstance(em_steps, int) or em_steps < 1:
+            raise ValueError(f"em_steps must be a whole number of at least 1, got {em_steps!r}")
+        self.num_clusters = num_clusters
+        self.em_steps = em_steps
+        self.prior_scale = prior_scale
+        self.running = RunningMixture(num_clusters, num_features, momentum, "position")
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        prior, mean, var = self.running.prior, self.running.mean, self.running.var
+        if self.training and x.shape[0] * x.shape[2] > 1:
+            weights = self.posterior(x, *self.fit(x))
+            prior, mean, var = self.running.follow(x, weights)
+            var = var.maximum(narrowest(x))
+        else:
+            weights = self.posterior(x, prior, mean, var)
+        if self.prior_scale:
+            weights = weights * per_component(prior.clamp_min(SMALLEST_PRIOR).rsqrt())
+        return mix(x, weights, mean, var + self.eps)
+
+    @torch.no_grad()
+    def posterior(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        """Compute p(k | x) of each position of x (N, C, L) under a mixture: (K, N, 1, L)."""
+        log_prior = prior.clamp_min(SMALLEST_PRIOR).log()
+        return responsibilities(x, log_prior, mean, var + self.eps, "position")
+
+    @torch.no_grad()
+    def fit(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Fit a mixture to positions of x (N, C, L), from the running one on.
+
+        Returns:
+            priors (K, 1), means (K, C) and variances (K, C).
+        """
+        running, some = self.running, some_positions(x, FITTING_SAMPLE)
+        if running.fresh and len(some) >= self.num_clusters:
+            running.place(some)
+        prior, mean, var = running.prior, running.mean, running.var
+        enough = len(some) >= FEWEST_POSITIONS * self.num_clusters
+        for _ in range(self.em_steps if enough else 0):
+            weights = self.posterior(some, prior, mean, var)
+            prior, mean, var = weighted_moments(some, weights, mean, var)
+            var = var.maximum(narrowest(some))
+        return prior, mean, var
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Start all components around a trained BatchNorm's mean, so that its function stays.
+
+        What equal priors multiply the output by, `weight` undoes.
+        """
+        if not has_statistics(batch_norm):
+            return
+        assert batch_norm.running_mean is not None and batch_norm.running_var is not None
+        moments = batch_norm.running_mean, batch_norm.running_var
+        self.running.set(*gather_around(*moments, self.num_clusters, TRAINED_SPREAD))
+        if self.prior_scale and self.weight is not None:
+            self.weight.div_(self.num_clusters**0.5)
+
+    def extra_repr(self) -> str:
+        """Say the sizes and choices that a printed model should show."""
+        return (
+            f"{super().extra_repr()}, num_clusters={self.num_clusters}, em_steps={self.em_steps}, "
+            f"prior_scale={self.prior_scale}"
+        )
+
+
+@torch.no_grad()
+def narrowest(x: Tensor) -> Tensor:
+    """Compute the smallest variance that a component of x (N, C, L) may have: (C,)."""
+    return SMALLEST_VAR * x.var((0, 2), correction=0)
+
+
+def some_positions(x: Tensor, at_most: int) -> Tensor:
+    """Take evenly spaced positions of x (N, C, L): (M, C, 1); all of them where there are few."""
+    num_samples, _, length = x.shape
+    step = math.ceil(num_samples * length / at_most)
+    while math.gcd(step, length) > 1:  # or all would lie in few columns of the map
+        step += 1
+    chosen = torch.arange(0, num_samples * length, step, device=x.device)
+    return x[chosen // length, :, chosen % length, None]

@@ -1,0 +1,99 @@
+"""Mode normalisation.
+
+Paper: Deecke, Murray and Bilen, "Mode Normalization", ICLR 2019, https://arxiv.org/abs/1810.05466.
+
+A small gate in each layer assigns samples softly to modes; each sample is standardised by the
+moments of every mode, and the results are averaged by its assignment:
+
+    g(x) = softmax(A mean_positions(x) + a),    y = sum_k g_k(x) (x - m_k) / sqrt(v_k + eps).
+
+The moments of a mode are those of the batch, weighted by g_k and pooled over samples and positions.
+Gradients flow through all of it.
+
+Differs from the paper: a mode's running moments move in proportion to its share of the batch, so
+that a mode without samples stays where it is, and follow the variance instead of the mean square.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils import skip_init
+
+from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.mixtures import RunningMixture
+from dacbn.norms.moments import mix
+
+# Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
+# not zero, or they would stay equal for ever.
+GATE_STD = 0.1
+
+
+@norms.register("mode_norm")
+class ModeNorm(Norm):
+    """Normalise by the moments of modes, to which a learned gate assigns the samples.
+
+    Args:
+        num_features: channels C.
+        num_clusters: modes K; with one, the layer is BatchNorm.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running moments.
+        affine: learn `weight` and `bias`, shared by the modes.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 2,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_num_clusters(num_clusters)
+        self.num_clusters = num_clusters
+        self.running = RunningMixture(num_clusters, num_features, momentum, "sample")
+        gate = skip_init(nn.Linear, num_features, num_clusters)  # type: ignore[no-untyped-call]
+        self.gate: nn.Linear | None = gate
+        _start_nearly_equal(gate)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        weights = self.assignments(x).T[:, :, None, None]
+        mean, var = self.running.mean, self.running.var
+        if self.training and x.shape[0] * x.shape[2] > 1:
+            _, mean, var = self.running.follow(x, weights)
+        return mix(x, weights, mean, var + self.eps)
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Compute to what degree each sample of x (N, C, L) belongs to each mode: (N, K)."""
+        assert self.gate is not None
+        weight, bias = self.gate.weight.to(x.dtype), self.gate.bias.to(x.dtype)
+        return F.linear(x.mean(2), weight, bias).softmax(1)
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Start every mode on a trained BatchNorm's statistics."""
+        if has_statistics(batch_norm):
+            assert batch_norm.running_mean is not None and batch_norm.running_var is not None
+            self.running.set(batch_norm.running_mean, batch_norm.running_var)
+
+    def extra_repr(self) -> str:
+        """Say the sizes that a printed model should show."""
+        return f"{super().extra_repr()}, num_clusters={self.num_clusters}"
+
+
+@torch.no_grad()
+def _start_nearly_equal(gate: nn.Linear) -> None:
+    """Start on small weights, no two rows alike.
+
+    Waves of rising frequency are as good as noise here, and as no random numbers are drawn, a
+    network's other weights are what they are without the gates.
+    """
+    rows = torch.arange(1, gate.out_features + 1, device="cpu")
+    columns = torch.arange(1, gate.in_features + 1, device="cpu")
+    waves = torch.outer(rows, columns.square()).double().cos()
+    gate.weight.copy_(GATE_STD * (2 / gate.in_features) ** 0.5 * waves)
+    gate.bias.zero_()

@@ -1,0 +1,36 @@
+"""Prediction-time batch normalisation: batch statistics in evaluation too.
+
+Paper: Nado et al., "Evaluating Prediction-Time Batch Normalization for Robustness under Covariate
+Shift", 2020, https://arxiv.org/abs/2006.10963; also Schneider et al., "Improving robustness against
+common corruptions by covariate shift adaptation", NeurIPS 2020, https://arxiv.org/abs/2006.16971.
+Differs from the paper: a channel with a single value falls back to the running statistics. The
+second paper's mixing of batch and source statistics is left out.
+
+Predictions depend on what else is in the batch: evaluate in large batches of one domain.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.contract import norms
+
+
+@norms.register("prediction_time_batch_norm")
+class PredictionTimeBatchNorm(BatchNorm):
+    """Standardise each channel by the batch, in evaluation as in training.
+
+    Args:
+        num_features: channels C.
+        eps: added to the variance.
+        momentum: weight of the newest training batch in the running statistics, which serve where
+            a channel has a single value.
+        affine: learn `weight` and `bias`.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, of shape (N, C) or (N, C, *); evaluation leaves the statistics alone."""
+        if self.training or x.numel() <= self.num_features:
+            return super().forward(x)
+        self.check_input(x)
+        return F.batch_norm(x, None, None, self.weight, self.bias, training=True, eps=self.eps)

@@ -1,0 +1,82 @@
+"""Switchable normalisation.
+
+Paper: Luo, Ren, Peng, Zhang and Li, "Differentiable Learning-to-Normalize via Switchable
+Normalization", ICLR 2019, https://arxiv.org/abs/1806.10779.
+
+Means and variances of instance, layer and batch normalisation are mixed, each by softmax weights
+of its own: y = (x - sum_k p_k m_k) / sqrt(sum_k q_k v_k + eps).
+
+Differs from the paper: evaluation uses moving averages of the batch's statistics, as the authors'
+code does, instead of averages over a set of batches; the running variance is the unbiased one, as
+in BatchNorm.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.contract import Norm, norms
+
+
+@norms.register("switchable_norm")
+class SwitchableNorm(BatchNorm):
+    """Standardise by a learned mixture of instance, layer and batch statistics.
+
+    The logits of the mixtures, `mean_logits` and `var_logits`, are for instance, layer and batch
+    in this order, and start equal.
+
+    Args:
+        num_features: channels C.
+        eps: added to the mixed variance.
+        momentum: weight of the newest batch in the running statistics.
+        affine: learn `weight` and `bias`.
+    """
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+    ) -> None:
+        super().__init__(num_features, eps, momentum, affine)
+        self.mean_logits = nn.Parameter(torch.zeros(3))
+        self.var_logits = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, of shape (N, C) or (N, C, *)."""
+        return Norm.forward(self, x)  # not by BatchNorm's kernel
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        mean, var = _moments(x, 2)
+        moments = (mean, var), _pooled(mean, var, 1), self._batch_moments(mean, var, x.shape[2])
+        means, variances = zip(*moments, strict=True)
+        mean = _mixed(means, self.mean_logits)
+        return (x - mean) * (_mixed(variances, self.var_logits) + self.eps).rsqrt()
+
+    def _batch_moments(self, mean: Tensor, var: Tensor, length: int) -> tuple[Tensor, Tensor]:
+        """Pool the instances' moments (N, C, 1) in training, and remember them."""
+        count = len(mean) * length
+        if not self.training or count <= 1:
+            return self.running_mean[:, None], self.running_var[:, None]
+        mean, var = _pooled(mean, var, 0)
+        with torch.no_grad():
+            self.num_batches_tracked.add_(1)
+            unbiased = var * count / (count - 1)
+            for running, newest in ((self.running_mean, mean), (self.running_var, unbiased)):
+                running.lerp_(newest[0, :, 0].to(running), self.momentum)
+        return mean, var
+
+
+def _moments(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    mean = x.mean(dim, keepdim=True)
+    return mean, (x - mean).square().mean(dim, keepdim=True)
+
+
+def _pooled(mean: Tensor, var: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Pool moments of parts of equal size: the variance within parts, plus that of their means."""
+    pooled_mean, between = _moments(mean, dim)
+    return pooled_mean, var.mean(dim, keepdim=True) + between
+
+
+def _mixed(values: tuple[Tensor, ...], logits: Tensor) -> Tensor:
+    """Average by the softmax of logits what broadcasts to (N, C, 1)."""
+    shares = logits.softmax(0)
+    return shares[0] * values[0] + shares[1] * values[1] + shares[2] * values[2]

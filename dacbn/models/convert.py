@@ -92,7 +92,11 @@ def convert_norms(
     if replaces not in get_args(Replaces):
         raise ValueError(f"replaces must be one of {', '.join(WORDS)}, got {replaces!r}")
     kind, options, maps = resolve_norm(norm, options)
+    for map_kind, map_options in maps:
+        _check_map(map_kind, map_options)
     if sites == "input":
+        if maps:
+            raise ValueError("no layer comes before the input: leave the weight maps out")
         alike = nn.BatchNorm2d(IMAGE_CHANNELS).train(model.training)
         insert_at_input(model, kind.from_batch_norm(alike, **options))
         return ConversionReport(kind.__name__, "input", ("input_norm",))
@@ -166,12 +170,16 @@ def _map_weights(
     for name in feeding:
         layer = model.get_submodule(name)
         for kind, options in maps:
-            known = [option for option in signature(kind).parameters if option != "weight"]
-            for option in options:
-                if option not in known:
-                    raise ValueError(f"{kind.__name__} has no option {option!r}, only {known}")
             parametrize.register_parametrization(layer, "weight", kind(layer.weight, **options))
     return tuple(feeding)
+
+
+def _check_map(kind: type[nn.Module], options: dict[str, Any]) -> None:
+    known = [option for option in signature(kind).parameters if option != "weight"]
+    for option in options:
+        if option not in known:
+            only = f"only {', '.join(known)}" if known else "nor any other"
+            raise ValueError(f"{kind.__name__} has no option {option!r}, {only}")
 
 
 def _carried(

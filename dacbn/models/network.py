@@ -30,6 +30,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
+        self.num_classes = num_classes
         self.num_features = int(backbone.head_hidden_size)  # type: ignore[arg-type]
         self.classifier = (
             mlp(self.num_features, classifier, num_classes, batch_norm=True)

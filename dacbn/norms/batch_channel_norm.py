@@ -11,8 +11,8 @@ in training too, as constants without a gradient; they alone would let activatio
 second step prevents.
 
 Differs from the paper: the outer affine map is one per channel, where the authors' code has one per
-group. Widths and groups that do not fit, and groups of one value, are as in `group_norm`. Estimates
-with a momentum of 1 are the batch's, where the published variance would still be about the old mean.
+group. Widths and groups that do not fit, and groups of one value, are as in `group_norm`. With a
+momentum of 1, estimates are the batch's, where the published variance is about the mean before it.
 """
 
 import torch

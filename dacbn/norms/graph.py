@@ -56,8 +56,8 @@ def _walk_back(model: nn.Module, norm: fx.Node) -> list[str]:
             layer = model.get_submodule(str(node.target))
             if isinstance(layer, (_ConvNd, nn.Linear)):
                 found.append(str(node.target))
-                continue
-            if next(layer.parameters(), None) is not None:
+            normalises = isinstance(layer, (Norm, _BatchNorm))
+            if normalises or next(layer.parameters(), None) is not None:
                 continue
         waiting += node.all_input_nodes
     return found

@@ -21,7 +21,9 @@ from dacbn.norms.contract import Norm, check_fraction, has_statistics, norms
 class MeanOnlyBatchNorm(Norm):
     """Subtract each channel's mean over the batch, or its running mean, and leave the scale.
 
-    Training subtracts the running mean as well where a channel has a single value.
+    Nothing restores a scale that is lost on the way: activations of a deep network with random
+    weights may begin near zero. Where a channel has a single value, the running mean is subtracted
+    in training too.
 
     Args:
         num_features: channels C.

@@ -119,8 +119,8 @@ def _balance_sums(model: nn.Module, graph: fx.Graph) -> list[str]:
             assert isinstance(weight, Tensor)
             weight.mul_(factor)
     unknown = sum(not all(whole.ends) for whole in sums)
-    notes = [f"{closed} residual branches start closed"] if closed else []
-    return notes + ([f"{unknown} sums add up variances"] if unknown else [])
+    counts = {"residual branches that start closed": closed, "sums that add up variances": unknown}
+    return [f"{what}: {count}" for what, count in counts.items() if count]
 
 
 def _say_what_stays(model: nn.Module, graph: fx.Graph) -> list[str]:

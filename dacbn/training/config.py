@@ -34,7 +34,7 @@ class TrainConfig:
     """digits_cnn, or any timm model with BatchNorm."""
     pretrained: bool = False
     """Start from timm's pretrained weights."""
-    norm: str | None = "ucb_norm"
+    norm: str | None = "ucb_norm(num_clusters=2, assign='sample')"
     """Replaces the backbone's BatchNorms; options as in "ucb_norm(num_clusters=5)"."""
     norm_sites: str = "all"
     """Which normalisers are replaced: all, first, last, or a pattern such as "layer1.*"."""

@@ -22,6 +22,7 @@ class Untraceable(nn.Module):
         self.second, self.second_norm = nn.Linear(4, 5), nn.BatchNorm1d(5)
 
     def forward(self, x):
+        """Compute features (B, 5)."""
         if x.sum() > 1e9:
             raise ValueError("too much")
         return self.second_norm(self.second(self.first_norm(self.first(x))))

@@ -54,6 +54,7 @@ class Branches(nn.Module):
         self.act = nn.ReLU()
 
     def forward(self, x):
+        """Compute a map (B, 5, H, W)."""
         x = self.act(self.stem_norm(self.stem(x)))
         x = torch.relu(self.main_norm(self.main(x)) + self.short_norm(self.short(x)))
         shortcut = x
@@ -104,6 +105,7 @@ class Unclear(nn.Module):
         self.first, self.norms = conv(3, 4), nn.ModuleList(nn.BatchNorm2d(4) for _ in range(9))
 
     def forward(self, x):
+        """Put every result through a norm of its own."""
         x = self.norms[0](self.first(x))
         scaled, shifted = self.norms[1](x * x.mean((2, 3), keepdim=True)), self.norms[2](x + 1)
         stacked = self.norms[3](torch.cat([x, x], dim=0))
@@ -132,6 +134,7 @@ class Flat(nn.Module):
         self.first, self.norm = conv(3, 4), nn.BatchNorm1d(16)
 
     def forward(self, x):
+        """Compute features (B, 16) of maps 2 x 2."""
         x = self.first(x)
         return self.norm(x.view(x.size(0), -1))
 

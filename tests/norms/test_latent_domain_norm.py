@@ -23,12 +23,15 @@ class TwoStages(nn.Module):
         self.next = nn.Conv2d(4, 5, 1)
 
     def forward(self, images):
+        """Run both stages."""
         return self.second(self.first(images))
 
     def first(self, images):
+        """Run the stage whose normaliser assigns."""
         return self.early(self.conv(images)).relu()
 
     def second(self, activations):
+        """Run the stage whose normaliser takes over."""
         return self.late(self.next(activations))
 
 
@@ -36,7 +39,7 @@ def converted(**options):
     model = TwoStages()
     report = convert_norms(model, "latent_domain_norm", **options)
     with torch.no_grad():  # a gate that tells images apart
-        model.early.gate.weight.copy_(torch.randn(model.early.gate.weight.shape))
+        model.early.gate.weight.copy_(3 * torch.randn(model.early.gate.weight.shape))
     return model, report
 
 
@@ -68,7 +71,7 @@ def test_every_layer_normalises_by_what_the_first_assigned(training):
     y = model(IMAGES)
     gate = array(model.early.gate.weight), array(model.early.gate.bias)
     degrees = reference.assigned(array(early.flatten(2)), *gate)
-    assert degrees.std(0).min() > 0.05
+    assert degrees.std(0).max() > 0.1
     x = array(late[0].flatten(2))
     if training:
         wanted, _ = reference.by_batch(x, degrees, state, model.late.eps, momentum=0.1)
@@ -106,9 +109,7 @@ def test_in_a_network_that_cannot_be_traced_the_first_registered_has_it():
             return super().forward(images) if images.sum() < 1e9 else images
 
     model = Deciding()
-    model.early, model.late = nn.BatchNorm2d(4), nn.BatchNorm2d(5)
-    del model._modules["late"], model._modules["early"]
-    model.early, model.late = nn.BatchNorm2d(4), nn.BatchNorm2d(5)
+    model.late = model._modules.pop("late")  # behind the other
     convert_norms(model, "latent_domain_norm")
     assert model.early.gate is not None and model.late.gate is None
     assert model(IMAGES).isfinite().all()
@@ -172,12 +173,14 @@ def test_outside_of_the_networks_forward_the_first_layer_assigns_for_itself_only
 
 def test_a_copied_network_shares_among_its_own_layers():
     model, _ = converted()
-    twin = copy.deepcopy(model)
-    assert twin.early.shared is twin.late.shared is not model.late.shared
+    twin, opposite = copy.deepcopy(model), copy.deepcopy(model)
     with torch.no_grad():
-        twin.early.gate.weight.mul_(-1)
-    assert not torch.equal(twin.eval()(IMAGES), model.eval()(IMAGES)) or not model.early.affine
-    assert torch.equal(copy.deepcopy(model)(IMAGES), model(IMAGES))
+        opposite.late.weight.mul_(-1)
+        opposite.early.gate.weight.mul_(-0.5)
+    y = model(IMAGES)
+    assert torch.equal(twin(IMAGES), y)
+    assert (opposite(IMAGES) + y).abs().max() > 0.05  # its gate reached its second layer
+    assert len({one.late.shared for one in (model, twin, opposite)}) == 3
 
 
 def test_a_network_that_turns_positions_into_samples_is_refused_with_the_cure():
@@ -188,7 +191,7 @@ def test_a_network_that_turns_positions_into_samples_is_refused_with_the_cure():
 
     model = Flattening()
     convert_norms(model, "latent_domain_norm")
-    with pytest.raises(ValueError, match="4 images.*gets 24 samples: leave it out by `sites`"):
+    with pytest.raises(ValueError, match=r"4 images.*gets 24 samples: leave it out by `sites`"):
         model(IMAGES)
 
 

@@ -75,17 +75,20 @@ class ByValue(nn.Module):
         self.first = nn.Linear(4, 4)
         self.second = nn.Linear(4, 4)
         self.norm = nn.BatchNorm1d(4)
+        self.again = nn.BatchNorm1d(4)
         self.third = nn.Linear(4, 4)
 
     def forward(self, x):
         """Call one of two layers, by the sign of the sum."""
-        return self.third(self.norm(self.first(x) if x.sum() > 0 else self.second(x)))
+        x = self.first(x) if x.sum() > 0 else self.second(x)
+        return self.third(self.again(self.norm(x)))
 
 
 def test_without_a_graph_it_is_the_layer_registered_right_before():
     model = ByValue()
     assert trace(model) is None
-    assert feeding_layers(model, ["norm"]) == ["second"]
+    assert feeding_layers(model, ["norm", "again"]) == ["second"]
+    assert feeding_layers(model, ["third"]) == []
 
 
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])

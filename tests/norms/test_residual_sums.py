@@ -22,6 +22,7 @@ class Parts(nn.Module):
         self.way = forward
 
     def forward(self, x):
+        """Map x (N, 4, H, W) in the given way."""
         return self.way(self, x)
 
 

@@ -42,7 +42,9 @@ Transition = Literal["moments", "learned"]
 class KalmanNorm(BatchNorm):
     """Standardise by the batch's moments, fused with those the layers before it predict.
 
-    A conversion of a network links its layers; one that is built by itself is BatchNorm.
+    A conversion of a network links its layers; one that is built by itself is BatchNorm. Every
+    layer computes its prediction when it runs, from the weights between it and the normalisers
+    before: together about one more pass over all weights, and several in DenseNet.
 
     Args:
         num_features: channels C.

@@ -19,10 +19,10 @@ from dacbn.norms.gradient_gain import (
 )
 from dacbn.norms.isometric_group_norm import choose_groups
 
-IMAGES = noise_like(torch.empty(2, 3, 32, 32))
+IMAGES = noise_like(torch.empty(2, 3, 24, 24))
 
 
-def deep_network(depth=12, width=64):
+def deep_network(depth=10, width=64):
     """Return convolutions with BatchNorm and ReLU, one after the other."""
     torch.manual_seed(0)
     widths = [3, *[width] * depth]
@@ -118,6 +118,24 @@ def test_a_network_that_cannot_be_tried_keeps_the_layers_own_choices():
     assert model[1].num_groups == 4 and notes[1] == "64 channels in 4 groups: 1"
 
 
+def test_nor_does_one_that_fails_on_the_way():
+    class Parallel(nn.Module):
+        """Two normalisers of which neither feeds the other."""
+
+        def __init__(self):
+            super().__init__()
+            self.one, self.other = nn.BatchNorm2d(64), nn.BatchNorm2d(64)
+
+        def forward(self, x):
+            """Map images to a sum."""
+            x = x.repeat(1, 22, 1, 1)[:, :64]
+            return self.one(x) + self.other(x)
+
+    model = Parallel()
+    assert "cannot be tried" in convert_norms(model, "isometric_group_norm").notes[0]
+    assert model.one.num_groups == model.other.num_groups == 4
+
+
 def test_groups_travel_with_the_weights():
     ours, loaded = IsometricGroupNorm(64), IsometricGroupNorm(64)
     ours.set_groups(16)
@@ -127,7 +145,8 @@ def test_groups_travel_with_the_weights():
 
 
 def test_trying_leaves_weights_and_draws_as_they_were():
-    model = timm.create_model("resnet18", num_classes=0)
+    model = deep_network(depth=3)
+    nn.init.zeros_(model[4].weight)
     before = {name: value.clone() for name, value in model.named_parameters()}
     state = torch.get_rng_state()
     convert_norms(model, "isometric_group_norm", example=IMAGES)

@@ -4,6 +4,7 @@ import kalman_norm_reference as reference
 import numpy as np
 import pytest
 import torch
+from timm.layers import DropPath
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -122,7 +123,9 @@ def test_an_average_has_the_moments_of_its_samples(layer, dims):
     assert_moments_of(layer_moments(layer, given), y.flatten(2)[..., 0])
 
 
-@pytest.mark.parametrize("layer", [nn.Identity(), nn.Dropout(0.5), nn.MaxPool2d(3), nn.Flatten()])
+@pytest.mark.parametrize(
+    "layer", [nn.Identity(), nn.Dropout(0.5), nn.MaxPool2d(3), nn.Flatten(), DropPath(0.5)]
+)
 def test_some_layers_are_said_to_keep_moments(layer):
     given = moments(4)
     assert layer_moments(layer, given) is given

@@ -112,5 +112,13 @@ def test_a_term_of_no_layer_has_no_end():
     assert found(lambda net, x: x.sin() * x.cos() + branch(net, x)) == [(2, False, [[], ["norm1"]])]
 
 
+def test_nor_has_a_term_that_is_made_of_a_sum():
+    def forward(net, x):
+        y = x + branch(net, x)
+        return y * y.sin() + other(net, x)
+
+    assert found(forward) == [(2, True, [["norm1"]]), (2, False, [[], ["norm2"]])]
+
+
 def test_numbers_and_parameters_make_no_sum():
     assert found(lambda net, x: branch(net, x) + 1 + net.scale) == []

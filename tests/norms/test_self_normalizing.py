@@ -90,6 +90,9 @@ def test_alpha_dropout_keeps_the_moments_too():
         y = model(torch.randn(500, 400))
     assert isinstance(model[3], nn.AlphaDropout) and model[3].p == 0.1
     assert abs(y.mean()) < 0.03 and y.var().item() == pytest.approx(1, abs=0.06)
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Dropout2d(0.3)).eval()
+    convert_norms(model, "self_normalizing")
+    assert isinstance(model[2], nn.FeatureAlphaDropout) and not model[2].training
 
 
 @pytest.mark.parametrize("name", ["resnet18", "repvgg_a0", "resnetv2_18"])

@@ -1,8 +1,26 @@
 """Adaptation methods, one published method a file, found by name in `methods`."""
 
+from dacbn.methods.adamatch import AdaMatch as AdaMatch
+from dacbn.methods.afn import AFN as AFN
+from dacbn.methods.bnm import BNM as BNM
+from dacbn.methods.bsp import BSP as BSP
+from dacbn.methods.cdan import CDAN as CDAN
+from dacbn.methods.cmd import CMD as CMD
 from dacbn.methods.combined import create_method as create_method
+from dacbn.methods.dan import DAN as DAN
 from dacbn.methods.dann import DANN as DANN
+from dacbn.methods.deep_coral import DeepCORAL as DeepCORAL
+from dacbn.methods.fixmatch import FixMatch as FixMatch
+from dacbn.methods.information_maximisation import (
+    InformationMaximisation as InformationMaximisation,
+)
+from dacbn.methods.jan import JAN as JAN
+from dacbn.methods.mcc import MCC as MCC
+from dacbn.methods.mcd import MCD as MCD
+from dacbn.methods.mdd import MDD as MDD
 from dacbn.methods.method import Method as Method
 from dacbn.methods.method import Step as Step
 from dacbn.methods.method import methods as methods
+from dacbn.methods.minimum_entropy import MinimumEntropy as MinimumEntropy
 from dacbn.methods.source_only import SourceOnly as SourceOnly
+from dacbn.methods.vada import VADA as VADA

@@ -35,8 +35,10 @@ class Combined(Method):
         """Compute what each method adds."""
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
-        for part in self.parts.values():
+        for name, part in self.parts.items():
             step = part.transfer(source, target, source_labels, progress)  # type: ignore[operator]
+            if twice := losses.keys() & step.losses.keys():
+                raise ValueError(f"{name} has a loss of the same name as another: {min(twice)}")
             losses |= step.losses
             metrics |= step.metrics
         return Step(losses, metrics)

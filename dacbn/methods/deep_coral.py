@@ -1,0 +1,48 @@
+"""Deep CORAL: the same covariances in both domains.
+
+Paper: Sun and Saenko, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV
+workshops 2016, https://arxiv.org/abs/1607.01719.
+
+The loss is |C_s - C_t|_F^2 / (4 d^2), where C_s and C_t are the unbiased covariances of the d
+logits over each domain's batch.
+Differs from the paper: a batch of one has no covariance and counts as 0.
+"""
+
+import torch
+from torch import Tensor
+
+from dacbn.batch import Output
+from dacbn.methods.method import Method, Step, methods
+from dacbn.models import Network
+
+
+@methods.register("deep_coral")
+class DeepCORAL(Method):
+    """Classify the source while the logits have the same covariance in both domains.
+
+    Args:
+        network: what is trained.
+        weight: of the loss; the paper's makes it as large as the classification loss in the end.
+    """
+
+    def __init__(self, network: Network, weight: float = 1.0) -> None:
+        super().__init__(network)
+        self.weight = weight
+
+    def transfer(
+        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    ) -> Step:
+        """Compute the distance of the covariances."""
+        return Step({"coral": self.weight * coral_loss(source.logits, target.logits)}, {})
+
+
+def coral_loss(source: Tensor, target: Tensor) -> Tensor:
+    """Compute the distance of the covariances of rows (B, d) and (B', d)."""
+    return (covariance(source) - covariance(target)).square().mean() / 4
+
+
+def covariance(x: Tensor) -> Tensor:
+    """Compute the unbiased covariance (d, d) of rows (B, d)."""
+    centred = x.float() - x.float().mean(0)
+    with torch.autocast(x.device.type, enabled=False):
+        return centred.T @ centred / max(len(x) - 1, 1)

@@ -1,0 +1,51 @@
+"""Information maximisation: certain predictions of the target, which differ between images.
+
+Paper: Liang et al., "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
+Unsupervised Domain Adaptation", ICML 2020 (SHOT-IM), https://arxiv.org/abs/2002.08546.
+
+With p_i the prediction of the i-th of B target images, the loss is
+weight * (mean_i H(p_i) - H(mean_i p_i)), H(p) = -sum_c p_c log p_c. It is minus the mutual
+information of image and predicted class, between -log C and 0; the second term keeps certainty
+from being reached by one class for all.
+Differs from the paper: the source's images stay in the training, in one stage instead of two, and
+the classifier learns from both domains, where the paper freezes it after the source; its
+pseudo-labels from class centres and label smoothing are left out.
+"""
+
+from torch import Tensor
+
+from dacbn.batch import Output
+from dacbn.losses import entropy, log_probabilities
+from dacbn.methods.method import Method, Step, methods
+from dacbn.models import Network
+
+
+@methods.register("information_maximisation")
+class InformationMaximisation(Method):
+    """Classify the source, and make target predictions certain but spread over the classes.
+
+    Args:
+        network: what is trained.
+        weight: of the mutual information.
+    """
+
+    def __init__(self, network: Network, weight: float = 1.0) -> None:
+        super().__init__(network)
+        self.weight = weight
+
+    def transfer(
+        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    ) -> Step:
+        """Compute minus the mutual information of target image and predicted class."""
+        information = mutual_information(target.logits)
+        return Step(
+            {"information": -self.weight * information},
+            {"mutual_information": information.detach()},
+        )
+
+
+def mutual_information(logits: Tensor) -> Tensor:
+    """Compute H(mean of predictions) - mean of H(prediction), in nats, from logits (B, C)."""
+    # the logarithm of the mean, from logarithms, stays finite for a class nobody is taken for
+    log_sum = log_probabilities(logits).logsumexp(0, keepdim=True)
+    return (entropy(log_sum) - entropy(logits)).mean()

@@ -1,0 +1,56 @@
+"""Minimum class confusion (MCC).
+
+Paper: Jin et al., "Minimum Class Confusion for Versatile Domain Adaptation", ECCV 2020,
+https://arxiv.org/abs/1912.03699.
+
+With p_i = softmax(logits_i / T) of the i-th of B target images, and more weight on certain ones,
+w_i = 1 + exp(-H(p_i)), the confusion of classes j and k is C_jk = sum_i w_i p_ij p_ik. Each row is
+divided by its sum; the loss is what then stands off the diagonal, sum_{j != k} C_jk / num_classes.
+Differs from the paper: nothing; as in the authors' code, w_i gets no gradient. (The scale of w
+cancels, and C is not formed: see `class_confusion`.)
+"""
+
+import torch
+from torch import Tensor
+
+from dacbn.batch import Output
+from dacbn.losses import entropy, log_probabilities
+from dacbn.methods.method import Method, Step, methods
+from dacbn.models import Network
+
+
+@methods.register("mcc")
+class MCC(Method):
+    """Classify the source, and keep target predictions from hesitating between classes.
+
+    Args:
+        network: what is trained.
+        weight: of the confusion.
+        temperature: T, divides the logits.
+    """
+
+    def __init__(self, network: Network, weight: float = 1.0, temperature: float = 2.5) -> None:
+        super().__init__(network)
+        self.weight = weight
+        self.temperature = temperature
+
+    def transfer(
+        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    ) -> Step:
+        """Compute the confusion of classes in the target's predictions."""
+        confusion = class_confusion(target.logits, self.temperature)
+        return Step({"confusion": self.weight * confusion}, {})
+
+
+def class_confusion(logits: Tensor, temperature: float) -> Tensor:
+    """Compute the mean over classes of the share of confusion with others, from logits (B, C).
+
+    As sum_k p_ik = 1, row j of the confusion sums to sum_i w_i p_ij. So its diagonal, divided by
+    that, is a mean of p_ij over images with weights w_i p_ij, which a softmax over images gives
+    without dividing by what may underflow: the share of a class that no image is taken for.
+    """
+    scaled = log_probabilities(logits) / temperature  # the logits, shifted, in float32
+    log_p = log_probabilities(scaled)
+    log_weights = torch.log1p(torch.exp(-entropy(scaled))).detach()
+    shares = (log_p + log_weights[:, None]).softmax(0)  # (B, C), each column sums to 1
+    return 1 - (shares * log_p.exp()).sum(0).mean()

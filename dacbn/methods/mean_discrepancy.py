@@ -1,0 +1,45 @@
+"""Maximum mean discrepancy (MMD) of two samples, with kernels that set their own widths."""
+
+import torch
+from torch import Tensor
+
+CLOSEST = 1e-6  # rows whose mean squared distance is below this count as equal
+
+
+def gaussian_kernels(x: Tensor) -> Tensor:
+    """Compute the mean of five Gaussian kernels between all rows of x (N, D), as (N, N).
+
+    They are exp(-|x_i - x_j|^2 / (2^k g)) for k = -2 … 2, where g is the mean squared distance of
+    two different rows, which gets no gradient. N is at least 2.
+    """
+    x = x.float()
+    x = x - x.detach().mean(0)  # distances stay, and cancel less
+    lengths = x.square().sum(1)
+    with torch.autocast(x.device.type, enabled=False):
+        distances = lengths[:, None] + lengths - 2 * x @ x.T
+    total = distances.detach().sum() - distances.detach().trace()
+    mean = (total / (len(x) * (len(x) - 1))).clamp(min=CLOSEST)
+    kernels = [torch.exp(-distances / (4 * mean))]
+    for _ in range(4):
+        kernels.append(kernels[-1].square())  # half as wide
+    return torch.stack(kernels).mean(0)
+
+
+def squared_mmd(kernel: Tensor, num_source: int) -> Tensor:
+    """Compute the unbiased estimate of the squared maximum mean discrepancy.
+
+    It averages to 0 where both domains are alike, and so is negative at times. A domain of a single
+    row, which has no pairs, counts as copies of that row.
+
+    Args:
+        kernel: k(x_i, x_j) of all pairs, (N, N); the first rows are the source's.
+        num_source: how many those are.
+    """
+    source, target = kernel[:num_source, :num_source], kernel[num_source:, num_source:]
+    between = kernel[:num_source, num_source:].mean()
+    return _mean_of_pairs(source) + _mean_of_pairs(target) - 2 * between
+
+
+def _mean_of_pairs(kernel: Tensor) -> Tensor:
+    n = len(kernel)
+    return (kernel.sum() - kernel.trace()) / (n * (n - 1)) if n > 1 else kernel.mean()

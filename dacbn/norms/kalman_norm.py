@@ -33,7 +33,7 @@ from dacbn.norms.contract import Norm, check_fraction, has_statistics, norms
 from dacbn.norms.graph import trace
 from dacbn.norms.kalman_chain import Chain, LearnedTransition
 from dacbn.norms.kalman_graph import MomentGraph
-from dacbn.norms.moment_propagation import SMALLEST_VAR, Moments, stretch
+from dacbn.norms.moment_propagation import Moments, stretch
 
 Transition = Literal["moments", "learned"]
 
@@ -119,7 +119,7 @@ class KalmanNorm(BatchNorm):
             moments = None if moments is None else stretch(moments, self.num_features)
         if moments is None:
             return None
-        return moments[0].to(like.dtype), moments[1].to(like.dtype).clamp_min(SMALLEST_VAR)
+        return moments[0].to(like.dtype), moments[1].to(like.dtype)
 
     @torch.no_grad()
     def _follow(self, mean: Tensor, var: Tensor, batch_var: Tensor, num_values: int) -> None:

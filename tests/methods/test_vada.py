@@ -113,7 +113,16 @@ def test_smoothness_leaves_no_gradient_in_images_and_moves_all_of_the_network():
     assert set(gradients(loss, method.domain_head)) == {None}
 
 
-def test_predictions_of_the_images_as_they_are_get_no_gradient():
+def test_smoothness_moves_predictions_of_the_last_pass_alone():
+    method, outputs = VADA(flat_network(scale=4)), []
+    method.network.register_forward_hook(lambda *call: outputs.append(call[2].logits))
+    losses = method(flat_batch(), 0.5).losses
+    loss = losses["source_smoothness"] + losses["target_smoothness"]
+    clean, probed, worst = torch.autograd.grad(loss, outputs, allow_unused=True)
+    assert clean is None and probed is None and worst.abs().min() > 0
+
+
+def test_the_divergence_has_the_gradient_of_the_perturbed_predictions():
     method, batch = VADA(flat_network(scale=4)), flat_batch()
     images = torch.cat([batch.source_images, batch.target_images])
     logits = method.network(images).logits

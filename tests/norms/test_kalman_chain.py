@@ -10,6 +10,7 @@ from timm.models.vgg import VGG
 from torch import nn
 
 from dacbn.models import convert_norms
+from dacbn.norms.kalman_chain import Chain
 from dacbn.norms.kalman_norm import fuse
 
 
@@ -123,6 +124,9 @@ def test_a_layer_out_of_turn_is_predicted_by_its_offset():
     assert torch.equal(learned.predict()[0], learned.offset)
     model.first_norm(torch.randn(4, 4))
     assert not torch.equal(learned.predict()[0], learned.offset)
+    chain = Chain(4)
+    chain.put(0, (torch.zeros(4), torch.ones(4)))
+    assert chain.before(1) is not None and chain.before(2) is None and chain.before(0) is None
 
 
 def test_a_forward_that_was_broken_off_can_be_copied_and_leaves_no_trace():

@@ -98,32 +98,60 @@ def test_branches_meet_and_part():
 
 
 class Unclear(nn.Module):
-    """Operations behind which nothing is predicted."""
+    """Operations behind which nothing is predicted, and two behind which something is."""
 
     def __init__(self):
         super().__init__()
-        self.first, self.norms = conv(3, 4), nn.ModuleList(nn.BatchNorm2d(4) for _ in range(9))
+        self.first, self.joint = conv(3, 4), nn.Conv2d(4, 4, 2)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(4) for _ in range(11))
+        self.norms.append(nn.BatchNorm1d(4))
 
     def forward(self, x):
         """Put every result through a norm of its own."""
         x = self.norms[0](self.first(x))
-        scaled, shifted = self.norms[1](x * x.mean((2, 3), keepdim=True)), self.norms[2](x + 1)
-        stacked = self.norms[3](torch.cat([x, x], dim=0))
-        parted = self.norms[4](x[:, :, 1:])
-        mixed = self.norms[5](x.flatten(2).transpose(1, 2).reshape(x.shape))
-        sharp = self.norms[6](nn.functional.leaky_relu(x, 0.3))
-        twice = self.norms[7](self.norms[7](x))
-        kept = self.norms[8](
-            nn.functional.max_pool2d(nn.functional.silu(x, inplace=False), 3, 1, 1)
-        )
-        return scaled, shifted, stacked, parted, mixed, sharp, twice, kept
+        context, active = x.mean((2, 3), keepdim=True), nn.functional.silu(x, inplace=False)
+        results = [
+            nn.functional.max_pool2d(active, 3, 1, 1),
+            x * context,
+            x + context,
+            x + 1,
+            torch.add(x, x, alpha=2),
+            self.joint(torch.cat([x, x], dim=2)),
+            x[:, :, 1:],
+            x.flatten(2).transpose(1, 2).reshape(x.shape),
+            nn.functional.leaky_relu(x, 0.3),
+            self.norms[10](x),
+            x.reshape(-1, 4),
+        ]
+        return [norm(y) for norm, y in zip(self.norms[1:], results, strict=True)]
 
 
 def test_what_is_unclear_ends_the_prediction():
     model, note = network(Unclear)
-    assert note == "2 of 9 layers have a prediction"
-    assert [norm.graph is not None for norm in model.norms] == [True, *[False] * 7, True]
+    assert note == "2 of 12 layers have a prediction"
+    assert [norm.graph is not None for norm in model.norms] == [True, True, *[False] * 10]
     model(torch.randn(2, 3, 4, 4).double())[1].sum().backward()
+
+
+def test_a_way_begins_at_the_norms_before():
+    model, _ = network()
+    ways = model.main_norm.graph.paths
+    assert [step.target for step in ways["main_norm"]] == ["stem_norm", "act", "main"]
+
+
+def test_norms_without_an_affine_put_out_standard_moments():
+    model = nn.Sequential(nn.BatchNorm2d(4, affine=False), conv(4, 5), nn.BatchNorm2d(5))
+    convert_norms(model, "kalman_norm")
+    standard = np.zeros(4), np.ones(4)
+    wanted = reference.conv_moments(model[1].weight.detach().double().numpy(), *standard)
+    found = model[2].predict(torch.zeros(1, dtype=torch.float64))
+    np.testing.assert_allclose(found[1].detach(), wanted[1], rtol=1e-6)
+
+
+def test_a_norm_that_stays_with_its_activation_is_not_known():
+    model = nn.Sequential(timm.layers.BatchNormAct2d(4), conv(4, 5), nn.BatchNorm2d(5))
+    report = convert_norms(model, "kalman_norm", sites="2")
+    assert report.notes == ("0 of 1 layers have a prediction",)
 
 
 class Flat(nn.Module):

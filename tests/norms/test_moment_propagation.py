@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from dacbn.norms.moment_propagation import (
+    added,
     affine_moments,
     elementwise_moments,
     layer_moments,
@@ -47,6 +48,11 @@ def test_relu_has_the_moments_of_its_integral(dtype, rtol):
     wanted = reference.relu_moments(MEANS.tolist(), VARS.tolist())
     np.testing.assert_allclose(found[0], wanted[0], rtol=rtol, atol=1e-7)
     np.testing.assert_allclose(found[1], wanted[1], rtol=rtol, atol=1e-6)
+
+
+def test_a_variance_is_never_negative():
+    _, spread = relu_moments(torch.linspace(-20, 20, 4001), torch.ones(4001))
+    assert spread.min() >= 0
 
 
 def test_relu_far_from_zero_is_the_identity_or_nothing():
@@ -140,6 +146,11 @@ def test_some_layers_are_said_to_keep_moments(layer):
 )
 def test_what_is_not_known_or_does_not_fit_has_no_moments(layer):
     assert layer_moments(layer, (torch.zeros(4), torch.ones(4))) is None
+
+
+def test_maps_of_different_channels_have_no_sum():
+    maps = [(torch.zeros(size), torch.ones(size)) for size in (4, 1, 2)]
+    assert added(maps[:2]) is None and added(maps[1:]) is None
 
 
 class Doubled(nn.Module):

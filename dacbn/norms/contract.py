@@ -93,7 +93,7 @@ class Norm(nn.Module):
         layer = cls(batch_norm.num_features, **{**same, **options})
         state = next(iter(batch_norm.state_dict().values()), None)
         if state is not None:
-            layer.to(device=state.device)
+            layer.to(state.device, torch.promote_types(state.dtype, torch.float32))
         with torch.no_grad():
             if layer.weight is not None and layer.bias is not None and batch_norm.affine:
                 layer.weight.copy_(batch_norm.weight)

@@ -20,8 +20,8 @@ def trace(model: nn.Module) -> fx.Graph | None:
     """Trace a network into a graph of layers and functions; None where it cannot be traced."""
     try:
         return _LayerTracer().trace(model)
-    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError, AssertionError):
-        return None  # it decides by values, which symbols do not have
+    except Exception:
+        return None  # a forward may do anything with values, which symbols do not have
 
 
 def feeding_layers(model: nn.Module, names: list[str]) -> list[str]:

@@ -277,3 +277,10 @@ def test_dropout_and_activation_of_a_fused_layer_stay_in_order():
     convert_norms(model, "batch_norm")
     assert [type(part) for part in model[0]] == [BatchNorm, nn.Dropout, nn.SiLU]
     assert model[0][2] is layer.act
+
+
+def test_a_model_in_double_precision_stays_so():
+    model = small().double()
+    convert_norms(model, "ucb_norm")
+    assert model(torch.randn(8, 4, dtype=torch.float64)).dtype == torch.float64
+    assert all(parameter.dtype == torch.float64 for parameter in model.parameters())

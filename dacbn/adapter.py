@@ -210,7 +210,7 @@ class DomainAdapter:
         return evaluate(network, images, cluster_id, next(network.parameters()).device)
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
-        """Estimate the normalisers' running statistics anew, as AdaBN does with the target's images.
+        """Estimate the running statistics anew, as AdaBN does with the target's images.
 
         Args:
             images: an array, a list of files, a folder, a domain, or the name of a dataset, of

@@ -22,6 +22,7 @@ from dacbn.datasets import choose_family, datasets, is_flat_folder, read_files
 from dacbn.methods import methods
 from dacbn.methods.method import SOURCE, TARGET
 from dacbn.norms import norms, weights
+from dacbn.norms.fused_mixture import kernel_status
 from dacbn.registry import Registry, parse_spec, split_sum
 from dacbn.training import (
     InterruptedTraining,
@@ -214,7 +215,8 @@ def list_names(
             for heading, text in about.items() if kind == title and title != "datasets" else ():
                 print(textwrap.indent(textwrap.fill(f"{heading}: {text}", 92), "      "))
     if kind == "all":
-        print("backbones:\n  digits_cnn, and the models of timm.list_models() with BatchNorm")
+        print("backbones:\n  digits_cnn, and the models of timm.list_models()")
+        print(f"mixtures on a CPU:\n  {', '.join(kernel_status())}")
 
 
 def _draw_domains(run: Path) -> list[Path]:

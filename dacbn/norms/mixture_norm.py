@@ -16,8 +16,8 @@ Differs from the paper: the mixture of a batch starts from a running one, by whi
 normalises; the running one starts on positions far from each other. Two steps of
 expectation-maximisation a batch, on 4096 of its positions at most, are our choice; the moments
 that normalise are those of all positions. A batch with less than 20 positions a component takes
-the posterior of the running mixture. No component is narrower than three per cent of the batch's
-standard deviation.
+the posterior of the running mixture. No component's standard deviation counts as less than three
+per cent of the batch's.
 """
 
 import math
@@ -34,8 +34,8 @@ from dacbn.norms.moments import mix, per_component, responsibilities, weighted_m
 FITTING_SAMPLE = 4096
 # Positions a component, at least, without which a batch says too little to fit a mixture to.
 FEWEST_POSITIONS = 20
-# A component of a batch has this part of the batch's variance at least: one that closes in on a few
-# positions would divide by nearly nothing, rounding errors and gradients alike.
+# Components are taken for at least as wide as this part of the batch's variance: one that closes in
+# on a few positions would divide by nearly nothing, rounding errors and gradients alike.
 SMALLEST_VAR = 1e-3
 
 
@@ -82,7 +82,7 @@ class MixtureNorm(Norm):
         if self.training and x.shape[0] * x.shape[2] > 1:
             weights = self.posterior(x, *self.fit(x))
             prior, mean, var = self.running.follow(x, weights)
-            var = var.maximum(narrowest(x))
+            var = var.maximum(SMALLEST_VAR * x.detach().var((0, 2), correction=0))
         else:
             weights = self.posterior(x, prior, mean, var)
         if self.prior_scale:
@@ -110,7 +110,6 @@ class MixtureNorm(Norm):
         for _ in range(self.em_steps if enough else 0):
             weights = self.posterior(some, prior, mean, var)
             prior, mean, var = weighted_moments(some, weights, mean, var)
-            var = var.maximum(narrowest(some))
         return prior, mean, var
 
     def carry_over(self, batch_norm: _BatchNorm) -> None:
@@ -132,12 +131,6 @@ class MixtureNorm(Norm):
             f"{super().extra_repr()}, num_clusters={self.num_clusters}, em_steps={self.em_steps}, "
             f"prior_scale={self.prior_scale}"
         )
-
-
-@torch.no_grad()
-def narrowest(x: Tensor) -> Tensor:
-    """Compute the smallest variance that a component of x (N, C, L) may have: (C,)."""
-    return SMALLEST_VAR * x.var((0, 2), correction=0)
 
 
 def some_positions(x: Tensor, at_most: int) -> Tensor:

@@ -146,12 +146,11 @@ class RunningMixture(nn.Module):
             var: biased, (K, C).
             num_values: values per channel in the batch, more than one.
         """
-        prior = self.prior.lerp(share.to(self.prior), self.momentum)
-        step = self.momentum * share / prior.clamp_min(SMALLEST_PRIOR)
-        unbiased = var * (num_values / (num_values - 1))
-        self.mean.add_(step * (mean - self.mean))
-        self.var.add_(step * (unbiased - self.var))
-        self.prior.copy_(prior)
+        share, mean, var = (value.to(self.prior) for value in (share, mean, var))
+        self.prior.lerp_(share, self.momentum)
+        step = self.momentum * share / self.prior.clamp_min(SMALLEST_PRIOR)
+        self.mean.lerp_(mean, step)
+        self.var.lerp_(var * (num_values / (num_values - 1)), step)
         self.num_batches_tracked.add_(1)
 
 

@@ -87,13 +87,11 @@ class ModeNorm(Norm):
 
 @torch.no_grad()
 def _start_nearly_equal(gate: nn.Linear) -> None:
-    """Start on small weights, no two rows alike.
+    """Start on small weights, every row a wave of its own.
 
-    Waves of rising frequency are as good as noise here, and as no random numbers are drawn, a
-    network's other weights are what they are without the gates.
+    No random numbers are drawn, so that a network's other weights are what they are without gates.
     """
     rows = torch.arange(1, gate.out_features + 1, device="cpu")
     columns = torch.arange(1, gate.in_features + 1, device="cpu")
-    waves = torch.outer(rows, columns.square()).double().cos()
-    gate.weight.copy_(GATE_STD * (2 / gate.in_features) ** 0.5 * waves)
+    gate.weight.copy_(GATE_STD * (2 / gate.in_features) ** 0.5 * torch.outer(rows, columns).cos())
     gate.bias.zero_()

@@ -37,10 +37,13 @@ def log_joint(x: Tensor, log_prior: Tensor, mean: Tensor, var: Tensor, assign: A
     Returns:
         (K, N, C, L), (K, N, 1, L) or (K, N, 1, 1), by `assign`.
     """
-    distance = (x - per_component(mean)).square() / per_component(var)
-    log_density = -0.5 * (distance + per_component((2 * math.pi * var).log()))
-    if assign != "channel":
-        log_density = log_density.sum(2, keepdim=True)
+    standard = (x - per_component(mean)) * per_component(var.rsqrt())
+    at_mean = -0.5 * (2 * math.pi * var).log()
+    if assign == "channel":
+        at_mean = per_component(at_mean + log_prior)
+        return torch.addcmul(at_mean, standard, standard, value=-0.5)
+    log_density = torch.addcmul(per_component(at_mean), standard, standard, value=-0.5)
+    log_density = log_density.sum(2, keepdim=True)
     if assign == "sample":
         log_density = log_density.mean(3, keepdim=True)
     return log_density + per_component(log_prior)

@@ -1,8 +1,8 @@
 """Unsupervised cluster-based normalisation (UCB-Norm).
 
 Paper: Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based Normalization Layer for Neural Networks",
-2024, https://arxiv.org/abs/2403.16798; published as Unsupervised Adaptive Normalization (UAN) in
-https://arxiv.org/abs/2409.04757.
+2024, https://arxiv.org/abs/2403.16798; published as Unsupervised Adaptive Normalization (UAN) by
+Faye, Azzag, Lebbah and Feng, IJCNN 2024, https://arxiv.org/abs/2409.04757.
 
 Activations are taken as draws from a Gaussian mixture. Each value is assigned softly to the
 components, standardised by every one of them, and the results are averaged by responsibility:
@@ -19,6 +19,7 @@ pooled over batch and positions, and an affine map follows, as in BatchNorm.
 
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -29,14 +30,8 @@ from dacbn.norms.mixtures import (
     RunningMixture,
     gather_around,
 )
-from dacbn.norms.moments import (
-    Assign,
-    log_joint,
-    mix,
-    per_component,
-    responsibilities,
-    weighted_moments,
-)
+from dacbn.norms.moments import Assign, log_joint, responsibilities
+from dacbn.norms.normalise_by_mixture import Gate, normalise_by_mixture
 
 Update = Literal["em", "learned", "hybrid"]
 
@@ -105,21 +100,42 @@ class UCBNorm(Norm):
         assert mixture is not None
         return mixture
 
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, of shape (N, C) or (N, C, *)."""
+        if self.assign != "channel":
+            return super().forward(x)
+        self.check_input(x)
+        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        return self.normalise(wide).to(x.dtype)
+
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L)."""
-        num_values = x.shape[0] * x.shape[2]
+        """Normalise x of shape (N, C, *), then scale and shift it."""
+        num_values = x.numel() // self.num_features
         by_batch = self.training and num_values > 1
         if by_batch:
             self._place(x)
-        weights = self.responsibilities(x)
-        terms = weights
-        if self.prior_scale:  # by the prior that assigned, before the batch moves it
-            terms = weights * per_component((-0.5 * self.gate.log_prior).exp())
-        mean, var = self.statistics.mean, self.statistics.var
-        if by_batch and self.running is not None:
-            share, mean, var = weighted_moments(x, weights, mean, var)
-            self.running.update(share, mean, var, num_values)
-        return mix(x, terms, mean, var + self.eps)
+        gate, statistics, running = self.gate, self.statistics, self.running
+        log_prior = gate.log_prior
+        from_batch = by_batch and running is not None
+        y, share, mean, var = normalise_by_mixture(
+            x,
+            Gate(log_prior, gate.mean, gate.var + self.eps),
+            statistics.mean,
+            statistics.var,
+            self.eps,
+            from_batch,
+            self.assign,
+            (-0.5 * log_prior).exp() if self.prior_scale else None,
+            self.weight,
+            self.bias,
+        )
+        if from_batch and running is not None:
+            running.update(share, mean, var, num_values)
+        return y
+
+    def scale_and_shift(self, y: Tensor) -> Tensor:
+        """Leave y, which `normalise` has scaled and shifted in passing."""
+        return y
 
     def responsibilities(self, x: Tensor) -> Tensor:
         """Compute p(k | x) for activations x (N, C, L): (K, N, C, L), or 1 where shared."""
@@ -157,10 +173,10 @@ class UCBNorm(Norm):
 
     def _place(self, x: Tensor) -> None:
         """Place a mixture that has seen nothing on the first batch with something for everyone."""
-        things = x.shape[0] if self.assign == "sample" else x.shape[0] * x.shape[2]
+        things = x.shape[0] if self.assign == "sample" else x.numel() // self.num_features
         for mixture in (self.running, self.learned):
             if mixture is not None and mixture.fresh and things >= self.num_clusters:
-                mixture.place(x.detach())
+                mixture.place(x.detach().reshape(*x.shape[:2], -1))
 
 
 @norms.register("uan")
@@ -193,7 +209,7 @@ class UAN(UCBNorm):
         affine: bool = True,
     ) -> None:
         super().__init__(
-            num_features, num_clusters, eps, momentum, affine, update="hybrid", prior_scale=True
+            num_features, num_clusters, eps, momentum, affine, "hybrid", "channel", prior_scale=True
         )
 
     def carry_over(self, batch_norm: _BatchNorm) -> None:

@@ -164,6 +164,20 @@ def test_nothing_outlives_a_forward_pass_that_fails():
         model.second(torch.randn(4, 4, 2, 3))
 
 
+def test_an_interrupted_forward_pass_leaves_the_next_alone():
+    model, _ = converted()
+    wanted = copy.deepcopy(model)(IMAGES)
+    handle = model.late.register_forward_pre_hook(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        model(IMAGES * 3 - 1)
+    handle.remove()
+    torch.testing.assert_close(model(IMAGES), wanted)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
 def test_outside_of_the_networks_forward_the_first_layer_assigns_for_itself_only():
     model, _ = converted()
     assert model.first(IMAGES).isfinite().all()

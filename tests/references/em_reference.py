@@ -18,7 +18,7 @@ def fitted(x, state, eps, steps):
     for _ in range(steps):
         weights = mixtures.posterior(x, prior, mean, var + eps, "position")
         share, mean, var = mixtures.moments(x, weights)
-        prior, var = share[:, :1], np.maximum(var, narrowest(x))
+        prior = share[:, :1]
     return prior, mean, var
 
 

@@ -1,0 +1,251 @@
+"""Compiled, chunked and plain normalisation by a mixture per channel are one function."""
+
+import copy
+
+import pytest
+import torch
+
+from dacbn.norms import UCBNorm, fused_mixture
+from dacbn.norms import normalise_by_mixture as seam
+from dacbn.norms.normalise_by_mixture import Gate, normalise_by_mixture
+
+# Whole and broken vectors, channels that share a vector, several tiles, rows worked on in place.
+SHAPES = [
+    (5, 6),
+    (300, 21),
+    (6, 5, 3),
+    (7, 24, 2, 2),
+    (3, 5, 7, 7),
+    (2, 3, 32, 32),
+    (2, 3, 4, 5, 3),
+]
+NAMES = ["log_prior", "gate_mean", "gate_var", "mean", "var", "scale", "weight", "bias"]
+
+
+@pytest.fixture(params=["fused", "chunked"])
+def path(request, monkeypatch):
+    """Take one of the two ways that do without a tensor of K copies of the activations."""
+    if request.param == "chunked":
+        monkeypatch.setattr(fused_mixture, "find_kernel", lambda num_clusters: "not wanted")
+        monkeypatch.setattr("dacbn.norms.chunked_mixture.CPU_CHUNK", 2000)
+    elif isinstance(fused_mixture.find_kernel(3), str):
+        pytest.skip(f"no kernel: {fused_mixture.find_kernel(3)}")
+    return request.param
+
+
+def draw_tables(clusters, channels):
+    """Return the tables and affine that normalise_by_mixture takes, by name."""
+    gate_mean, mean_gap = torch.randn(2, clusters, channels)
+    tables = [
+        torch.randn(clusters, channels).log_softmax(0),
+        gate_mean,
+        torch.rand(clusters, channels) + 0.3,
+        gate_mean + 0.1 * mean_gap,
+        torch.rand(clusters, channels) + 0.3,
+        torch.rand(clusters, channels) + 0.5,
+        torch.randn(channels),
+        torch.randn(channels),
+    ]
+    return dict(zip(NAMES, tables, strict=True))
+
+
+def evaluate(function, x, tables, gradient, from_batch):
+    """Return outputs and the gradients of everything, by name."""
+    leaves = {"x": x, **tables}
+    leaves = {name: value.detach().requires_grad_() for name, value in leaves.items()}
+    x, log_prior, gate_mean, gate_var, mean, var, scale, weight, bias = leaves.values()
+    if from_batch:  # constants then
+        mean, var = mean.detach(), var.detach()
+    gate = Gate(log_prior, gate_mean, gate_var)
+    y, *moments = function(x, gate, mean, var, 1e-5, from_batch, "channel", scale, weight, bias)
+    y.backward(gradient)
+    found = dict(
+        zip(["share", "mean of x", "var of x"], moments, strict=True) if from_batch else ()
+    )
+    return found | {"y": y} | {f"d {name}": leaf.grad for name, leaf in leaves.items()}
+
+
+def assert_close(found, wanted, tolerance=1e-5):
+    """Compare each result's largest error with its largest value, or a tenth if that is less."""
+    for name, value in wanted.items():
+        if value is None:
+            assert found[name] is None, name
+            continue
+        scale = value.double().abs().max().clamp_min(0.1)
+        error = (found[name].double() - value.double()).abs().max() / scale
+        assert error <= tolerance, f"{name}: {error:.1e}"
+
+
+def doubled(values):
+    return {name: value.double() for name, value in values.items()}
+
+
+def channels_last(x):
+    return x.movedim(1, -1).contiguous().movedim(-1, 1)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("lay_out", [torch.clone, channels_last])
+@pytest.mark.parametrize("from_batch", [True, False])
+def test_all_results_are_those_of_autograd_in_double(path, shape, lay_out, from_batch):
+    x, tables = lay_out(torch.randn(shape) * 1.5 + 0.5), draw_tables(3, shape[1])
+    gradient = torch.randn(shape)
+    found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
+    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), from_batch)
+    assert found["y"].stride() == x.stride() == found["d x"].stride()
+    assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("clusters", [1, 5, 16, 17])
+@pytest.mark.parametrize("from_batch", [True, False])
+def test_any_number_of_components(path, clusters, from_batch):
+    x, tables, gradient = torch.randn(5, 6, 49), draw_tables(clusters, 6), torch.randn(5, 6, 49)
+    found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
+    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), from_batch)
+    assert_close(found, wanted)
+
+
+def test_a_sliced_input_and_an_expanded_gradient(path):
+    x, tables = torch.randn(6, 4, 5, 3).transpose(0, 2)[:, :, 1:], draw_tables(3, 4)
+    gradient = torch.randn(1, *x.shape[1:]).expand(x.shape)
+    found = evaluate(normalise_by_mixture, x, tables, gradient, True)
+    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), True)
+    assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("from_batch", [True, False])
+def test_gradients_in_double_are_those_of_finite_differences(from_batch):
+    tables = [value.double().requires_grad_() for value in draw_tables(3, 2).values()]
+    x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
+
+    def forward(x, log_prior, gate_mean, gate_var, mean, var, *rest):
+        if from_batch:
+            mean, var = mean.detach(), var.detach()
+        gate = Gate(log_prior, gate_mean, gate_var)
+        return normalise_by_mixture(x, gate, mean, var, 1e-5, from_batch, "channel", *rest)[0]
+
+    assert torch.autograd.gradcheck(forward, (x, *tables))
+
+
+@pytest.mark.parametrize("update", ["em", "learned", "hybrid"])
+@pytest.mark.parametrize("prior_scale", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_layers_train_and_evaluate_as_with_plain_torch(
+    path, monkeypatch, update, prior_scale, dtype
+):
+    layer = UCBNorm(6, update=update, prior_scale=prior_scale)
+    twin = copy.deepcopy(layer)
+    for training in (True, True, True, False):
+        x = (torch.randn(8, 6, 5, 5) * 2 + 1).to(dtype)
+        results = []
+        for each, function in ((layer, normalise_by_mixture), (twin, seam._by_moments)):
+            monkeypatch.setattr("dacbn.norms.ucb_norm.normalise_by_mixture", function)
+            values, leaf = each.train(training), x.clone().requires_grad_()
+            y = values(leaf)
+            each.zero_grad()
+            y.float().sin().sum().backward()
+            gradients = {f"d {name}": value.grad for name, value in each.named_parameters()}
+            results.append({"y": y, "d x": leaf.grad} | gradients | dict(each.named_buffers()))
+        rounded = dtype == torch.bfloat16
+        for name in results[1]:
+            assert results[0][name].dtype == results[1][name].dtype
+        # a rounding error may end up on either side of one of bfloat16's
+        assert_close(*results, tolerance=1e-2 if rounded else 2e-5)
+        twin.load_state_dict(layer.state_dict())
+
+
+def test_the_batchs_moments_are_exact_however_stale_the_mixture(path):
+    x, tables = torch.randn(50, 4, 20) * 1e-2 + 1e3, draw_tables(3, 4)
+    y, share, mean, var = normalise_by_mixture(
+        x, Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"]),
+        tables["mean"], tables["var"], 1e-12, True,
+    )  # fmt: skip
+    flat = x.double().transpose(0, 1).flatten(1)
+    holder = share.argmax(0)[None]  # so far out, one component has all values
+    held = mean.gather(0, holder)[0], var.gather(0, holder)[0]
+    torch.testing.assert_close(held[0].double(), flat.mean(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(held[1].double(), flat.var(1, correction=0), rtol=1e-2, atol=0)
+    assert y.isfinite().all()
+
+
+@pytest.mark.parametrize("far", [1e3, 1e6, 1e9])
+def test_values_far_out_belong_to_the_widest_component(path, far):
+    x = torch.full((4, 3, 8), far).requires_grad_()
+    means, wide = torch.zeros(2, 3), torch.tensor([[1.0], [4.0]]).expand(2, 3)
+    gate = Gate(torch.full((2, 3), 0.5).log(), means, wide)
+    y, *_ = normalise_by_mixture(x, gate, means, wide, 0.0, False)
+    torch.testing.assert_close(y, x / 2)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 0.5))
+
+
+def test_a_component_without_data_keeps_its_moments(path):
+    means, var = torch.tensor([[0.0], [1e4]]), torch.tensor([[1.0], [0.5]])
+    gate = Gate(torch.full((2, 1), 0.5).log(), means, var)
+    _, share, mean, kept = normalise_by_mixture(torch.randn(9, 1), gate, means, var, 1e-5, True)
+    assert share[1] == 0 and mean[1] == 1e4
+    torch.testing.assert_close(kept[1], var[1])
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("shape", [(8, 40), (8, 3, 5), (4, 3, 32, 32)])
+def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(path, bad, shape):
+    layer, x = UCBNorm(shape[1]).train(), torch.randn(shape)
+    layer(x)
+    x[2, 1] = bad
+    y = layer(x).transpose(0, 1).flatten(1)
+    assert y[1].isnan().all()
+    assert y[torch.arange(shape[1]) != 1].isfinite().all()
+
+
+def test_the_number_of_threads_changes_nothing(path):
+    x, tables, gradient = (
+        torch.randn(64, 24, 16, 16),
+        draw_tables(3, 24),
+        torch.randn(64, 24, 16, 16),
+    )
+    results = []
+    for threads in (1, 2):
+        torch.set_num_threads(threads)
+        results.append(evaluate(normalise_by_mixture, x, tables, gradient, True))
+    torch.set_num_threads(1)
+    assert_close(*results, tolerance=0 if path == "fused" else 1e-5)
+
+
+def test_a_forward_without_gradients_keeps_nothing(path):
+    x, tables = torch.randn(8, 4, 5), draw_tables(3, 4)
+    gate = Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"])
+    y, *moments = normalise_by_mixture(x, gate, tables["mean"], tables["var"], 1e-5, True)
+    assert not any(value.requires_grad for value in (y, *moments))
+
+
+def test_a_second_derivative_is_refused(path):
+    x = torch.randn(8, 4, requires_grad=True)
+    (gradient,) = torch.autograd.grad(UCBNorm(4)(x).sin().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_compilation_sees_one_operator_with_gradients(path, training):
+    layer = UCBNorm(4, update="hybrid")
+    layer(torch.randn(8, 4, 5))
+    twin, x = copy.deepcopy(layer.train(training)), torch.randn(8, 4, 5)
+    torch.compiler.reset()
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    results = []
+    for each, call in ((layer, compiled), (twin, twin)):
+        leaf = x.clone().requires_grad_()
+        y = call(leaf)
+        y.sin().sum().backward()
+        gradients = {f"d {name}": value.grad for name, value in each.named_parameters()}
+        results.append({"y": y, "d x": leaf.grad} | gradients | dict(each.named_buffers()))
+    assert_close(*results)
+
+
+def test_the_operators_keep_torchs_rules(path):
+    tables = [value.clone().requires_grad_() for value in draw_tables(3, 4).values()]
+    for x in (torch.randn(8, 4), channels_last(torch.randn(8, 4, 3, 3))):
+        arguments = (x.requires_grad_(), *tables, 1e-5, False)
+        checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+        torch.library.opcheck(seam.forward_operator, arguments, test_utils=checks)

@@ -163,7 +163,7 @@ def test_nothing_is_answered_before_training(tmp_path):
     ("options", "message"),
     [
         ({"norm": "ucb_nrom"}, "unknown norm 'ucb_nrom'. Did you mean 'ucb_norm'"),
-        ({"method": "dan"}, "unknown method 'dan'. Did you mean 'dann'"),
+        ({"method": "dannn"}, "unknown method 'dannn'. Did you mean 'dann'"),
         ({"step": 3}, "unknown option 'step'. Did you mean steps"),
         ({"norm": "ucb_norm(3)"}, "cannot read 'ucb_norm\\(3\\)': write a name"),
         ({"lr": -1}, "lr must be positive"),

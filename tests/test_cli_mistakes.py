@@ -52,7 +52,7 @@ MISTAKES = {
     "train --norm ucb_norm(clusters=3)": "no option 'clusters', only num_clusters, eps",
     "train --norm ucb_norm(": "cannot read 'ucb_norm(': write a name, or a name with options as in",
     "train --norm ucb_norm(num_clusters=0)": "num_clusters must be at least 1",
-    "train --method dan": "unknown method 'dan'. Did you mean 'dann'?",
+    "train --method dannn": "unknown method 'dannn'. Did you mean 'dann'?",
     "train --method dann(wieght=1)": "dann has no option 'wieght', only weight",
     "train --method dann(weight='a')": "weight of dann must be a number, got 'a'",
     "train --backbone resnet1": "unknown backbone 'resnet1'. Nearest: resnet18",
@@ -108,7 +108,7 @@ def test_a_mistake_is_one_line_and_status_one(type_in, line):
 
 
 def test_a_wrong_name_leaves_no_folder(type_in, place):
-    for line in ("--norm ucb", "--method dan", "--backbone resnet1", "--target no/where"):
+    for line in ("--norm ucb", "--method dannn", "--backbone resnet1", "--target no/where"):
         assert type_in(f"train --run fresh {line}")[0] == 1
         assert not (place / "fresh").exists()
 
@@ -125,8 +125,8 @@ def test_a_training_that_diverges_says_what_to_change(type_in):
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("", "train, evaluate, predict, analyse, list"),
-        ("benchmark", "train, evaluate, predict, analyse, list"),
+        ("", "train, evaluate, predict, analyse, benchmark, list"),
+        ("bench", "train, evaluate, predict, analyse, benchmark, list"),
         ("train --stepz 3", "--steps"),
         ("train --steps ten", "--steps"),
         ("train --optimizer adam", "'adamw', 'sgd'"),

@@ -70,8 +70,8 @@ def chunked_forward(
     Returns:
         the output, and the table for `chunked_backward`.
     """
-    like, x = x, _by_channels(x)
     y, table = torch.empty_like(x), x.new_zeros(TABLE_ROWS, *gate_mean.shape)
+    x, out = _by_channels(x), _by_channels(y)
     table[0], table[1], table[2], table[4], table[5] = log_prior, gate_mean, gate_var, mean, var
     for part in chunks(x, len(gate_mean)):
         some, row = x[:, part], table[:, :, part]
@@ -86,9 +86,9 @@ def chunked_forward(
         mixed = mix(some, r, row[4], row[5] + eps)
         if weight is not None and bias is not None:
             mixed = torch.addcmul(bias[part, None], mixed, weight[part, None])
-        y[:, part] = mixed
+        out[:, part] = mixed
     table[6] = table[4] - table[1]
-    return _laid_out(y, like), table
+    return _written(y, out), table
 
 
 def chunked_backward(
@@ -119,11 +119,11 @@ def chunked_backward(
         those of weight and bias, (C,) each.
     """
     _, clusters, channels = table.shape
-    like, x, gradient = x, _by_channels(x), _by_channels(gradient)
     dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
-    gradients = x.new_zeros(GRADIENT_ROWS, clusters, channels)
+    gradients = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
+    x, gradient, out = _by_channels(x), _by_channels(gradient), _by_channels(dx)
     for part in chunks(x, clusters):
-        dx[:, part], gradients[:, :, part], d_weight[part], d_bias[part] = _backward(
+        out[:, part], found, d_weight[part], d_bias[part] = _backward(
             gradient[:, part],
             x[:, part],
             table[:, :, part],
@@ -133,7 +133,9 @@ def chunked_backward(
             from_batch,
             tables_too,
         )
-    return _laid_out(dx, like), gradients, d_weight, d_bias
+        if tables_too:
+            gradients[:, :, part] = found
+    return _written(dx, out), gradients, d_weight, d_bias
 
 
 def _backward(
@@ -185,9 +187,9 @@ def _by_channels(x: Tensor) -> Tensor:
     return (x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)).contiguous()
 
 
-def _laid_out(y: Tensor, like: Tensor) -> Tensor:
-    y = y.reshape(like.shape)
-    return y if like.is_contiguous() else torch.empty_like(like).copy_(y)
+def _written(y: Tensor, by_channels: Tensor) -> Tensor:
+    """Bring into y what was written by channels, unless that was y itself."""
+    return y if y.is_contiguous() else y.copy_(by_channels.reshape(y.shape))
 
 
 def chunks(x: Tensor, num_clusters: int) -> Iterator[slice]:

@@ -4,11 +4,11 @@
    lies, its responsibilities stay in registers or in the cache, and none reaches memory: a call
    moves the bytes that BatchNorm moves.
 
-   A block of work is a sequence of vectors. In activations (N, C, L) with contiguous positions
-   it is one channel; where L divides the vector, or is 1 as in (N, C) and channels_last, it is as
-   many neighbouring channels as fit in a vector, one row after another. All else is the same for
-   both, because parameters are vectors too. Sums are kept in float32 over a tile, small enough
-   for the first cache, and in double beyond.
+   A block of work is a sequence of vectors. Where the positions of a channel lie side by side it
+   is one channel. Where they do not, as in (N, C) and channels_last, or where several channels'
+   fit in a vector, it is as many neighbouring channels as do, one row after another. All else is
+   the same for both, because constants are vectors too. Blocks are worked on tile by tile: sums
+   are in float32 within a tile, which is small enough for that, and in double beyond.
 
    COMPONENTS, the number K of components, is a constant, so that the compiler unrolls over it.
    Tables are (rows, K, C). NaN and infinity pass through: compile without -ffast-math. */
@@ -200,7 +200,7 @@ INLINE int any_below(vec v, float bound) {
 #endif
 }
 
-/* 2^t for t <= 0, to 3e-7; tiny powers may be 2^-126. */
+/* 2^t for t <= 127, to 3e-7; tiny powers may be 2^-126. No density in float32 exceeds 2^63. */
 INLINE vec power_of_two(vec t) {
 #ifdef __AVX512DQ__
     vec f = _mm512_reduce_ps(t, 0);
@@ -445,11 +445,11 @@ static void open_block(const Call *call, Block *b, int64_t block) {
     EACH_LANE b->channel[lane] = channel_of(l, block, lane);
     b->in_order = l->per_channel == 1 && b->width == LANES;
     for (int k = 0; k < K; k++) {
-        const double half_log2_e = 0.72134752044448170;
+        const double log2_e = 1.4426950408889634;
         wide var = read(call, b, call->table, GATE_VAR, k);
         b->gate.mean[k] = narrow(read(call, b, call->table, GATE_MEAN, k));
-        b->gate.inverse[k] = narrow(root(half_log2_e / var));
-        b->gate.level[k] = narrow(read(call, b, call->table, LEVEL, k));
+        b->gate.inverse[k] = narrow(root(0.5 * log2_e / var));
+        b->gate.level[k] = narrow(log2_e * read(call, b, call->table, LEVEL, k));
         b->inverse_var[k] = narrow(1 / var);
     }
 }
@@ -459,7 +459,8 @@ static int find_moments(const Call *call, Block *b) {
     const double pseudo_count = call->pseudo_count;
     int far = 0;
     for (int k = 0; k < K; k++) {
-        wide mass = total(call, b, 0, k), sum = total(call, b, 1, k), squares = total(call, b, 2, k);
+        wide mass = total(call, b, 0, k), sum = total(call, b, 1, k);
+        wide squares = total(call, b, 2, k);
         wide shift = __builtin_convertvector(b->shift[k], wide);
         wide from = read(call, b, call->table, GATE_MEAN, k);
         wide before = read(call, b, call->mean, 0, k) - from, count = mass + pseudo_count;
@@ -550,7 +551,8 @@ static void find_gate_gradients(const Call *call, Block *b) {
         wide var = read(call, b, call->table, GATE_VAR, k), e = total(call, b, 0, k);
         write(call, b, call->gradients, D_LOG_PRIOR, k, e);
         write(call, b, call->gradients, D_GATE_MEAN, k, total(call, b, 1, k) / var);
-        write(call, b, call->gradients, D_GATE_VAR, k, 0.5 * (total(call, b, 2, k) / var - e) / var);
+        wide d_var = 0.5 * (total(call, b, 2, k) / var - e) / var;
+        write(call, b, call->gradients, D_GATE_VAR, k, d_var);
     }
 }
 
@@ -595,23 +597,16 @@ static int run(const Call *call, int threads, int backward) {
     return failed;
 }
 
-int mixture_forward(float *x, float *y, float *table, const float *log_prior,
+/* `level` is log prior - log var / 2, of the gate. */
+int mixture_forward(float *x, float *y, float *table, const float *level,
                     const float *gate_mean, const float *gate_var, const float *mean,
                     const float *var, const float *scale, const float *weight, const float *bias,
                     int64_t samples, int64_t channels, int64_t positions, int channels_last,
                     int from_batch, double eps, double pseudo_count, int threads) {
-    const double log2_e = 1.4426950408889634;
-    int64_t entries = K * channels;
-    for (int64_t i = 0; i < entries; i++) {
-        table[LEVEL * entries + i] = (log_prior[i] - 0.5 * logf(gate_var[i])) * log2_e;
-        table[GATE_MEAN * entries + i] = gate_mean[i];
-        table[GATE_VAR * entries + i] = gate_var[i];
-    }
-    for (int64_t c = 0; c < channels; c++) { /* the highest is 0, so that no power overflows */
-        float *level = table + c, top = -INFINITY;
-        for (int k = 0; k < K; k++) top = fmaxf(top, level[k * channels]);
-        for (int k = 0; k < K; k++) level[k * channels] -= top;
-    }
+    size_t bytes = K * channels * sizeof(float);
+    memcpy(table + LEVEL * K * channels, level, bytes);
+    memcpy(table + GATE_MEAN * K * channels, gate_mean, bytes);
+    memcpy(table + GATE_VAR * K * channels, gate_var, bytes);
     Call call = {.layout = layout_of(samples, channels, positions, channels_last),
                  .x = x, .y = y, .table = table, .mean = mean, .var = var, .scale = scale,
                  .weight = weight, .bias = bias, .from_batch = from_batch, .eps = eps,

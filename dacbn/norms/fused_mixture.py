@@ -84,7 +84,8 @@ def fused_forward(
 ) -> tuple[Tensor, Tensor]:
     """Do what `chunked_mixture.chunked_forward` does; all tensors are float32."""
     y, table = torch.empty_like(x), x.new_empty(TABLE_ROWS, *gate_mean.shape)
-    tables = [_dense(t) for t in (log_prior, gate_mean, gate_var, mean, var, scale, weight, bias)]
+    level = torch.sub(log_prior, gate_var.log(), alpha=0.5)
+    tables = [_dense(t) for t in (level, gate_mean, gate_var, mean, var, scale, weight, bias)]
     _run(
         kernel.forward,
         *(_address(tensor) for tensor in (x, y, table, *tables)),
@@ -111,7 +112,7 @@ def fused_backward(
     """Do what `chunked_mixture.chunked_backward` does; all tensors are float32."""
     _, clusters, channels = table.shape
     dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
-    tables = x.new_empty(GRADIENT_ROWS, clusters, channels)
+    tables = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
     found = (dx, table, tables if tables_too else None, d_weight, d_bias)
     tensors = (x, _like(gradient, x), *found, _dense(scale), _dense(weight))
     _run(

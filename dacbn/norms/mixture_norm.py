@@ -82,7 +82,7 @@ class MixtureNorm(Norm):
         if self.training and x.shape[0] * x.shape[2] > 1:
             weights = self.posterior(x, *self.fit(x))
             prior, mean, var = self.running.follow(x, weights)
-            var = var.maximum(SMALLEST_VAR * x.detach().var((0, 2), correction=0))
+            var = var.maximum(SMALLEST_VAR * x.var((0, 2), correction=0))
         else:
             weights = self.posterior(x, prior, mean, var)
         if self.prior_scale:

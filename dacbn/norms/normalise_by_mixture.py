@@ -3,7 +3,8 @@
 Mixtures per channel have compiled code for a CPU (`fused_mixture`) and hand-written gradients
 everywhere else (`chunked_mixture`); both compute what `moments` says, to rounding, and neither
 keeps a tensor K times as large as the activations. They are differentiable once. To torch.compile
-they are one operator. Mixtures that channels share go through `moments` itself.
+they are one operator on a CPU. Mixtures that channels share go through `moments` itself, as does
+what torch.compile fuses on other devices.
 """
 
 from typing import Any, NamedTuple
@@ -63,7 +64,9 @@ def normalise_by_mixture(
         the output, like x, and, without gradients, each component's share of x, mean and biased
         variance, (K, C) each, share perhaps (K, 1); these say nothing without `from_batch`.
     """
-    if assign != "channel" or x.numel() == 0:
+    compiling = torch.compiler.is_compiling()
+    fused_by_compiler = compiling and x.device.type != "cpu"
+    if assign != "channel" or x.numel() == 0 or fused_by_compiler:
         return _by_moments(x, gate, mean, var, eps, from_batch, assign, scale, weight, bias)
     if not (x.is_contiguous() or x.movedim(1, -1).is_contiguous()):
         x = x.contiguous()
@@ -71,7 +74,7 @@ def normalise_by_mixture(
     if x.dtype != mean.dtype:
         dtype = torch.promote_types(x.dtype, mean.dtype)
         tensors = tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
-    if torch.compiler.is_compiling():
+    if compiling:
         y, table = forward_operator(*tensors, eps, from_batch)
         table = table.detach()
     else:
@@ -181,9 +184,9 @@ def _forward_shapes(x: Tensor, log_prior: Tensor, *_: Any) -> tuple[Tensor, Tens
 
 
 @backward_operator.register_fake
-def _backward_shapes(gradient: Tensor, x: Tensor, table: Tensor, *_: Any) -> tuple[Tensor, ...]:
+def _backward_shapes(gradient: Tensor, x: Tensor, table: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     clusters, channels = table.shape[1:]
-    tables = x.new_empty(GRADIENT_ROWS, clusters, channels)
+    tables = x.new_empty(GRADIENT_ROWS if rest[-1] else 0, clusters, channels)
     return torch.empty_like(x), tables, x.new_empty(channels), x.new_empty(channels)
 
 

@@ -96,7 +96,7 @@ def test_all_results_are_those_of_autograd_in_double(path, shape, lay_out, from_
     assert_close(found, wanted)
 
 
-@pytest.mark.parametrize("clusters", [1, 5, 16, 17])
+@pytest.mark.parametrize("clusters", [1, 16, 17])
 @pytest.mark.parametrize("from_batch", [True, False])
 def test_any_number_of_components(path, clusters, from_batch):
     x, tables, gradient = torch.randn(5, 6, 49), draw_tables(clusters, 6), torch.randn(5, 6, 49)
@@ -198,18 +198,15 @@ def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(path, bad, shape)
     assert y[torch.arange(shape[1]) != 1].isfinite().all()
 
 
-def test_the_number_of_threads_changes_nothing(path):
-    x, tables, gradient = (
-        torch.randn(64, 24, 16, 16),
-        draw_tables(3, 24),
-        torch.randn(64, 24, 16, 16),
-    )
+def test_the_number_of_threads_changes_nothing():
+    x, tables, gradient = torch.randn(64, 24, 64), draw_tables(3, 24), torch.randn(64, 24, 64)
     results = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
         results.append(evaluate(normalise_by_mixture, x, tables, gradient, True))
     torch.set_num_threads(1)
-    assert_close(*results, tolerance=0 if path == "fused" else 1e-5)
+    for name, value in results[0].items():
+        assert value is None or torch.equal(value, results[1][name])
 
 
 def test_a_forward_without_gradients_keeps_nothing(path):
@@ -217,6 +214,18 @@ def test_a_forward_without_gradients_keeps_nothing(path):
     gate = Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"])
     y, *moments = normalise_by_mixture(x, gate, tables["mean"], tables["var"], 1e-5, True)
     assert not any(value.requires_grad for value in (y, *moments))
+
+
+@pytest.mark.parametrize("shape", [(8, 6), (8, 6, 5, 5)])
+@pytest.mark.parametrize("lay_out", [torch.clone, channels_last])
+def test_the_output_may_be_changed_in_place(path, shape, lay_out):
+    layer, x = UCBNorm(6), lay_out(torch.randn(shape)).requires_grad_()
+    layer(x)  # has placed the components
+    twin = copy.deepcopy(layer)
+    layer(x).relu_().square().sum().backward()
+    found, x.grad = x.grad, None
+    twin(x).relu().square().sum().backward()
+    assert torch.equal(found, x.grad)
 
 
 def test_a_second_derivative_is_refused(path):

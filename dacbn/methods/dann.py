@@ -30,8 +30,8 @@ class DANN(Method):
         network: what is trained.
         weight: the adversarial strength at the end of training.
         head: widths of the domain head; the paper has (100,) for its MNIST network.
-        batch_norm: put a BatchNorm into each hidden layer of the domain head. It sees each domain's
-            batch by itself, which weakens a head that wins the game.
+        batch_norm: put a BatchNorm into each hidden layer of the domain head, which sees each
+            domain's batch by itself.
     """
 
     def __init__(

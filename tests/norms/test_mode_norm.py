@@ -4,11 +4,11 @@ import mode_norm_reference as reference
 import numpy as np
 import pytest
 import torch
+from one_component import check_one_component
 from torch import nn
 
 from dacbn.norms import BatchNorm, ModeNorm
 
-TORCH = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}
 PARTS = ("prior", "mean", "var")
 
 
@@ -63,22 +63,7 @@ def test_outputs_and_running_state_follow_the_equations(shape, training, eps):
 @pytest.mark.parametrize("shape", [(25, 5), (8, 5, 7), (4, 5, 6, 7), (3, 5, 2, 3, 4)])
 @pytest.mark.parametrize("training", [True, False])
 def test_one_mode_is_batch_norm(shape, training):
-    layers = TORCH[len(shape)](5, momentum=0.3), ModeNorm(5, num_clusters=1, momentum=0.3)
-    x = torch.randn(shape) * 3 + 2
-    for layer in layers:
-        layer.weight.data.copy_(torch.linspace(-1, 2, 5))
-        layer(x), layer(x - 1)
-    theirs, ours = (layer.train(training) for layer in layers)
-    gradients = []
-    for layer in (theirs, ours):
-        mine = x.clone().requires_grad_()
-        y = layer(mine)
-        (y * torch.linspace(-2, 5, x.numel()).reshape(shape).sin()).sum().backward()
-        gradients.append((y, mine.grad, layer.weight.grad, layer.bias.grad))
-    for found, wanted in zip(gradients[1], gradients[0], strict=True):
-        torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(ours.running.mean[0], theirs.running_mean)
-    torch.testing.assert_close(ours.running.var[0], theirs.running_var)
+    check_one_component(ModeNorm(5, num_clusters=1, momentum=0.3), shape, training)
 
 
 def test_equal_modes_are_batch_norm_whatever_the_gate_says():

@@ -94,6 +94,10 @@ def convert_norms(
     kind, options, maps = resolve_norm(norm, options)
     for map_kind, map_options in maps:
         _check_map(map_kind, map_options)
+    if kind.makes_over and sites != "all":
+        raise ValueError(
+            f"{kind.__name__} makes over a whole network: convert a new one with sites='all'"
+        )
     if sites == "input":
         if maps:
             raise ValueError("no layer comes before the input: leave the weight maps out")
@@ -185,6 +189,8 @@ def _check_map(kind: type[nn.Module], options: dict[str, Any]) -> None:
 def _carried(
     kind: type[Norm], layers: dict[str, Norm], alikes: dict[str, _BatchNorm]
 ) -> tuple[str, ...]:
+    if kind.makes_over:
+        return ()
     carried = []
     affine = any(layer.weight is not None for layer in layers.values())
     if affine and any(alike.affine for alike in alikes.values()):

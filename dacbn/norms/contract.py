@@ -31,6 +31,7 @@ class Norm(nn.Module):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()  # for people: "cluster ids", "a traced graph", …
+    makes_over: ClassVar[bool] = False  # a conversion draws the whole network anew
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()

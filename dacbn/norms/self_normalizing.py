@@ -14,7 +14,6 @@ from typing import Self
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd
 
 from dacbn.norms.contract import Norm, norms
@@ -52,6 +51,7 @@ class SelfNormalizing(Norm):
     """
 
     needs = ("a traced graph",)
+    makes_over = True
 
     def normalise(self, x: Tensor) -> Tensor:
         """Return x."""
@@ -59,16 +59,7 @@ class SelfNormalizing(Norm):
 
     @classmethod
     def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
-        """Make over the network around the layers.
-
-        Raises:
-            ValueError: BatchNorms are left in it.
-        """
-        if any(isinstance(layer, _BatchNorm) for layer in model.modules()):
-            raise ValueError(
-                "self_normalizing makes over a whole network, but BatchNorms are left in it: "
-                "convert a new one with sites='all'"
-            )
+        """Make over the network around the layers."""
         notes = [_replace_activations(model), _draw_weights(model)]
         graph = trace(model)
         if graph is None:

@@ -165,6 +165,11 @@ def test_a_part_of_a_network_raises_with_the_cure():
         convert_norms(model, "self_normalizing", "first")
     now = [layer.weight for layer in model if isinstance(layer, nn.Linear)]
     assert all(torch.equal(a, b) for a, b in zip(before, now, strict=True))
+    assert not any(isinstance(layer, SelfNormalizing) for layer in model)
+
+
+def test_nothing_is_said_to_be_carried_over():
+    assert convert_norms(perceptron(depth=3), "self_normalizing").carried == ()
 
 
 def test_alone_the_layer_scales_and_shifts():

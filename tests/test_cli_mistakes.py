@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dacbn import cli
+from dacbn import DomainAdapter, cli
 
 FAST = "--steps 2 --source-batch-size 4 --target-batch-size 4 --device cpu --log-every 1"
 
@@ -151,5 +151,5 @@ def test_an_interrupted_command_exits_as_shells_expect(type_in, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.DomainAdapter, "from_pretrained", interrupt)
+    monkeypatch.setattr(DomainAdapter, "from_pretrained", interrupt)
     assert type_in("evaluate good") == (130, "")

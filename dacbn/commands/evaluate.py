@@ -1,0 +1,44 @@
+"""dacbn evaluate: score a trained run on the test splits of its domains."""
+
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from dacbn.adapter import DomainAdapter
+from dacbn.commands.scores import print_scores
+from dacbn.datasets import is_flat_folder
+from dacbn.methods.method import SOURCE, TARGET
+from dacbn.training import write_json
+
+
+def evaluate(
+    run: Positional[Path],
+    target: str | None = None,
+    data_root: Path | None = None,
+    recalibrate: bool = False,
+    device: str = "auto",
+) -> None:
+    """Score a trained run on the test splits of its domains; writes evaluation.json into it.
+
+    Args:
+        run: a run folder.
+        target: score on this dataset or folder instead of the run's target.
+        data_root: folder of the named datasets, if it has moved.
+        recalibrate: estimate the normalisers' statistics anew on the target's training images
+            before it is scored (AdaBN); the run's weights file stays as it is.
+        device: cpu, cuda, or auto.
+    """
+    adapter = DomainAdapter.from_pretrained(run, device, data_root)
+    config = adapter.config
+    target = target or config.target
+    scores = {"source_test": adapter.evaluate(config.source, SOURCE)}
+    if recalibrate:
+        adapter.recalibrate(target)
+    if is_flat_folder(target):
+        print(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
+    else:
+        scores["target_test"] = adapter.evaluate(target, TARGET)
+    flat = {f"{name}_{key}": value for name, row in scores.items() for key, value in row.items()}
+    print_scores(flat)
+    about = {"source": config.source, "target": target, "recalibrated": recalibrate}
+    write_json(run / "evaluation.json", {**about, **flat})

@@ -1,0 +1,46 @@
+"""dacbn predict: label images."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+from dacbn.adapter import DomainAdapter
+from dacbn.datasets import read_files
+from dacbn.training import write_atomically
+
+
+def predict(
+    run: Positional[Path],
+    images: Positional[tuple[Path, ...]],
+    output: Path | None = None,
+    on_unreadable: Literal["skip", "raise"] = "skip",
+    device: str = "auto",
+) -> None:
+    """Label images; prints a CSV table of path, label and confidence.
+
+    Args:
+        run: a run folder.
+        images: image files, or folders of them.
+        output: write the table here instead.
+        on_unreadable: what to do with images that cannot be decoded.
+        device: cpu, cuda, or auto.
+    """
+    if not images:
+        raise ValueError("name image files, or folders of them, to predict")
+    adapter = DomainAdapter.from_pretrained(run, device)
+    readable, paths = read_files(images, adapter.image_size, on_unreadable)
+    probabilities = adapter.predict_proba(readable)
+    rows = [
+        (str(path), adapter.classes[row.argmax()], f"{row.max():.4f}")
+        for path, row in zip(paths, probabilities, strict=True)
+    ]
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("path", "label", "confidence"), *rows])
+    if output is None:
+        print(table.getvalue(), end="")
+    else:
+        write_atomically(output, lambda draft: draft.write_text(table.getvalue(), encoding="utf-8"))
+        print(f"wrote {output}")

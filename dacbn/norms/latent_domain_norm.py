@@ -66,21 +66,21 @@ class LatentDomainNorm(ModeNorm):
 
     shared: SharedAssignments | None = None
 
-    def assignments(self, x: Tensor) -> Tensor:
-        """Return to what degree each sample of x (N, C, L) belongs to each domain: (N, K)."""
+    def assignments(self, pooled: Tensor) -> Tensor:
+        """Return to what degree each sample, of means (N, C), belongs to each domain: (N, K)."""
         if self.shared is None:
-            return super().assignments(x)
+            return super().assignments(pooled)
         if self.shared.found is None:
             if self.gate is None:
                 raise RuntimeError(
                     "the first normaliser of the network assigns the images, and it has not run: "
                     "call the model that was converted, not its parts"
                 )
-            return self.shared.keep(super().assignments(x))
-        if len(self.shared.found) != len(x):
+            return self.shared.keep(super().assignments(pooled))
+        if len(self.shared.found) != len(pooled):
             raise ValueError(
                 f"{len(self.shared.found)} images are assigned to latent domains, but this layer "
-                f"gets {len(x)} samples: leave it out by `sites`"
+                f"gets {len(pooled)} samples: leave it out by `sites`"
             )
         return self.shared.found
 

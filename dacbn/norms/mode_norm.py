@@ -22,7 +22,7 @@ from torch.nn.utils import skip_init
 
 from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
 from dacbn.norms.mixtures import RunningMixture
-from dacbn.norms.moments import mix
+from dacbn.norms.sample_mixture import mix_samples, pool_samples, sample_moments
 
 # Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
 # not zero, or they would stay equal for ever.
@@ -62,17 +62,20 @@ class ModeNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
-        weights = self.assignments(x).T[:, :, None, None]
+        samples = sample_moments(x)
+        weights = self.assignments(samples[0]).T
         mean, var = self.running.mean, self.running.var
-        if self.training and x.shape[0] * x.shape[2] > 1:
-            _, mean, var = self.running.follow(x, weights)
-        return mix(x, weights, mean, var + self.eps)
+        num_values = x.shape[0] * x.shape[2]
+        if self.training and num_values > 1:
+            share, mean, var = pool_samples(*samples, x.shape[2], weights, mean, var)
+            self.running.update(share, mean, var, num_values)
+        return mix_samples(x, weights, mean, var + self.eps)
 
-    def assignments(self, x: Tensor) -> Tensor:
-        """Compute to what degree each sample of x (N, C, L) belongs to each mode: (N, K)."""
+    def assignments(self, pooled: Tensor) -> Tensor:
+        """Compute to what degree samples of means (N, C) belong to each mode: (N, K)."""
         assert self.gate is not None
-        weight, bias = self.gate.weight.to(x.dtype), self.gate.bias.to(x.dtype)
-        return F.linear(x.mean(2), weight, bias).softmax(1)
+        weight, bias = self.gate.weight.to(pooled.dtype), self.gate.bias.to(pooled.dtype)
+        return F.linear(pooled, weight, bias).softmax(1)
 
     def carry_over(self, batch_norm: _BatchNorm) -> None:
         """Start every mode on a trained BatchNorm's statistics."""

@@ -3,8 +3,9 @@
 Mixtures per channel have compiled code for a CPU (`fused_mixture`) and hand-written gradients
 everywhere else (`chunked_mixture`); both compute what `moments` says, to rounding, and neither
 keeps a tensor K times as large as the activations. They are differentiable once. To torch.compile
-they are one operator on a CPU. Mixtures that channels share go through `moments` itself, as does
-what torch.compile fuses on other devices.
+they are one operator on a CPU. Mixtures of samples need only each sample's moments
+(`sample_mixture`). Mixtures of positions go through `moments` itself, as does what torch.compile
+fuses on other devices.
 """
 
 from typing import Any, NamedTuple
@@ -23,6 +24,12 @@ from dacbn.norms.chunked_mixture import (
 )
 from dacbn.norms.fused_mixture import fused_backward, fused_forward, kernel_for
 from dacbn.norms.moments import Assign, mix, per_component, responsibilities, weighted_moments
+from dacbn.norms.sample_mixture import (
+    mix_samples,
+    pool_samples,
+    sample_log_joint,
+    sample_moments,
+)
 
 
 class Gate(NamedTuple):
@@ -66,6 +73,8 @@ def normalise_by_mixture(
     """
     compiling = torch.compiler.is_compiling()
     fused_by_compiler = compiling and x.device.type != "cpu"
+    if assign == "sample" and x.numel() > 0:
+        return _by_samples(x, gate, mean, var, eps, from_batch, scale, weight, bias)
     if assign != "channel" or x.numel() == 0 or fused_by_compiler:
         return _by_moments(x, gate, mean, var, eps, from_batch, assign, scale, weight, bias)
     if not (x.is_contiguous() or x.movedim(1, -1).is_contiguous()):
@@ -80,6 +89,27 @@ def normalise_by_mixture(
     else:
         y, table = _Eager.apply(*tensors, eps, from_batch)
     return y, *table[SHARE : VAR + 1].unbind()
+
+
+def _by_samples(
+    x: Tensor,
+    gate: Gate,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    from_batch: bool,
+    scale: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
+    moments = sample_moments(flat)
+    weights = share = sample_log_joint(*moments, *gate).softmax(0)
+    if from_batch:
+        share, mean, var = pool_samples(*moments, flat.shape[2], weights, mean, var)
+    terms = weights if scale is None else weights * scale
+    y = mix_samples(flat, terms, mean, var + eps, weight, bias)
+    return y.reshape(x.shape), share.detach(), mean.detach(), var.detach()
 
 
 def _by_moments(

@@ -61,7 +61,7 @@ class ModeNorm(Norm):
         _start_nearly_equal(gate)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L)."""
+        """Normalise x of shape (N, C, L), then scale and shift it."""
         samples = sample_moments(x)
         weights = self.assignments(samples[0]).T
         mean, var = self.running.mean, self.running.var
@@ -69,7 +69,11 @@ class ModeNorm(Norm):
         if self.training and num_values > 1:
             share, mean, var = pool_samples(*samples, x.shape[2], weights, mean, var)
             self.running.update(share, mean, var, num_values)
-        return mix_samples(x, weights, mean, var + self.eps)
+        return mix_samples(x, weights, mean, var + self.eps, self.weight, self.bias)
+
+    def scale_and_shift(self, y: Tensor) -> Tensor:
+        """Leave y, which `normalise` has scaled and shifted in passing."""
+        return y
 
     def assignments(self, pooled: Tensor) -> Tensor:
         """Compute to what degree samples of means (N, C) belong to each mode: (N, K)."""

@@ -15,6 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from dacbn.norms.moments import PSEUDO_COUNT
 
+VALUES = 1 << 20  # multiplied at a time
+
 
 def sample_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the mean and biased variance of each sample's channels, (N, C) each.
@@ -110,7 +112,10 @@ def mix_samples(
     shift = (by_sample @ (slopes * mean)).to(x.dtype).neg()
     if bias is not None:
         shift = shift + bias
-    return torch.addcmul(shift[..., None], x, slope[..., None])
+    if x.numel() == 0 or torch.compiler.is_compiling():
+        return torch.addcmul(shift[..., None], x, slope[..., None])
+    y: Tensor = _Line.apply(x, slope, shift)
+    return y
 
 
 def widen(small: Tensor) -> Tensor:
@@ -140,3 +145,21 @@ class _SampleMoments(torch.autograd.Function):
         slope = of_var * (2 / length)
         shift = of_mean / length - slope * mean
         return torch.addcmul(shift[..., None], x, slope[..., None])
+
+
+class _Line(torch.autograd.Function):
+    """slope x + shift, whose gradients need one tensor of the size of x instead of two."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slope)
+        return torch.addcmul(shift[..., None], x, slope[..., None])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, slope = ctx.saved_tensors
+        samples = max(1, VALUES // x[0].numel())
+        pairs = zip(torch.split(gradient, samples), torch.split(x, samples), strict=True)
+        of_slope = torch.cat([(one * other).sum(2) for one, other in pairs])
+        return gradient * slope[..., None], of_slope, gradient.sum(2)

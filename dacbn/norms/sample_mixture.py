@@ -109,7 +109,7 @@ def mix_samples(
     slopes = widen(var.rsqrt() if weight is None else var.rsqrt() * weight)
     by_sample = widen(weights).T
     slope = (by_sample @ slopes).to(x.dtype)
-    shift = (by_sample @ (slopes * mean)).to(x.dtype).neg()
+    shift = (by_sample @ (slopes * widen(mean))).to(x.dtype).neg()
     if bias is not None:
         shift = shift + bias
     if x.numel() == 0 or torch.compiler.is_compiling():
@@ -119,32 +119,12 @@ def mix_samples(
 
 
 def widen(small: Tensor) -> Tensor:
-    """Take a table to float64, where sums of squares do not cancel and autocast does not reach."""
-    return small if small.device.type == "mps" else small.double()  # which has no float64
+    """Copy a table to float64, where sums of squares do not cancel and autocast does not reach.
 
-
-class _SampleMoments(torch.autograd.Function):
-    """Mean and variance by the kernel of GroupNorm, several times as fast as `torch.var_mean`."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
-        samples, channels, length = x.shape
-        rows = samples * channels
-        _, mean, inverse = torch.native_group_norm(
-            x.reshape(1, rows, length), None, None, 1, rows, length, rows, 0.0
-        )
-        mean = mean.view(samples, channels)
-        ctx.save_for_backward(x, mean)
-        return mean, inverse.view(samples, channels).reciprocal().square()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, of_mean: Tensor, of_var: Tensor) -> Tensor:
-        x, mean = ctx.saved_tensors
-        length = x.shape[2]
-        slope = of_var * (2 / length)
-        shift = of_mean / length - slope * mean
-        return torch.addcmul(shift[..., None], x, slope[..., None])
+    It is a copy even of float64: running moments may change before a backward pass wants them.
+    """
+    wide = small.dtype if small.device.type == "mps" else torch.float64  # which has none
+    return small.to(wide, copy=True)
 
 
 class _Line(torch.autograd.Function):

@@ -127,6 +127,30 @@ def widen(small: Tensor) -> Tensor:
     return small.to(wide, copy=True)
 
 
+class _SampleMoments(torch.autograd.Function):
+    """Mean and variance by the kernel of GroupNorm, several times as fast as `torch.var_mean`."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+        samples, channels, length = x.shape
+        rows = samples * channels
+        _, mean, inverse = torch.native_group_norm(
+            x.reshape(1, rows, length), None, None, 1, rows, length, rows, 0.0
+        )
+        mean = mean.view(samples, channels)
+        ctx.save_for_backward(x, mean)
+        return mean, inverse.view(samples, channels).reciprocal().square()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_mean: Tensor, of_var: Tensor) -> Tensor:
+        x, mean = ctx.saved_tensors
+        length = x.shape[2]
+        slope = of_var * (2 / length)
+        shift = of_mean / length - slope * mean
+        return torch.addcmul(shift[..., None], x, slope[..., None])
+
+
 class _Line(torch.autograd.Function):
     """slope x + shift, whose gradients need one tensor of the size of x instead of two."""
 

@@ -1,7 +1,8 @@
-"""How a training went: losses, the domain game, and test accuracy, step by step."""
+"""How a training went: losses, accuracies, and what else it recorded, step by step."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -9,24 +10,62 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dacbn.analysis.style import NEUTRAL_COLOUR, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+from dacbn.analysis.section import Section
+from dacbn.analysis.style import (
+    CLUSTER_COLOURS,
+    NEUTRAL_COLOUR,
+    PAGE_WIDTH,
+    SOURCE_COLOUR,
+    TARGET_COLOUR,
+    clean,
+    save_figure,
+)
 from dacbn.training import RunFolderError, read_records
 
 Curves = dict[str, NDArray[np.float64]]
 
-COLOURS = {
-    "classification": SOURCE_COLOUR,
-    "domain": NEUTRAL_COLOUR,
-    "source_accuracy": SOURCE_COLOUR,
-    "domain_accuracy": NEUTRAL_COLOUR,
-    "source_test_accuracy": SOURCE_COLOUR,
-    "target_test_accuracy": TARGET_COLOUR,
-}
-PANELS = {
-    "Losses": ("classification", "domain"),
-    "Training accuracy": ("source_accuracy", "domain_accuracy"),
-    "Test accuracy": ("source_test_accuracy", "target_test_accuracy"),
-}
+
+class Panel(NamedTuple):
+    """Quantities that are drawn together.
+
+    Args:
+        title: a few words.
+        unit: of the values.
+        starts: what their names may start with.
+        ends: what their names may end with.
+        limits: of the values, where they are known.
+    """
+
+    title: str
+    unit: str
+    starts: tuple[str, ...] = ("",)
+    ends: tuple[str, ...] = ("",)
+    limits: tuple[float, float] | None = None
+
+    def holds(self, name: str) -> bool:
+        """Whether a quantity belongs here."""
+        return name.startswith(self.starts) and name.endswith(self.ends)
+
+
+HIDDEN = Panel("", "", ends=("_class_accuracy",))  # close to the accuracy: kept, not drawn
+LOSSES = Panel("Losses", "loss (nats)")  # whatever no other panel holds
+VALIDATORS = Panel("Validators", "share of own range", ("validator_",))
+# A quantity belongs to the first panel that holds it.
+PANELS = (
+    Panel("Test accuracy", "accuracy", ends=("_test_accuracy",), limits=(0, 1.02)),
+    Panel("Training accuracy", "share", ends=("_accuracy", "_agreement"), limits=(0, 1.02)),
+    VALIDATORS,
+    Panel(
+        *("Strengths and thresholds", "share or factor"),
+        ends=("adversarial_strength", "confident", "threshold", "_weight"),
+    ),
+    Panel("Predictions", "nats", ends=("target_entropy", "mutual_information")),
+    Panel("Lengths", "feature norm", ends=("_feature_norm",)),
+    Panel("Learning rate", "rate", ("lr",), ("lr",)),
+    Panel("Speed", "steps per second", ends=("per_second",)),
+    LOSSES,
+)
+SHOWN = (LOSSES, *PANELS[:-1])  # the order in the figure
 
 
 def compute_curves(records: list[dict[str, Any]]) -> Curves:
@@ -42,22 +81,41 @@ def compute_curves(records: list[dict[str, Any]]) -> Curves:
     }
 
 
+def arrange(names: Iterable[str]) -> dict[Panel, tuple[str, ...]]:
+    """Sort quantities into the panels they are drawn in; panels without any are left out."""
+    by_panel: dict[Panel, list[str]] = {panel: [] for panel in SHOWN}
+    for name in names:
+        if not HIDDEN.holds(name):
+            by_panel[next(panel for panel in PANELS if panel.holds(name))].append(name)
+    return {panel: tuple(held) for panel, held in by_panel.items() if held}
+
+
+def to_own_range(curve: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map the values of a curve (points, 2) to [0, 1]; a constant becomes 0.5."""
+    steps, values = curve.T
+    low, high = values.min(), values.max()
+    shares = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
+    return np.column_stack([steps, shares])
+
+
 def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
     """Draw some quantities over steps; those that were not recorded are left out."""
-    for name in names:
-        if name in curves:
-            steps, values = curves[name].T
-            marker = "o" if len(steps) < 12 else None
-            label = name.replace("_", " ").removesuffix(" accuracy")
-            axes.plot(steps, values, color=COLOURS[name], marker=marker, markersize=3, label=label)
-    if "domain_accuracy" in names:
+    drawn = [name for name in names if name in curves]
+    for name, colour in zip(drawn, _colours(drawn), strict=True):
+        steps, values = curves[name].T
+        marker = "o" if len(steps) < 12 else None
+        label = _words(name).removesuffix(" accuracy")
+        axes.plot(
+            *(steps, values), color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
+        )
+    if "domain_accuracy" in drawn:
         axes.axhline(0.5, color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
-    if axes.lines:
-        axes.legend(frameon=False, fontsize="small")
+    if drawn:
+        axes.legend(frameon=False, fontsize="x-small")
 
 
-def draw_curves(run: Path, folder: Path) -> list[Path]:
-    """Draw the curves of a run folder into another folder: PNG, SVG and the arrays behind them.
+def draw_curves(run: Path, folder: Path) -> Section:
+    """Draw the curves of a run folder into another folder.
 
     Raises:
         RunFolderError: the run has no records.
@@ -65,12 +123,48 @@ def draw_curves(run: Path, folder: Path) -> list[Path]:
     curves = compute_curves(read_records(run))
     if not curves:
         raise RunFolderError(f"{run} has no records yet: it ended before its first log")
-    figure = Figure(figsize=(10, 3), layout="constrained")
-    for axes, (title, names) in zip(figure.subplots(1, len(PANELS)), PANELS.items(), strict=True):
-        plot_curves(curves, names, axes)
-        clean(axes, "step", "loss (nats)" if title == "Losses" else "accuracy", title)
-        axes.set_xlim(left=0)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if title != "Losses":
-            axes.set_ylim(0, 1.02)
-    return save_figure(figure, folder / "curves", curves)
+    panels = arrange(curves)
+    rows = -(-len(panels) // 3)
+    figure = Figure(figsize=(PAGE_WIDTH, 2.1 * rows), layout="constrained")
+    places = figure.subplots(rows, 3, squeeze=False).ravel()
+    for axes, (panel, names) in zip(places, panels.items(), strict=False):
+        _plot_panel(curves, panel, names, axes)
+    for axes in places[len(panels) :]:
+        axes.remove()
+    caption = "What the training recorded, over its steps; the losses are weighted as optimised."
+    files = save_figure(figure, folder / "curves", curves, caption)
+    return Section("How the training went", tuple(_findings(curves)), (files[0],))
+
+
+def _plot_panel(curves: Curves, panel: Panel, names: tuple[str, ...], axes: Axes) -> None:
+    if panel is VALIDATORS:  # their units differ
+        curves = {name: to_own_range(curves[name]) for name in names}
+    plot_curves(curves, names, axes)
+    alone = len(names) == 1
+    clean(axes, "step", panel.unit, _words(names[0]) if alone else panel.title)
+    axes.set_xlim(left=0)
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if panel.limits:
+        axes.set_ylim(*panel.limits)
+    if alone:  # the title says it
+        axes.get_legend().remove()
+
+
+def _words(name: str) -> str:
+    return name.removeprefix("validator_").replace("_", " ")
+
+
+def _colours(names: list[str]) -> list[str]:
+    """Choose colours by domain where a name tells it, else in the palette's order."""
+    known = {"source": SOURCE_COLOUR, "classification": SOURCE_COLOUR, "target": TARGET_COLOUR}
+    known |= {"domain": NEUTRAL_COLOUR, "conditional": NEUTRAL_COLOUR}
+    others = iter(CLUSTER_COLOURS * len(names))
+    return [known.get(name.split("_")[0]) or next(others) for name in names]
+
+
+def _findings(curves: Curves) -> list[str]:
+    last = {name: curves[name][-1] for name in curves if name.endswith("_test_accuracy")}
+    return [
+        f"The {name.split('_')[0]} test accuracy is {value:.1%} at step {step:.0f}."
+        for name, (step, value) in sorted(last.items(), reverse=True)
+    ]

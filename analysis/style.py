@@ -1,9 +1,14 @@
-"""The look that all figures share: colours that colour-blind readers tell apart."""
+"""The look that all figures share: colours that colour-blind readers tell apart, sizes, files.
+
+Figures are drawn at the width they have on paper, so that their text is as large there as here.
+They are made without pyplot: no display is needed, and a notebook's settings stay as they are.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,21 +18,58 @@ from numpy.typing import NDArray
 SOURCE_COLOUR = "#0072B2"
 TARGET_COLOUR = "#D55E00"
 NEUTRAL_COLOUR = "#555555"
+CLUSTER_COLOURS = (
+    *("#009E73", "#CC79A7", "#E69F00", "#56B4E9"),
+    *("#F0E442", "#000000", "#0072B2", "#D55E00"),
+)
+# Paul Tol's muted scheme and two of his others, https://personal.sron.nl/~pault/. More than about
+# seven colours are never safe, so figures write class names beside the points too.
+CLASS_COLOURS = (
+    *("#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#882255"),
+    *("#44AA99", "#999933", "#AA4499", "#777777", "#EE7733", "#004488"),
+)
+DOMAIN_COLOURS = (SOURCE_COLOUR, TARGET_COLOUR, *CLUSTER_COLOURS[:4])
+DOMAIN_MARKERS = ("o", "^", "s", "D", "v", "P")  # source, target, further domains
+
+COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches, of a journal's column and page
+DPI = 200
+
+
+def class_colours(count: int) -> list[str]:
+    """Return a colour for each of `count` classes; they repeat when they run out."""
+    return [CLASS_COLOURS[label % len(CLASS_COLOURS)] for label in range(count)]
 
 
 def clean(axes: Axes, x: str, y: str, title: str) -> None:
     """Label axes and take away what carries no information."""
-    axes.set(xlabel=x, ylabel=y)
+    axes.set_xlabel(x, fontsize="small")
+    axes.set_ylabel(y, fontsize="small")
+    axes.tick_params(labelsize="small")
     axes.set_title(title, loc="left", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3, linewidth=0.5)
 
 
-def save_figure(figure: Figure, stem: Path, arrays: Mapping[str, NDArray[Any]]) -> list[Path]:
-    """Write a figure as PNG and SVG, and the arrays behind it as npz; return the files."""
+def save_figure(
+    figure: Figure, stem: Path, arrays: Mapping[str, NDArray[Any]], caption: str = ""
+) -> list[Path]:
+    """Write a figure as PNG and SVG, and the arrays behind it as npz.
+
+    Args:
+        figure: the figure.
+        stem: the files' path without suffix.
+        arrays: what the figure shows.
+        caption: one sentence that says what it shows; kept inside the PNG and the SVG.
+
+    Returns:
+        the three files, in this order.
+    """
     stem.parent.mkdir(parents=True, exist_ok=True)
-    files = [stem.with_suffix(suffix) for suffix in (".png", ".svg", ".npz")]
-    for file in files[:2]:
-        figure.savefig(file, dpi=150)
+    files = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg", ".npz")]
+    about = {"Title": stem.name, "Description": caption}
+    figure.savefig(files[0], dpi=DPI, metadata=about)
+    # the same figure is the same file: no date, and ids that are not random
+    with matplotlib.rc_context({"svg.hashsalt": stem.name}):
+        figure.savefig(files[1], dpi=DPI, metadata={**about, "Date": None})
     np.savez(files[2], **arrays)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
     return files

@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dacbn.analysis.style import save_figure
+from dacbn.analysis.section import Section
+from dacbn.analysis.style import PAGE_WIDTH, save_figure
 from dacbn.datasets import Family, Images, to_float, weak_view
 
 
@@ -37,11 +38,13 @@ def plot_views(views: NDArray[np.float32], title: str, axes: Axes) -> None:
     axes.set_title(title, loc="left", fontsize="medium")
 
 
-def draw_views(domains: dict[str, Images], family: Family, folder: Path) -> list[Path]:
-    """Draw a sheet of every domain into a folder: PNG, SVG and the arrays behind them."""
-    figure = Figure(figsize=(10, 1.8 * len(domains)), layout="constrained")
+def draw_views(domains: dict[str, Images], family: Family, folder: Path) -> Section:
+    """Draw a sheet of every domain into a folder."""
+    figure = Figure(figsize=(PAGE_WIDTH, 1.4 * len(domains)), layout="constrained")
     sheets = {name: compute_views(images, family, 12) for name, images in domains.items()}
     axes = figure.subplots(len(sheets), 1, squeeze=False)[:, 0]
     for place, (title, views) in zip(axes, sheets.items(), strict=True):
         plot_views(views, title, place)
-    return save_figure(figure, folder / "domains", sheets)
+    caption = "Random images of each domain, as they are and as training sees them, augmented."
+    files = save_figure(figure, folder / "domains", sheets, caption)
+    return Section("What training sees", figures=(files[0],))

@@ -19,6 +19,16 @@ class Batch(NamedTuple):
     target_strong: Tensor | None = None
 
 
+class TargetBatch(NamedTuple):
+    """All that a step of source-free adaptation may see. There is no field for source images.
+
+    Images are as in `Batch`; `target_indices`, int64 (B,), say which of the target they are.
+    """
+
+    target_images: Tensor
+    target_indices: Tensor
+
+
 class Output(NamedTuple):
     """What a network says of a batch: features (B, D) and logits (B, num_classes)."""
 

@@ -34,7 +34,13 @@ from dacbn.datasets.load import (
     natural_size,
     view_family,
 )
-from dacbn.datasets.loaders import iterate, place_images, stream_batches
+from dacbn.datasets.loaders import (
+    iterate,
+    place_images,
+    shuffled_order,
+    stream_batches,
+    stream_target,
+)
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
@@ -57,8 +63,10 @@ __all__ = [
     "natural_size",
     "place_images",
     "read_files",
+    "shuffled_order",
     "size_of",
     "stream_batches",
+    "stream_target",
     "strong_view",
     "to_float",
     "to_labelled",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dacbn.batch import Batch
+from dacbn.batch import Batch, TargetBatch
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
@@ -76,6 +76,30 @@ def stream_batches(
         yield Batch(weak[0], step_labels, weak[1], *views)
 
 
+def stream_target(
+    target: UnlabelledImages,
+    *,
+    batch_size: int,
+    family: Family,
+    seed: int,
+    device: torch.device | str,
+    start: int = 0,
+    stop: int,
+) -> Iterator[TargetBatch]:
+    """Yield batches of the target alone, for steps `start` to `stop - 1`.
+
+    Images come in the order in which `stream_batches` gives them; the arguments are its.
+    """
+    device = torch.device(device)
+    rows = partial(rows_at, count=len(target), batch_size=batch_size, key=(seed, TARGET))
+    steps = range(start, stop)
+    images = _fetch(target.images, map(rows, steps), device)
+    for step, plain in zip(steps, images, strict=True):
+        generator = torch.Generator(device).manual_seed(_mix(seed, VIEWS, step))
+        indices = rows(step).to(device, non_blocking=True)
+        yield TargetBatch(weak_view(plain, family, generator), indices)
+
+
 def iterate(
     images: Images, batch_size: int, device: torch.device | str, seed: int | None = None
 ) -> Iterator[Tensor]:
@@ -84,9 +108,14 @@ def iterate(
     They come in order, or shuffled by a seed.
     """
     count = len(images)
-    order = torch.arange(count) if seed is None else _permutation(count, seed, 0, 0)
+    order = torch.arange(count) if seed is None else shuffled_order(count, seed)
     rows = iter(torch.split(order, batch_size))
     yield from _fetch(images, rows, torch.device(device))
+
+
+def shuffled_order(count: int, seed: int) -> Tensor:
+    """Return in which order `iterate` gives `count` images with a seed: int64 (count,)."""
+    return _permutation(count, seed, 0, 0)
 
 
 def place_images(images: Images, device: torch.device | str) -> Images:

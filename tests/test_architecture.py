@@ -111,7 +111,9 @@ def test_test_files_have_names_of_their_own():
 @pytest.mark.parametrize("path", [p for p in sorted(FILES) if FILES[p] == "norms"], ids=label)
 def test_norms_know_torch_and_nothing_built_on_it(path):
     known = {"torch", "dacbn", "collections", "contextlib", "inspect", "math", "typing"}
-    if path.stem in ("compile_c", "fused_mixture"):  # one compiles, the other calls what it made
+    if path.stem.startswith("triton_"):  # imported where it is installed, see mixture_kernels
+        known |= {"triton"}
+    if path.stem in ("compile_c", "fused_mixture", "mixture_kernels"):  # compile, call and choose
         known |= {"ctypes", "functools", "hashlib", "os", "pathlib", "platform", "shutil"}
         known |= {"subprocess", "tempfile"}
     assert {name.split(".")[0] for name in imports_of(path)[0]} <= known

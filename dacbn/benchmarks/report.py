@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 
 from dacbn.benchmarks.layers import Row
-from dacbn.norms.fused_mixture import kernel_status
+from dacbn.norms.mixture_kernels import kernel_status
 
 
 def machine(device: str) -> dict[str, str]:
@@ -17,7 +17,7 @@ def machine(device: str) -> dict[str, str]:
     return {
         "device": name,
         "threads": str(torch.get_num_threads()),
-        "mixtures": kernel_status()[0],
+        "mixtures": ", ".join(kernel_status(device.split(":")[0])),
         "load": f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown",
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -7,6 +7,7 @@ from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
 from dacbn.analysis import draw_curves, draw_views
+from dacbn.analysis.section import Section
 from dacbn.datasets import choose_family
 
 
@@ -16,16 +17,18 @@ def analyse(run: Positional[Path]) -> None:
     Args:
         run: a run folder.
     """
-    files = draw_curves(run, run / "figures")
+    sections = [draw_curves(run, run / "figures")]
     try:
-        files += _draw_domains(run)
+        sections.append(_draw_domains(run))
     except (ValueError, OSError) as error:  # the images may have moved since
         warnings.warn(f"cannot show the images: {error}", stacklevel=2)
-    for file in files:
-        print(f"wrote {file}")
+    for section in sections:
+        for figure in section.figures:
+            for suffix in (".png", ".svg", ".npz"):
+                print(f"wrote {figure.with_suffix(suffix)}")
 
 
-def _draw_domains(run: Path) -> list[Path]:
+def _draw_domains(run: Path) -> Section:
     adapter = DomainAdapter.from_run(run)
     config = adapter.config
     family = config.augment

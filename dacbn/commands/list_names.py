@@ -8,7 +8,7 @@ from tyro.conf import Positional
 from dacbn.datasets import datasets
 from dacbn.methods import methods
 from dacbn.norms import norms, weights
-from dacbn.norms.fused_mixture import kernel_status
+from dacbn.norms.mixture_kernels import kernel_status
 from dacbn.registry import Registry
 
 
@@ -37,4 +37,5 @@ def list_names(
                 print(textwrap.indent(textwrap.fill(f"{heading}: {text}", 92), "      "))
     if kind == "all":
         print("backbones:\n  digits_cnn, and the models of timm.list_models()")
-        print(f"mixtures on a CPU:\n  {', '.join(kernel_status())}")
+        for place, device_type in (("CPU", "cpu"), ("GPU", "cuda")):
+            print(f"mixtures on a {place}:\n  {', '.join(kernel_status(device_type))}")

@@ -1,5 +1,6 @@
 """Methods by name, and sums of them such as "cdan + mcc"."""
 
+from collections.abc import Callable
 from inspect import signature
 
 from torch import Tensor, nn
@@ -56,19 +57,27 @@ def create_method(spec: str, network: Network) -> Method:
         name, options = parse_spec(term)
         if name in parts:
             raise ValueError(f"{name} stands twice in {spec!r}")
-        check_options(name, options)
+        check_options(name, methods[name], options)
         parts[name] = methods[name](network, **options)
     return Combined(network, parts) if len(parts) > 1 else next(iter(parts.values()))
 
 
-def check_options(name: str, options: dict[str, object]) -> None:
+def check_options(name: str, method: Callable[..., object], options: dict[str, object]) -> None:
     """Refuse what a method cannot take.
+
+    Args:
+        name: of the method, for the message.
+        method: takes options, each with a default, after what a person does not give.
+        options: what a person has given.
 
     Raises:
         ValueError: it has no such option, or wants a number.
     """
-    known = {key: entry.annotation for key, entry in signature(methods[name]).parameters.items()}
-    del known["network"]
+    known = {
+        key: entry.annotation
+        for key, entry in signature(method).parameters.items()
+        if entry.default is not entry.empty
+    }
     for option, value in options.items():
         if option not in known:
             only = f"only {', '.join(known)}" if known else "nor any other"

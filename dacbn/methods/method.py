@@ -68,6 +68,10 @@ class Method(nn.Module):
         images = batch.source_images
         return self.network(images, _ids(images, SOURCE))  # type: ignore[no-any-return]
 
+    def forward_target(self, images: Tensor) -> Output:
+        """Run the network on target images (B, 3, S, S) alone."""
+        return self.network(images, _ids(images, TARGET))  # type: ignore[no-any-return]
+
     def forward_both(self, batch: Batch) -> tuple[Output, Output]:
         """Run the network once on source and target images together; return one output each."""
         source, target = batch.source_images, batch.target_images

@@ -4,16 +4,29 @@ import torch.nn.functional as F
 
 from dacbn.batch import Batch
 from dacbn.methods.method import Method, Step, accuracy, methods
+from dacbn.models import Network
 
 
 @methods.register("source_only")
 class SourceOnly(Method):
-    """Minimise the source's cross-entropy; the target is never looked at."""
+    """Minimise the source's cross-entropy; the target is never looked at.
+
+    Args:
+        network: what is trained.
+        label_smoothing: the share of each label that is spread over all classes.
+    """
+
+    def __init__(self, network: Network, label_smoothing: float = 0.0) -> None:
+        super().__init__(network)
+        self.label_smoothing = label_smoothing
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute the classification loss of the source images."""
         source = self.forward_source(batch)
+        loss = F.cross_entropy(
+            source.logits, batch.source_labels, label_smoothing=self.label_smoothing
+        )
         return Step(
-            {"classification": F.cross_entropy(source.logits, batch.source_labels)},
+            {"classification": loss},
             {"source_accuracy": accuracy(source.logits, batch.source_labels)},
         )

@@ -55,7 +55,7 @@ def chunked_forward(
     """Normalise x by a mixture, then scale and shift it.
 
     Args:
-        x: (N, C, *).
+        x: (N, C, *), perhaps of a narrower type than the tables, in which everything is computed.
         log_prior: of the components that assign values, (K, C).
         gate_mean: of the components that assign values, (K, C).
         gate_var: of the components that assign values, (K, C), positive.
@@ -70,11 +70,11 @@ def chunked_forward(
     Returns:
         the output, and the table for `chunked_backward`.
     """
-    y, table = torch.empty_like(x), x.new_zeros(TABLE_ROWS, *gate_mean.shape)
+    y, table = torch.empty_like(x), gate_mean.new_zeros(TABLE_ROWS, *gate_mean.shape)
     x, out = _by_channels(x), _by_channels(y)
     table[0], table[1], table[2], table[4], table[5] = log_prior, gate_mean, gate_var, mean, var
     for part in chunks(x, len(gate_mean)):
-        some, row = x[:, part], table[:, :, part]
+        some, row = x[:, part].to(table.dtype), table[:, :, part]
         r = responsibilities(some, row[0], row[1], row[2], "channel")
         if from_batch:
             before = mean[:, part]
@@ -119,13 +119,13 @@ def chunked_backward(
         those of weight and bias, (C,) each.
     """
     _, clusters, channels = table.shape
-    dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
-    gradients = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
+    dx, (d_weight, d_bias) = torch.empty_like(x), table.new_empty(2, channels)
+    gradients = table.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
     x, gradient, out = _by_channels(x), _by_channels(gradient), _by_channels(dx)
     for part in chunks(x, clusters):
         out[:, part], found, d_weight[part], d_bias[part] = _backward(
-            gradient[:, part],
-            x[:, part],
+            gradient[:, part].to(table.dtype),
+            x[:, part].to(table.dtype),
             table[:, :, part],
             None if scale is None else scale[:, part],
             None if weight is None else weight[part],
@@ -195,6 +195,6 @@ def _written(y: Tensor, by_channels: Tensor) -> Tensor:
 def chunks(x: Tensor, num_clusters: int) -> Iterator[slice]:
     """Split the channels of x (N, C, L) so that K copies of a part stay in the cache."""
     limit = CPU_CHUNK if x.device.type == "cpu" else GPU_CHUNK
-    channels, per_channel = x.shape[1], x.shape[0] * x.shape[2] * num_clusters * x.element_size()
-    step = max(1, limit // per_channel)
+    channels, bytes_each = x.shape[1], max(4, x.element_size())  # half precision is widened
+    step = max(1, limit // (x.shape[0] * x.shape[2] * num_clusters * bytes_each))
     return (slice(start, start + step) for start in range(0, channels, step))

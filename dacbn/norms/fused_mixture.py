@@ -1,14 +1,11 @@
 """Normalisation by a mixture per channel in compiled code: what `fused_mixture.c` does, for torch.
 
 The C file is compiled on first use, once for each number of components, which takes a second or
-two. Where that fails, or the environment variable DACBN_KERNEL is "plain", `chunked_mixture` does
-the same in torch.
+two.
 """
 
 import ctypes
-import os
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,11 +13,10 @@ import torch
 from torch import Tensor
 
 from dacbn.norms.chunked_mixture import GRADIENT_ROWS, TABLE_ROWS
-from dacbn.norms.compile_c import CompilationError, cache_folder, load_library
+from dacbn.norms.compile_c import load_library
 from dacbn.norms.moments import PSEUDO_COUNT
 
 SOURCE = Path(__file__).with_suffix(".c")
-MOST_COMPONENTS = 16
 # Work for which a second thread is worth waking, in values times components.
 GRAIN = 1 << 16
 
@@ -36,36 +32,16 @@ class Kernel(NamedTuple):
     backward: Callable[..., int]
 
 
-@cache
-def find_kernel(num_clusters: int) -> Kernel | str:
-    """Compile and load the kernel for K components, or say why there is none."""
-    if os.environ.get("DACBN_KERNEL") == "plain":
-        return "DACBN_KERNEL=plain"
-    if num_clusters > MOST_COMPONENTS:
-        return f"more than {MOST_COMPONENTS} components"
-    try:
-        library = load_library(SOURCE, f"COMPONENTS={num_clusters}")
-    except CompilationError as error:
-        return str(error)
+def compile_kernel(num_clusters: int) -> Kernel:
+    """Compile and load the kernel for K components.
+
+    Raises:
+        CompilationError: there is none, for the reason given.
+    """
+    library = load_library(SOURCE, f"COMPONENTS={num_clusters}")
     library.mixture_forward.argtypes = [*[ctypes.c_void_p] * 11, *_LAST_ARGUMENTS]
     library.mixture_backward.argtypes = [*[ctypes.c_void_p] * 9, *_LAST_ARGUMENTS]
     return Kernel(library.mixture_forward, library.mixture_backward)
-
-
-def kernel_status(num_clusters: int = 3) -> tuple[str, str]:
-    """Say what normalises by K components on a CPU, with a detail: where it is, or why not."""
-    kernel = find_kernel(num_clusters)
-    if isinstance(kernel, str):
-        return "plain torch", kernel
-    return "fused C kernel", f"compiled into {cache_folder()}"
-
-
-def kernel_for(x: Tensor, num_clusters: int) -> Kernel | None:
-    """Find the kernel that takes activations x, if there is one."""
-    if x.dtype != torch.float32 or x.device.type != "cpu":
-        return None
-    kernel = find_kernel(num_clusters)
-    return None if isinstance(kernel, str) else kernel
 
 
 def fused_forward(
@@ -114,7 +90,7 @@ def fused_backward(
     dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
     tables = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
     found = (dx, table, tables if tables_too else None, d_weight, d_bias)
-    tensors = (x, _like(gradient, x), *found, _dense(scale), _dense(weight))
+    tensors = (x, lay_out_like(gradient, x), *found, _dense(scale), _dense(weight))
     _run(
         kernel.backward,
         *(_address(tensor) for tensor in tensors),
@@ -140,7 +116,7 @@ def _dense(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
 
-def _like(gradient: Tensor, x: Tensor) -> Tensor:
+def lay_out_like(gradient: Tensor, x: Tensor) -> Tensor:
     """Lay a gradient out as x is, with either its positions or its channels last."""
     if x.is_contiguous():
         return gradient.contiguous()

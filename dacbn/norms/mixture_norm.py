@@ -28,7 +28,14 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
 from dacbn.norms.mixtures import SMALLEST_PRIOR, TRAINED_SPREAD, RunningMixture, gather_around
-from dacbn.norms.moments import mix, per_component, responsibilities, weighted_moments
+from dacbn.norms.moments import responsibilities, weighted_moments
+from dacbn.norms.position_mixture import (
+    as_one_sample,
+    mix_positions,
+    pool_positions,
+    position_log_joint,
+)
+from dacbn.norms.sample_mixture import sample_moments
 
 # Positions of a batch, at most, that the mixture is fitted to.
 FITTING_SAMPLE = 4096
@@ -77,17 +84,29 @@ class MixtureNorm(Norm):
         self.running = RunningMixture(num_clusters, num_features, momentum, "position")
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L)."""
+        """Normalise x of shape (N, C, L), then scale and shift it."""
         prior, mean, var = self.running.prior, self.running.mean, self.running.var
-        if self.training and x.shape[0] * x.shape[2] > 1:
-            weights = self.posterior(x, *self.fit(x))
-            prior, mean, var = self.running.follow(x, weights)
-            var = var.maximum(SMALLEST_VAR * x.var((0, 2), correction=0))
+        num_values, rows = x.shape[0] * x.shape[2], as_one_sample(x)
+        if self.training and num_values > 1:
+            weights = self._assign(rows, *self.fit(x))
+            prior, mean, var = pool_positions(rows, weights, mean, var)
+            self.running.update(prior, mean, var, num_values)
+            var = var.maximum(SMALLEST_VAR * variance(x))
         else:
-            weights = self.posterior(x, prior, mean, var)
-        if self.prior_scale:
-            weights = weights * per_component(prior.clamp_min(SMALLEST_PRIOR).rsqrt())
-        return mix(x, weights, mean, var + self.eps)
+            weights = self._assign(rows, prior, mean, var)
+        scale = prior.clamp_min(SMALLEST_PRIOR).rsqrt() if self.prior_scale else None
+        y = mix_positions(rows, weights, mean, var + self.eps, scale, self.weight, self.bias)
+        return as_one_sample(y)
+
+    def scale_and_shift(self, y: Tensor) -> Tensor:
+        """Leave y, which `normalise` has scaled and shifted in passing."""
+        return y
+
+    @torch.no_grad()
+    def _assign(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+        """Compute p(k | x) of positions, (N, K, L)."""
+        log_prior = prior.clamp_min(SMALLEST_PRIOR).log()
+        return position_log_joint(x, log_prior, mean, var + self.eps).softmax(1)
 
     @torch.no_grad()
     def posterior(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
@@ -131,6 +150,12 @@ class MixtureNorm(Norm):
             f"{super().extra_repr()}, num_clusters={self.num_clusters}, em_steps={self.em_steps}, "
             f"prior_scale={self.prior_scale}"
         )
+
+
+def variance(x: Tensor) -> Tensor:
+    """Compute the biased variance of each channel (C,) of x (N, C, L)."""
+    mean, var = sample_moments(x)
+    return var.mean(0) + mean.var(0, correction=0)
 
 
 def some_positions(x: Tensor, at_most: int) -> Tensor:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dacbn.norms.contract import check_fraction
-from dacbn.norms.moments import Assign, spread, weighted_moments
+from dacbn.norms.moments import Assign, spread
 
 # A component that no data reach keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6
@@ -121,20 +121,6 @@ class RunningMixture(nn.Module):
         self.var.fill_(1)
         self.num_batches_tracked.zero_()
         self.fresh = len(self.mean) >= self.FEWEST_PLACED
-
-    def follow(self, x: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Move towards the moments of a batch.
-
-        Args:
-            x: (N, C, L), with more than one value per channel.
-            weights: of the components, as in `moments`.
-
-        Returns:
-            the batch's shares, means and biased variances, as `moments.weighted_moments` does.
-        """
-        share, mean, var = weighted_moments(x, weights, self.mean, self.var)
-        self.update(share, mean, var, x.shape[0] * x.shape[2])
-        return share, mean, var
 
     @torch.no_grad()
     def update(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:

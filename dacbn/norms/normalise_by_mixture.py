@@ -1,9 +1,9 @@
 """Normalisation by a Gaussian mixture, the fastest way that a tensor's place and type allow.
 
-Mixtures per channel have compiled code for a CPU (`fused_mixture`) and hand-written gradients
-everywhere else (`chunked_mixture`); both compute what `moments` says, to rounding, and neither
-keeps a tensor K times as large as the activations. They are differentiable once. To torch.compile
-they are one operator on a CPU. Mixtures of samples need only each sample's moments
+Mixtures per channel have compiled code where `mixture_kernels` finds some, and hand-written
+gradients everywhere else; all compute what `moments` says, to rounding, and none keeps a tensor K
+times as large as the activations. They are differentiable once. To torch.compile they are one
+operator on a CPU and on a GPU. Mixtures of samples need only each sample's moments
 (`sample_mixture`). Mixtures of positions go through `moments` itself, as does what torch.compile
 fuses on other devices.
 """
@@ -19,17 +19,24 @@ from dacbn.norms.chunked_mixture import (
     SHARE,
     TABLE_ROWS,
     VAR,
-    chunked_backward,
-    chunked_forward,
 )
-from dacbn.norms.fused_mixture import fused_backward, fused_forward, kernel_for
+from dacbn.norms.mixture_kernels import kernels_for
 from dacbn.norms.moments import Assign, mix, per_component, responsibilities, weighted_moments
+from dacbn.norms.position_mixture import (
+    as_one_sample,
+    mix_positions,
+    pool_positions,
+    position_log_joint,
+)
 from dacbn.norms.sample_mixture import (
     mix_samples,
     pool_samples,
     sample_log_joint,
     sample_moments,
 )
+
+# Types of activations that kernels for a GPU read and write as they are.
+HALF = (torch.float16, torch.bfloat16)
 
 
 class Gate(NamedTuple):
@@ -55,7 +62,7 @@ def normalise_by_mixture(
     """Standardise x by every component, average by responsibility, then scale and shift.
 
     Args:
-        x: (N, C, *), float32 or wider.
+        x: (N, C, *); half precision is computed with in float32.
         gate: what assigns; its variances are used as they are.
         mean: of the components that standardise, (K, C).
         var: of the components that standardise, (K, C).
@@ -71,16 +78,22 @@ def normalise_by_mixture(
         the output, like x, and, without gradients, each component's share of x, mean and biased
         variance, (K, C) each, share perhaps (K, 1); these say nothing without `from_batch`.
     """
+    if x.dtype in HALF and not (x.is_cuda and assign == "channel" and x.numel() > 0):
+        tables = (mean, var, eps, from_batch, assign, scale, weight, bias)
+        y, *moments = normalise_by_mixture(x.float(), gate, *tables)
+        return y.to(x.dtype), *moments
     compiling = torch.compiler.is_compiling()
-    fused_by_compiler = compiling and x.device.type != "cpu"
+    fused_by_compiler = compiling and x.device.type not in ("cpu", "cuda")
     if assign == "sample" and x.numel() > 0:
         return _by_samples(x, gate, mean, var, eps, from_batch, scale, weight, bias)
+    if assign == "position":
+        return _by_positions(x, gate, mean, var, eps, from_batch, scale, weight, bias)
     if assign != "channel" or x.numel() == 0 or fused_by_compiler:
         return _by_moments(x, gate, mean, var, eps, from_batch, assign, scale, weight, bias)
     if not (x.is_contiguous() or x.movedim(1, -1).is_contiguous()):
         x = x.contiguous()
     tensors: tuple[Tensor | None, ...] = (x, *gate, mean, var, scale, weight, bias)
-    if x.dtype != mean.dtype:
+    if x.dtype != mean.dtype and x.dtype not in HALF:
         dtype = torch.promote_types(x.dtype, mean.dtype)
         tensors = tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
     if compiling:
@@ -112,6 +125,26 @@ def _by_samples(
     return y.reshape(x.shape), share.detach(), mean.detach(), var.detach()
 
 
+def _by_positions(
+    x: Tensor,
+    gate: Gate,
+    mean: Tensor,
+    var: Tensor,
+    eps: float,
+    from_batch: bool,
+    scale: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    flat = as_one_sample(x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2))
+    r = position_log_joint(flat, *gate).softmax(1)
+    share = r.mean((0, 2))[:, None]
+    if from_batch:
+        share, mean, var = pool_positions(flat, r, mean, var)
+    y = mix_positions(flat, r, mean, var + eps, scale, weight, bias)
+    return as_one_sample(y).reshape(x.shape), share.detach(), mean.detach(), var.detach()
+
+
 def _by_moments(
     x: Tensor,
     gate: Gate,
@@ -136,17 +169,11 @@ def _by_moments(
 
 
 def _forward(x: Tensor, log_prior: Tensor, *rest: Any) -> tuple[Tensor, Tensor]:
-    kernel = kernel_for(x, len(log_prior))
-    if kernel is None:
-        return chunked_forward(x, log_prior, *rest)
-    return fused_forward(kernel, x, log_prior, *rest)
+    return kernels_for(x, len(log_prior)).forward(x, log_prior, *rest)
 
 
 def _backward(gradient: Tensor, x: Tensor, table: Tensor, *rest: Any) -> tuple[Tensor, ...]:
-    kernel = kernel_for(x, table.shape[1])
-    if kernel is None:
-        return chunked_backward(gradient, x, table, *rest)
-    return fused_backward(kernel, gradient, x, table, *rest)
+    return kernels_for(x, table.shape[1]).backward(gradient, x, table, *rest)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -210,14 +237,14 @@ def backward_operator(*inputs: Any) -> tuple[Tensor, ...]:
 
 @forward_operator.register_fake
 def _forward_shapes(x: Tensor, log_prior: Tensor, *_: Any) -> tuple[Tensor, Tensor]:
-    return torch.empty_like(x), x.new_empty(TABLE_ROWS, *log_prior.shape)
+    return torch.empty_like(x), log_prior.new_empty(TABLE_ROWS, *log_prior.shape)
 
 
 @backward_operator.register_fake
 def _backward_shapes(gradient: Tensor, x: Tensor, table: Tensor, *rest: Any) -> tuple[Tensor, ...]:
     clusters, channels = table.shape[1:]
-    tables = x.new_empty(GRADIENT_ROWS if rest[-1] else 0, clusters, channels)
-    return torch.empty_like(x), tables, x.new_empty(channels), x.new_empty(channels)
+    tables = table.new_empty(GRADIENT_ROWS if rest[-1] else 0, clusters, channels)
+    return torch.empty_like(x), tables, table.new_empty(channels), table.new_empty(channels)
 
 
 def _operator_backward(ctx: Any, gradient: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:

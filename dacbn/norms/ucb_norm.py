@@ -19,7 +19,6 @@ pooled over batch and positions, and an affine map follows, as in BatchNorm.
 
 from typing import Literal, get_args
 
-import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -105,8 +104,7 @@ class UCBNorm(Norm):
         if self.assign != "channel":
             return super().forward(x)
         self.check_input(x)
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-        return self.normalise(wide).to(x.dtype)
+        return self.normalise(x)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, *), then scale and shift it."""
@@ -176,7 +174,7 @@ class UCBNorm(Norm):
         things = x.shape[0] if self.assign == "sample" else x.numel() // self.num_features
         for mixture in (self.running, self.learned):
             if mixture is not None and mixture.fresh and things >= self.num_clusters:
-                mixture.place(x.detach().reshape(*x.shape[:2], -1))
+                mixture.place(x.detach().to(mixture.mean).reshape(*x.shape[:2], -1))
 
 
 @norms.register("uan")

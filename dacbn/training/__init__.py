@@ -9,6 +9,7 @@ from dacbn.training.card import RunFolderError as RunFolderError
 from dacbn.training.card import check_resumable as check_resumable
 from dacbn.training.card import read_card as read_card
 from dacbn.training.card import write_card as write_card
+from dacbn.training.checkpoint import find_snapshots as find_snapshots
 from dacbn.training.checkpoint import load_checkpoint as load_checkpoint
 from dacbn.training.checkpoint import load_weights as load_weights
 from dacbn.training.checkpoint import save_network as save_network
@@ -19,13 +20,18 @@ from dacbn.training.domains import reading_options as reading_options
 from dacbn.training.evaluate import class_accuracies as class_accuracies
 from dacbn.training.evaluate import evaluate as evaluate
 from dacbn.training.evaluate import run_network as run_network
+from dacbn.training.evaluate import score_logits as score_logits
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train
 from dacbn.training.records import Records as Records
 from dacbn.training.records import read_records as read_records
+from dacbn.training.source_free import TargetDomain as TargetDomain
+from dacbn.training.source_free import adaptation_config as adaptation_config
+from dacbn.training.source_free import create_adaptation_state as create_adaptation_state
 from dacbn.training.state import TrainingState as TrainingState
 from dacbn.training.storage import StorageError as StorageError
 from dacbn.training.storage import write_atomically as write_atomically
 from dacbn.training.storage import write_json as write_json
+from dacbn.training.test_time import run_adapting as run_adapting
 from dacbn.training.window import DivergedError as DivergedError

@@ -15,7 +15,7 @@ from dacbn.training.storage import first_line, write_json
 CONFIG = "config.json"
 FREE = {  # what a resumed training may change
     *("steps", "device", "data_root", "download", "on_unreadable", "tensorboard"),
-    *("log_every", "eval_every", "checkpoint_every"),
+    *("log_every", "eval_every", "checkpoint_every", "snapshot_every"),
 }
 
 

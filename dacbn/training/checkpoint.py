@@ -16,11 +16,16 @@ from dacbn.models import Network
 from dacbn.training.card import CONFIG, RunFolderError
 from dacbn.training.storage import first_line, write_atomically
 
-MODEL, CHECKPOINT = "model.safetensors", "checkpoint.pt"
+MODEL, CHECKPOINT, SNAPSHOTS = "model.safetensors", "checkpoint.pt", "snapshots"
 
 
-def save_network(folder: Path, network: Network) -> None:
+def save_network(folder: Path, network: Network, name: str = MODEL) -> None:
     """Write a network's weights.
+
+    Args:
+        folder: of the run.
+        network: what is saved.
+        name: of the file.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -28,19 +33,35 @@ def save_network(folder: Path, network: Network) -> None:
     # safetensors refuses tensors that share memory, as those of a layer used twice do
     tensors = {name: t.contiguous().clone() for name, t in network.state_dict().items()}
     # save_file would make the file readable for its owner alone
-    write_atomically(folder / MODEL, lambda draft: draft.write_bytes(save(tensors)))
+    write_atomically(folder / name, lambda draft: draft.write_bytes(save(tensors)))
 
 
-def load_weights(folder: Path, network: Network) -> None:
-    """Load model.safetensors into a network built for it.
+def snapshot_name(step: int) -> str:
+    """Name the file of the network as it was after a step, in the folder of its run."""
+    return f"{SNAPSHOTS}/step-{step:06d}.safetensors"
+
+
+def find_snapshots(folder: Path) -> dict[int, str]:
+    """Find the snapshots of a run, by step in order: names to give to `load_weights`."""
+    files = (folder / SNAPSHOTS).glob("step-*.safetensors")
+    return {step: snapshot_name(step) for step in sorted(int(file.stem[5:]) for file in files)}
+
+
+def load_weights(folder: Path, network: Network, name: str = MODEL) -> None:
+    """Load the weights that `save_network` wrote into a network built for them.
+
+    Args:
+        folder: of the run.
+        network: is filled.
+        name: of the file.
 
     Raises:
         RunFolderError: the file is missing, damaged, or of another network.
     """
-    path = folder / MODEL
+    path = folder / name
     if not path.exists():
         raise RunFolderError(
-            f"{folder} has no {MODEL} yet: the run ended before its first checkpoint"
+            f"{folder} has no {name} yet: the run ended before its first checkpoint"
         )
     try:
         network.load_state_dict(load_file(path))

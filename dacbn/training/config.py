@@ -78,6 +78,8 @@ class TrainConfig:
     """Steps between evaluations on the test splits; 0 evaluates at the end only."""
     checkpoint_every: int = 100
     """Steps between checkpoints; 0 keeps one at the end only."""
+    snapshot_every: int = 0
+    """Steps between snapshots of the network for `dacbn analyse`; 0 keeps none."""
     tensorboard: bool = False
     """Write TensorBoard events too."""
 
@@ -96,7 +98,7 @@ class TrainConfig:
         for width in self.classifier:
             if width < 1:
                 raise ValueError(f"widths of classifier must be at least 1, got {width}")
-        for name in ("seed", "eval_every", "checkpoint_every", "weight_decay"):
+        for name in ("seed", "eval_every", "checkpoint_every", "snapshot_every", "weight_decay"):
             self._require(name, lambda number: number >= 0, "at least 0")
         for name in ("lr", "clip_norm"):
             self._require(name, lambda number: 0 < number < math.inf, "positive and finite")

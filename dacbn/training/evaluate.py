@@ -62,8 +62,12 @@ def evaluate(
     Returns:
         `accuracy` over images, and `class_accuracy`, its mean over the classes present.
     """
-    logits = run_network(network, test.images, cluster_id, device).logits
-    labels = test.labels.cpu()
+    return score_logits(run_network(network, test.images, cluster_id, device).logits, test.labels)
+
+
+def score_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Score logits (N, num_classes), on the CPU, by labels (N,), as `evaluate` does."""
+    labels = labels.cpu()
     return {
         "accuracy": (logits.argmax(1) == labels).double().mean().item(),
         "class_accuracy": class_accuracies(logits, labels).nanmean().item(),

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from dacbn.batch import Batch
+from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
-from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network
+from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
 from dacbn.training.records import Records
@@ -27,7 +27,7 @@ class InterruptedTraining(Exception):  # noqa: N818  # a wish, not an error
 
 def train(
     state: TrainingState,
-    stream: Callable[[int], Iterator[Batch]],
+    stream: Callable[[int], Iterator[Batch | TargetBatch]],
     config: TrainConfig,
     records: Records,
     folder: Path | None = None,
@@ -65,6 +65,8 @@ def train(
             optimise(state, result, config)
             window.add(result)
             bar.update()
+            if folder is not None and _due(state.step, config.snapshot_every):
+                save_network(folder, state.network, snapshot_name(state.step))
 
             # looked at once: a request during an evaluation is answered after the next step
             stop = interrupt.requested and state.step < config.steps
@@ -128,9 +130,9 @@ def _in_bfloat16(config: TrainConfig, device: torch.device) -> bool:
     return config.precision == "bfloat16"
 
 
-def _arrange(batch: Batch) -> Batch:
+def _arrange(batch: Batch | TargetBatch) -> Batch | TargetBatch:
     """Lay out images as convolutions on a GPU like them."""
-    if not batch.source_images.is_cuda:
+    if not batch.target_images.is_cuda:
         return batch
     arranged = {
         name: images.contiguous(memory_format=torch.channels_last)

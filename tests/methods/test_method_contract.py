@@ -38,6 +38,12 @@ def test_a_step_has_finite_scalar_losses_that_train(name, norm, source, target):
         assert value.ndim == 0 and value.isfinite()
     sum(step.losses.values()).backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in method.parameters())
+
+
+@pytest.mark.parametrize("name", list(methods))
+def test_the_classifier_learns_from_the_start(name):
+    method = methods[name](create_network("digits_cnn", "batch_norm", 5))
+    sum(method(draw_batch(), 0.0).losses.values()).backward()
     assert method.network.classifier.weight.grad.abs().max() > 0
 
 

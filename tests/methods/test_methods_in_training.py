@@ -11,7 +11,13 @@ from dacbn.batch import Batch
 from dacbn.training import TrainConfig, create_state
 from dacbn.training.loop import optimise
 
-OWN_FORWARDS = ["adamatch", "fixmatch(threshold=0.4)", "vada"]
+OWN_FORWARDS = [
+    "adamatch",
+    "adda",
+    "adda(source_share=0.2)",
+    "fixmatch(threshold=0.4)",
+    "vada",
+]
 NORMS = ["ucb_norm", "batch_norm", "domain_specific_batch_norm"]
 
 

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
+from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate
 
-from dacbn.norms import UCBNorm, fused_mixture
+from dacbn.norms import UCBNorm, mixture_kernels
 from dacbn.norms import normalise_by_mixture as seam
 from dacbn.norms.normalise_by_mixture import Gate, normalise_by_mixture
 
@@ -19,69 +20,17 @@ SHAPES = [
     (2, 3, 32, 32),
     (2, 3, 4, 5, 3),
 ]
-NAMES = ["log_prior", "gate_mean", "gate_var", "mean", "var", "scale", "weight", "bias"]
 
 
 @pytest.fixture(params=["fused", "chunked"])
 def path(request, monkeypatch):
     """Take one of the two ways that do without a tensor of K copies of the activations."""
     if request.param == "chunked":
-        monkeypatch.setattr(fused_mixture, "find_kernel", lambda num_clusters: "not wanted")
+        monkeypatch.setattr(mixture_kernels, "find_kernels", lambda *_: "not wanted")
         monkeypatch.setattr("dacbn.norms.chunked_mixture.CPU_CHUNK", 2000)
-    elif isinstance(fused_mixture.find_kernel(3), str):
-        pytest.skip(f"no kernel: {fused_mixture.find_kernel(3)}")
+    elif isinstance(found := mixture_kernels.find_kernels("cpu", 3), str):
+        pytest.skip(f"no kernel: {found}")
     return request.param
-
-
-def draw_tables(clusters, channels):
-    """Return the tables and affine that normalise_by_mixture takes, by name."""
-    gate_mean, mean_gap = torch.randn(2, clusters, channels)
-    tables = [
-        torch.randn(clusters, channels).log_softmax(0),
-        gate_mean,
-        torch.rand(clusters, channels) + 0.3,
-        gate_mean + 0.1 * mean_gap,
-        torch.rand(clusters, channels) + 0.3,
-        torch.rand(clusters, channels) + 0.5,
-        torch.randn(channels),
-        torch.randn(channels),
-    ]
-    return dict(zip(NAMES, tables, strict=True))
-
-
-def evaluate(function, x, tables, gradient, from_batch):
-    """Return outputs and the gradients of everything, by name."""
-    leaves = {"x": x, **tables}
-    leaves = {name: value.detach().requires_grad_() for name, value in leaves.items()}
-    x, log_prior, gate_mean, gate_var, mean, var, scale, weight, bias = leaves.values()
-    if from_batch:  # constants then
-        mean, var = mean.detach(), var.detach()
-    gate = Gate(log_prior, gate_mean, gate_var)
-    y, *moments = function(x, gate, mean, var, 1e-5, from_batch, "channel", scale, weight, bias)
-    y.backward(gradient)
-    found = dict(
-        zip(["share", "mean of x", "var of x"], moments, strict=True) if from_batch else ()
-    )
-    return found | {"y": y} | {f"d {name}": leaf.grad for name, leaf in leaves.items()}
-
-
-def assert_close(found, wanted, tolerance=1e-5):
-    """Compare each result's largest error with its largest value, or a tenth if that is less."""
-    for name, value in wanted.items():
-        if value is None:
-            assert found[name] is None, name
-            continue
-        scale = value.double().abs().max().clamp_min(0.1)
-        error = (found[name].double() - value.double()).abs().max() / scale
-        assert error <= tolerance, f"{name}: {error:.1e}"
-
-
-def doubled(values):
-    return {name: value.double() for name, value in values.items()}
-
-
-def channels_last(x):
-    return x.movedim(1, -1).contiguous().movedim(-1, 1)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

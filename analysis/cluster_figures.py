@@ -1,0 +1,136 @@
+"""Figures of clusters: how much each is used, by which classes, how alike they are, and examples."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+
+from dacbn.analysis.agreement import Floats
+from dacbn.analysis.clusters import Clusters
+from dacbn.analysis.recording import Recording
+from dacbn.analysis.style import CLUSTER_COLOURS, clean
+from dacbn.analysis.subject import Subject
+
+ANNOTATED_ROWS = 14  # of a heat map, at most, whose numbers can be read
+SHOWN_CLASSES = 12  # names that fit below bars
+
+
+def plot_occupancy(
+    clusters: Mapping[str, Clusters], domain: int, title: str, axes: Axes
+) -> AxesImage:
+    """Draw how much of a domain's activations each cluster has: layers downwards."""
+    most = max(each.by_domain.shape[1] for each in clusters.values())
+    shares = np.full((len(clusters), most), np.nan)
+    for row, each in enumerate(clusters.values()):
+        shares[row, : each.by_domain.shape[1]] = each.by_domain[domain]
+    image = plot_shares(shares, axes)
+    step = -(-len(clusters) // 30)
+    axes.set_yticks(range(0, len(clusters), step), short_names(list(clusters))[::step])
+    axes.set_xticks(range(most), [str(cluster + 1) for cluster in range(most)])
+    axes.set_xlabel("cluster")
+    axes.set_title(title, loc="left", fontsize="medium")
+    return image
+
+
+def plot_overlap(overlap: Floats, title: str, axes: Axes) -> AxesImage:
+    """Draw how alike the components of a layer are, each with each."""
+    image = plot_shares(overlap, axes)
+    names = [str(cluster + 1) for cluster in range(len(overlap))]
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="cluster", ylabel="cluster", aspect="equal")
+    axes.set_title(title, loc="left", fontsize="medium")
+    return image
+
+
+def plot_shares(shares: Floats, axes: Axes) -> AxesImage:
+    """Draw a matrix of numbers between 0 and 1, written out where they can be read."""
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    if len(shares) <= ANNOTATED_ROWS and shares.shape[1] <= 6:
+        for (row, column), share in np.ndenumerate(shares):
+            if not np.isnan(share):
+                colour = "white" if share > 0.6 else "black"
+                text = f"{share:.2f}"
+                axes.text(
+                    column, row, text, ha="center", va="center", color=colour, fontsize="small"
+                )
+    return image
+
+
+def plot_classes(by_class: Floats, classes: Sequence[str], title: str, axes: Axes) -> None:
+    """Draw for each class how its activations (Y, K) spread over the clusters."""
+    bottom = np.zeros(len(by_class))
+    for cluster, heights in enumerate(np.nan_to_num(by_class).T):
+        colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
+        axes.bar(
+            range(len(heights)), heights, 0.85, bottom, color=colour, label=f"cluster {cluster + 1}"
+        )
+        bottom += heights
+    clean(axes, "class", "share of activations", title)
+    step = -(-len(classes) // SHOWN_CLASSES)
+    crowded = max(map(len, classes)) > 3
+    axes.set_xticks(range(0, len(classes), step), classes[::step])
+    axes.tick_params(axis="x", length=0, rotation=60 if crowded else 0)
+    axes.set_ylim(0, 1)
+
+
+def compute_examples(
+    subject: Subject, recording: Recording, layer: str, count: int = 8
+) -> dict[str, NDArray[Any]]:
+    """Find the images that each cluster of a layer is most sure of, by domain.
+
+    Only images that belong to a cluster are shown for it; in a mixture per channel, where an
+    image has a cluster in every channel, those with the most activations in the cluster.
+
+    Returns:
+        by domain, uint8 images (K, count, S, S, 3), white where there are fewer.
+    """
+    examples = {}
+    for domain, activations in recording.layers[layer].items():
+        assert activations.assigned is not None
+        soft = activations.assigned.soft
+        score, images = soft.mean(1), subject.samples[domain].images
+        sheets = np.full((score.shape[1], count, images.size, images.size, 3), 255, np.uint8)
+        for cluster, column in enumerate(score.T):
+            best = column.argsort(descending=True, stable=True)[:count]
+            if soft.shape[1] == 1:
+                best = best[score[best].argmax(1) == cluster]
+            if len(best):
+                pixels = images.gather(recording.images[domain][best]).cpu()
+                sheets[cluster, : len(best)] = pixels.permute(0, 2, 3, 1).numpy()
+        examples[domain] = sheets
+    return examples
+
+
+def plot_examples(examples: Mapping[str, NDArray[Any]], cluster: int, axes: Axes) -> None:
+    """Draw the examples of a cluster, a row for each domain."""
+    rows = [_strip(sheets[cluster]) for sheets in examples.values()]
+    axes.imshow(np.vstack(rows), interpolation="nearest")
+    height = rows[0].shape[0]
+    axes.set_yticks([height * (row + 0.5) for row in range(len(rows))], list(examples))
+    axes.set_xticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    axes.set_title(f"cluster {cluster + 1}", loc="left", fontsize="medium")
+
+
+def short_names(layers: Sequence[str]) -> list[str]:
+    """Leave out what the names of all layers begin with, up to a dot."""
+    parts = [name.split(".") for name in layers]
+    shared = 0
+    while len(layers) > 1 and len({tuple(part[: shared + 1]) for part in parts}) == 1:
+        shared += 1
+    shared = shared if len(layers) > 1 else max(len(parts[0]) - 2, 0)
+    return [".".join(part[shared:]) or name for part, name in zip(parts, layers, strict=True)]
+
+
+def _strip(images: NDArray[Any]) -> NDArray[Any]:
+    """Put images (count, S, S, 3) side by side, with white between them."""
+    gap = max(1, images.shape[1] // 16)
+    framed = np.pad(images, ((0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=255)
+    return np.hstack(list(framed))

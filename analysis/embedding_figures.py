@@ -1,0 +1,243 @@
+"""Features of networks in one plane: coloured by class and marked by domain, and by domain."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
+
+from dacbn.analysis.embeddings import (
+    PERPLEXITY,
+    Scores,
+    align,
+    compute_embedding,
+    compute_scores,
+)
+from dacbn.analysis.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.section import Row, Section
+from dacbn.analysis.style import (
+    DOMAIN_COLOURS,
+    DOMAIN_MARKERS,
+    NEUTRAL_COLOUR,
+    PAGE_WIDTH,
+    class_colours,
+    save_figure,
+)
+
+MOST_POINTS = 3000  # in one embedding: more take minutes, and hide one another
+NAMED_CLASSES = 20  # more names would cover the points
+POINT = 6  # square points
+
+
+class Embedded(NamedTuple):
+    """The images of one network in the plane.
+
+    Args:
+        points: (N, 2).
+        labels: (N,); predictions where a domain has no labels.
+        domains: (N,), positions in the row of domains.
+    """
+
+    points: Floats
+    labels: Labels
+    domains: Labels
+
+
+def plot_classes(embedded: Embedded, classes: Sequence[str], axes: Axes) -> None:
+    """Draw points in the colour of their class and with the marker of their domain."""
+    palette = np.array(class_colours(len(classes)))
+    for domain in np.unique(embedded.domains):
+        here = embedded.domains == domain
+        colours = palette[embedded.labels[here]]
+        marker = DOMAIN_MARKERS[domain % len(DOMAIN_MARKERS)]
+        _scatter(embedded.points[here], colours, marker, axes)
+    if len(classes) <= NAMED_CLASSES:
+        for label in np.unique(embedded.labels[embedded.domains == 0]):
+            members = (embedded.labels == label) & (embedded.domains == 0)
+            _write(classes[label], np.median(embedded.points[members], axis=0), axes)
+    _frame(axes)
+
+
+def plot_domains(embedded: Embedded, axes: Axes) -> None:
+    """Draw points in the colour of their domain, in random order, so that none covers the other."""
+    order = np.random.default_rng(0).permutation(len(embedded.points))
+    palette = np.array(DOMAIN_COLOURS)
+    _scatter(embedded.points[order], palette[embedded.domains[order]], "o", axes)
+    _frame(axes)
+
+
+def draw_embeddings(
+    outputs: Mapping[str, Mapping[str, DomainOutput]],
+    classes: Sequence[str],
+    folder: Path,
+    perplexity: float = PERPLEXITY,
+    seed: int = 0,
+) -> Section:
+    """Draw what networks make of the same images, in one embedding.
+
+    Args:
+        outputs: by network, by domain (source first): of the same images.
+        classes: class names.
+        folder: for the figures.
+        perplexity: of t-SNE.
+        seed: of the choice of images and of t-SNE.
+
+    Raises:
+        ValueError: there is one domain only, or the sample is too small.
+    """
+    domains = list(next(iter(outputs.values())))
+    if len(domains) < 2:
+        raise ValueError(f"there is one domain only, {domains[0]}: embeddings compare two")
+    chosen = _choose(outputs, seed)
+    features = {
+        name: np.concatenate([each.features for each in of.values()]) for name, of in chosen.items()
+    }
+    spaces = align(list(features.values()))
+    planes = np.split(compute_embedding(np.concatenate(spaces), perplexity, seed), len(spaces))
+    scores, embedded = {}, {}
+    for (name, of), plane in zip(chosen.items(), planes, strict=True):
+        by_domain = {domain: each.features for domain, each in of.items()}
+        known = {domain: each.labels for domain, each in of.items()}
+        scores[name] = compute_scores(by_domain, known, plane, seed)
+        embedded[name] = _embed(of, plane)
+    file = _draw(embedded, scores, domains, classes, folder)
+    return Section(
+        "Features of both domains",
+        tuple(_findings(scores)),
+        (file,),
+        {"Features by network": [_row(name, each) for name, each in scores.items()]},
+    )
+
+
+def _choose(
+    outputs: Mapping[str, Mapping[str, DomainOutput]], seed: int
+) -> dict[str, dict[str, DomainOutput]]:
+    """Choose as many images of each domain as one embedding can show, the same of each network."""
+    first = next(iter(outputs.values()))
+    share = MOST_POINTS // (len(outputs) * len(first))
+    random = np.random.default_rng(seed)
+    rows = {
+        domain: np.sort(random.permutation(len(each.features))[:share])
+        for domain, each in first.items()
+    }
+    return {
+        name: {
+            domain: DomainOutput(
+                *(part if part is None else part[rows[domain]] for part in each)  # type: ignore[arg-type]
+            )
+            for domain, each in of.items()
+        }
+        for name, of in outputs.items()
+    }
+
+
+def _embed(outputs: Mapping[str, DomainOutput], plane: Floats) -> Embedded:
+    labels = [
+        each.predictions if each.labels is None else each.labels for each in outputs.values()
+    ]
+    domains = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
+    return Embedded(plane, np.concatenate(labels), domains)
+
+
+def _draw(
+    embedded: Mapping[str, Embedded],
+    scores: Mapping[str, Scores],
+    domains: Sequence[str],
+    classes: Sequence[str],
+    folder: Path,
+) -> Path:
+    size = PAGE_WIDTH, 0.4 + 3.1 * len(embedded)
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(len(embedded), 2, squeeze=False, sharex=True, sharey=True)
+    for (by_class, by_domain), (name, each) in zip(grid, embedded.items(), strict=True):
+        plot_classes(each, classes, by_class)
+        plot_domains(each, by_domain)
+        by_class.set_title(f"{name}, by class", loc="left", fontsize="medium")
+        by_domain.set_title("by domain", loc="left", fontsize="medium")
+        for axes, line in zip((by_class, by_domain), _numbers(scores[name]), strict=True):
+            axes.set_xlabel(line, fontsize="small")
+    figure.legend(handles=_keys(domains), loc="outside lower center", ncols=4, frameon=False)
+    arrays = {
+        f"{name}/{field}": array for name, each in embedded.items() for field, array in
+        each._asdict().items()
+    }
+    caption = (
+        "t-SNE of the features, all panels in one embedding; neighbours mean something, distances "
+        "between islands do not."
+    )
+    return save_figure(figure, folder / "embedding", arrays, caption)[0]
+
+
+def _keys(domains: Sequence[str]) -> list[Line2D]:
+    keys = []
+    for place, domain in enumerate(domains):
+        for colour, word in ((NEUTRAL_COLOUR, "by class"), (DOMAIN_COLOURS[place], "by domain")):
+            marker = DOMAIN_MARKERS[place] if word == "by class" else "o"
+            style = {"marker": marker, "color": colour, "linestyle": "", "markersize": 4}
+            keys.append(Line2D([], [], label=f"{domain}, {word}", **style))  # type: ignore[arg-type]
+    return keys
+
+
+def _scatter(points: Floats, colours: object, marker: str, axes: Axes) -> None:
+    axes.scatter(
+        *(points[:, 0], points[:, 1]),
+        c=colours,  # type: ignore[arg-type]
+        marker=marker,
+        s=POINT,
+        alpha=0.75,
+        linewidths=0,
+        rasterized=True,  # thousands of vector marks make a file that no reader opens
+    )
+
+
+def _write(name: str, place: Floats, axes: Axes) -> None:
+    axes.annotate(
+        name,
+        (place[0], place[1]),
+        ha="center",
+        va="center",
+        fontsize="small",
+        fontweight="bold",
+        path_effects=[withStroke(linewidth=2.5, foreground="white")],
+    )
+
+
+def _frame(axes: Axes) -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_aspect("equal", "datalim")
+    axes.spines[:].set_color("#bbbbbb")
+
+
+def _numbers(scores: Scores) -> tuple[str, str]:
+    silhouettes = {"source": scores.source_silhouette, "target": scores.target_silhouette}
+    known = [f"{name} {value:.2f}" for name, value in silhouettes.items() if not np.isnan(value)]
+    by_class = f"silhouette by class: {', '.join(known)}" if known else ""
+    return by_class, (
+        f"proxy A-distance {scores.proxy_distance:.2f}, trustworthiness {scores.trust:.2f}"
+    )
+
+
+def _row(name: str, scores: Scores) -> Row:
+    return {"network": name} | {
+        field.replace("_", " "): "" if np.isnan(value) else round(value, 3)
+        for field, value in scores._asdict().items()
+    }
+
+
+def _findings(scores: Mapping[str, Scores]) -> list[str]:
+    sentences = []
+    for name, each in scores.items():
+        error = (2 - each.proxy_distance) / 4
+        sentences.append(
+            f"{name}: a linear classifier tells the domains apart with {1 - error:.0%} accuracy "
+            f"(proxy A-distance {each.proxy_distance:.2f} of 2)."
+        )
+        by_class, _ = _numbers(each)
+        if by_class:
+            sentences.append(f"{name}: {by_class} (1 is perfectly apart, 0 is mixed).")
+    return sentences

@@ -1,0 +1,147 @@
+"""Numbers on features: t-SNE of several networks in one plane, and how far the domains are apart.
+
+Papers: van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 2008,
+https://www.jmlr.org/papers/v9/vandermaaten08a.html; Ben-David et al., "Analysis of Representations
+for Domain Adaptation", NIPS 2006, https://papers.nips.cc/paper/2983 (the proxy A-distance).
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import orthogonal_procrustes
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE, trustworthiness
+from sklearn.metrics import silhouette_score
+from sklearn.model_selection import StratifiedKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dacbn.analysis.outputs import Floats, Labels
+
+DIMENSIONS = 50  # that PCA leaves to t-SNE, as in its paper's practice
+PERPLEXITY = 30.0
+NEIGHBOURS = 10  # that trustworthiness compares
+FOLDS = 5
+
+
+class Scores(NamedTuple):
+    """How the features of one network lie.
+
+    Args:
+        proxy_distance: see `compute_proxy_distance`.
+        source_silhouette: by class, in [-1, 1]; NaN without two classes.
+        target_silhouette: the same; NaN without labels.
+        trust: trustworthiness in [0, 1]: how far neighbours in the picture are neighbours in truth.
+    """
+
+    proxy_distance: float
+    source_silhouette: float
+    target_silhouette: float
+    trust: float
+
+
+def align(features: Sequence[Floats]) -> list[Floats]:
+    """Bring the features that networks have of the same N images into one space.
+
+    Each is centred, scaled to a mean square length of 1, reduced to its first principal components
+    and rotated towards the first network's. No distance within a network changes but by the scale,
+    so that the pictures can be compared and none is bent.
+
+    Args:
+        features: of each network, (N, D); D may differ.
+
+    Returns:
+        of each network, (N, d) with the same d of at most 50.
+    """
+    size = min(DIMENSIONS, *(min(each.shape) for each in features))
+    aligned: list[Floats] = []
+    for each in features:
+        centred = each - each.mean(0)
+        length = np.sqrt(np.square(centred).sum(1).mean())
+        reduced = PCA(size, random_state=0).fit_transform(centred / (length or 1))
+        rotation = orthogonal_procrustes(reduced, aligned[0])[0] if aligned else np.eye(size)
+        aligned.append(reduced @ rotation)
+    return aligned
+
+
+def compute_embedding(features: Floats, perplexity: float = PERPLEXITY, seed: int = 0) -> Floats:
+    """Lay features (N, D) out in the plane by t-SNE, after PCA.
+
+    Returns:
+        (N, 2).
+
+    Raises:
+        ValueError: the sample is too small for the perplexity.
+    """
+    count, size = features.shape
+    if count <= 3 * perplexity:
+        raise ValueError(
+            f"t-SNE with a perplexity of {perplexity:g} needs more than {3 * perplexity:g} images, "
+            f"got {count}: give more images, or lower the perplexity"
+        )
+    reduced = PCA(min(DIMENSIONS, count, size), random_state=seed).fit_transform(features)
+    plane: Floats = TSNE(
+        perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed
+    ).fit_transform(reduced)
+    return plane.astype(np.float64)
+
+
+def compute_proxy_distance(source: Floats, target: Floats, seed: int = 0) -> float:
+    """Compute the proxy A-distance 2 (1 - 2 e) of features (N, D) and (M, D).
+
+    e is the error, balanced over the domains and cross-validated, of a logistic regression that
+    tells them apart. 0 is chance (below by chance), 2 is perfectly apart.
+
+    Raises:
+        ValueError: a domain has too few images to be cross-validated.
+    """
+    if min(len(source), len(target)) < FOLDS:
+        raise ValueError(
+            f"the proxy A-distance needs {FOLDS} images of each domain, got {len(source)} and "
+            f"{len(target)}"
+        )
+    features = np.concatenate([source, target])
+    domains = np.repeat([0, 1], [len(source), len(target)])
+    classifier = make_pipeline(
+        StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=500)
+    )
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # one that has not converged can tell domains apart too
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        accuracy = cross_val_score(
+            classifier, features, domains, cv=folds, scoring="balanced_accuracy"
+        ).mean()
+    return float(2 * (2 * accuracy - 1))
+
+
+def compute_silhouette(features: Floats, labels: Labels | None) -> float:
+    """Compute the mean silhouette by class of features (N, D); NaN where it has no meaning."""
+    if labels is None or not 1 < len(np.unique(labels)) < len(labels):
+        return float("nan")
+    return float(silhouette_score(features, labels))
+
+
+def compute_scores(
+    features: dict[str, Floats], labels: dict[str, Labels | None], plane: Floats, seed: int = 0
+) -> Scores:
+    """Score the features of one network.
+
+    Args:
+        features: by domain, source and target first, (N, D).
+        labels: by domain, (N,), or None where there are none.
+        plane: the embedding of all of them in this order, (total N, 2).
+        seed: of the cross-validation.
+    """
+    (first, source), (second, target) = list(features.items())[:2]
+    whole = np.concatenate(list(features.values()))
+    neighbours = min(NEIGHBOURS, (len(whole) - 1) // 2)
+    return Scores(
+        compute_proxy_distance(source, target, seed),
+        compute_silhouette(source, labels[first]),
+        compute_silhouette(target, labels[second]),
+        float(trustworthiness(whole, plane, n_neighbors=neighbours)),
+    )

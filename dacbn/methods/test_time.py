@@ -1,0 +1,78 @@
+"""What a test-time method is: it adapts a trained network while it predicts, batch by batch."""
+
+import copy
+from typing import ClassVar
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.instancenorm import _InstanceNorm
+
+from dacbn.batch import Output
+from dacbn.methods.combined import check_options
+from dacbn.models import Network
+from dacbn.norms import Norm
+from dacbn.registry import Registry, parse_spec
+
+NORMALISERS = (Norm, _BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
+
+
+class OnlineMethod:
+    """A way to adapt while predicting: each batch is answered, and then learned from.
+
+    It works on a copy of the network, in which normalisers are in training mode, so that those
+    with batch statistics use them, and everything else is in evaluation mode; only the affine
+    parameters of normalisers are learned.
+
+    Args:
+        network: what has been trained; stays as it is.
+
+    Raises:
+        ValueError: the network has no affine parameters of normalisers.
+
+    Attributes:
+        network: the copy.
+        parameters: what is learned.
+    """
+
+    batch_size: ClassVar[int] = 200
+
+    def __init__(self, network: Network) -> None:
+        self.network = copy.deepcopy(network).requires_grad_(False).eval()
+        self.parameters: list[nn.Parameter] = affine_parameters(self.network)
+        if not self.parameters:
+            raise ValueError(
+                "adapting at test time moves scales and shifts of normalisers, and this network "
+                "has none: predict without it"
+            )
+        for layer in self.network.modules():
+            if isinstance(layer, NORMALISERS):
+                layer.train()
+        for parameter in self.parameters:
+            parameter.requires_grad_(True)
+
+    def predict(self, images: Tensor, cluster_ids: Tensor) -> Output:
+        """Compute outputs of images (B, 3, S, S), without gradient, and learn from them."""
+        raise NotImplementedError
+
+
+def affine_parameters(network: nn.Module) -> list[nn.Parameter]:
+    """Find the scale and shift of every normaliser, each once."""
+    layers = [layer for layer in network.modules() if isinstance(layer, NORMALISERS)]
+    found = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
+    return list(dict.fromkeys(p for p in found if isinstance(p, nn.Parameter)))
+
+
+test_time_methods: Registry[type[OnlineMethod]] = Registry("test-time method")
+
+
+def create_test_time_method(spec: str, network: Network) -> OnlineMethod:
+    """Build a method from its name, with options if wished.
+
+    Raises:
+        UnknownNameError: there is no test-time method of that name.
+        ValueError: it has no such option, or the network has nothing to adapt.
+    """
+    name, options = parse_spec(spec)
+    method = test_time_methods[name]
+    check_options(name, method, options)
+    return method(network, **options)

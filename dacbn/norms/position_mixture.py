@@ -1,0 +1,235 @@
+"""Mixtures that assign positions: each operation in matrix products, some samples at a time.
+
+All channels of a position share one assignment, so responsibilities are small, and what is as large
+as the activations is a product of a table and responsibilities. No tensor is as large as K copies
+of the activations; each operation keeps the activations and the responsibilities for its gradient.
+
+Tables are copied where a gradient needs them, because running moments may change before.
+
+Shapes: x is (N, C, L); responsibilities r of K components are (N, K, L) and sum to one over K;
+tables are (K, C). All are differentiable once.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from dacbn.norms.moments import PSEUDO_COUNT, log_joint, mix, per_component, weighted_moments
+
+VALUES = 1 << 18  # of activations worked on at a time, which a CPU's cache holds
+
+
+def as_one_sample(x: Tensor) -> Tensor:
+    """View samples of one position (N, C, 1) as one sample (1, C, N), and that back; else as is.
+
+    Positions are alike wherever they lie, and matrix products are fast on many of them.
+    """
+    return x.transpose(0, 2) if 1 in (x.shape[0], x.shape[2]) else x
+
+
+def position_log_joint(x: Tensor, log_prior: Tensor, gate_mean: Tensor, gate_var: Tensor) -> Tensor:
+    """Compute log p(k) + log p(x | k) of positions, (N, K, L), as `moments.log_joint` does.
+
+    Args:
+        x: (N, C, L).
+        log_prior: (K, 1).
+        gate_mean: (K, C).
+        gate_var: (K, C), positive.
+    """
+    if _by_definition(x):
+        return log_joint(x, log_prior, gate_mean, gate_var, "position")[:, :, 0].transpose(0, 1)
+    distances = _Distances.apply(x, gate_mean.clone(), gate_var.reciprocal())
+    at_mean = (2 * torch.pi * gate_var).log().sum(1, keepdim=True)
+    joint: Tensor = log_prior - 0.5 * (distances + at_mean)
+    return joint
+
+
+def pool_positions(
+    x: Tensor, r: Tensor, prior_mean: Tensor, prior_var: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute each component's share, mean and biased variance, as `moments.weighted_moments` does.
+
+    Args:
+        x: (N, C, L).
+        r: (N, K, L).
+        prior_mean: what a component without data keeps, (K, C), a constant.
+        prior_var: the same, (K, C).
+
+    Returns:
+        share of the data (K, 1), mean (K, C), variance (K, C).
+    """
+    if _by_definition(x):
+        return weighted_moments(x, _as_weights(r), prior_mean, prior_var)
+    mean, var = _Pool.apply(x, r, prior_mean, prior_var)
+    return r.mean((0, 2))[:, None], mean, var
+
+
+def mix_positions(
+    x: Tensor,
+    r: Tensor,
+    mean: Tensor,
+    var: Tensor,
+    scale: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """Standardise x by every component, average by position, then scale and shift.
+
+    Args:
+        x: (N, C, L).
+        r: (N, K, L).
+        mean: (K, C).
+        var: (K, C), positive.
+        scale: of each component's term, (K, 1).
+        weight: of each channel, (C,).
+        bias: of each channel, (C,).
+    """
+    if _by_definition(x):
+        terms = _as_weights(r) if scale is None else _as_weights(r) * per_component(scale)
+        y = mix(x, terms, mean, var)
+        return (
+            y
+            if weight is None or bias is None
+            else torch.addcmul(bias[:, None], y, weight[:, None])
+        )
+    slope = var.rsqrt()
+    for factor in (scale, weight):
+        slope = slope if factor is None else slope * factor
+    shift = -slope * mean.clone()
+    y = _Lines.apply(x, r, slope, shift, torch.zeros_like(mean[0]) if bias is None else bias)
+    return y  # type: ignore[no-any-return]
+
+
+class _Distances(torch.autograd.Function):
+    """sum_c p_kc (x_c - m_kc)^2 at each position: (N, K, L) of x, means and precisions (K, C)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
+        ctx.save_for_backward(x, mean, precision)
+        out = x.new_empty(x.shape[0], len(mean), x.shape[2])
+        with _in_full(x):
+            for part in _samples(x):
+                for k, squares in _squares(x[part], mean):
+                    out[part, k] = precision[k] @ squares
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, mean, precision = ctx.saved_tensors
+        dx, d_mean, d_precision = torch.empty_like(x), mean * 0, mean * 0
+        tables_too = any(ctx.needs_input_grad[1:])
+        with _in_full(x):
+            for part in _samples(x):
+                some, g = x[part], gradient[part]
+                dx[part] = 2 * (some * (precision.T @ g)).sub_((precision * mean).T @ g)
+                if tables_too:
+                    products = (g @ some.transpose(1, 2)).sum(0)
+                    d_mean += 2 * precision * (mean * g.sum((0, 2))[:, None] - products)
+                    for k, squares in _squares(some, mean):
+                        d_precision[k] += (squares * g[:, k, None]).sum((0, 2))
+        return dx, d_mean, d_precision
+
+
+class _Pool(torch.autograd.Function):
+    """Mean and biased variance of each component, (K, C) each, of x and r."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, r: Tensor, prior_mean: Tensor, prior_var: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        count = r.sum((0, 2))[:, None] + PSEUDO_COUNT
+        centre = prior_mean.mean(0)
+        sums, squares_of = PSEUDO_COUNT * (prior_mean - centre), PSEUDO_COUNT * prior_var
+        with _in_full(x):
+            for part in _samples(x):
+                offset = x[part] - centre[:, None]
+                sums += (r[part] @ offset.transpose(1, 2)).sum(0)
+            mean = centre + sums / count
+            for part in _samples(x):
+                for k, squares in _squares(x[part], mean):
+                    squares_of[k] += (squares @ r[part, k, :, None]).sum((0, 2))
+        var = squares_of / count
+        drag = -2 * PSEUDO_COUNT * (mean - prior_mean) / count  # of the variance, by the mean
+        ctx.save_for_backward(x, r, count, mean, var, drag)
+        return mean, var
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, of_mean: Tensor, of_var: Tensor) -> tuple[Tensor | None, ...]:
+        x, r, count, mean, var, drag = ctx.saved_tensors
+        by_mean, by_var = (of_mean + of_var * drag) / count, of_var / count
+        dx, dr = torch.empty_like(x), torch.empty_like(r)
+        constant = (by_mean * mean + by_var * var).sum(1, keepdim=True)
+        with _in_full(x):
+            for part in _samples(x):
+                some, weights = x[part], r[part]
+                slope, shift = (2 * by_var).T @ weights, (by_mean - 2 * by_var * mean).T @ weights
+                dx[part] = torch.addcmul(shift, some, slope)
+                dr[part] = by_mean @ some - constant
+                for k, squares in _squares(some, mean):
+                    dr[part, k] += by_var[k] @ squares
+        return dx, dr, None, None
+
+
+class _Lines(torch.autograd.Function):
+    """bias + sum_k r_k (slope_k x + shift_k) at each position, of x, r, tables (K, C) and (C,)."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, r: Tensor, slope: Tensor, shift: Tensor, bias: Tensor
+    ) -> Tensor:
+        ctx.save_for_backward(x, r, slope, shift)
+        y = torch.empty_like(x)
+        with _in_full(x):
+            for part in _samples(x):
+                shifts = (shift.T @ r[part]).add_(bias[:, None])
+                y[part] = shifts.addcmul_(x[part], slope.T @ r[part])
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        x, r, slope, shift = ctx.saved_tensors
+        dx, dr = torch.empty_like(x), torch.empty_like(r)
+        d_slope, d_shift = torch.zeros_like(slope), torch.zeros_like(shift)
+        with _in_full(x):
+            for part in _samples(x):
+                g, weights = gradient[part], r[part]
+                product = g * x[part]
+                dx[part] = g * (slope.T @ weights)
+                dr[part] = slope @ product + shift @ g
+                d_slope += (weights @ product.transpose(1, 2)).sum(0)
+                d_shift += (weights @ g.transpose(1, 2)).sum(0)
+        return dx, dr, d_slope, d_shift, gradient.sum((0, 2))
+
+
+def _by_definition(x: Tensor) -> bool:
+    """Whether to compute as `moments` does: without data, or for torch.compile to fuse."""
+    return x.numel() == 0 or torch.compiler.is_compiling()
+
+
+def _as_weights(r: Tensor) -> Tensor:
+    """View responsibilities (N, K, L) as the weights (K, N, 1, L) of `moments`."""
+    return r.transpose(0, 1)[:, :, None]
+
+
+def _squares(x: Tensor, mean: Tensor) -> Iterator[tuple[int, Tensor]]:
+    """Square the offsets of x (n, C, L) from each component's mean, one component at a time."""
+    for k, centre in enumerate(mean):
+        yield k, (x - centre[:, None]).square_()
+
+
+def _samples(x: Tensor) -> Iterator[slice]:
+    """Split the samples of x (N, C, L) so that a part stays in the cache."""
+    step = max(1, VALUES // x[0].numel()) if x.device.type == "cpu" else len(x)
+    return (slice(start, start + step) for start in range(0, len(x), step))
+
+
+def _in_full(x: Tensor) -> AbstractContextManager[None]:
+    """Keep matrix products from being taken in half precision."""
+    return torch.autocast(x.device.type, enabled=False)

@@ -1,0 +1,153 @@
+"""Adapting a trained network without the source: its settings, what it reads, and its state."""
+
+import copy
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dacbn.batch import TargetBatch
+from dacbn.datasets import (
+    Family,
+    LabelledImages,
+    LabelledLike,
+    UnlabelledImages,
+    UnlabelledLike,
+    check_same_classes,
+    choose_family,
+    iterate,
+    place_images,
+    stream_target,
+    to_labelled,
+    to_unlabelled,
+)
+from dacbn.methods import create_source_free_method
+from dacbn.methods.method import TARGET
+from dacbn.models import Network
+from dacbn.training.assemble import build_network
+from dacbn.training.config import TrainConfig
+from dacbn.training.domains import reading_options
+from dacbn.training.evaluate import evaluate
+from dacbn.training.state import TrainingState
+
+KEPT = {  # what the trained network comes with
+    *("source", "source_batch_size", "image_size", "backbone", "pretrained", "norm"),
+    *("norm_sites", "norm_replaces", "input_norm", "classifier"),
+}
+WHOLE_BATCH = 256  # images at a time, where all pass
+
+
+def adaptation_config(
+    config: TrainConfig, target: str, method: str, options: dict[str, Any]
+) -> TrainConfig:
+    """Derive the settings of an adaptation from those of the training it goes on from.
+
+    Raises:
+        ValueError: an option does not exist, or belongs to the trained network.
+    """
+    if kept := sorted(KEPT & options.keys()):
+        raise ValueError(f"an adaptation keeps the network it starts from: leave out {kept}")
+    return TrainConfig.from_options(
+        **{**vars(config), **options, "target": target, "method": method}
+    )
+
+
+@dataclass(frozen=True)
+class TargetDomain:
+    """A target without a source.
+
+    Args:
+        images: of the target, where they stay during the adaptation.
+        test: labelled images to score on, if there are any.
+        family: which augmentations.
+        device: where batches shall be.
+    """
+
+    images: UnlabelledImages
+    test: LabelledImages | None
+    family: Family
+    device: torch.device
+
+    @classmethod
+    def read(
+        cls,
+        config: TrainConfig,
+        size: int,
+        classes: tuple[str, ...],
+        target: UnlabelledLike,
+        target_test: LabelledLike | None,
+        device: torch.device,
+    ) -> Self:
+        """Read whatever a person gave.
+
+        Raises:
+            ValueError: it cannot be read, or the test has other classes.
+        """
+        options = reading_options(config)
+        images = to_unlabelled(target, size, train=True, **options).images
+        test = None
+        if target_test is not None:
+            test = to_labelled(target_test, size, train=False, classes=classes, **options)
+            check_same_classes(classes, test.classes)
+        family = choose_family(target) if config.augment == "auto" else config.augment
+        return cls(UnlabelledImages(place_images(images, device)), test, family, device)
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.images)
+
+    def batches(self) -> Iterator[Tensor]:
+        """Yield all images, unchanged and in order."""
+        return iterate(self.images.images, WHOLE_BATCH, self.device)
+
+    def stream(self, config: TrainConfig) -> Callable[[int], Iterator[TargetBatch]]:
+        """Return the function from a first step to the batches from there on."""
+        return lambda start: stream_target(
+            self.images,
+            batch_size=config.target_batch_size,
+            family=self.family,
+            seed=config.seed,
+            device=self.device,
+            start=start,
+            stop=config.steps,
+        )
+
+    def scorer(self) -> Callable[[Network], dict[str, float]] | None:
+        """Return the function that scores a network on the test; None without one."""
+        return None if self.test is None else self._score
+
+    def _score(self, network: Network) -> dict[str, float]:
+        assert self.test is not None
+        scores = evaluate(network, self.test, TARGET, self.device)
+        return {f"target_test_{measure}": score for measure, score in scores.items()}
+
+
+def create_adaptation_state(
+    config: TrainConfig,
+    num_classes: int,
+    target: TargetDomain,
+    network: Network | None,
+    checkpoint: dict[str, Any] | None = None,
+) -> TrainingState:
+    """Start an adaptation, or go on with the one of a checkpoint.
+
+    Args:
+        config: the settings.
+        num_classes: classes.
+        target: what it adapts to.
+        network: what to start from, which stays as it is; a checkpoint holds its own.
+        checkpoint: of the adaptation to go on with.
+
+    Raises:
+        ValueError: the method has no such option.
+        RunFolderError: the checkpoint is of another adaptation.
+    """
+    torch.manual_seed(config.seed)
+    start = build_network(config, num_classes) if network is None else copy.deepcopy(network)
+    method = create_source_free_method(config.method, start, target).to(target.device)
+    state = TrainingState.create(method, config)
+    if checkpoint is not None:
+        state.load_state_dict(checkpoint)
+    return state

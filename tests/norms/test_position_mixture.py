@@ -1,0 +1,87 @@
+"""Mixtures of positions by matrix products agree with the general formulas, gradients included."""
+
+import pytest
+import torch
+
+from dacbn.norms.moments import log_joint, mix, per_component, weighted_moments
+from dacbn.norms.position_mixture import (
+    as_one_sample,
+    mix_positions,
+    pool_positions,
+    position_log_joint,
+)
+
+SHAPES = [(3, 4, 5), (1, 3, 40), (700, 2, 300)]
+
+
+def draw(shape, clusters):
+    """Draw activations of two populations, a mixture, and a mixture before the batch."""
+    random = torch.Generator().manual_seed(0)
+
+    def normal(*size):
+        return torch.randn(*size, generator=random, dtype=torch.float64)
+
+    x = normal(*shape) + 2 * (normal(shape[0], 1, shape[2]) > 0)
+    gate = normal(clusters, 1), normal(clusters, shape[1]), normal(clusters, shape[1]).exp()
+    return x, gate, (normal(clusters, shape[1]), normal(clusters, shape[1]).exp())
+
+
+def as_weights(r):
+    return r.transpose(0, 1)[:, :, None]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("clusters", [1, 2, 4])
+def test_each_operation_is_that_of_the_definition(shape, clusters):
+    x, gate, before = draw(shape, clusters)
+    joint = position_log_joint(x, *gate)
+    torch.testing.assert_close(as_weights(joint), log_joint(x, *gate, "position"))
+    r = joint.softmax(1)
+    moments = pool_positions(x, r, *before)
+    for found, expected in zip(moments, weighted_moments(x, as_weights(r), *before), strict=True):
+        torch.testing.assert_close(found, expected)
+    scale, (weight, bias) = gate[0].exp(), torch.randn(2, shape[1], dtype=torch.float64)
+    expected = mix(x, as_weights(r) * per_component(scale), *moments[1:])
+    torch.testing.assert_close(mix_positions(x, r, *moments[1:], scale), expected)
+    expected = expected * weight[:, None] + bias[:, None]
+    found = mix_positions(x, r, *moments[1:], scale, weight, bias)
+    torch.testing.assert_close(found, expected)
+
+
+def test_gradients_are_those_of_finite_differences():
+    x, gate, before = draw((2, 3, 4), 2)
+    inputs = [tensor.requires_grad_() for tensor in (x, *gate)]
+    assert torch.autograd.gradcheck(position_log_joint, inputs)
+    r = position_log_joint(*inputs).softmax(1).detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda *both: pool_positions(*both, *before), (x, r))
+    factors = [torch.randn(3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
+    tables = [tensor.requires_grad_() for tensor in (*before, gate[0].detach().exp())]
+    assert torch.autograd.gradcheck(mix_positions, (x, r, *tables, *factors))
+
+
+def test_a_component_without_positions_keeps_what_it_had():
+    x, _, (mean, var) = draw((3, 4, 5), 2)
+    r = torch.tensor([0.0, 1.0], dtype=torch.float64)[:, None].expand(3, 2, 5)
+    share, found_mean, found_var = pool_positions(x, r, mean, var)
+    assert share.flatten().tolist() == [0, 1]
+    torch.testing.assert_close(found_mean[0], mean[0])
+    torch.testing.assert_close(found_var[0], var[0])
+
+
+def test_running_moments_may_change_before_the_gradient_is_taken():
+    x, (log_prior, mean, var), _ = draw((3, 4, 5), 2)
+    x.requires_grad_()
+    r = position_log_joint(x, log_prior, mean, var).softmax(1)
+    weight = torch.ones(4, dtype=torch.float64, requires_grad=True)
+    y = mix_positions(x, r, mean, var, None, weight, weight)
+    mean.add_(1)
+    y.sum().backward()
+    assert x.grad.isfinite().all()
+
+
+def test_samples_of_one_position_become_positions_of_one_sample_and_back():
+    x = torch.randn(6, 3, 1)
+    assert as_one_sample(x).shape == (1, 3, 6)
+    assert torch.equal(as_one_sample(as_one_sample(x)), x)
+    assert as_one_sample(torch.zeros(2, 3, 4)).shape == (2, 3, 4)
+    assert as_one_sample(as_one_sample(torch.zeros(1, 3, 4))).shape == (1, 3, 4)

@@ -1,0 +1,245 @@
+"""The Triton kernels compute what autograd does in float64: on a GPU, or in Triton's interpreter.
+
+Triton looks at TRITON_INTERPRET when it is imported, so that `test_triton_interpreter` runs this
+file in a process of its own where there is no GPU.
+"""
+
+import copy
+import os
+
+import pytest
+import torch
+from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate
+
+from dacbn.norms import UCBNorm, mixture_kernels
+from dacbn.norms import normalise_by_mixture as seam
+from dacbn.norms.mixture_kernels import Kernels
+from dacbn.norms.normalise_by_mixture import Gate, normalise_by_mixture
+
+INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
+DEVICE = "cpu" if INTERPRETED else "cuda"
+pytestmark = [] if INTERPRETED else [pytest.mark.gpu]
+on_gpu = pytest.mark.skipif(INTERPRETED, reason="the interpreter is no GPU")
+SHAPES = [(5, 6), (40, 35), (6, 5, 3), (7, 20, 2, 2), (3, 5, 7, 7), (2, 3, 4, 5, 3)]
+
+
+@pytest.fixture(autouse=True)
+def kernels(monkeypatch):
+    """Take the Triton kernels, with tiles so small that there are several of everything."""
+    triton_mixture = pytest.importorskip("dacbn.norms.triton_mixture", exc_type=ImportError)
+    monkeypatch.setattr(triton_mixture, "_tile_size", lambda clusters: 32)
+    monkeypatch.setattr(triton_mixture, "PROGRAMS", 9)
+    monkeypatch.setattr(triton_mixture, "SIDE_BY_SIDE", 4)
+    found = Kernels(triton_mixture.triton_forward, triton_mixture.triton_backward, "", "")
+    monkeypatch.setattr(seam, "kernels_for", lambda x, clusters: found)
+    return triton_mixture
+
+
+def draw(shape, clusters=3):
+    """Return activations, gradients of the output, and tables."""
+    x, gradient = torch.randn(shape) * 1.5 + 0.5, torch.randn(shape)
+    tables = draw_tables(clusters, shape[1])
+    return (
+        x.to(DEVICE),
+        gradient.to(DEVICE),
+        {name: value.to(DEVICE) for name, value in tables.items()},
+    )
+
+
+def in_double(x, tables, gradient, from_batch):
+    """Return what autograd finds in float64."""
+    return evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), from_batch)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("lay_out", [torch.clone, channels_last])
+@pytest.mark.parametrize("from_batch", [True, False])
+def test_all_results_are_those_of_autograd_in_double(shape, lay_out, from_batch):
+    x, gradient, tables = draw(shape)
+    x = lay_out(x)
+    found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
+    assert found["y"].stride() == x.stride() == found["d x"].stride()
+    assert_close(found, in_double(x, tables, gradient, from_batch))
+
+
+@pytest.mark.parametrize("clusters", [1, 2, 5, 16])
+def test_any_number_of_components(clusters):
+    x, gradient, tables = draw((4, 2, 25), clusters)
+    found = evaluate(normalise_by_mixture, x, tables, gradient, True)
+    assert_close(found, in_double(x, tables, gradient, True))
+
+
+def test_tiles_and_stretches_of_any_number_give_one_result(kernels, monkeypatch):
+    x, gradient, tables = draw((9, 3, 6, 6))
+    wanted = in_double(x, tables, gradient, True)
+    layouts = set()
+    for size, programs in ((512, 1), (32, 1), (16, 1000)):
+        monkeypatch.setattr(kernels, "_tile_size", lambda clusters, size=size: size)
+        monkeypatch.setattr(kernels, "PROGRAMS", programs)
+        layouts.add(kernels.lay_out(x, 3)[1:])
+        assert_close(evaluate(normalise_by_mixture, x, tables, gradient, True), wanted)
+    assert layouts == {(1, 512, 1), (1, 32, 1), (21, 16, 1)}
+
+
+@pytest.mark.parametrize("missing", [{"scale"}, {"weight", "bias"}, {"scale", "weight", "bias"}])
+def test_scale_and_affine_may_be_missing(missing):
+    x, gradient, tables = draw((4, 3, 30))
+    ones = {name: torch.ones_like(tables[name]) for name in missing}
+    zeros = {"bias": torch.zeros_like(tables["bias"])} if "bias" in missing else {}
+    wanted = in_double(x, {**tables, **ones, **zeros}, gradient, True)
+    left = {name: None if name in missing else value for name, value in tables.items()}
+    leaves = {"x": x, **{name: value for name, value in left.items() if value is not None}}
+    leaves = {name: value.clone().requires_grad_() for name, value in leaves.items()}
+    gate = Gate(leaves["log_prior"], leaves["gate_mean"], leaves["gate_var"])
+    affine = [leaves.get(name) for name in ("scale", "weight", "bias")]
+    y, *_ = normalise_by_mixture(
+        leaves["x"], gate, tables["mean"], tables["var"], 1e-5, True, "channel", *affine
+    )
+    y.backward(gradient)
+    found = {"y": y} | {f"d {name}": leaf.grad for name, leaf in leaves.items()}
+    assert_close(found, {name: wanted[name] for name in found})
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 5e-3), (torch.float16, 1e-3)])
+@pytest.mark.parametrize("lay_out", [torch.clone, channels_last])
+def test_half_precision_is_read_and_written_as_it_is(dtype, tolerance, lay_out):
+    x, gradient, tables = draw((3, 5, 7, 7))
+    x, gradient = lay_out(x).to(dtype), gradient.to(dtype)
+
+    def function(x, *rest):
+        gate, mean, var, eps, from_batch, _, scale, weight, bias = rest
+        y, table = seam._Eager.apply(x, *gate, mean, var, scale, weight, bias, eps, from_batch)
+        return y, *table[3:6]
+
+    found = evaluate(function, x, tables, gradient, True)
+    wanted = in_double(x, tables, gradient, True)
+    assert found["y"].dtype == found["d x"].dtype == dtype
+    for name, value in wanted.items():  # only what is as large as x is rounded
+        rounded = name in ("y", "d x")
+        assert_close({name: found[name]}, {name: value}, tolerance if rounded else 1e-5)
+
+
+def test_only_gradients_that_are_wanted(kernels):
+    x, gradient, tables = draw((4, 3, 30))
+    fixed = [*tables.values()][:6], [*tables.values()][6:]
+    y, table = kernels.triton_forward(x, *fixed[0], *fixed[1], 1e-5, True)
+    arguments = (gradient, x, table, tables["scale"], tables["weight"], 1e-5, True)
+    few, all_of_them = (kernels.triton_backward(*arguments, too) for too in (False, True))
+    assert few[1].numel() == 0 and all_of_them[1].shape == (6, 3, 3)
+    for i in (0, 2, 3):
+        assert torch.equal(few[i], all_of_them[i])
+
+
+@pytest.mark.parametrize("update", ["em", "learned", "hybrid"])
+def test_layers_train_and_evaluate_as_in_double(monkeypatch, update):
+    layer = UCBNorm(3, update=update, prior_scale=True).to(DEVICE)
+    twin = copy.deepcopy(layer).double()
+    for training in (True, True, False):
+        x = (torch.randn(8, 3, 3, 3) * 2 + 1).to(DEVICE)
+        results = []
+        for each, leaf, function in (
+            (layer, x.clone(), normalise_by_mixture),
+            (twin, x.double(), seam._by_moments),
+        ):
+            monkeypatch.setattr("dacbn.norms.ucb_norm.normalise_by_mixture", function)
+            y = each.train(training)(leaf.requires_grad_())
+            each.zero_grad()
+            y.sin().sum().backward()
+            gradients = {f"d {name}": value.grad for name, value in each.named_parameters()}
+            results.append({"y": y, "d x": leaf.grad} | gradients | dict(each.named_buffers()))
+        assert_close(*results)
+        twin.load_state_dict(layer.state_dict())
+
+
+def test_the_batchs_moments_are_exact_however_stale_the_mixture():
+    x, _, tables = draw((50, 2, 20))
+    x = x * 1e-2 + 1e3
+    y, share, mean, var = normalise_by_mixture(
+        x, Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"]),
+        tables["mean"], tables["var"], 1e-12, True,
+    )  # fmt: skip
+    flat = x.double().transpose(0, 1).flatten(1)
+    holder = share.argmax(0)[None]  # so far out, one component has all values
+    held = mean.gather(0, holder)[0], var.gather(0, holder)[0]
+    torch.testing.assert_close(held[0].double(), flat.mean(1), rtol=1e-6, atol=0)
+    torch.testing.assert_close(held[1].double(), flat.var(1, correction=0), rtol=1e-2, atol=0)
+    assert y.isfinite().all()
+
+
+def test_a_narrow_component_beside_a_wide_one():
+    """Its variance is a millionth of that of the data, around whose mean sums would lose it."""
+    narrow = torch.arange(400) % 2 == 0
+    x = torch.where(narrow, 3 + 1e-3 * torch.randn(400), torch.randn(400) - 3)[:, None].to(DEVICE)
+    mean = torch.tensor([[2.999], [-3.0]], device=DEVICE)
+    var = torch.tensor([[4e-6], [1.0]], device=DEVICE)
+    gate = Gate(torch.full_like(mean, 0.5).log(), mean, var)
+    found = normalise_by_mixture(x, gate, mean, var, 1e-9, True)
+    doubles = [value.double() for value in (mean, var)]
+    wanted = seam._by_moments(
+        x.double(), Gate(*(value.double() for value in gate)), *doubles, 1e-9, True, "channel",
+        None, None, None,
+    )  # fmt: skip
+    for value, exact in zip(found, wanted, strict=True):
+        torch.testing.assert_close(value.double(), exact, rtol=1e-3, atol=1e-4)
+
+
+def test_a_component_without_data_keeps_its_moments():
+    means, var = (torch.tensor(v, device=DEVICE) for v in ([[0.0], [1e4]], [[1.0], [0.5]]))
+    gate = Gate(torch.full_like(means, 0.5).log(), means, var)
+    x = torch.randn(9, 1, device=DEVICE)
+    _, share, mean, kept = normalise_by_mixture(x, gate, means, var, 1e-5, True)
+    assert share[1] == 0 and mean[1] == 1e4
+    torch.testing.assert_close(kept[1], var[1])
+
+
+@pytest.mark.parametrize("far", [1e3, 1e9])
+def test_values_far_out_belong_to_the_widest_component(far):
+    x = torch.full((4, 3, 8), far, device=DEVICE).requires_grad_()
+    means = torch.zeros(2, 3, device=DEVICE)
+    wide = torch.tensor([[1.0], [4.0]], device=DEVICE).expand(2, 3)
+    gate = Gate(torch.full_like(means, 0.5).log(), means, wide)
+    y, *_ = normalise_by_mixture(x, gate, means, wide, 0.0, False)
+    torch.testing.assert_close(y, x / 2)
+    y.sum().backward()
+    torch.testing.assert_close(x.grad, torch.full_like(x, 0.5))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("shape", [(8, 6), (8, 3, 5)])
+def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(bad, shape):
+    x, _, tables = draw(shape)
+    x[2, 1] = bad
+    gate = Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"])
+    y, *_ = normalise_by_mixture(x, gate, tables["mean"], tables["var"], 1e-5, True)
+    y = y.transpose(0, 1).flatten(1)
+    assert y[1].isnan().all()
+    assert y[torch.arange(shape[1]) != 1].isfinite().all()
+
+
+@on_gpu
+def test_the_same_input_gives_the_same_result():
+    x, gradient, tables = draw((64, 24, 32, 32))
+    first, second = (evaluate(normalise_by_mixture, x, tables, gradient, True) for _ in range(2))
+    assert all(value is None or torch.equal(value, second[name]) for name, value in first.items())
+
+
+@on_gpu
+def test_a_gpu_is_given_the_kernels():
+    assert mixture_kernels.kernel_status("cuda")[0] == "Triton kernels"
+    assert mixture_kernels.kernels_for(torch.zeros(2, 3, device="cuda"), 3).form == "Triton kernels"
+    wide = torch.zeros(2, 3, device="cuda", dtype=torch.float64)
+    assert mixture_kernels.kernels_for(wide, 3).form == "plain torch"
+
+
+@on_gpu
+def test_compilation_sees_one_operator_with_gradients():
+    layer = UCBNorm(4, update="hybrid").cuda()
+    layer(torch.randn(8, 4, 5, device="cuda"))
+    twin, x = copy.deepcopy(layer), torch.randn(8, 4, 5, device="cuda")
+    results = []
+    for each, call in ((layer, torch.compile(layer, fullgraph=True)), (twin, twin)):
+        y = call(leaf := x.clone().requires_grad_())
+        y.sin().sum().backward()
+        gradients = {f"d {name}": value.grad for name, value in each.named_parameters()}
+        results.append({"y": y, "d x": leaf.grad} | gradients | dict(each.named_buffers()))
+    assert_close(*results)

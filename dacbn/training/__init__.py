@@ -2,7 +2,9 @@
 
 from dacbn.training.assemble import build_network as build_network
 from dacbn.training.assemble import check_names as check_names
+from dacbn.training.assemble import check_needs_source as check_needs_source
 from dacbn.training.assemble import create_state as create_state
+from dacbn.training.assemble import is_source_free as is_source_free
 from dacbn.training.card import CONFIG as CONFIG
 from dacbn.training.card import Card as Card
 from dacbn.training.card import RunFolderError as RunFolderError

@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from dacbn.methods import create_method, methods
+from dacbn.methods import create_method, methods, source_free_methods
 from dacbn.models import Network, create_network, resolve_norm
 from dacbn.registry import parse_spec, split_sum
 from dacbn.training.config import TrainConfig
@@ -18,11 +18,31 @@ def check_names(config: TrainConfig) -> None:
     Raises:
         UnknownNameError: there is none of that name.
     """
-    for term in split_sum(config.method):
-        methods[parse_spec(term)[0]]
+    if not is_source_free(config):
+        for term in split_sum(config.method):
+            methods[parse_spec(term)[0]]
     for norm in (config.norm, config.input_norm):
         if norm is not None:
             resolve_norm(norm)
+
+
+def is_source_free(config: TrainConfig) -> bool:
+    """Whether the method adapts a trained network without its source."""
+    return parse_spec(split_sum(config.method)[0])[0] in source_free_methods
+
+
+def check_needs_source(config: TrainConfig) -> None:
+    """Refuse to train from the start what adapts a trained network.
+
+    Raises:
+        ValueError: the method is source-free.
+    """
+    if is_source_free(config):
+        raise ValueError(
+            f"{config.method} adapts a trained network, without its source: use dacbn adapt RUN "
+            f"--target TARGET --method {config.method!r}, or DomainAdapter.from_pretrained(RUN)"
+            ".adapt(TARGET)"
+        )
 
 
 def build_network(config: TrainConfig, num_classes: int, pretrained: bool = False) -> Network:

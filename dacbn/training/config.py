@@ -64,7 +64,8 @@ class TrainConfig:
     clip_norm: float | None = None
     """Largest norm of the gradient; None does not clip."""
     ema_decay: float | None = None
-    """Keep a moving average of the weights and use it for evaluation and export."""
+    """Keep a moving average of the weights and use it for evaluation and export; shorter at first,
+    when weights move fast."""
 
     seed: int = 0
     """Of the initial weights, the order of the images and their views."""

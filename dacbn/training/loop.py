@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 from tqdm import tqdm
 
 from dacbn.batch import Batch, TargetBatch
@@ -97,7 +98,9 @@ def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
     if config.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(state.method.parameters(), config.clip_norm)
     state.optimizer.step()
-    if state.average is not None:
+    if state.average is not None and config.ema_decay is not None:
+        decay = min(config.ema_decay, (1 + state.step) / (10 + state.step))
+        state.average.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         state.average.update_parameters(state.method.network)
     state.step += 1
 

@@ -23,9 +23,10 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods import create_source_free_method
+from dacbn.methods import create_source_free_method, source_free_methods
 from dacbn.methods.method import TARGET
 from dacbn.models import Network
+from dacbn.registry import parse_spec
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
@@ -45,8 +46,10 @@ def adaptation_config(
     """Derive the settings of an adaptation from those of the training it goes on from.
 
     Raises:
+        UnknownNameError: there is no such source-free method.
         ValueError: an option does not exist, or belongs to the trained network.
     """
+    source_free_methods[parse_spec(method)[0]]
     if kept := sorted(KEPT & options.keys()):
         raise ValueError(f"an adaptation keeps the network it starts from: leave out {kept}")
     return TrainConfig.from_options(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from dacbn.methods import Method
 from dacbn.models import Network
@@ -30,8 +30,7 @@ class TrainingState:
         """Start a training; the method is on its device."""
         average = None
         if config.ema_decay is not None:
-            decay = get_ema_multi_avg_fn(config.ema_decay)  # type: ignore[no-untyped-call]
-            average = AveragedModel(method.network, multi_avg_fn=decay).requires_grad_(False)
+            average = AveragedModel(method.network).requires_grad_(False)
         return cls(method, create_optimizer(method, config), average)
 
     @property

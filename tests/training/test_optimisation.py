@@ -86,8 +86,9 @@ def test_schedules_start_at_the_whole_rate():
     assert [lr_factor(name, 0) for name in ("constant", "cosine", "dann")] == [1, 1, 1]
 
 
-def test_the_average_is_the_running_average_of_the_weights(source, target):
-    config, state, stream = start(source, target, steps=7, ema_decay=0.7)
+def test_the_average_forgets_fast_at_first_and_at_its_decay_later(source, target):
+    options = {"ema_decay": 0.4, "schedule": "constant", "lr": 0.01}
+    config, state, stream = start(source, target, steps=9, **options)
     seen = []
 
     def watched(first):
@@ -98,8 +99,8 @@ def test_the_average_is_the_running_average_of_the_weights(source, target):
     train(state, watched, config, Records(None))
     history = [*seen[1:], flat(state.method.network)]
     expected = history[0]
-    for row in history[1:]:
-        expected = 0.7 * expected + 0.3 * row
+    for decay, row in zip([2 / 11, 3 / 12, 4 / 13, 5 / 14, *[0.4] * 4], history[1:], strict=True):
+        expected = decay * expected + (1 - decay) * row
     torch.testing.assert_close(flat(state.network), expected, rtol=0, atol=1e-6)
     assert not torch.allclose(expected, history[-1], atol=1e-4)
 

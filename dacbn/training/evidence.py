@@ -1,0 +1,91 @@
+"""What may choose between models: outputs on labelled source and on unlabelled target images.
+
+The target's training images and the source's test split are what evidence is made from: the
+latter serves as the source's validation split. The target's test split stays out, because what
+has chosen a model cannot score it any more.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from dacbn.batch import Output
+from dacbn.datasets import Images, UnlabelledImages
+from dacbn.methods.method import TARGET
+from dacbn.models import Network
+from dacbn.training.evaluate import run_network
+
+MOST = 2000  # images of a domain, so that evaluations stay cheap and memory bounded
+
+
+class Evidence(NamedTuple):
+    """What a network says of two domains, on the CPU. There is no field for target labels.
+
+    Args:
+        source: features (N, D) and logits (N, C) of images that were not trained on.
+        source_labels: int64 (N,).
+        target: features (M, D) and logits (M, C) of unlabelled images.
+    """
+
+    source: Output
+    source_labels: Tensor
+    target: Output
+
+
+@dataclass(frozen=True, eq=False)
+class SomeImages:
+    """Some images of a domain.
+
+    Args:
+        images: the domain's.
+        rows: which of them, int64.
+    """
+
+    images: Images
+    rows: Tensor
+
+    @property
+    def size(self) -> int:
+        """Pixels per side."""
+        return self.images.size
+
+    def __len__(self) -> int:
+        """Return how many images there are."""
+        return len(self.rows)
+
+    def gather(self, indices: Tensor) -> Tensor:
+        """Return uint8 images (B, 3, S, S) for int64 indices (B,)."""
+        return self.images.gather(self.rows[indices])
+
+
+def gather_evidence(
+    network: Network,
+    source: Output,
+    source_labels: Tensor,
+    target: UnlabelledImages,
+    device: torch.device,
+) -> Evidence:
+    """Collect what a network says, of the same MOST images at most of each domain every time.
+
+    Args:
+        network: on `device`.
+        source: its outputs on the source's validation images.
+        source_labels: int64 (N,), theirs.
+        target: unlabelled images.
+        device: where to compute.
+    """
+    rows, labels = some_rows(len(source_labels)), source_labels.cpu()
+    some = SomeImages(target.images, some_rows(len(target)))
+    return Evidence(
+        Output(source.features[rows], source.logits[rows]),
+        labels[rows],
+        run_network(network, some, TARGET, device),
+    )
+
+
+def some_rows(count: int) -> Tensor:
+    """Choose at most MOST of `count` rows, always the same, in order: int64."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.randperm(count, generator=generator)[:MOST].sort().values

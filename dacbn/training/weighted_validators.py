@@ -1,0 +1,130 @@
+"""Validators that relate the target to the source: by weights, by neighbours, and in reverse."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dacbn.training.evidence import Evidence
+from dacbn.training.validators import validators
+
+Array = NDArray[np.float64]
+
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the domain classifier, among which it is chosen
+
+
+@validators.register("dev")
+def dev(evidence: Evidence) -> float:
+    """Compute minus the source's loss, weighted to look like the target (DEV).
+
+    You et al., "Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation", ICML
+    2019, http://proceedings.mlr.press/v97/you19a.html. The domain classifier is a logistic
+    regression, and half of the validation images train the one that weighs the other half, where
+    the paper trains a network on the training images.
+    """
+    return -deep_embedded_risk(importance_weights(evidence), source_losses(evidence))
+
+
+@validators.register("dev_normalised")
+def dev_normalised(evidence: Evidence) -> float:
+    """Compute DEV with weights of mean one whose spread is at most one, whatever their size.
+
+    Musgrave et al. 2022 found it to choose better than DEV.
+    """
+    weights = importance_weights(evidence)
+    weights = weights / weights.max()
+    return -deep_embedded_risk(weights - weights.mean() + 1, source_losses(evidence))
+
+
+@validators.register("nearest_source")
+def nearest_source(evidence: Evidence) -> float:
+    """Compute the accuracy on each target image's nearest source image, weighted by closeness.
+
+    Nearest are the features of largest cosine, which is the weight unless it is negative.
+    """
+    source, target = (F.normalize(output.features.double(), dim=1) for output in evidence[::2])
+    right = evidence.source.logits.argmax(1) == evidence.source_labels
+    closeness, nearest = (target @ source.T).max(1)
+    return (right[nearest] * closeness.clamp_min(0)).mean().item()
+
+
+@validators.register("reverse_validation")
+def reverse_validation(evidence: Evidence) -> float:
+    """Compute the source's accuracy of a classifier trained on the target's predicted labels.
+
+    Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016,
+    https://arxiv.org/abs/1505.07818. Here it is a linear classifier of the features at hand, where
+    they adapt a whole network back.
+    """
+    features, labels = evidence.target.features.numpy(), evidence.target.logits.argmax(1).numpy()
+    if len(np.unique(labels)) == 1:
+        return float((evidence.source_labels == labels[0]).double().mean())
+    reverse = _fit(_classifier(), features, labels)
+    return float(reverse.score(evidence.source.features.numpy(), evidence.source_labels.numpy()))
+
+
+def source_losses(evidence: Evidence) -> Array:
+    """Compute the cross-entropy of each of the source's validation images, (N,)."""
+    losses = F.cross_entropy(
+        evidence.source.logits.double(), evidence.source_labels, reduction="none"
+    )
+    array: Array = losses.numpy()
+    return array
+
+
+def deep_embedded_risk(weights: Array, losses: Array) -> float:
+    """Estimate the mean loss on the target, with the weights' mean as a control variate.
+
+    Args:
+        weights: density of the target over that of the source at each image, (N,); their mean
+            should be one, and how far it is from that corrects the estimate.
+        losses: of the same images, (N,).
+    """
+    weighted = weights * losses
+    deviations = weights - weights.mean()
+    variance = np.mean(deviations**2)
+    eta = -np.mean(weighted * deviations) / variance if variance > 0 else 0.0
+    return float(weighted.mean() + eta * (weights.mean() - 1))
+
+
+def importance_weights(evidence: Evidence) -> Array:
+    """Estimate the target's density over the source's at the source's features, (N,).
+
+    Each half of the source is weighed by a domain classifier that saw the other half alone: it
+    would know the images it has seen.
+    """
+    source, target = (output.features.numpy() for output in evidence[::2])
+    weights = np.ones(len(source))
+    if len(source) < 4 or len(target) < 4:
+        return weights
+    halves = np.arange(len(source)) % 2
+    for half in (0, 1):
+        seen, weighed = source[halves != half], source[halves == half]
+        domains = np.repeat([0, 1], [len(seen), len(target)])
+        search = GridSearchCV(
+            _classifier(),
+            {"logisticregression__C": STRENGTHS},
+            scoring="neg_log_loss",
+            cv=2,
+        )
+        classifier = _fit(search, np.concatenate([seen, target]), domains)
+        log_p = classifier.predict_log_proba(weighed)
+        weights[halves == half] = np.exp(log_p[:, 1] - log_p[:, 0]) * len(seen) / len(target)
+    return weights
+
+
+def _classifier() -> Pipeline:
+    return make_pipeline(StandardScaler(), LogisticRegression())
+
+
+def _fit(classifier: Any, features: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
+    with warnings.catch_warnings():  # what a hundred steps find is good enough to compare models
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return classifier.fit(features, labels)

@@ -1,8 +1,33 @@
 """Looking inside: what a run did, as arrays (`compute_…`) and figures (`plot_…`, `draw_…`)."""
 
+from dacbn.analysis.cluster_figures import compute_examples as compute_examples
+from dacbn.analysis.cluster_figures import plot_classes as plot_classes
+from dacbn.analysis.cluster_figures import plot_examples as plot_examples
+from dacbn.analysis.cluster_figures import plot_occupancy as plot_occupancy
+from dacbn.analysis.cluster_figures import plot_overlap as plot_overlap
+from dacbn.analysis.cluster_section import draw_clusters as draw_clusters
+from dacbn.analysis.clusters import compute_clusters as compute_clusters
 from dacbn.analysis.curves import compute_curves as compute_curves
 from dacbn.analysis.curves import draw_curves as draw_curves
 from dacbn.analysis.curves import plot_curves as plot_curves
+from dacbn.analysis.distances import compute_distances as compute_distances
+from dacbn.analysis.distances import draw_distances as draw_distances
+from dacbn.analysis.distances import plot_distances as plot_distances
+from dacbn.analysis.distributions import compute_distributions as compute_distributions
+from dacbn.analysis.distributions import draw_distributions as draw_distributions
+from dacbn.analysis.distributions import plot_distribution as plot_distribution
+from dacbn.analysis.mixture_section import draw_mixtures as draw_mixtures
+from dacbn.analysis.mixture_section import plot_advantages as plot_advantages
+from dacbn.analysis.mixture_section import plot_bic as plot_bic
+from dacbn.analysis.mixture_section import plot_mixture as plot_mixture
+from dacbn.analysis.mixtures import compute_mixtures as compute_mixtures
+from dacbn.analysis.movement import compute_movement as compute_movement
+from dacbn.analysis.movement import draw_movement as draw_movement
+from dacbn.analysis.movement import plot_movement as plot_movement
+from dacbn.analysis.recorder import record as record
+from dacbn.analysis.recording import Recording as Recording
+from dacbn.analysis.subject import Sample as Sample
+from dacbn.analysis.subject import Subject as Subject
 from dacbn.analysis.views import compute_views as compute_views
 from dacbn.analysis.views import draw_views as draw_views
 from dacbn.analysis.views import plot_views as plot_views

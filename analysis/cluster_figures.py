@@ -1,4 +1,4 @@
-"""Figures of clusters: how much each is used, by which classes, how alike they are, and examples."""
+"""Figures of clusters: how much each is used, by what classes, how alike they are; examples."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from dacbn.analysis.agreement import Floats
 from dacbn.analysis.clusters import Clusters
 from dacbn.analysis.recording import Recording
-from dacbn.analysis.style import CLUSTER_COLOURS, clean
+from dacbn.analysis.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, clean
 from dacbn.analysis.subject import Subject
 
 ANNOTATED_ROWS = 14  # of a heat map, at most, whose numbers can be read
 SHOWN_CLASSES = 12  # names that fit below bars
+BLANK = 255  # where there is no image
 
 
 def plot_occupancy(
@@ -95,7 +96,7 @@ def compute_examples(
         assert activations.assigned is not None
         soft = activations.assigned.soft
         score, images = soft.mean(1), subject.samples[domain].images
-        sheets = np.full((score.shape[1], count, images.size, images.size, 3), 255, np.uint8)
+        sheets = np.full((score.shape[1], count, images.size, images.size, 3), BLANK, np.uint8)
         for cluster, column in enumerate(score.T):
             best = column.argsort(descending=True, stable=True)[:count]
             if soft.shape[1] == 1:
@@ -112,6 +113,10 @@ def plot_examples(examples: Mapping[str, NDArray[Any]], cluster: int, axes: Axes
     rows = [_strip(sheets[cluster]) for sheets in examples.values()]
     axes.imshow(np.vstack(rows), interpolation="nearest")
     height = rows[0].shape[0]
+    for row, (domain, sheets) in enumerate(examples.items()):
+        if (sheets[cluster] == BLANK).all():
+            text = f"no image of the {domain}"
+            axes.text(height, height * (row + 0.5), text, va="center", color=NEUTRAL_COLOUR)
     axes.set_yticks([height * (row + 0.5) for row in range(len(rows))], list(examples))
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -120,13 +125,12 @@ def plot_examples(examples: Mapping[str, NDArray[Any]], cluster: int, axes: Axes
 
 
 def short_names(layers: Sequence[str]) -> list[str]:
-    """Leave out what the names of all layers begin with, up to a dot."""
+    """Leave out what the names of all layers begin with, but for two words."""
     parts = [name.split(".") for name in layers]
-    shared = 0
-    while len(layers) > 1 and len({tuple(part[: shared + 1]) for part in parts}) == 1:
-        shared += 1
-    shared = shared if len(layers) > 1 else max(len(parts[0]) - 2, 0)
-    return [".".join(part[shared:]) or name for part, name in zip(parts, layers, strict=True)]
+    shared = max(min(map(len, parts), default=0) - 2, 0)
+    while len({tuple(part[:shared]) for part in parts}) > 1:
+        shared -= 1
+    return [".".join(part[shared:]) for part in parts]
 
 
 def _strip(images: NDArray[Any]) -> NDArray[Any]:

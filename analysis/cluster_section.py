@@ -23,6 +23,7 @@ from dacbn.analysis.style import PAGE_WIDTH, save_figure
 from dacbn.analysis.subject import Subject
 
 COLLAPSED = 0.95  # mean overlap of the components in use from which they normalise alike
+TELLING = 0.05  # nats that an activation says about its cluster, from which on it has one
 WEAK = 0.05  # normalised mutual information below which clusters follow nothing
 SPOKEN = 6  # layers, at most, of which each has sentences of its own
 DRAWN = 3  # layers, at most, that have panels of their own
@@ -56,21 +57,17 @@ def draw_clusters(subject: Subject, folder: Path, recording: Recording | None = 
 
 def say_clusters(clusters: Mapping[str, Clusters]) -> tuple[str, ...]:
     """Put what the clusters of each layer do into sentences; many layers are counted instead."""
-    collapsed = [name for name, each in clusters.items() if alike(each) >= COLLAPSED]
+    near = [name for name, each in clusters.items() if alike(each) >= COLLAPSED]
     unused = [name for name, each in clusters.items() if each.dead > 0]
     if len(clusters) <= SPOKEN:
         return tuple(
             sentence for name, each in clusters.items() for sentence in _say_layer(name, each)
         )
     count = len(clusters)
+    named = f": {', '.join(near[:4])}{', …' if len(near) > 4 else ''}" if near else ""
     sentences = [
-        f"In {len(collapsed)} of {count} layers the components in use overlap by at least "
-        f"{_plain(COLLAPSED)}, so that the mixture has collapsed to one normaliser"
-        + (
-            f": {', '.join(collapsed[:4])}{', …' if len(collapsed) > 4 else ''}."
-            if collapsed
-            else "."
-        )
+        f"In {len(near)} of {count} layers the components in use overlap by at least "
+        f"{_plain(COLLAPSED)}, so that they normalise nearly alike{named}."
     ]
     sentences.append(f"{len(unused)} of {count} layers have clusters that are not in use.")
     for index, kind in enumerate(("domain", "class")):
@@ -127,11 +124,12 @@ def _say_layer(name: str, each: Clusters) -> list[str]:
         )
     sentences = [use]
     if overlap >= COLLAPSED:
-        sentences.insert(
-            0,
-            f"{name}: components overlap by {_plain(overlap)}: the mixture has collapsed to one "
-            "normaliser.",
+        what = (
+            "the mixture has collapsed to one normaliser"
+            if each.information < TELLING
+            else "they part the activations but normalise them nearly alike"
         )
+        sentences.insert(0, f"{name}: components overlap by {_plain(overlap)}: {what}.")
     elif not np.isnan(overlap):
         sentences[0] = f"{use[:-1]}; components overlap by {_plain(overlap)}."
     return [*sentences, *_say_agreement(name, *each.nmi)]
@@ -164,7 +162,7 @@ def _draw_occupancy(clusters: Mapping[str, Clusters], domains: list[str], folder
     places = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]
     for index, (domain, axes) in enumerate(zip(domains, places, strict=True)):
         image = plot_occupancy(clusters, index, domain, axes)
-    figure.colorbar(image, ax=list(places), label="share of activations", aspect=12)
+    figure.colorbar(image, ax=list(places), label="share", aspect=12)
     arrays = {f"{name}/by_domain": each.by_domain for name, each in clusters.items()}
     arrays |= {f"{name}/hard_by_domain": each.hard_by_domain for name, each in clusters.items()}
     caption = "How the activations of each domain spread over the clusters of each layer."
@@ -203,7 +201,7 @@ def _draw_overlap(clusters: Mapping[str, Clusters], folder: Path) -> Path:
         image = plot_overlap(clusters[name].overlap, label, axes)
     for axes in places[len(shown) :]:
         axes.set_axis_off()
-    figure.colorbar(image, ax=list(places), label="overlap (1: they normalise alike)")
+    figure.colorbar(image, ax=list(places), label="overlap")
     arrays = {f"{name}/overlap": each.overlap for name, each in clusters.items()}
     caption = "How alike the components of each layer are: mean Bhattacharyya coefficients."
     return save_figure(figure, folder / "cluster_overlap", arrays, caption)[0]

@@ -73,6 +73,19 @@ def compute_clusters(
     Raises:
         ValueError: no layer has a mixture; the text says which analyses apply.
     """
+    refuse_without_mixture(recording)
+    return {
+        name: _look(recording, name, mixture, labels, num_classes)
+        for name, mixture in recording.mixtures.items()
+    }
+
+
+def refuse_without_mixture(recording: Recording) -> None:
+    """Say what can be looked at where there are no clusters.
+
+    Raises:
+        ValueError: no layer has a mixture.
+    """
     if not recording.mixtures:
         raise ValueError(
             "no layer of this network has a mixture, so there are no clusters to look at: "
@@ -80,10 +93,6 @@ def compute_clusters(
             "with scikit-learn to ucb_norm, uan, mixture_norm, mode_norm and latent_domain_norm "
             "(where clusters are known by id, they are the domains)"
         )
-    return {
-        name: _look(recording, name, mixture, labels, num_classes)
-        for name, mixture in recording.mixtures.items()
-    }
 
 
 def labels_of(subject: Subject, recording: Recording) -> dict[str, NDArray[np.int64]]:
@@ -153,7 +162,8 @@ def _floats(value: Tensor) -> Floats:
 
 
 def _one_hot(soft: Floats) -> Floats:
-    return np.eye(soft.shape[-1])[soft.argmax(-1)]
+    chosen: Floats = np.eye(soft.shape[-1])[soft.argmax(-1)]
+    return chosen
 
 
 def _sum_by_class(

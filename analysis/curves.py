@@ -142,12 +142,13 @@ def _plot_panel(curves: Curves, panel: Panel, names: tuple[str, ...], axes: Axes
     plot_curves(curves, names, axes)
     alone = len(names) == 1
     clean(axes, "step", panel.unit, _words(names[0]) if alone else panel.title)
+    legend = axes.get_legend()
+    if alone and legend is not None:  # the title says it
+        legend.remove()
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     if panel.limits:
         axes.set_ylim(*panel.limits)
-    if alone:  # the title says it
-        axes.get_legend().remove()
 
 
 def _words(name: str) -> str:

@@ -15,7 +15,7 @@ from dacbn.analysis.embeddings import (
     Scores,
     align,
     compute_embedding,
-    compute_scores,
+    compute_trust,
 )
 from dacbn.analysis.outputs import DomainOutput, Floats, Labels
 from dacbn.analysis.section import Row, Section
@@ -72,6 +72,7 @@ def plot_domains(embedded: Embedded, axes: Axes) -> None:
 
 def draw_embeddings(
     outputs: Mapping[str, Mapping[str, DomainOutput]],
+    scores: Mapping[str, Scores],
     classes: Sequence[str],
     folder: Path,
     perplexity: float = PERPLEXITY,
@@ -81,36 +82,41 @@ def draw_embeddings(
 
     Args:
         outputs: by network, by domain (source first): of the same images.
+        scores: by network, as `compute_scores` gives them.
         classes: class names.
         folder: for the figures.
         perplexity: of t-SNE.
         seed: of the choice of images and of t-SNE.
 
     Raises:
-        ValueError: there is one domain only, or the sample is too small.
+        ValueError: the sample is too small.
     """
-    domains = list(next(iter(outputs.values())))
-    if len(domains) < 2:
-        raise ValueError(f"there is one domain only, {domains[0]}: embeddings compare two")
     chosen = _choose(outputs, seed)
-    features = {
-        name: np.concatenate([each.features for each in of.values()]) for name, of in chosen.items()
-    }
-    spaces = align(list(features.values()))
+    spaces = align([_stack(of) for of in chosen.values()])
     planes = np.split(compute_embedding(np.concatenate(spaces), perplexity, seed), len(spaces))
-    scores, embedded = {}, {}
-    for (name, of), plane in zip(chosen.items(), planes, strict=True):
-        by_domain = {domain: each.features for domain, each in of.items()}
-        known = {domain: each.labels for domain, each in of.items()}
-        scores[name] = compute_scores(by_domain, known, plane, seed)
-        embedded[name] = _embed(of, plane)
-    file = _draw(embedded, scores, domains, classes, folder)
-    return Section(
-        "Features of both domains",
-        tuple(_findings(scores)),
-        (file,),
-        {"Features by network": [_row(name, each) for name, each in scores.items()]},
-    )
+    pairs = zip(chosen.items(), planes, strict=True)
+    embedded = {name: _embed(of, plane) for (name, of), plane in pairs}
+    trust = {
+        name: compute_trust(_stack(chosen[name]), each.points) for name, each in embedded.items()
+    }
+    file = _draw(embedded, scores, trust, list(next(iter(outputs.values()))), classes, folder)
+    rows = [
+        row_of(name, scores[name]) | {"trustworthiness": round(trust[name], 3)} for name in trust
+    ]
+    findings = tuple(sentence for name in outputs for sentence in _say(name, scores[name]))
+    return Section("Features of both domains", findings, (file,), {"Features by network": rows})
+
+
+def row_of(name: str, scores: Scores) -> Row:
+    """Tabulate the scores of one network; what is not known is empty."""
+    row: Row = {"network": name}
+    for field, value in scores._asdict().items():
+        row[field.replace("_", " ")] = "" if np.isnan(value) else round(value, 3)
+    return row
+
+
+def _stack(outputs: Mapping[str, DomainOutput]) -> Floats:
+    return np.concatenate([each.features for each in outputs.values()])
 
 
 def _choose(
@@ -136,9 +142,7 @@ def _choose(
 
 
 def _embed(outputs: Mapping[str, DomainOutput], plane: Floats) -> Embedded:
-    labels = [
-        each.predictions if each.labels is None else each.labels for each in outputs.values()
-    ]
+    labels = [each.predictions if each.labels is None else each.labels for each in outputs.values()]
     domains = np.repeat(np.arange(len(labels)), [len(each) for each in labels])
     return Embedded(plane, np.concatenate(labels), domains)
 
@@ -146,6 +150,7 @@ def _embed(outputs: Mapping[str, DomainOutput], plane: Floats) -> Embedded:
 def _draw(
     embedded: Mapping[str, Embedded],
     scores: Mapping[str, Scores],
+    trust: Mapping[str, float],
     domains: Sequence[str],
     classes: Sequence[str],
     folder: Path,
@@ -153,23 +158,35 @@ def _draw(
     size = PAGE_WIDTH, 0.4 + 3.1 * len(embedded)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(embedded), 2, squeeze=False, sharex=True, sharey=True)
+    limits = _limits(np.concatenate([each.points for each in embedded.values()]))
     for (by_class, by_domain), (name, each) in zip(grid, embedded.items(), strict=True):
         plot_classes(each, classes, by_class)
         plot_domains(each, by_domain)
+        by_class.set(xlim=limits[0], ylim=limits[1])
         by_class.set_title(f"{name}, by class", loc="left", fontsize="medium")
         by_domain.set_title("by domain", loc="left", fontsize="medium")
-        for axes, line in zip((by_class, by_domain), _numbers(scores[name]), strict=True):
-            axes.set_xlabel(line, fontsize="small")
+        by_class.set_xlabel(_silhouettes(scores[name]), fontsize="small")
+        distance = f"proxy A-distance {scores[name].proxy_distance:.2f}"
+        by_domain.set_xlabel(f"{distance}, trustworthiness {trust[name]:.2f}", fontsize="small")
     figure.legend(handles=_keys(domains), loc="outside lower center", ncols=4, frameon=False)
     arrays = {
-        f"{name}/{field}": array for name, each in embedded.items() for field, array in
-        each._asdict().items()
+        f"{name}/{field}": array
+        for name, each in embedded.items()
+        for field, array in each._asdict().items()
     }
     caption = (
         "t-SNE of the features, all panels in one embedding; neighbours mean something, distances "
         "between islands do not."
     )
     return save_figure(figure, folder / "embedding", arrays, caption)[0]
+
+
+def _limits(points: Floats) -> Floats:
+    """Return the limits of a square that holds all points: (2, 2), of x and y."""
+    low, high = points.min(0), points.max(0)
+    half = 0.53 * (high - low).max()
+    middle = (low + high) / 2
+    return np.column_stack([middle - half, middle + half])
 
 
 def _keys(domains: Sequence[str]) -> list[Line2D]:
@@ -209,35 +226,22 @@ def _write(name: str, place: Floats, axes: Axes) -> None:
 def _frame(axes: Axes) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
-    axes.set_aspect("equal", "datalim")
+    axes.set_aspect("equal")
     axes.spines[:].set_color("#bbbbbb")
 
 
-def _numbers(scores: Scores) -> tuple[str, str]:
-    silhouettes = {"source": scores.source_silhouette, "target": scores.target_silhouette}
-    known = [f"{name} {value:.2f}" for name, value in silhouettes.items() if not np.isnan(value)]
-    by_class = f"silhouette by class: {', '.join(known)}" if known else ""
-    return by_class, (
-        f"proxy A-distance {scores.proxy_distance:.2f}, trustworthiness {scores.trust:.2f}"
-    )
+def _silhouettes(scores: Scores) -> str:
+    by_domain = {"source": scores.source_silhouette, "target": scores.target_silhouette}
+    known = [f"{name} {value:.2f}" for name, value in by_domain.items() if not np.isnan(value)]
+    return f"silhouette by class: {', '.join(known)}" if known else ""
 
 
-def _row(name: str, scores: Scores) -> Row:
-    return {"network": name} | {
-        field.replace("_", " "): "" if np.isnan(value) else round(value, 3)
-        for field, value in scores._asdict().items()
-    }
-
-
-def _findings(scores: Mapping[str, Scores]) -> list[str]:
-    sentences = []
-    for name, each in scores.items():
-        error = (2 - each.proxy_distance) / 4
-        sentences.append(
-            f"{name}: a linear classifier tells the domains apart with {1 - error:.0%} accuracy "
-            f"(proxy A-distance {each.proxy_distance:.2f} of 2)."
-        )
-        by_class, _ = _numbers(each)
-        if by_class:
-            sentences.append(f"{name}: {by_class} (1 is perfectly apart, 0 is mixed).")
+def _say(name: str, scores: Scores) -> list[str]:
+    right = (2 + scores.proxy_distance) / 4
+    sentences = [
+        f"{name}: a linear classifier tells the domains apart with {right:.0%} accuracy (proxy "
+        f"A-distance {scores.proxy_distance:.2f} of 2)."
+    ]
+    if by_class := _silhouettes(scores):
+        sentences.append(f"{name}: {by_class} (1 is perfectly apart, 0 is mixed).")
     return sentences

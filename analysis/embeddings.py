@@ -6,7 +6,7 @@ for Domain Adaptation", NIPS 2006, https://papers.nips.cc/paper/2983 (the proxy 
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,11 +20,11 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dacbn.analysis.outputs import Floats, Labels
+from dacbn.analysis.outputs import DomainOutput, Floats, Labels
 
 DIMENSIONS = 50  # that PCA leaves to t-SNE, as in its paper's practice
 PERPLEXITY = 30.0
-NEIGHBOURS = 10  # that trustworthiness compares
+NEIGHBOURS = 10  # that are compared for trustworthiness
 FOLDS = 5
 
 
@@ -32,16 +32,14 @@ class Scores(NamedTuple):
     """How the features of one network lie.
 
     Args:
-        proxy_distance: see `compute_proxy_distance`.
+        proxy_distance: between the domains; see `compute_proxy_distance`.
         source_silhouette: by class, in [-1, 1]; NaN without two classes.
         target_silhouette: the same; NaN without labels.
-        trust: trustworthiness in [0, 1]: how far neighbours in the picture are neighbours in truth.
     """
 
     proxy_distance: float
     source_silhouette: float
     target_silhouette: float
-    trust: float
 
 
 def align(features: Sequence[Floats]) -> list[Floats]:
@@ -62,7 +60,8 @@ def align(features: Sequence[Floats]) -> list[Floats]:
     for each in features:
         centred = each - each.mean(0)
         length = np.sqrt(np.square(centred).sum(1).mean())
-        reduced = PCA(size, random_state=0).fit_transform(centred / (length or 1))
+        with np.errstate(invalid="ignore"):  # PCA divides by a variance that may be 0
+            reduced = PCA(size, random_state=0).fit_transform(centred / (length or 1))
         rotation = orthogonal_procrustes(reduced, aligned[0])[0] if aligned else np.eye(size)
         aligned.append(reduced @ rotation)
     return aligned
@@ -125,23 +124,30 @@ def compute_silhouette(features: Floats, labels: Labels | None) -> float:
     return float(silhouette_score(features, labels))
 
 
-def compute_scores(
-    features: dict[str, Floats], labels: dict[str, Labels | None], plane: Floats, seed: int = 0
-) -> Scores:
-    """Score the features of one network.
+def compute_trust(features: Floats, plane: Floats) -> float:
+    """Compute how far neighbours in the plane (N, 2) are neighbours among features (N, D): [0, 1].
+
+    It is scikit-learn's trustworthiness of ten neighbours.
+    """
+    neighbours = min(NEIGHBOURS, (len(features) - 1) // 2)
+    return float(trustworthiness(features, plane, n_neighbors=neighbours))
+
+
+def compute_scores(outputs: Mapping[str, DomainOutput], seed: int = 0) -> Scores:
+    """Score the features that one network has of source and target.
 
     Args:
-        features: by domain, source and target first, (N, D).
-        labels: by domain, (N,), or None where there are none.
-        plane: the embedding of all of them in this order, (total N, 2).
+        outputs: by domain, source and target first.
         seed: of the cross-validation.
+
+    Raises:
+        ValueError: there is one domain only, or too few images.
     """
-    (first, source), (second, target) = list(features.items())[:2]
-    whole = np.concatenate(list(features.values()))
-    neighbours = min(NEIGHBOURS, (len(whole) - 1) // 2)
+    if len(outputs) < 2:
+        raise ValueError(f"there is one domain only, {next(iter(outputs))}: features compare two")
+    source, target = list(outputs.values())[:2]
     return Scores(
-        compute_proxy_distance(source, target, seed),
-        compute_silhouette(source, labels[first]),
-        compute_silhouette(target, labels[second]),
-        float(trustworthiness(whole, plane, n_neighbors=neighbours)),
+        compute_proxy_distance(source.features, target.features, seed),
+        compute_silhouette(source.features, source.labels),
+        compute_silhouette(target.features, target.labels),
     )

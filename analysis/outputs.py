@@ -1,6 +1,6 @@
 """What a network says of the images of a subject: made once, looked at by several analyses."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,8 @@ def compute_outputs(subject: Subject) -> dict[str, DomainOutput]:
     """Pass all images of a subject through its network; return what it says, by domain."""
     outputs = {}
     for domain, sample in subject.samples.items():
-        output = run_network(subject.network, sample.images, sample.cluster_id, subject.device)
+        network: Any = subject.network  # whatever is called as a Network will do
+        output = run_network(network, sample.images, sample.cluster_id, subject.device)
         labels = None if sample.labels is None else sample.labels.numpy()
         features, probabilities = (
             tensor.double().numpy() for tensor in (output.features, output.logits.softmax(1))

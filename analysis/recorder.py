@@ -21,8 +21,8 @@ from dacbn.analysis.subject import Subject
 from dacbn.datasets import to_float
 from dacbn.norms import Norm, frozen_statistics
 
-IMAGES = 2000  # of each domain, at most
-BUDGET = 512 * 2**20  # bytes of a recording, all layers and domains together
+IMAGES = 1000  # of each domain, at most
+BUDGET = 768 * 2**20  # bytes of a recording, all layers and domains together
 
 See = Callable[[str, nn.Module, Tensor, Tensor], None]
 
@@ -58,7 +58,8 @@ def record(
     with _undisturbed(subject.network), torch.no_grad():
         shapes = _probe(subject, found)
         modules = {name: found[name] for name in shapes}
-        at_most, positions = plan(modules, shapes, len(counts), images, budget)
+        most = min(images, max(counts.values()))
+        at_most, positions = plan(modules, shapes, len(counts), most, budget)
         chosen = {
             domain: torch.randperm(count, generator=generator)[:at_most]
             for domain, count in counts.items()
@@ -151,8 +152,8 @@ def _probe(subject: Subject, modules: dict[str, nn.Module]) -> dict[str, tuple[i
 
     def see(name: str, module: nn.Module, x: Tensor, _: Tensor) -> None:
         if len(x) == len(rows):
-            _, channels, length = _channels_first(module, x).shape
-            shapes.setdefault(name, (channels, length))
+            shape = _channels_first(module, x).shape
+            shapes.setdefault(name, (shape[1], shape[2]))
 
     domain = next(iter(subject.samples))
     rows = torch.arange(2) % len(subject.samples[domain].images)

@@ -44,7 +44,7 @@ def clean(axes: Axes, x: str, y: str, title: str) -> None:
     """Label axes and take away what carries no information."""
     axes.set_xlabel(x, fontsize="small")
     axes.set_ylabel(y, fontsize="small")
-    axes.tick_params(labelsize="small")
+    axes.tick_params(which="both", labelsize="small")
     axes.set_title(title, loc="left", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3, linewidth=0.5)

@@ -1,60 +1,47 @@
 """DomainAdapter: a classifier of the target from labelled source and unlabelled target images."""
 
 import dataclasses
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-from numpy.typing import NDArray
-
-from dacbn.batch import Output
-from dacbn.datasets import (
-    Images,
-    LabelledLike,
-    UnlabelledLike,
-    check_same_classes,
-    iterate,
-    size_of,
-    to_labelled,
-    to_unlabelled,
-)
-from dacbn.methods.method import TARGET
+from dacbn.batch import Batch, TargetBatch
+from dacbn.classifier import Classifier
+from dacbn.classifier import NotFittedError as NotFittedError
+from dacbn.datasets import LabelledLike, UnlabelledLike, size_of
 from dacbn.models import Network
-from dacbn.norms import recalibrate
 from dacbn.training import (
     CONFIG,
     Card,
     InterruptedTraining,
     Records,
+    RunFolderError,
     StorageError,
+    TargetDomain,
     TrainConfig,
     TrainingDomains,
+    TrainingState,
+    adaptation_config,
     build_network,
     check_names,
+    check_needs_source,
     check_resumable,
     choose_device,
+    create_adaptation_state,
     create_state,
-    evaluate,
     load_checkpoint,
     load_weights,
     read_card,
-    reading_options,
-    run_network,
     save_network,
     train,
     write_card,
 )
 
 SMALLEST_SIDE = 32  # smaller images are enlarged: backbones halve them several times
-BATCH_SIZE = 256  # of images to estimate statistics on
 IN_MEMORY = "in memory"  # what a run folder calls a domain that has no name
 
 
-class NotFittedError(RuntimeError):
-    """Something was asked of an adapter that has not been trained."""
-
-
-class DomainAdapter:
+class DomainAdapter(Classifier):
     """A classifier trained on labelled source images for unlabelled target images.
 
     Args:
@@ -81,35 +68,12 @@ class DomainAdapter:
         method: str = TrainConfig.method,
         **options: Any,
     ) -> None:
+        super().__init__()
         self.config = TrainConfig.from_options(
             backbone=backbone, norm=norm, method=method, **options
         )
         check_names(self.config)
         self.records: list[dict[str, Any]] = []
-        self._network: Network | None = None
-        self._classes: tuple[str, ...] = ()
-        self._size = 0
-
-    @property
-    def network(self) -> Network:
-        """The trained network.
-
-        Raises:
-            NotFittedError: there is none yet.
-        """
-        if self._network is None:
-            raise NotFittedError("this adapter is not trained: call fit or from_pretrained first")
-        return self._network
-
-    @property
-    def image_size(self) -> int:
-        """Pixels per side to which all images are brought; 0 before training."""
-        return self._size
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Class names, in the order of the logits."""
-        return self._classes
 
     def fit(
         self,
@@ -141,96 +105,75 @@ class DomainAdapter:
                 is ready to predict.
             StorageError: `run` cannot be written, or its disk is full.
         """
-        folder = Path(run) if run is not None else None
-        if folder is None and resume:
-            raise ValueError("resume=True goes on with a run: give its folder as run=")
-        if folder is not None and not resume and (folder / CONFIG).exists():
-            raise ValueError(f"{folder} holds a run: pass resume=True, or name another folder")
-        config = self.config = dataclasses.replace(
-            self.config, source=_name_of(source), target=_name_of(target)
-        )
+        check_needs_source(self.config)
+        config = dataclasses.replace(self.config, source=_name_of(source), target=_name_of(target))
+        folder, checkpoint = _open(run, resume, config)
+        self.config = config
         device = choose_device(config.device)
         self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
         domains = TrainingDomains.read(config, self._size, source, target, source_test, target_test)
         self._classes = domains.source.classes
-        checkpoint = load_checkpoint(folder) if folder is not None and resume else None
-        if folder is not None and checkpoint is not None:
-            check_resumable(folder, config)
         state = create_state(config, len(self._classes), self._size, device, checkpoint)
+        stream = domains.stream(config, device, state.method.wants_strong_views)
+        return self._train(state, stream, domains.scorer(device), folder)
+
+    def adapt(
+        self,
+        target: UnlabelledLike,
+        method: str = "shot",
+        *,
+        target_test: LabelledLike | None = None,
+        run: str | Path | None = None,
+        resume: bool = False,
+        **options: Any,
+    ) -> Self:
+        """Adapt the trained network to unlabelled target images, without the source.
+
+        Settings are those of the training, unless given here; the network, its classes and its
+        image size stay.
+
+        Args:
+            target: a dataset's name, a folder, images, or a domain; labels are dropped.
+            method: a source-free method, as "shot" or "shot(weight=0.1)".
+            target_test: labelled target images, scored now and then for the records.
+            run: folder for checkpoints, records and the adapted network, not that of the training.
+            resume: go on with the adaptation that `run` holds, if it holds one.
+            options: other fields of `TrainConfig`, such as `steps`, `lr` or `target_batch_size`.
+
+        Raises:
+            NotFittedError: there is no network to start from.
+            ValueError: a target or settings that do not work; the text says why.
+            DivergedError, InterruptedTraining, StorageError: as in `fit`.
+        """
+        config = adaptation_config(self.config, _name_of(target), method, options)
+        folder, checkpoint = _open(run, resume, config)
+        if resume and checkpoint is None and self._network is None:
+            raise RunFolderError(f"{folder} ended before its first checkpoint: adapt its run anew")
+        start = self.network if checkpoint is None else None
+        device = choose_device(config.device)
+        domain = TargetDomain.read(config, self._size, self._classes, target, target_test, device)
+        state = create_adaptation_state(config, len(self._classes), domain, start, checkpoint)
+        self.config = config
+        return self._train(state, domain.stream(config), domain.scorer(), folder)
+
+    def _train(
+        self,
+        state: TrainingState,
+        stream: Callable[[int], Iterator[Batch | TargetBatch]],
+        scorer: Callable[[Network], dict[str, float]] | None,
+        folder: Path | None,
+    ) -> Self:
         if folder is not None:
             write_card(folder, Card(self.config, self.classes, self._size))
-        with Records(folder, state.step, config.tensorboard) as records:
+        with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
-                train(
-                    state,
-                    domains.stream(config, device, state.method.wants_strong_views),
-                    config,
-                    records,
-                    folder,
-                    domains.scorer(device),
-                )
+                train(state, stream, self.config, records, folder, scorer)
             except (InterruptedTraining, StorageError):
                 self._network = state.network.eval()  # what was learned until then is of use
                 raise
         self._network = state.network.eval()
         return self
-
-    def predict_proba(
-        self, images: UnlabelledLike, cluster_id: int = TARGET
-    ) -> NDArray[np.float32]:
-        """Compute class probabilities (N, num_classes) of images.
-
-        Args:
-            images: an array, a list of files, a folder, or a domain.
-            cluster_id: the population they are taken for: target 1, source 0.
-        """
-        probabilities: NDArray[np.float32] = self._run(images, cluster_id).logits.softmax(1).numpy()
-        return probabilities
-
-    def predict(self, images: UnlabelledLike, cluster_id: int = TARGET) -> NDArray[np.int64]:
-        """Predict the labels (N,) of images: positions in `classes`."""
-        labels: NDArray[np.int64] = self.predict_proba(images, cluster_id).argmax(1)
-        return labels
-
-    def transform(self, images: UnlabelledLike, cluster_id: int = TARGET) -> NDArray[np.float32]:
-        """Compute the features (N, D) of images."""
-        features: NDArray[np.float32] = self._run(images, cluster_id).features.numpy()
-        return features
-
-    def score(self, test: LabelledLike, cluster_id: int = TARGET) -> float:
-        """Compute the accuracy on labelled images."""
-        return self.evaluate(test, cluster_id)["accuracy"]
-
-    def evaluate(self, test: LabelledLike, cluster_id: int = TARGET) -> dict[str, float]:
-        """Compute the accuracy over images and its mean over classes."""
-        network = self.network
-        images = to_labelled(test, self._size, False, self.classes, **reading_options(self.config))
-        check_same_classes(self.classes, images.classes)
-        return evaluate(network, images, cluster_id, next(network.parameters()).device)
-
-    def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
-        """Estimate the running statistics anew, as AdaBN does with the target's images.
-
-        Args:
-            images: an array, a list of files, a folder, a domain, or the name of a dataset, of
-                which the part that is trained on is taken.
-            cluster_id: the population they are taken for: target 1, source 0.
-        """
-        network = self.network
-        device = next(network.parameters()).device
-        batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
-        recalibrate(network, batches, cluster_id)
-        return self
-
-    def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
-        """Read images as the network sees them, before augmentation.
-
-        Args:
-            data: an array, a list of files, a folder, a dataset's name, or a domain.
-            train: of a name or folder, the part that is trained on instead of the test part.
-        """
-        return to_unlabelled(data, self._size, train, **reading_options(self.config)).images
 
     def save_pretrained(self, path: str | Path) -> None:
         """Write config.json and model.safetensors into a folder, for `from_pretrained`."""
@@ -272,10 +215,24 @@ class DomainAdapter:
         adapter._classes, adapter._size = card.classes, card.image_size
         return adapter
 
-    def _run(self, images: UnlabelledLike, cluster_id: int) -> Output:
-        network = self.network
-        device = next(network.parameters()).device
-        return run_network(network, self.images_of(images), cluster_id, device)
+
+def _open(
+    run: str | Path | None, resume: bool, config: TrainConfig
+) -> tuple[Path | None, dict[str, Any] | None]:
+    """Check that a run folder is free or can be gone on with; return it and its checkpoint."""
+    if run is None:
+        if resume:
+            raise ValueError("resume=True goes on with a run: give its folder as run=")
+        return None, None
+    folder = Path(run)
+    if not resume:
+        if (folder / CONFIG).exists():
+            raise ValueError(f"{folder} holds a run: pass resume=True, or name another folder")
+        return folder, None
+    checkpoint = load_checkpoint(folder)
+    if checkpoint is not None:
+        check_resumable(folder, config)
+    return folder, checkpoint
 
 
 def _name_of(data: LabelledLike | UnlabelledLike) -> str:

@@ -14,6 +14,7 @@ DESCRIPTION = "Train a classifier for images of a domain that has no labels."
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "train": commands.train,
+    "adapt": commands.adapt,
     "evaluate": commands.evaluate,
     "predict": commands.predict,
     "analyse": commands.analyse,
@@ -25,8 +26,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
 def main() -> None:
     """Run the command line; a mistake is one line on stderr and exit status 1."""
     warnings.showwarning = _show_warning
+    known, words = dict(COMMANDS), sys.argv[1:]
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="dacbn", description=DESCRIPTION)
+        if words[:1] == ["train"]:
+            known["train"], words[1:] = commands.read_recipe(words[1:])
+        tyro.extras.subcommand_cli_from_dict(
+            known, prog="dacbn", description=DESCRIPTION, args=words
+        )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:

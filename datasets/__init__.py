@@ -30,6 +30,7 @@ from dacbn.datasets.inputs import (
 from dacbn.datasets.load import (
     check_same_classes,
     load_labelled,
+    load_sample,
     load_unlabelled,
     natural_size,
     view_family,
@@ -59,6 +60,7 @@ __all__ = [
     "iterate",
     "labelled",
     "load_labelled",
+    "load_sample",
     "load_unlabelled",
     "natural_size",
     "place_images",

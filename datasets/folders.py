@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from dacbn.datasets.decoding import SUFFIXES, OnUnreadable, decode_each, report_unreadable
 from dacbn.datasets.images import (
@@ -65,11 +66,7 @@ def read_unlabelled_folder(
         FileNotFoundError: the folder does not exist.
         ValueError: it holds no readable images.
     """
-    flat = _flat_folder(_existing(path), train)
-    if flat is not None:
-        files = _images_in(flat)
-    else:
-        files = [file for members in _list_classes(path, train, seed).values() for file in members]
+    files, _, _ = list_folder(path, train, seed)
     images, _ = _read(files, size, on_unreadable, path)
     return UnlabelledImages(images)
 
@@ -93,6 +90,32 @@ def read_files(
     images, readable = _read(files, size, on_unreadable, paths[0])
     kept = [file for file, good in zip(files, readable, strict=True) if good]
     return UnlabelledImages(images), kept
+
+
+def list_folder(
+    path: Path, train: bool, seed: int = 0
+) -> tuple[list[Path], Tensor | None, tuple[str, ...]]:
+    """List the image files of one part of a folder, without opening any.
+
+    Args:
+        path: a folder with one sub-folder per class, or a flat one.
+        train: which of the two parts.
+        seed: of the split.
+
+    Returns:
+        the files; their labels (N,) and the class names, or None and none for a flat folder.
+
+    Raises:
+        FileNotFoundError: the folder does not exist.
+        ValueError: it holds no images.
+    """
+    flat = _flat_folder(_existing(path), train)
+    if flat is not None:
+        return _images_in(flat), None, ()
+    by_class = _list_classes(path, train, seed)
+    files = [file for members in by_class.values() for file in members]
+    labels = [label for label, members in enumerate(by_class.values()) for _ in members]
+    return files, torch.tensor(labels), tuple(by_class)
 
 
 def is_flat_folder(name_or_path: str | Path) -> bool:

@@ -10,7 +10,12 @@ import torch
 from dacbn.datasets.arrays import resize
 from dacbn.datasets.catalogue import DIGIT_SIZE, datasets
 from dacbn.datasets.decoding import OnUnreadable
-from dacbn.datasets.folders import read_labelled_folder, read_unlabelled_folder
+from dacbn.datasets.folders import (
+    list_folder,
+    read_files,
+    read_labelled_folder,
+    read_unlabelled_folder,
+)
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
 from dacbn.registry import UnknownNameError
 
@@ -75,6 +80,54 @@ def load_unlabelled(
     return load_labelled(
         name_or_path, train=train, root=root, size=size, download=download
     ).without_labels()
+
+
+def load_sample(
+    name_or_path: str | Path,
+    count: int,
+    *,
+    train: bool,
+    root: Path,
+    size: int | None = None,
+    download: bool = False,
+    on_unreadable: OnUnreadable = "skip",
+    seed: int = 0,
+) -> LabelledImages | UnlabelledImages:
+    """Load some images of a domain, chosen at random, with their labels where it has any.
+
+    Of a folder no other image is opened.
+
+    Args:
+        name_or_path: a registered name, or a folder.
+        count: images, at most.
+        train: the part to train on, or the part to test on.
+        root: where published dataset files lie.
+        size: pixels per side; by default `natural_size(name_or_path)`.
+        download: whether a missing published file may be fetched.
+        on_unreadable: whether broken files in a folder are skipped with a warning or refused.
+        seed: of the choice.
+
+    Raises:
+        UnknownNameError: neither a registered name nor a folder.
+        FileNotFoundError: a folder or a published file is missing.
+        ValueError: a folder or file cannot be used; the text says why.
+    """
+    folder = _folder(name_or_path)
+    generator = torch.Generator().manual_seed(seed)
+    if folder is None:
+        domain = load_labelled(name_or_path, train=train, root=root, size=size, download=download)
+        rows = torch.randperm(len(domain), generator=generator)[:count].sort().values
+        images = TensorImages(domain.images.gather(rows))
+        return LabelledImages(images, domain.labels[rows], domain.classes)
+    files, labels, classes = list_folder(folder, train)
+    chosen = torch.randperm(len(files), generator=generator)[:count].sort().values.tolist()
+    sample, kept = read_files(
+        [files[row] for row in chosen], size or natural_size(folder), on_unreadable
+    )
+    if labels is None:
+        return sample
+    rows_of = {files[row]: row for row in chosen}
+    return LabelledImages(sample.images, labels[[rows_of[file] for file in kept]], classes)
 
 
 def natural_size(name_or_path: str | Path) -> int:

@@ -1,10 +1,12 @@
 """What normalisers, training steps and the loop cost, each beside what a user would else take."""
 
+from dacbn.benchmarks.accuracy import benchmark_accuracy as benchmark_accuracy
 from dacbn.benchmarks.layers import Row as Row
 from dacbn.benchmarks.layers import benchmark_layers as benchmark_layers
 from dacbn.benchmarks.loops import benchmark_loops as benchmark_loops
 from dacbn.benchmarks.parts import PARTS as PARTS
 from dacbn.benchmarks.parts import Part as Part
+from dacbn.benchmarks.parts import Settings as Settings
 from dacbn.benchmarks.parts import measure as measure
 from dacbn.benchmarks.report import machine as machine
 from dacbn.benchmarks.report import table as table

@@ -6,6 +6,7 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
+from dacbn.benchmarks.agreement import relative_error
 from dacbn.benchmarks.memory import peak_bytes
 from dacbn.benchmarks.published_layer import PublishedLayer
 from dacbn.benchmarks.timing import compare
@@ -13,7 +14,10 @@ from dacbn.norms import norms, share_context
 from dacbn.registry import parse_spec
 
 SHAPES = ((64, 64, 32, 32), (64, 256, 8, 8), (256, 512))
+# Enough values to keep a large GPU busy: the first stage of a ResNet on ImageNet.
+LARGE_SHAPES = ((256, 64, 56, 56),)
 CLUSTERS = (1, 2, 3, 4, 8)
+PUBLISHED = "published layer, K="
 
 Row = dict[str, object]
 
@@ -21,7 +25,7 @@ Row = dict[str, object]
 def default_layers(clusters: Iterable[int] = CLUSTERS) -> list[str]:
     """List what is compared unless something else is asked for."""
     mixtures = [f"ucb_norm(num_clusters={k})" for k in clusters]
-    return ["group_norm", "layer_norm", *mixtures, *(f"published layer, K={k}" for k in clusters)]
+    return ["group_norm", "layer_norm", *mixtures, *(f"{PUBLISHED}{k}" for k in clusters)]
 
 
 def benchmark_layers(
@@ -32,7 +36,7 @@ def benchmark_layers(
     dtype: torch.dtype = torch.float32,
     channels_last: bool = False,
 ) -> list[Row]:
-    """Time layers in training mode, forward and backward.
+    """Time layers in training mode, forward and backward, having checked what they compute.
 
     Args:
         specs: normalisers by name, with options if wished; "published layer, K=3" is the stand-in
@@ -44,8 +48,9 @@ def benchmark_layers(
         channels_last: lay 4-D activations out so.
 
     Returns:
-        one row per shape and layer: seconds, quartiles, ratio to torch's BatchNorm, and the peak
-        memory over the size of the activations.
+        one row per shape and layer: seconds, quartiles, ratio to torch's BatchNorm, the peak
+        memory over the size of the activations, and the largest error relative to float64; the
+        stand-in has none, whose copy in float64 would not fit in memory.
     """
     rows: list[Row] = []
     for shape in shapes:
@@ -56,16 +61,22 @@ def benchmark_layers(
         batch_norm = nn.BatchNorm2d if x.ndim == 4 else nn.BatchNorm1d
         layers: dict[str, nn.Module] = {"torch BatchNorm": batch_norm(shape[1])}
         layers |= {spec: _build(spec, shape[1]) for spec in specs}
+        errors = {
+            name: relative_error(layer.to(device), x)
+            for name, layer in layers.items()
+            if not isinstance(layer, PublishedLayer)
+        }
         runs = {name: _step(layer.to(device), x) for name, layer in layers.items()}
         timings = compare(runs, rounds, device=device, title=str(shape))
         for name, timing in timings.items():
             memory = peak_bytes(runs[name], device) / (x.numel() * x.element_size())
-            rows.append({"shape": shape, "layer": name, **asdict(timing), "memory": memory})
+            results = {"memory": memory, "error": errors.get(name)}
+            rows.append({"shape": shape, "layer": name, **asdict(timing), **results})
     return rows
 
 
 def _build(spec: str, num_features: int) -> nn.Module:
-    published, _, clusters = spec.partition("published layer, K=")
+    published, _, clusters = spec.partition(PUBLISHED)
     if not published and clusters:
         return PublishedLayer(num_features, int(clusters))
     name, options = parse_spec(spec)

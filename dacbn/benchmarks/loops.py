@@ -3,13 +3,13 @@
 import itertools
 from collections.abc import Callable
 from dataclasses import asdict
-from importlib.util import find_spec
 
 import torch
 import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from dacbn.benchmarks.layers import Row
+from dacbn.benchmarks.rivals import rival_loops
 from dacbn.benchmarks.timing import compare
 from dacbn.datasets import LabelledImages, TensorImages, UnlabelledImages, stream_batches
 from dacbn.methods import create_method
@@ -26,10 +26,12 @@ def benchmark_loops(
 ) -> list[Row]:
     """Time DANN on the digits network, `steps` steps at a time, without augmentation.
 
+    Other toolkits take part where they are installed.
+
     Args:
         steps: of one measurement.
         batch_size: of each domain.
-        rounds: how often each loop is timed, in turn with the other.
+        rounds: how often each loop is timed, in turn with the others.
         device: cpu or cuda.
 
     Returns:
@@ -43,17 +45,14 @@ def benchmark_loops(
         "tutorial loop": _tutorial_loop(images, labels, steps, batch_size, device),
         "dacbn": _own_loop(images, labels, steps, batch_size, device),
     }
+    data = images[0], labels, images[1]
+    loops |= rival_loops(data, NUM_CLASSES, steps, batch_size, device)
     timings = compare(loops, rounds, at_least=0, device=device, title="loops")
     count = 2 * batch_size * steps
     return [
         {"loop": name, **asdict(timing), "images_per_second": count / timing.seconds}
         for name, timing in timings.items()
     ]
-
-
-def absent_rivals() -> list[str]:
-    """Name the toolkits that this comparison could include and that are not installed here."""
-    return [name for name in ("pytorch_adapt", "skada") if find_spec(name) is None]
 
 
 def _own_loop(

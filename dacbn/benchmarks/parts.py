@@ -1,36 +1,90 @@
-"""The parts of a benchmark by name."""
+"""The parts of a benchmark by name, and what can be set of them."""
 
 import warnings
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 
-from dacbn.benchmarks.layers import Row, benchmark_layers, default_layers
-from dacbn.benchmarks.loops import absent_rivals, benchmark_loops
+from dacbn.benchmarks.accuracy import NORMS, benchmark_accuracy
+from dacbn.benchmarks.layers import (
+    LARGE_SHAPES,
+    PUBLISHED,
+    SHAPES,
+    Row,
+    benchmark_layers,
+    default_layers,
+)
+from dacbn.benchmarks.loops import benchmark_loops
+from dacbn.benchmarks.rivals import absent_rivals
 from dacbn.benchmarks.steps import benchmark_steps
+from dacbn.training import TrainConfig
 
-Part = Literal["layers", "steps", "loops"]
+Part = Literal["layers", "steps", "loops", "accuracy"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
-def measure(
-    part: Part,
-    specs: tuple[str, ...],
-    rounds: int,
-    device: str,
-    bfloat16: bool = False,
-    channels_last: bool = False,
-) -> list[Row]:
-    """Measure one part: see `benchmark_layers`, `benchmark_steps` and `benchmark_loops`."""
+@dataclass(frozen=True)
+class Settings:
+    """What to measure, and where."""
+
+    norms: tuple[str, ...] = ()
+    """Specifications to compare; by default the plain ones and ucb_norm of several sizes."""
+    rounds: int = 9
+    """How often each is timed, in turn with the others."""
+    device: str = "auto"
+    """cpu, cuda, or auto."""
+    bfloat16: bool = False
+    """Activations in bfloat16."""
+    channels_last: bool = False
+    """Lay activations of the layers out so."""
+    goal: float = 0.7
+    """Accuracy on the target's test split that the part accuracy waits for."""
+    seeds: tuple[int, ...] = (0, 1, 2)
+    """Of the trainings of the part accuracy."""
+    steps: int = TrainConfig.steps
+    """Of each training of the part accuracy."""
+    data_root: Path = TrainConfig.data_root
+    """Folder of MNIST and MNIST-M, for the part accuracy."""
+
+
+def measure(part: Part, settings: Settings) -> list[Row]:
+    """Measure one part on `settings.device`, which is cpu or cuda."""
     if part == "layers":
-        dtype = torch.bfloat16 if bfloat16 else torch.float32
-        layers = specs or default_layers()
-        return benchmark_layers(
-            layers, rounds=rounds, device=device, dtype=dtype, channels_last=channels_last
-        )
+        return _measure_layers(settings)
     if part == "steps":
-        norms = specs or ("ucb_norm",)
-        return benchmark_steps(norms, rounds=rounds, device=device, bfloat16=bfloat16)
+        norms = settings.norms or ("ucb_norm",)
+        return benchmark_steps(
+            norms, rounds=settings.rounds, device=settings.device, bfloat16=settings.bfloat16
+        )
+    if part == "accuracy":
+        return benchmark_accuracy(
+            (None, *settings.norms) if settings.norms else NORMS,
+            goal=settings.goal,
+            seeds=settings.seeds,
+            steps=settings.steps,
+            data_root=settings.data_root,
+            device=settings.device,
+        )
     if absent := absent_rivals():
         warnings.warn(f"not installed, so not compared: {', '.join(absent)}", stacklevel=2)
-    return benchmark_loops(rounds=rounds, device=device)
+    return benchmark_loops(rounds=settings.rounds, device=settings.device)
+
+
+def _measure_layers(settings: Settings) -> list[Row]:
+    layers = [*settings.norms] or default_layers()
+    on_gpu = settings.device.startswith("cuda")
+    lean = [spec for spec in layers if not spec.startswith(PUBLISHED)]
+    return [
+        row
+        for specs, shapes in ((layers, SHAPES), (lean, LARGE_SHAPES if on_gpu else ()))
+        for row in benchmark_layers(
+            specs,
+            shapes,
+            settings.rounds,
+            settings.device,
+            torch.bfloat16 if settings.bfloat16 else torch.float32,
+            settings.channels_last,
+        )
+    ]

@@ -43,12 +43,15 @@ def table(rows: Iterable[Row]) -> str:
 
 def _heading(key: str) -> str:
     units = {"seconds": "ms", "low": "25 %", "high": "75 %", "memory": "peak / input"}
+    units["error"] = "error to float64"
     return units.get(key, key.replace("_", " "))
 
 
 def _cell(key: str, value: object) -> str:
     if key in ("seconds", "low", "high"):
         return f"{float(str(value)) * 1000:.3g}"
+    if key == "error":
+        return "-" if value is None else f"{float(str(value)):.0e}"
     if isinstance(value, float):
         return f"{value:,.0f}" if value >= 100 else f"{value:.2f}"
     return str(value)

@@ -60,15 +60,16 @@ def _repeats(run: Run, at_least: float, device: str) -> int:
 
 
 def _time(run: Run, repeats: int, device: str) -> float:
-    _wait(device)
+    wait(device)
     start = time.perf_counter()
     for _ in range(repeats):
         run()
-    _wait(device)
+    wait(device)
     return (time.perf_counter() - start) / repeats
 
 
-def _wait(device: str) -> None:
+def wait(device: str) -> None:
+    """Wait for a GPU to have done what it was given."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
 

@@ -1,8 +1,10 @@
 """What each command of the command line does, one a file."""
 
+from dacbn.commands.adapt import adapt as adapt
 from dacbn.commands.analyse import analyse as analyse
 from dacbn.commands.benchmark import benchmark as benchmark
 from dacbn.commands.evaluate import evaluate as evaluate
 from dacbn.commands.list_names import list_names as list_names
 from dacbn.commands.predict import predict as predict
+from dacbn.commands.train import read_recipe as read_recipe
 from dacbn.commands.train import train as train

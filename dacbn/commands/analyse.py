@@ -1,41 +1,72 @@
-"""dacbn analyse: draw what a run did."""
+"""dacbn analyse: look inside a run, or compare several."""
 
-import warnings
+import shlex
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from dacbn.adapter import DomainAdapter
-from dacbn.analysis import draw_curves, draw_views
-from dacbn.analysis.section import Section
-from dacbn.datasets import choose_family
+from dacbn.analysis.report import write_report
+from dacbn.analysis.settings import current_versions, describe_config, train_command
+from dacbn.commands.look_inside import look_inside
+from dacbn.commands.side_by_side import put_side_by_side
+from dacbn.commands.subjects import open_run
+from dacbn.training import TrainConfig
 
 
-def analyse(run: Positional[Path]) -> None:
-    """Draw what a run did: figures and the arrays behind them, in RUN/figures.
+def analyse(
+    runs: Positional[tuple[Path, ...]],
+    images: int = 2000,
+    seed: int = 0,
+    output: Path | None = None,
+    data_root: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Look inside a run: figures, the arrays behind them, and a report with a verdict.
+
+    Several runs are put side by side.
 
     Args:
-        run: a run folder.
+        runs: run folders.
+        images: of each domain's test split, at most.
+        seed: of the choice of images, and of t-SNE.
+        output: folder for figures and report.html; by default the run's own, or `comparison`
+            beside the first of several.
+        data_root: folder of the named datasets, if it has moved.
+        device: cpu, cuda, or auto.
     """
-    sections = [draw_curves(run, run / "figures")]
-    try:
-        sections.append(_draw_domains(run))
-    except (ValueError, OSError) as error:  # the images may have moved since
-        warnings.warn(f"cannot show the images: {error}", stacklevel=2)
-    for section in sections:
-        for figure in section.figures:
-            for suffix in (".png", ".svg", ".npz"):
-                print(f"wrote {figure.with_suffix(suffix)}")
+    if not runs:
+        raise ValueError("name a run folder to look inside, or several to compare")
+    if images < 1:
+        raise ValueError(f"images must be at least 1, got {images}")
+    configs = {str(run): open_run(run, None).config for run in runs}
+    if len(configs) < len(runs):
+        raise ValueError("a run is named twice: name each once")
+    alone = len(runs) == 1
+    folder = output or (runs[0] if alone else runs[0].parent / "comparison")
+    options = (folder / "figures", images, seed, data_root, device)
+    sections = look_inside(runs[0], *options) if alone else put_side_by_side(runs, *options)
+    settings = {f"Settings of {run}": describe_config(each) for run, each in configs.items()}
+    settings["Versions"] = current_versions()
+    commands = [train_command(config) for config in configs.values()]
+    commands.append(_typed(runs, images, seed, output, data_root))
+    report = folder / "report.html"
+    write_report(report, _title(configs), sections, settings, commands)
+    print("", *(f"- {sentence}" for sentence in sections[0].findings), sep="\n")
+    print(f"\nfigures: {folder / 'figures'}\nreport: {report}")
 
 
-def _draw_domains(run: Path) -> Section:
-    adapter = DomainAdapter.from_run(run)
-    config = adapter.config
-    family = config.augment
-    if family == "auto":
-        family = choose_family(config.source, config.target)
-    domains = {
-        f"source: {config.source}": adapter.images_of(config.source, train=True),
-        f"target: {config.target}": adapter.images_of(config.target, train=True),
-    }
-    return draw_views(domains, family, run / "figures")
+def _title(configs: dict[str, TrainConfig]) -> str:
+    first = next(iter(configs.values()))
+    domains = f"{Path(first.source).name} → {Path(first.target).name}"
+    if len(configs) > 1:
+        return f"{domains}: {len(configs)} runs compared"
+    return f"{domains}: {first.method}, {first.backbone}, {first.norm or 'own norms'}"
+
+
+def _typed(
+    runs: tuple[Path, ...], images: int, seed: int, output: Path | None, data_root: Path | None
+) -> str:
+    words = ["dacbn", "analyse", *map(str, runs), "--images", str(images), "--seed", str(seed)]
+    for option, value in {"--output": output, "--data-root": data_root}.items():
+        words += [option, str(value)] if value is not None else []
+    return shlex.join(words)

@@ -6,25 +6,35 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from dacbn.datasets import datasets
-from dacbn.methods import methods
+from dacbn.methods import methods, source_free_methods, test_time_methods
+from dacbn.models.backbones import OWN
 from dacbn.norms import norms, weights
 from dacbn.norms.mixture_kernels import kernel_status
+from dacbn.recipes import recipes
 from dacbn.registry import Registry
+
+Kind = Literal[
+    "all", "norms", "weights", "methods", "source-free", "test-time", "datasets", "recipes"
+]
 
 
 def list_names(
-    kind: Positional[Literal["all", "norms", "weights", "methods", "datasets"]] = "all",
+    kind: Positional[Kind] = "all",
 ) -> None:
     """List what can be named on the command line; of one kind, with options and papers.
 
     Args:
-        kind: norms, weights (maps of the weights before a norm), methods, datasets, or all.
+        kind: norms, weights (maps of the weights before a norm), methods, source-free methods (of
+            dacbn adapt), test-time methods (of dacbn predict --adapt), datasets, recipes, or all.
     """
     kinds: dict[str, Registry[Any]] = {
         "norms": norms,
         "weights": weights,
         "methods": methods,
+        "source-free": source_free_methods,
+        "test-time": test_time_methods,
         "datasets": datasets,
+        "recipes": recipes,
     }
     for title, registry in kinds.items():
         if kind not in ("all", title):
@@ -36,6 +46,6 @@ def list_names(
             for heading, text in about.items() if kind == title and title != "datasets" else ():
                 print(textwrap.indent(textwrap.fill(f"{heading}: {text}", 92), "      "))
     if kind == "all":
-        print("backbones:\n  digits_cnn, and the models of timm.list_models()")
+        print(f"backbones:\n  {', '.join(OWN)}, and the models of timm.list_models()")
         for place, device_type in (("CPU", "cpu"), ("GPU", "cuda")):
             print(f"mixtures on a {place}:\n  {', '.join(kernel_status(device_type))}")

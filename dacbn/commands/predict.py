@@ -16,6 +16,7 @@ def predict(
     run: Positional[Path],
     images: Positional[tuple[Path, ...]],
     output: Path | None = None,
+    adapt: str | None = None,
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
 ) -> None:
@@ -25,6 +26,8 @@ def predict(
         run: a run folder.
         images: image files, or folders of them.
         output: write the table here instead.
+        adapt: a test-time method, tent or sar, that adapts to the images while it labels them; the
+            run stays as it is.
         on_unreadable: what to do with images that cannot be decoded.
         device: cpu, cuda, or auto.
     """
@@ -32,7 +35,7 @@ def predict(
         raise ValueError("name image files, or folders of them, to predict")
     adapter = DomainAdapter.from_pretrained(run, device)
     readable, paths = read_files(images, adapter.image_size, on_unreadable)
-    probabilities = adapter.predict_proba(readable)
+    probabilities = adapter.predict_proba(readable, adapt=adapt)
     rows = [
         (str(path), adapter.classes[row.argmax()], f"{row.max():.4f}")
         for path, row in zip(paths, probabilities, strict=True)

@@ -1,11 +1,18 @@
-"""Backbones by name: the digits network of this package, and everything timm has."""
+"""Backbones by name: the small networks of this package, and everything timm has."""
 
+from collections.abc import Callable
 from difflib import get_close_matches
 
 import timm
 from torch import nn
 
 from dacbn.models.digits_cnn import DigitsCNN
+from dacbn.models.wide_resnet import WideResNet
+
+OWN: dict[str, Callable[[], nn.Module]] = {
+    "digits_cnn": DigitsCNN,
+    "wide_resnet28_2": WideResNet,
+}
 
 
 class UnknownBackboneError(ValueError):
@@ -20,23 +27,23 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
     """Build a network from images (B, 3, S, S) to pooled features (B, head_hidden_size).
 
     Args:
-        name: "digits_cnn" or any name of `timm.list_models()`.
+        name: a name in `OWN`, such as "digits_cnn", or of `timm.list_models()`.
         pretrained: load timm's weights, from its cache or the network.
 
     Raises:
         UnknownBackboneError: nothing has that name.
         PretrainedWeightsError: there are no weights, or they cannot be reached.
     """
-    if name == "digits_cnn":
+    if name in OWN:
         if pretrained:
-            raise PretrainedWeightsError("digits_cnn has no pretrained weights: train from scratch")
-        return DigitsCNN()
+            raise PretrainedWeightsError(f"{name} has no pretrained weights: train from scratch")
+        return OWN[name]()
     if not timm.is_model(name):
-        known = ["digits_cnn", *timm.list_models()]
+        known = [*OWN, *timm.list_models()]
         nearest = get_close_matches(name, known, n=3) or ["resnet18", "resnet50", "digits_cnn"]
         raise UnknownBackboneError(
-            f"unknown backbone {name!r}. Nearest: {', '.join(nearest)}. Known: digits_cnn and the "
-            f"{len(known) - 1} names of timm.list_models()"
+            f"unknown backbone {name!r}. Nearest: {', '.join(nearest)}. Known: "
+            f"{', '.join(OWN)} and the {len(known) - len(OWN)} names of timm.list_models()"
         )
     try:
         backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)

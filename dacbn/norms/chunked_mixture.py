@@ -119,7 +119,8 @@ def chunked_backward(
         those of weight and bias, (C,) each.
     """
     _, clusters, channels = table.shape
-    dx, (d_weight, d_bias) = torch.empty_like(x), table.new_empty(2, channels)
+    dx = torch.empty_like(x)
+    d_weight, d_bias = table.new_empty(channels), table.new_empty(channels)
     gradients = table.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
     x, gradient, out = _by_channels(x), _by_channels(gradient), _by_channels(dx)
     for part in chunks(x, clusters):

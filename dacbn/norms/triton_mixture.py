@@ -101,7 +101,8 @@ def triton_backward(
     _, clusters, channels = table.shape
     layout, dx, gradient = lay_out(x, clusters), torch.empty_like(x), lay_out_like(gradient, x)
     gradients = _floats(x, GRADIENT_ROWS, clusters, channels) if tables_too else None
-    constants, d_affine = _floats(x, 4, clusters, channels), _floats(x, 2, channels)
+    constants = _floats(x, 4, clusters, channels)
+    d_affine = _floats(x, channels), _floats(x, channels)
     partial = _floats(x, 3, clusters, layout.stretches, channels)
     affine = _dense(scale), _dense(weight)
     with torch.cuda.device_of(x):

@@ -23,11 +23,14 @@ from dacbn.training.evaluate import class_accuracies as class_accuracies
 from dacbn.training.evaluate import evaluate as evaluate
 from dacbn.training.evaluate import run_network as run_network
 from dacbn.training.evaluate import score_logits as score_logits
+from dacbn.training.evidence import Evidence as Evidence
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train
 from dacbn.training.records import Records as Records
 from dacbn.training.records import read_records as read_records
+from dacbn.training.selection import Choice as Choice
+from dacbn.training.selection import choose as choose
 from dacbn.training.source_free import TargetDomain as TargetDomain
 from dacbn.training.source_free import adaptation_config as adaptation_config
 from dacbn.training.source_free import create_adaptation_state as create_adaptation_state
@@ -36,4 +39,7 @@ from dacbn.training.storage import StorageError as StorageError
 from dacbn.training.storage import write_atomically as write_atomically
 from dacbn.training.storage import write_json as write_json
 from dacbn.training.test_time import run_adapting as run_adapting
+from dacbn.training.validators import validate as validate
+from dacbn.training.validators import validators as validators
+from dacbn.training.weighted_validators import importance_weights as importance_weights
 from dacbn.training.window import DivergedError as DivergedError

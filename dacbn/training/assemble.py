@@ -10,14 +10,17 @@ from dacbn.registry import parse_spec, split_sum
 from dacbn.training.config import TrainConfig
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
+from dacbn.training.validators import validators
 
 
 def check_names(config: TrainConfig) -> None:
-    """Look the method and the norm up, so that a wrong name is said before any image is read.
+    """Look names up, so that a wrong one is said before any image is read.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: there is no method, norm or validator of that name.
     """
+    for name in config.validators:
+        validators[name]
     if not is_source_free(config):
         for term in split_sum(config.method):
             methods[parse_spec(term)[0]]

@@ -14,8 +14,8 @@ from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
 FREE = {  # what a resumed training may change
-    *("steps", "device", "data_root", "download", "on_unreadable", "tensorboard"),
-    *("log_every", "eval_every", "checkpoint_every", "snapshot_every"),
+    *("steps", "device", "compile", "data_root", "download", "on_unreadable", "tensorboard"),
+    *("log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),
 }
 
 

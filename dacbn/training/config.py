@@ -73,6 +73,8 @@ class TrainConfig:
     """cpu, cuda, cuda:1, …; auto takes a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the forward and backward pass; auto means bfloat16 on a GPU that has it."""
+    compile: bool = False
+    """Compile the network with torch.compile; slower to start, faster on a GPU."""
     log_every: int = 20
     """Steps between lines of metrics.jsonl."""
     eval_every: int = 200
@@ -81,6 +83,11 @@ class TrainConfig:
     """Steps between checkpoints; 0 keeps one at the end only."""
     snapshot_every: int = 0
     """Steps between snapshots of the network for `dacbn analyse`; 0 keeps none."""
+    validators: tuple[str, ...] = (
+        *("source_accuracy", "entropy", "information_maximisation", "bnm"),
+        *("class_ami", "reverse_validation"),
+    )
+    """Label-free scores computed at each evaluation, for `dacbn evaluate`; see dacbn list."""
     tensorboard: bool = False
     """Write TensorBoard events too."""
 
@@ -136,8 +143,8 @@ class TrainConfig:
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """Read back what `to_json` returned."""
-        read = {"data_root": Path(fields["data_root"]), "classifier": tuple(fields["classifier"])}
-        return cls.from_options(**{**fields, **read})
+        read = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return cls.from_options(**{**read, "data_root": Path(fields["data_root"])})
 
 
 def choose_device(name: str) -> torch.device:

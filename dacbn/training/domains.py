@@ -6,8 +6,9 @@ from functools import partial
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
-from dacbn.batch import Batch
+from dacbn.batch import Batch, Output
 from dacbn.datasets import (
     Family,
     LabelledImages,
@@ -24,7 +25,10 @@ from dacbn.datasets import (
 from dacbn.methods.method import SOURCE, TARGET
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
-from dacbn.training.evaluate import evaluate
+from dacbn.training.evaluate import run_network, score_logits
+from dacbn.training.evidence import gather_evidence
+from dacbn.training.selection import VALIDATOR
+from dacbn.training.validators import validate
 
 
 @dataclass(frozen=True)
@@ -36,12 +40,14 @@ class TrainingDomains:
         target: images.
         tests: by name, labelled images to score on and the population they are taken for.
         family: which augmentations.
+        validators: names of the label-free scores that go with those on the tests.
     """
 
     source: LabelledImages
     target: UnlabelledImages
     tests: dict[str, tuple[LabelledImages, int]]
     family: Family
+    validators: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -69,7 +75,7 @@ class TrainingDomains:
                 check_same_classes(labelled.classes, test.classes)
                 tests[name] = (test, cluster_id)
         family = choose_family(source, target) if config.augment == "auto" else config.augment
-        return cls(labelled, unlabelled, tests, family)
+        return cls(labelled, unlabelled, tests, family, config.validators)
 
     def stream(
         self, config: TrainConfig, device: torch.device, strong: bool
@@ -94,11 +100,24 @@ class TrainingDomains:
         return partial(self._score, device=device) if self.tests else None
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
-        return {
-            f"{name}_{measure}": score
-            for name, (test, cluster_id) in self.tests.items()
-            for measure, score in evaluate(network, test, cluster_id, device).items()
-        }
+        scores: dict[str, float] = {}
+        for name, (test, cluster_id) in self.tests.items():
+            output = run_network(network, test.images, cluster_id, device)
+            for measure, score in score_logits(output.logits, test.labels).items():
+                scores[f"{name}_{measure}"] = score
+            if cluster_id == SOURCE:
+                scores |= self._validate(network, output, test.labels, device)
+        return scores
+
+    def _validate(
+        self, network: Network, source: Output, source_labels: Tensor, device: torch.device
+    ) -> dict[str, float]:
+        """Compute the validators; `source` are the outputs on the source's test."""
+        if not self.validators:
+            return {}
+        evidence = gather_evidence(network, source, source_labels, self.target, device)
+        scores = validate(evidence, self.validators)
+        return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
 
 
 def reading_options(config: TrainConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
+from dacbn.training.compiled import calling, compile_forward
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
 from dacbn.training.records import Records
@@ -57,11 +58,13 @@ def train(
     if device.type == "cuda":
         state.method.to(memory_format=torch.channels_last)
     state.method.train()
+    forward = compile_forward(state.method.network) if config.compile else None
     window = Window()
     bar = tqdm(total=config.steps, initial=state.step, unit="step", desc="training", disable=None)
     with bar, Interrupt() as interrupt:
         for batch in stream(state.step):
-            with autocast:
+            # layers place themselves on the first batch, by other code than afterwards
+            with autocast, calling(state.method.network, forward if state.step else None):
                 result = state.method(_arrange(batch), state.step / config.steps)
             optimise(state, result, config)
             window.add(result)

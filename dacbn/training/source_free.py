@@ -51,7 +51,9 @@ def adaptation_config(
     """
     source_free_methods[parse_spec(method)[0]]
     if kept := sorted(KEPT & options.keys()):
-        raise ValueError(f"an adaptation keeps the network it starts from: leave out {kept}")
+        raise ValueError(
+            f"an adaptation keeps the network it starts from: leave out {', '.join(kept)}"
+        )
     return TrainConfig.from_options(
         **{**vars(config), **options, "target": target, "method": method}
     )

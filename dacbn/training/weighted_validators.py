@@ -18,6 +18,7 @@ from dacbn.training.validators import validators
 Array = NDArray[np.float64]
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # of the domain classifier, among which it is chosen
+LARGEST = 50.0  # logarithm of a weight: what is beyond says no more
 
 
 @validators.register("dev")
@@ -116,7 +117,8 @@ def importance_weights(evidence: Evidence) -> Array:
         )
         classifier = _fit(search, np.concatenate([seen, target]), domains)
         log_p = classifier.predict_log_proba(weighed)
-        weights[halves == half] = np.exp(log_p[:, 1] - log_p[:, 0]) * len(seen) / len(target)
+        log_ratio = (log_p[:, 1] - log_p[:, 0]).clip(-LARGEST, LARGEST)
+        weights[halves == half] = np.exp(log_ratio) * len(seen) / len(target)
     return weights
 
 

@@ -4,10 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from flat_network import flat_batch, flat_network
 from matplotlib.figure import Figure
 from PIL import Image
 
 from dacbn.analysis import compute_curves, draw_curves, plot_curves
+from dacbn.analysis.curves import LOSSES, arrange, to_own_range
+from dacbn.methods import methods
 from dacbn.training import RunFolderError
 
 RECORDS = [
@@ -67,3 +70,30 @@ def test_a_folder_without_records_is_refused(tmp_path):
     with pytest.raises(RunFolderError, match="no records yet: it ended before its first log"):
         draw_curves(tmp_path, tmp_path / "figures")
     assert not (tmp_path / "figures").exists()
+
+
+@pytest.mark.parametrize("name", list(methods))
+def test_what_a_method_optimises_is_drawn_as_losses_and_what_it_measures_is_not(name):
+    method = methods[name](flat_network())
+    step = method(flat_batch(), 0.5)
+    panels = arrange([*step.losses, *step.metrics, "lr", "steps_per_second"])
+    assert set(panels[LOSSES]) == set(step.losses)
+
+
+def test_every_score_of_a_test_split_has_its_place():
+    names = ["source_test_accuracy", "target_test_accuracy", "target_test_class_accuracy"]
+    by_title = {panel.title: held for panel, held in arrange([*names, "validator_bnm"]).items()}
+    assert by_title == {"Test accuracy": tuple(names[:2]), "Validators": ("validator_bnm",)}
+
+
+def test_validators_are_drawn_in_their_own_ranges():
+    curve = np.array([[1, -4.0], [2, 0.0], [3, -1.0]])
+    assert to_own_range(curve).tolist() == [[1, 0], [2, 1], [3, 0.75]]
+    assert to_own_range(np.array([[1, 7.0], [2, 7.0]])).tolist() == [[1, 0.5], [2, 0.5]]
+
+
+def test_the_findings_are_the_last_test_accuracies(run):
+    assert draw_curves(run, run / "figures").findings == (
+        "The target test accuracy is 25.0% at step 4.",
+        "The source test accuracy is 80.0% at step 4.",
+    )

@@ -13,7 +13,7 @@ def cosine(a, b):
 
 def pseudo_labels(features, logits):
     """Label images (N, D) by the nearest centre, from predictions and then from labels."""
-    f = np.asarray(features, dtype=np.float64)
+    f = np.asarray(features.detach(), dtype=np.float64)
     f = np.stack([row / math.sqrt(float(row @ row)) for row in f])
     weights, labels = softmax(logits), []
     for _ in range(2):

@@ -1,0 +1,136 @@
+"""Whether a network is as sure as it is right.
+
+Paper: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+https://arxiv.org/abs/1706.04599.
+Differs from the paper: bins of equally many images by default, so that none hangs on a few;
+`equal_mass=False` gives the paper's bins of equal width.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dacbn.analysis.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.section import Section
+from dacbn.analysis.style import (
+    COLUMN_WIDTH,
+    DOMAIN_COLOURS,
+    DOMAIN_MARKERS,
+    NEUTRAL_COLOUR,
+    clean,
+    save_figure,
+)
+
+BINS = 15
+
+
+class Reliability(NamedTuple):
+    """Confidence against accuracy, by bins that hold images.
+
+    Args:
+        confidence: mean of each bin (B,).
+        accuracy: of each bin (B,).
+        share: of the images (B,); sums to 1.
+    """
+
+    confidence: Floats
+    accuracy: Floats
+    share: Floats
+
+    @property
+    def error(self) -> float:
+        """The expected calibration error: the mean of |accuracy - confidence| over images."""
+        return float((self.share * np.abs(self.accuracy - self.confidence)).sum())
+
+    @property
+    def excess(self) -> float:
+        """Mean confidence less accuracy: above 0, the network is too sure."""
+        return float((self.share * (self.confidence - self.accuracy)).sum())
+
+
+def compute_reliability(
+    probabilities: Floats, labels: Labels, bins: int = BINS, equal_mass: bool = True
+) -> Reliability:
+    """Sort images by the probability of their predicted class, and score each bin.
+
+    Args:
+        probabilities: (N, C).
+        labels: (N,).
+        bins: at most; those without images are left out.
+        equal_mass: bins of equally many images, rather than of equal width in [0, 1].
+    """
+    confidence = probabilities.max(1)
+    correct = probabilities.argmax(1) == labels
+    order = np.argsort(confidence, kind="stable")
+    if equal_mass:
+        parts = np.array_split(order, bins)
+    else:
+        edges = np.searchsorted(confidence[order], np.arange(1, bins) / bins, side="right")
+        parts = np.split(order, edges)
+    parts = [part for part in parts if len(part)]
+    return Reliability(
+        np.array([confidence[part].mean() for part in parts]),
+        np.array([correct[part].mean() for part in parts]),
+        np.array([len(part) / len(labels) for part in parts]),
+    )
+
+
+def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> None:
+    """Draw accuracy over confidence, for each domain; on the diagonal, both agree."""
+    axes.plot([0, 1], [0, 1], color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
+    for place, (domain, each) in enumerate(reliabilities.items()):
+        axes.plot(
+            *(each.confidence, each.accuracy),
+            color=DOMAIN_COLOURS[place],
+            marker=DOMAIN_MARKERS[place],
+            markersize=4,
+            linewidth=1.2,
+            label=f"{domain}, error {each.error:.3f}",
+        )
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
+    axes.legend(frameon=False, fontsize="x-small")
+    clean(axes, "confidence", "accuracy", "Calibration")
+
+
+def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Section:
+    """Draw how sure a network is against how right it is, into a folder.
+
+    Args:
+        outputs: by domain; those without labels are left out.
+        folder: for the figures.
+
+    Raises:
+        ValueError: no domain has labels.
+    """
+    reliabilities = {
+        domain: compute_reliability(each.probabilities, each.labels)
+        for domain, each in outputs.items()
+        if each.labels is not None
+    }
+    if not reliabilities:
+        raise ValueError("no domain has labels: calibration compares predictions with them")
+    figure = Figure(figsize=(COLUMN_WIDTH, 3.0), layout="constrained")
+    plot_reliability(reliabilities, figure.subplots())
+    arrays = {
+        f"{domain}/{field}": array
+        for domain, each in reliabilities.items()
+        for field, array in each._asdict().items()
+    }
+    caption = (
+        "Accuracy over confidence in bins of equally many images; below the diagonal, too sure."
+    )
+    files = save_figure(figure, folder / "calibration", arrays, caption)
+    findings = tuple(_say(domain, each) for domain, each in reliabilities.items())
+    return Section("Calibration", findings, (files[0],))
+
+
+def _say(domain: str, each: Reliability) -> str:
+    manner = "too sure" if each.excess > 0 else "too modest"
+    return (
+        f"{domain}: confidence is off by {each.error:.3f} on average (expected calibration error); "
+        f"on the whole the network is {manner} by {abs(each.excess):.3f}."
+    )

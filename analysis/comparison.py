@@ -1,0 +1,150 @@
+"""Several runs side by side: a table, and their curves over one another."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from dacbn.analysis.clusters import compute_clusters, labels_of
+from dacbn.analysis.curves import Curves
+from dacbn.analysis.embeddings import Scores
+from dacbn.analysis.recorder import record
+from dacbn.analysis.section import Row, Section
+from dacbn.analysis.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, PAGE_WIDTH, clean, save_figure
+from dacbn.analysis.subject import Subject
+from dacbn.training import TrainConfig
+
+AGREEING = 500  # images of each domain that clusters are compared with
+QUANTITIES = ("target_test_accuracy", "source_test_accuracy", "source_accuracy", "domain_accuracy")
+DASHES = ("-", "--", "-.", ":")  # beside colours, for those who cannot tell these apart
+
+
+def compute_comparison(
+    curves: Mapping[str, Curves],
+    configs: Mapping[str, TrainConfig],
+    scores: Mapping[str, Scores],
+    agreement: Mapping[str, Mapping[str, float]],
+) -> list[Row]:
+    """Tabulate runs, a row for each.
+
+    Args:
+        curves: by run, what it recorded.
+        configs: by run, its settings.
+        scores: by run, how its features lie; runs whose images were not found are absent.
+        agreement: by run, further numbers by name, such as of its clusters.
+    """
+    rows: list[Row] = []
+    for name, config in configs.items():
+        row: Row = {
+            "run": name,
+            "method": config.method,
+            "norm": config.norm or "own norms",
+            "steps": _last_step(curves[name]),
+            "seed": config.seed,
+        }
+        for quantity in ("target_test_accuracy", "source_test_accuracy", "domain_accuracy"):
+            row[quantity.replace("_", " ")] = _last(curves[name], quantity)
+        for field in Scores._fields:
+            value = getattr(scores[name], field) if name in scores else np.nan
+            row[field.replace("_", " ")] = _known(value)
+        for field, value in agreement.get(name, {}).items():
+            row[field] = _known(value)
+        rows.append(row)
+    return rows
+
+
+def measure_agreement(subject: Subject, seed: int = 0) -> dict[str, float]:
+    """Measure what the clusters of a network follow: mean NMI over its mixture layers.
+
+    Raises:
+        ValueError: no layer has a mixture.
+    """
+    recording = record(subject, images=AGREEING, seed=seed)
+    clusters = compute_clusters(recording, labels_of(subject, recording), len(subject.classes))
+    domain, kind = zip(*(each.nmi for each in clusters.values()), strict=True)
+    return {"cluster NMI domain": float(np.mean(domain)), "cluster NMI class": float(np.mean(kind))}
+
+
+def plot_comparison(curves: Mapping[str, Curves], quantity: str, axes: Axes) -> None:
+    """Draw one quantity of every run that recorded it, over steps."""
+    for place, (name, each) in enumerate(curves.items()):
+        if quantity in each:
+            steps, values = each[quantity].T
+            axes.plot(
+                *(steps, values),
+                color=CLUSTER_COLOURS[place % len(CLUSTER_COLOURS)],
+                linestyle=DASHES[place % len(DASHES)],
+                marker="o" if len(steps) < 12 else None,
+                markersize=3,
+                linewidth=1.3,
+                label=name,
+            )
+    if quantity == "domain_accuracy":
+        axes.axhline(0.5, color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
+
+
+def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: Path) -> Section:
+    """Draw the accuracies of runs over one another, into a folder.
+
+    Args:
+        curves: by run.
+        rows: as `compute_comparison` gives them.
+        folder: for the figures.
+    """
+    shown = [name for name in QUANTITIES if any(name in each for each in curves.values())]
+    height = -(-len(shown) // 2)
+    figure = Figure(figsize=(PAGE_WIDTH, 2.3 * height + 0.3 * len(curves)), layout="constrained")
+    places = figure.subplots(height, 2, squeeze=False, sharex=True).ravel()
+    for axes, quantity in zip(places, shown, strict=False):
+        plot_comparison(curves, quantity, axes)
+        clean(axes, "step", "accuracy", quantity.replace("_", " ").capitalize())
+        axes.set_ylim(0, 1.02)
+        axes.set_xlim(left=0)
+        axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    for axes in places[len(shown) :]:
+        axes.remove()
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        *(handles.values(), handles.keys()), loc="outside lower left", frameon=False, fontsize=8
+    )
+    arrays = {
+        f"{name}/{quantity}": each[quantity]
+        for name, each in curves.items()
+        for quantity in shown
+        if quantity in each
+    }
+    caption = "Accuracies of all runs over the steps of their training."
+    files = save_figure(figure, folder / "comparison", arrays, caption)
+    return Section("Runs side by side", tuple(_findings(rows)), (files[0],), {"Runs": list(rows)})
+
+
+def _findings(rows: Sequence[Row]) -> list[str]:
+    known = [row for row in rows if row["target test accuracy"] != ""]
+    if not known:
+        return ["No run has a target test accuracy: their targets have no labels."]
+    ranked = sorted(known, key=lambda row: float(row["target test accuracy"]), reverse=True)
+    ordered = "; ".join(f"{row['run']} {row['target test accuracy']:.1%}" for row in ranked)
+    return [
+        f"Target test accuracy at the last checkpoint, from the highest: {ordered}.",
+        "Two runs may differ by their seeds alone: several seeds of each, as dacbn compare trains "
+        "them, tell more.",
+    ]
+
+
+def _last(curves: Curves, quantity: str) -> float | str:
+    return round(float(curves[quantity][-1, 1]), 4) if quantity in curves else ""
+
+
+def _last_step(curves: Curves) -> int:
+    return int(max(curve[-1, 0] for curve in curves.values()))
+
+
+def _known(value: float) -> float | str:
+    return "" if np.isnan(value) else round(float(value), 3)

@@ -1,0 +1,254 @@
+"""What activations look like before and after a normaliser, and the mixture it has learned.
+
+Everything is drawn to one true scale: all recorded activations of a channel have area one, each
+domain the same share of it, and so have the mixture and the sum of its components.
+"""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from dacbn.analysis.agreement import Floats
+from dacbn.analysis.assignments import Mixture
+from dacbn.analysis.cluster_figures import short_names
+from dacbn.analysis.cluster_section import spread_over
+from dacbn.analysis.distances import standardised_wasserstein, values_of
+from dacbn.analysis.recorder import record
+from dacbn.analysis.recording import Recording
+from dacbn.analysis.section import Section
+from dacbn.analysis.style import CLUSTER_COLOURS, DOMAIN_COLOURS, PAGE_WIDTH, clean, save_figure
+from dacbn.analysis.subject import Subject
+
+BINS = 60
+POINTS = 400  # of a density
+OUTSIDE = 0.1  # per cent of the activations left out at either end of a panel
+LAYERS, CHANNELS = 4, 4  # panels of a figure, at most
+
+
+class Distribution(NamedTuple):
+    """The activations of one channel of one layer, before or after it.
+
+    Args:
+        edges: of the bins, (B + 1,).
+        domains: densities of each domain, whose areas are its share of the activations, (D, B).
+        points: where the mixture is given, (X,); none after a layer, or without a mixture.
+        components: density of each component times its share, (K, X).
+        distance: Wasserstein distance of the first two domains, in standard deviations; NaN for
+            one domain.
+    """
+
+    edges: Floats
+    domains: Floats
+    points: Floats
+    components: Floats
+    distance: float
+
+
+def compute_distribution(
+    samples: list[Floats], mixture: tuple[Floats, Floats, Floats] | None = None
+) -> Distribution:
+    """Describe a channel's activations.
+
+    Args:
+        samples: of each domain, (N,) each.
+        mixture: priors, means and variances of the channel's components, (K,) each.
+    """
+    limits = [np.percentile(values, [OUTSIDE, 100 - OUTSIDE]) for values in samples]
+    low, high = min(limit[0] for limit in limits), max(limit[1] for limit in limits)
+    margin = max(0.02 * (high - low), 1e-6 * max(1.0, abs(high)))
+    edges = np.linspace(low - margin, high + margin, BINS + 1)
+    width = edges[1] - edges[0]
+    heights = [
+        np.histogram(values, edges)[0] / (len(values) * width * len(samples)) for values in samples
+    ]
+    points, components = np.zeros(0), np.zeros((0, 0))
+    if mixture is not None:
+        points = np.linspace(edges[0], edges[-1], POINTS)
+        components = component_densities(points, *mixture)
+    distance = float("nan")
+    if len(samples) > 1:
+        first, second = (values[:, None] for values in samples[:2])
+        distance = float(standardised_wasserstein(first, second)[0])
+    return Distribution(edges, np.array(heights), points, components, distance)
+
+
+def component_densities(points: Floats, prior: Floats, mean: Floats, var: Floats) -> Floats:
+    """Compute share times Gaussian density of components (K,) at points (X,): (K, X)."""
+    exponent = -np.square(points - mean[:, None]) / (2 * var[:, None])
+    scaled: Floats = prior[:, None] * np.exp(exponent) / np.sqrt(2 * math.pi * var[:, None])
+    return scaled
+
+
+def compute_distributions(
+    recording: Recording, layers: list[str] | None = None, channels: int = CHANNELS
+) -> dict[str, dict[int, tuple[Distribution, Distribution]]]:
+    """Describe some channels of some layers before and after normalisation.
+
+    Args:
+        recording: of one or more domains.
+        layers: by default four, spread over the depth of the network.
+        channels: of each layer: those in which the first two domains differ most before it, or
+            with a single domain the first.
+
+    Returns:
+        by layer and channel, the activations before and after the layer.
+
+    Raises:
+        ValueError: a layer was not recorded; the text lists those that were.
+    """
+    chosen = layers or spread_over(list(recording.layers), LAYERS)
+    for name in chosen:
+        if name not in recording.layers:
+            raise ValueError(f"{name} was not recorded; there are: {', '.join(recording.layers)}")
+    return {name: _describe(recording, name, channels) for name in chosen}
+
+
+def plot_distribution(distribution: Distribution, axes: Axes) -> None:
+    """Draw a channel: all activations, each domain's part, the mixture and its components."""
+    edges, domains = distribution.edges, distribution.domains
+    axes.stairs(domains.sum(0), edges, fill=True, color="#DDDDDD")
+    for heights, colour in zip(domains, DOMAIN_COLOURS, strict=False):
+        axes.stairs(heights, edges, color=colour, linewidth=1.1)
+    for cluster, density in enumerate(distribution.components):
+        colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
+        axes.plot(distribution.points, density, "--", color=colour, linewidth=1)
+    if len(distribution.components):
+        axes.plot(distribution.points, distribution.components.sum(0), color="black", linewidth=1)
+    top = max(domains.sum(0).max(), _typical_top(distribution.components))
+    axes.set_ylim(0, 1.08 * top)
+    axes.set_xlim(edges[0], edges[-1])
+
+
+def draw_distributions(
+    subject: Subject, folder: Path, recording: Recording | None = None
+) -> Section:
+    """Draw a grid of layers and channels before and after normalisation, into a folder.
+
+    Raises:
+        ValueError: see `dacbn.analysis.record`.
+    """
+    recording = recording or record(subject)
+    described = compute_distributions(recording)
+    domains = list(recording.images)
+    figures = [
+        _draw_grid(described, side, word, domains, folder)
+        for side, word in enumerate(("before", "after"))
+    ]
+    return Section("Distributions of activations", say_distributions(described), tuple(figures))
+
+
+def say_distributions(
+    described: dict[str, dict[int, tuple[Distribution, Distribution]]],
+) -> tuple[str, ...]:
+    """Say in which channels the domains differ most, and what is left of it after the layer."""
+    sentences = []
+    for name, channels in described.items():
+        channel, (before, after) = max(channels.items(), key=lambda item: _rank(item[1][0]))
+        if not math.isnan(before.distance):
+            sentences.append(
+                f"{name}: channel {channel} tells the domains apart most, by "
+                f"{before.distance:.2f} standard deviations before the normaliser and "
+                f"{after.distance:.2f} after it."
+            )
+    return tuple(sentences)
+
+
+def _describe(
+    recording: Recording, name: str, count: int
+) -> dict[int, tuple[Distribution, Distribution]]:
+    acts, mixture = list(recording.layers[name].values()), recording.mixtures.get(name)
+    before = [values_of(each.inputs) for each in acts]
+    after = [values_of(each.outputs) for each in acts]
+    order = np.arange(before[0].shape[1])
+    if len(before) > 1:
+        apart = np.nan_to_num(standardised_wasserstein(*before[:2]), nan=-1.0)
+        order = np.argsort(-apart, kind="stable")
+    return {
+        int(channel): (
+            compute_distribution([value[:, channel] for value in before], _of(mixture, channel)),
+            compute_distribution([value[:, channel] for value in after]),
+        )
+        for channel in sorted(order[:count])
+    }
+
+
+def _of(mixture: Mixture | None, channel: int) -> tuple[Floats, Floats, Floats] | None:
+    if mixture is None:
+        return None
+    prior = mixture.prior[:, channel if mixture.assign == "channel" else 0]
+    return prior.numpy(), mixture.mean[:, channel].numpy(), mixture.var[:, channel].numpy()
+
+
+def _draw_grid(
+    described: dict[str, dict[int, tuple[Distribution, Distribution]]],
+    side: int,
+    word: str,
+    domains: list[str],
+    folder: Path,
+) -> Path:
+    columns = max(map(len, described.values()))
+    figure = Figure(figsize=(PAGE_WIDTH, 0.5 + 1.45 * len(described)), layout="constrained")
+    grid = figure.subplots(len(described), columns, squeeze=False)
+    arrays: dict[str, Floats] = {}
+    most = 0
+    names = short_names(list(described))
+    for row, (name, label) in enumerate(zip(described, names, strict=True)):
+        for column, (channel, both) in enumerate(described[name].items()):
+            plot_distribution(both[side], grid[row, column])
+            most = max(most, len(both[side].components))
+            side_label = "" if column else f"{label}\ndensity"
+            clean(grid[row, column], "", side_label, f"channel {channel}")
+            grid[row, column].title.set_fontsize("small")
+            arrays |= _arrays_of(f"{name}/{channel}", both[side])
+        for axes in grid[row, len(described[name]) :]:
+            axes.set_axis_off()
+    for axes in grid[-1]:
+        axes.set_xlabel("activation")
+    handles = _legend(domains, most)
+    figure.legend(
+        handles=handles,
+        loc="outside upper center",
+        ncols=len(handles),
+        frameon=False,
+        fontsize="small",
+        columnspacing=1,
+        handlelength=1.5,
+    )
+    caption = (
+        f"Activations {word} normalisation in the channels in which the domains differ most, "
+        "with the learned mixture where there is one; all to one scale."
+    )
+    return save_figure(figure, folder / f"distributions_{word}", arrays, caption)[0]
+
+
+def _legend(domains: list[str], components: int) -> list[Patch | Line2D]:
+    handles: list[Patch | Line2D] = [Patch(color="#DDDDDD", label="all")]
+    for name, colour in zip(domains, DOMAIN_COLOURS, strict=False):
+        handles.append(Line2D([], [], color=colour, label=name))
+    if components:
+        handles.append(Line2D([], [], color="black", label="mixture"))
+    for cluster in range(min(components, 4)):
+        colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
+        label = f"cluster {cluster + 1}"
+        handles.append(Line2D([], [], color=colour, linestyle="--", label=label))
+    return handles
+
+
+def _arrays_of(name: str, distribution: Distribution) -> dict[str, Floats]:
+    fields = distribution._asdict().items()
+    return {f"{name}/{field}": np.asarray(value) for field, value in fields}
+
+
+def _typical_top(components: Floats) -> float:
+    """Find how high the mixture rises, leaving out a spike on a few points."""
+    return float(np.percentile(components.sum(0), 98)) if components.size else 0.0
+
+
+def _rank(distribution: Distribution) -> float:
+    return -1.0 if math.isnan(distribution.distance) else distribution.distance

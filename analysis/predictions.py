@@ -1,0 +1,164 @@
+"""Which classes a network predicts: balance between the domains, and confusions."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from sklearn.metrics import confusion_matrix
+
+from dacbn.analysis.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.section import Section
+from dacbn.analysis.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+
+NAMED_CLASSES = 30  # more names do not fit the axes
+WRITTEN_CLASSES = 12  # in confusion matrices, with numbers in the cells
+
+
+def compute_class_shares(labels: Labels, num_classes: int) -> Floats:
+    """Compute the share of each class (C,) among labels (N,)."""
+    shares: Floats = np.bincount(labels, minlength=num_classes) / len(labels)
+    return shares
+
+
+def compute_total_variation(first: Floats, second: Floats) -> float:
+    """Compute half the sum of |p - q|: the share of images that would have to change class."""
+    return float(np.abs(first - second).sum() / 2)
+
+
+def compute_confusion(output: DomainOutput) -> Floats:
+    """Compute which share of each class (rows) is taken for which (columns): (C, C).
+
+    The rows of absent classes are zero.
+
+    Raises:
+        ValueError: there are no labels.
+    """
+    if output.labels is None:
+        raise ValueError("there are no labels: confusions compare predictions with them")
+    known = range(output.probabilities.shape[1])
+    counts = confusion_matrix(output.labels, output.predictions, labels=known)
+    shares: Floats = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    return shares
+
+
+def plot_balance(shares: Mapping[str, Floats], classes: Sequence[str], axes: Axes) -> None:
+    """Draw a bar for each class and each of some class shares (C,)."""
+    width = 0.8 / len(shares)
+    looks: dict[str, dict[str, Any]] = {
+        "source labels": {"color": SOURCE_COLOUR},
+        "target predictions": {"color": TARGET_COLOUR},
+        "target labels": {"color": "none", "edgecolor": TARGET_COLOUR, "linewidth": 0.9},
+    }
+    for place, (name, each) in enumerate(shares.items()):
+        at = np.arange(len(each)) + width * (place - (len(shares) - 1) / 2)
+        axes.bar(at, each, width, label=name, **looks.get(name, {}))
+    _name_classes(classes, axes)
+    axes.legend(
+        frameon=False, fontsize="x-small", ncols=3, loc="lower right", bbox_to_anchor=(1, 1)
+    )
+    clean(axes, "class", "share of images", "Class balance")
+
+
+def plot_confusion(confusion: Floats, classes: Sequence[str], axes: Axes) -> AxesImage:
+    """Draw the shares (C, C) of each true class (rows) that are taken for each class."""
+    image = axes.imshow(confusion, cmap="Blues", vmin=0, vmax=1)
+    if len(classes) <= WRITTEN_CLASSES:
+        for row, column in zip(*np.nonzero(confusion >= 0.005), strict=True):
+            share = confusion[row, column]
+            colour = "white" if share > 0.5 else "black"
+            text = f"{100 * share:.0f}"
+            axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
+    _name_classes(classes, axes)
+    if len(classes) <= NAMED_CLASSES:
+        axes.set_yticks(range(len(classes)), classes)
+    return image
+
+
+def draw_predictions(
+    outputs: Mapping[str, DomainOutput], classes: Sequence[str], folder: Path
+) -> Section:
+    """Draw the class balance and the confusions of a network's predictions into a folder.
+
+    Args:
+        outputs: by domain, "source" with labels and "target" with or without.
+        classes: class names.
+        folder: for the figures.
+    """
+    shares = compute_balance(outputs)
+    figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
+    plot_balance(shares, classes, figure.subplots())
+    caption = "How the target's predictions spread over the classes, against the source's labels."
+    arrays = {name.replace(" ", "_"): each for name, each in shares.items()}
+    files = [save_figure(figure, folder / "class_balance", arrays, caption)[0]]
+    confusions = {
+        domain: compute_confusion(each)
+        for domain, each in outputs.items()
+        if each.labels is not None
+    }
+    if confusions:
+        files.append(_draw_confusions(confusions, classes, folder))
+    return Section("Predictions", tuple(_findings(shares, confusions, classes)), tuple(files))
+
+
+def compute_balance(outputs: Mapping[str, DomainOutput]) -> dict[str, Floats]:
+    """Compute the class shares (C,) of the source's labels and the target's predictions.
+
+    Of the target's labels too, where there are any: for people, after the fact.
+
+    Raises:
+        ValueError: the source has no labels.
+    """
+    source, target = outputs["source"], outputs["target"]
+    if source.labels is None:
+        raise ValueError("the source has no labels: class balance compares with them")
+    num_classes = source.probabilities.shape[1]
+    labels = {"source labels": source.labels, "target predictions": target.predictions}
+    if target.labels is not None:
+        labels["target labels"] = target.labels
+    return {name: compute_class_shares(each, num_classes) for name, each in labels.items()}
+
+
+def _draw_confusions(
+    confusions: Mapping[str, Floats], classes: Sequence[str], folder: Path
+) -> Path:
+    figure = Figure(figsize=(PAGE_WIDTH, 3.5), layout="constrained")
+    places = figure.subplots(1, len(confusions), squeeze=False)[0]
+    for axes, (domain, confusion) in zip(places, confusions.items(), strict=True):
+        image = plot_confusion(confusion, classes, axes)
+        clean(axes, "predicted class", "class", f"{domain}, % of class")
+        axes.grid(False)
+    figure.colorbar(image, ax=list(places), label="share of class", aspect=30, shrink=0.8)
+    caption = "Which share of each class the network takes for which class, on the test splits."
+    return save_figure(figure, folder / "confusion", confusions, caption)[0]
+
+
+def _name_classes(classes: Sequence[str], axes: Axes) -> None:
+    if len(classes) > NAMED_CLASSES:
+        return
+    long = sum(map(len, classes)) > 60
+    axes.set_xticks(range(len(classes)), classes)
+    if long:
+        axes.tick_params(axis="x", labelrotation=45)
+
+
+def _findings(
+    shares: Mapping[str, Floats], confusions: Mapping[str, Floats], classes: Sequence[str]
+) -> list[str]:
+    away = compute_total_variation(shares["source labels"], shares["target predictions"])
+    sentences = [
+        f"{away:.0%} of the target's predictions would have to change class to have the source's "
+        "class balance (total variation)."
+    ]
+    for domain, confusion in confusions.items():
+        wrong = confusion * (1 - np.eye(len(confusion)))
+        row, column = divmod(int(wrong.argmax()), len(wrong))
+        if wrong[row, column] > 0:
+            sentences.append(
+                f"{domain}: the commonest confusion is {classes[row]} taken for {classes[column]}, "
+                f"{wrong[row, column]:.0%} of that class."
+            )
+    return sentences

@@ -1,0 +1,111 @@
+"""One file that shows everything: figures, sentences and tables, and nothing from elsewhere."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from dacbn.analysis.report_style import STYLE
+from dacbn.analysis.section import Row, Section
+from dacbn.training import write_atomically
+
+
+def write_report(
+    path: Path,
+    title: str,
+    sections: Sequence[Section],
+    settings: Mapping[str, Mapping[str, str]],
+    commands: Sequence[str],
+) -> None:
+    """Write a report as one HTML file, which needs neither a network nor the files beside it.
+
+    Args:
+        path: the file.
+        title: what was analysed.
+        sections: the verdict first.
+        settings: by heading, names and values.
+        commands: what to type to make it all again.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    heads = [section.title for section in sections] + ["How this was made"]
+    entries = "".join(f'<li><a href="#{_anchor(head)}">{escape(head)}</a></li>' for head in heads)
+    body = "".join(_section(section, path.parent) for section in sections)
+    text = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>"
+        f'<nav aria-label="Contents"><ol>{entries}</ol></nav>\n'
+        f"<main><h1>{escape(title)}</h1>{body}{_provenance(settings, commands)}</main>"
+        "</body></html>\n"
+    )
+    write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def caption_of(figure: Path) -> str:
+    """Read the caption that `save_figure` has put into a PNG; else the file's name in words."""
+    with Image.open(figure) as image:
+        caption = str(image.info.get("Description", ""))
+    return caption or figure.stem.replace("_", " ").capitalize() + "."
+
+
+def _section(section: Section, folder: Path) -> str:
+    findings = "".join(f"<li>{escape(finding)}</li>" for finding in section.findings)
+    parts = [f"<ul>{findings}</ul>" if findings else ""]
+    parts += [_figure(figure, folder) for figure in section.figures]
+    parts += [_table(caption, rows) for caption, rows in section.tables.items()]
+    head = f"<h2>{escape(section.title)}</h2>"
+    return f'<section id="{_anchor(section.title)}">{head}{"".join(parts)}</section>\n'
+
+
+def _figure(figure: Path, folder: Path) -> str:
+    pixels = base64.b64encode(figure.read_bytes()).decode()
+    caption = escape(caption_of(figure))
+    with Image.open(figure) as image:
+        width, height = image.size
+    near = figure.relative_to(folder) if figure.is_relative_to(folder) else figure
+    files = f"{near.with_suffix('')}.png, .svg; the numbers are in .npz"
+    return (
+        f'<figure><div class="wide"><img src="data:image/png;base64,{pixels}" alt="{caption}" '
+        f'width="{width}" height="{height}" style="--natural: {width / 2:.0f}px"></div>'
+        f"<figcaption>{caption} <small>{escape(files)}</small></figcaption></figure>"
+    )
+
+
+def _table(caption: str, rows: Sequence[Row]) -> str:
+    if not rows:
+        return ""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
+    body = "".join(
+        f"<tr>{''.join(_cell(row.get(name, '')) for name in names)}</tr>" for row in rows
+    )
+    return (
+        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _cell(value: str | float | int) -> str:
+    if isinstance(value, str):
+        return f"<td>{escape(value)}</td>"
+    return f'<td class="number">{value if isinstance(value, int) else f"{value:.4g}"}</td>'
+
+
+def _provenance(settings: Mapping[str, Mapping[str, str]], commands: Sequence[str]) -> str:
+    typed = "".join(f"<pre><code>{escape(command)}</code></pre>" for command in commands)
+    tables = "".join(
+        f"<details><summary>{escape(head)}</summary>"
+        f"{_table('', [{'setting': name, 'value': value} for name, value in values.items()])}"
+        "</details>"
+        for head, values in settings.items()
+    )
+    anchor = _anchor("How this was made")
+    return f'<section id="{anchor}"><h2>How this was made</h2>{typed}{tables}</section>'
+
+
+def _anchor(title: str) -> str:
+    return "-".join("".join(c if c.isalnum() else " " for c in title.lower()).split())

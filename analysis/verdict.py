@@ -1,0 +1,59 @@
+"""Is the adaptation healthy? A verdict in words, with its evidence."""
+
+from collections.abc import Mapping
+
+from dacbn.analysis.calibration import compute_reliability
+from dacbn.analysis.curves import Curves
+from dacbn.analysis.embeddings import Scores
+from dacbn.analysis.outputs import DomainOutput
+from dacbn.analysis.predictions import compute_balance
+from dacbn.analysis.rules import RULES, Evidence, Finding
+from dacbn.analysis.section import Section
+
+
+def gather_evidence(
+    curves: Curves,
+    steps: int | None,
+    outputs: Mapping[str, DomainOutput],
+    scores: Scores | None = None,
+) -> Evidence:
+    """Collect what rules look at from what other analyses have computed.
+
+    Args:
+        curves: what was recorded.
+        steps: of the training, as planned.
+        outputs: of source and target; empty where the images are not at hand.
+        scores: of their features.
+    """
+    distance = None if scores is None else scores.proxy_distance
+    if not outputs or outputs["source"].labels is None:
+        return Evidence(curves, steps, proxy_distance=distance)
+    shares, target = compute_balance(outputs), outputs["target"]
+    excess = None
+    if target.labels is not None:
+        excess = compute_reliability(target.probabilities, target.labels).excess
+    of_source, of_target = shares["source labels"], shares["target predictions"]
+    return Evidence(curves, steps, of_source, of_target, distance, excess)
+
+
+def judge(evidence: Evidence) -> list[Finding]:
+    """Ask every rule; return what they say, in the order of `RULES`."""
+    found = [rule(evidence) for rule in RULES]
+    return [finding for finding in found if finding is not None]
+
+
+def write_verdict(evidence: Evidence) -> Section:
+    """Put the verdict into sentences, the last test accuracies first."""
+    sentences = [
+        f"{finding.seen[0].upper()}{finding.seen[1:]}. {finding.advice}."
+        for finding in judge(evidence)
+    ]
+    if not sentences:
+        sentences = ["No rule found anything alarming."]
+    return Section("Verdict", tuple(_scores(evidence.curves) + sentences))
+
+
+def _scores(curves: Curves) -> list[str]:
+    known = [name for name in ("target", "source") if f"{name}_test_accuracy" in curves]
+    parts = [f"{curves[f'{name}_test_accuracy'][-1, 1]:.1%} on the {name}" for name in known]
+    return [f"The last test accuracy is {' and '.join(parts)}."] if parts else []

@@ -1,0 +1,148 @@
+"""The training loops of other toolkits, on the network and data of the benchmark's own.
+
+Each is used as its documentation shows, with DANN, AdamW and images that are floats in memory.
+"""
+
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from itertools import chain, islice, repeat
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from dacbn.methods.gradient_reversal import reverse_gradient
+from dacbn.models import Network, create_network, mlp
+
+Loop = Callable[[], None]
+Data = tuple[Tensor, Tensor, Tensor]
+
+
+def rival_loops(
+    data: Data, num_classes: int, steps: int, batch_size: int, device: str
+) -> dict[str, Loop]:
+    """Build a loop of `steps` steps for each toolkit that is installed.
+
+    Args:
+        data: source images, source labels and target images, as many of each; uint8 (N, 3, S, S).
+        num_classes: classes.
+        steps: of one call.
+        batch_size: of each domain.
+        device: cpu or cuda.
+    """
+    makers = {"pytorch_adapt": _pytorch_adapt, "skada": _skada}
+    data = data[0] / 255, data[1], data[2] / 255
+    loops = {}
+    for name, make in makers.items():
+        try:
+            if find_spec(name) is not None:
+                network = create_network("digits_cnn", None, num_classes)
+                loops[name] = make(network, data, steps, batch_size, device)
+        except ImportError as error:
+            warnings.warn(f"{name} cannot be imported, so it is left out: {error}", stacklevel=2)
+    return loops
+
+
+def absent_rivals() -> list[str]:
+    """Name the toolkits that this comparison could include and that are not installed here."""
+    return [name for name in ("pytorch_adapt", "skada") if find_spec(name) is None]
+
+
+class _Domain(nn.Module):
+    """A domain classifier, from features (B, D) to one number each (B,)."""
+
+    def __init__(self, num_features: int, probability: bool = False) -> None:
+        super().__init__()
+        self.head = mlp(num_features, (100,), 1)
+        self.probability = probability
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.probability:
+            return self.head(reverse_gradient(features, 1.0)).squeeze(1).sigmoid()
+        return self.head(features).squeeze(1)  # type: ignore[no-any-return]
+
+
+class _Features(nn.Module):
+    """A network up to its features."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        standard = (images - self.network.pixel_mean) / self.network.pixel_std
+        return self.network.backbone(standard)  # type: ignore[no-any-return]
+
+
+def _pytorch_adapt(network: Network, data: Data, steps: int, batch_size: int, device: str) -> Loop:
+    from pytorch_adapt.datasets import (
+        CombinedSourceAndTargetDataset,
+        SourceDataset,
+        TargetDataset,
+    )
+    from pytorch_adapt.hooks import DANNHook
+    from pytorch_adapt.utils.common_functions import batch_to_device
+
+    parts = {"G": _Features(network), "C": network.classifier}
+    parts["D"] = _Domain(network.num_features)
+    models = {name: part.to(device).train() for name, part in parts.items()}
+    optimizers = [torch.optim.AdamW(model.parameters()) for model in models.values()]
+    hook = DANNHook(optimizers)
+    source, target = TensorDataset(data[0], data[1]), _Images(data[2])
+    both = CombinedSourceAndTargetDataset(SourceDataset(source), TargetDataset(target))
+
+    def run() -> None:
+        loader = DataLoader(both, batch_size, shuffle=True, drop_last=True)
+        for batch in islice(_endless(loader), steps):
+            hook({**models, **batch_to_device(batch, device)})
+
+    return run
+
+
+def _skada(network: Network, data: Data, steps: int, batch_size: int, device: str) -> Loop:
+    from skada.deep import DANN
+
+    count = min(len(data[0]), steps * batch_size)
+    model = nn.Sequential(OrderedDict(features=_Features(network), classifier=network.classifier))
+    net = DANN(
+        model,
+        layer_name="features",
+        domain_classifier=_Domain(network.num_features, probability=True),
+        optimizer=torch.optim.AdamW,
+        batch_size=batch_size,
+        max_epochs=1,
+        train_split=None,
+        device=device,
+        verbose=0,
+    )
+    images = torch.cat([data[0][:count], data[2][:count]]).numpy()
+    labels = torch.cat([data[1][:count], torch.full((count,), -1)]).numpy()
+    domains = torch.cat([torch.ones(count), -torch.ones(count)]).long().numpy()
+
+    def run() -> None:
+        done = 0
+        while done < steps:
+            net.fit(images, labels, sample_domain=domains)
+            done += count // batch_size
+
+    return run
+
+
+class _Images(torch.utils.data.Dataset[Tensor]):
+    """Images by themselves."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.images[index]
+
+
+def _endless(loader: Any) -> Iterator[Any]:
+    return chain.from_iterable(repeat(loader))

@@ -1,0 +1,153 @@
+"""A trained classifier: predictions, features and scores of whatever images a person holds."""
+
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dacbn.batch import Output
+from dacbn.datasets import (
+    Images,
+    LabelledLike,
+    UnlabelledLike,
+    check_same_classes,
+    iterate,
+    to_labelled,
+    to_unlabelled,
+)
+from dacbn.methods import create_test_time_method
+from dacbn.methods.method import TARGET
+from dacbn.models import Network
+from dacbn.norms import recalibrate
+from dacbn.training import (
+    TrainConfig,
+    reading_options,
+    run_adapting,
+    run_network,
+    score_logits,
+)
+
+BATCH_SIZE = 256  # of images to estimate statistics on
+
+
+class NotFittedError(RuntimeError):
+    """Something was asked of a classifier that has not been trained."""
+
+
+class Classifier:
+    """A network for images of one size, with the names of its classes.
+
+    Where a method has the argument `adapt`, a test-time method such as "tent", "tent(lr=0.01)" or
+    "sar" adapts a copy of the network to the images while it answers: the answers depend on all of
+    them, and the network stays as it is.
+
+    Attributes:
+        config: the settings it is or was trained under.
+    """
+
+    config: TrainConfig
+
+    def __init__(self) -> None:
+        self._network: Network | None = None
+        self._classes: tuple[str, ...] = ()
+        self._size = 0
+
+    @property
+    def network(self) -> Network:
+        """The trained network.
+
+        Raises:
+            NotFittedError: there is none yet.
+        """
+        if self._network is None:
+            raise NotFittedError("this adapter is not trained: call fit or from_pretrained first")
+        return self._network
+
+    @property
+    def image_size(self) -> int:
+        """Pixels per side to which all images are brought; 0 before training."""
+        return self._size
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names, in the order of the logits."""
+        return self._classes
+
+    def predict_proba(
+        self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+    ) -> NDArray[np.float32]:
+        """Compute class probabilities (N, num_classes) of images.
+
+        Args:
+            images: an array, a list of files, a folder, or a domain.
+            cluster_id: the population they are taken for: target 1, source 0.
+            adapt: a test-time method; None adapts nothing.
+
+        Raises:
+            NotFittedError: there is no network yet.
+            UnknownNameError: there is no such test-time method.
+            ValueError: images that cannot be read, or a network without anything to adapt.
+        """
+        logits = self._run(self.images_of(images), cluster_id, adapt).logits
+        probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
+        return probabilities
+
+    def predict(
+        self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+    ) -> NDArray[np.int64]:
+        """Predict the labels (N,) of images: positions in `classes`."""
+        labels: NDArray[np.int64] = self.predict_proba(images, cluster_id, adapt).argmax(1)
+        return labels
+
+    def transform(
+        self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the features (N, D) of images."""
+        output = self._run(self.images_of(images), cluster_id, adapt)
+        features: NDArray[np.float32] = output.features.numpy()
+        return features
+
+    def score(
+        self, test: LabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+    ) -> float:
+        """Compute the accuracy on labelled images."""
+        return self.evaluate(test, cluster_id, adapt)["accuracy"]
+
+    def evaluate(
+        self, test: LabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+    ) -> dict[str, float]:
+        """Compute the accuracy over images and its mean over classes."""
+        _ = self.network  # that there is none is said before any image is read
+        images = to_labelled(test, self._size, False, self.classes, **reading_options(self.config))
+        check_same_classes(self.classes, images.classes)
+        return score_logits(self._run(images.images, cluster_id, adapt).logits, images.labels)
+
+    def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
+        """Estimate the running statistics anew, as AdaBN does with the target's images.
+
+        Args:
+            images: an array, a list of files, a folder, a domain, or the name of a dataset, of
+                which the part that is trained on is taken.
+            cluster_id: the population they are taken for: target 1, source 0.
+        """
+        network = self.network
+        device = next(network.parameters()).device
+        batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
+        recalibrate(network, batches, cluster_id)
+        return self
+
+    def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
+        """Read images as the network sees them, before augmentation.
+
+        Args:
+            data: an array, a list of files, a folder, a dataset's name, or a domain.
+            train: of a name or folder, the part that is trained on instead of the test part.
+        """
+        return to_unlabelled(data, self._size, train, **reading_options(self.config)).images
+
+    def _run(self, images: Images, cluster_id: int, adapt: str | None) -> Output:
+        network = self.network
+        device = next(network.parameters()).device
+        if adapt is None:
+            return run_network(network, images, cluster_id, device)
+        return run_adapting(create_test_time_method(adapt, network), images, cluster_id, device)

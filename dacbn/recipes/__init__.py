@@ -1,0 +1,12 @@
+"""Recipes: complete settings of published results, and small versions that a CPU finishes.
+
+Each docstring says the command, how long it takes, the published figure, and what differs.
+"""
+
+from dacbn.recipes import (  # noqa: F401  # importing them registers them
+    digits_adamatch,
+    digits_dann,
+    digits_shot,
+    office31_dann,
+)
+from dacbn.recipes.catalogue import recipes as recipes

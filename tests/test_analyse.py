@@ -1,0 +1,124 @@
+"""dacbn analyse: one run is looked into, several are put side by side, mistakes are one line."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from dacbn import DomainAdapter
+from dacbn.commands import analyse
+from dacbn.training import read_records
+
+SMALL = {"steps": 4, "source_batch_size": 8, "target_batch_size": 8, "log_every": 2}
+SMALL |= {"device": "cpu", "seed": 5}
+
+
+def train(folder, **options):
+    adapter = DomainAdapter(**{**SMALL, **options})
+    tests = {"source_test": "digits", "target_test": "color_digits"}
+    return adapter.fit("digits", "color_digits", run=folder, **tests)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Train without and with adaptation."""
+    root = tmp_path_factory.mktemp("runs")
+    train(root / "plain", method="source_only", norm="batch_norm")
+    train(root / "adapted", method="dann")
+    return root
+
+
+@pytest.fixture(scope="module")
+def report(runs):
+    """Look into a run, once for all tests; returns what was printed and the report."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        lines = []
+        monkeypatch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(words)))
+        analyse((runs / "adapted",), images=120, device="cpu")
+    return "\n".join(lines), (runs / "adapted" / "report.html").read_text(encoding="utf-8")
+
+
+def headings(page):
+    return re.findall(r"<h2>(.*?)</h2>", page)
+
+
+def test_all_that_applies_is_in_the_report(runs, report):
+    heads = headings(report[1])
+    assert heads[0] == "Verdict" and heads[-1] == "How this was made"
+    for head in ("How the training went", "What training sees", "Predictions", "Calibration"):
+        assert head in heads
+    for name in ("curves", "domains", "confusion", "embedding", "gradients", "cluster_occupancy"):
+        for suffix in (".png", ".svg", ".npz"):
+            assert (runs / "adapted" / "figures" / f"{name}{suffix}").exists()
+
+
+def test_the_verdict_is_printed_with_the_place_of_the_report(runs, report):
+    output, page = report
+    last = read_records(runs / "adapted")[-1]
+    accuracy = f"{last['target_test_accuracy']:.1%} on the target"
+    assert f"- The last test accuracy is {accuracy}" in output and accuracy in page
+    assert output.endswith(f"report: {runs / 'adapted' / 'report.html'}")
+    assert re.search(r"^features: \d+\.\d s$", output, re.MULTILINE)
+
+
+def test_what_does_not_apply_is_left_out_with_a_reason(report):
+    assert re.search(r"^movement of the clusters: left out: .+", report[0], re.MULTILINE)
+
+
+def test_the_report_says_how_to_make_it_again(runs, report):
+    assert "dacbn train --steps 4" in report[1] and "--seed 5" in report[1]
+    assert f"dacbn analyse {runs / 'adapted'} --images 120 --seed 0" in report[1]
+
+
+def test_features_before_and_after_share_the_plane(runs, report):
+    with np.load(runs / "adapted" / "figures" / "embedding.npz") as arrays:
+        assert {name.partition("/")[0] for name in arrays.files} == {"before training", "trained"}
+        assert len(arrays["trained/points"]) == 240
+
+
+def test_runs_are_put_side_by_side(runs, capsys):
+    analyse((runs / "plain", runs / "adapted"), images=60, device="cpu")
+    folder = runs / "comparison"
+    assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    heads = headings(page)
+    assert heads[0] == "Runs side by side" and len(heads) == 5
+    assert "batch_norm, source_only" in page and "proxy distance" in page
+    with np.load(folder / "figures" / "embedding.npz") as arrays:
+        names = {name.partition("/")[0] for name in arrays.files}
+    assert len(names) == 2 and "before training" not in names
+
+
+def test_runs_of_other_domains_share_no_images(runs, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(runs / "plain", other)
+    card = json.loads((other / "config.json").read_text())
+    card["training"]["target"] = "street_digits"
+    (other / "config.json").write_text(json.dumps(card))
+    with pytest.warns(UserWarning, match="has another target: its images cannot be shared"):
+        analyse((runs / "plain", other), output=tmp_path / "report", device="cpu")
+    assert (tmp_path / "report" / "figures" / "comparison.png").exists()
+
+
+def test_a_run_on_arrays_has_its_records_drawn(tmp_path):
+    random = np.random.default_rng(0)
+    images = random.integers(0, 256, (12, 32, 32, 3)).astype(np.uint8)
+    adapter = DomainAdapter(**{**SMALL, "norm": "batch_norm"})
+    adapter.fit((images, np.arange(12) % 2), images, run=tmp_path / "run")
+    with pytest.warns(UserWarning, match="the source was given in memory: call the functions"):
+        analyse((tmp_path / "run",), device="cpu")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert headings(page) == ["Verdict", "How the training went", "How this was made"]
+
+
+def test_mistakes_name_the_cure(runs, tmp_path):
+    with pytest.raises(ValueError, match="name a run folder to look inside"):
+        analyse(())
+    with pytest.raises(ValueError, match="images must be at least 1, got 0"):
+        analyse((runs / "plain",), images=0)
+    with pytest.raises(ValueError, match="a run is named twice"):
+        analyse((runs / "plain", runs / "plain"))
+    with pytest.raises(ValueError, match="is no run folder"):
+        analyse((tmp_path,))

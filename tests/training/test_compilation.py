@@ -1,0 +1,110 @@
+"""--compile changes how fast a network trains, and nothing that is kept."""
+
+import copy
+from functools import partial
+
+import pytest
+import torch
+
+from dacbn.norms import norms
+from dacbn.training import InterruptedTraining, Records
+from dacbn.training.compiled import calling, compile_forward
+
+COMPILE = torch.compile
+
+
+@pytest.fixture
+def graphs(monkeypatch):
+    """Compile by tracing alone, which is quick and exact, and collect the graphs."""
+    found = []
+
+    def backend(graph, _):
+        found.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(COMPILE, backend=backend))
+    yield found
+    torch.compiler.reset()
+
+
+@pytest.mark.parametrize("options", [{"norm": None}, {"norm": "ucb_norm", "ema_decay": 0.5}])
+def test_training_is_the_same_and_so_is_what_it_leaves(
+    tiny, source, target, weights, untimed, graphs, options
+):
+    plain = tiny(**options).fit(source, target, source_test=source)
+    assert not graphs
+    adapter = tiny(compile=True, eval_every=3, **options).fit(source, target, source_test=source)
+    assert graphs
+    assert weights(adapter) == weights(plain)
+    assert untimed(adapter.records)[-1] == untimed(plain.records)[-1]
+    assert "forward" not in vars(adapter.network)
+    copy.deepcopy(adapter.network)
+
+
+def test_evaluation_compiles_nothing(tiny, source, target, graphs):
+    adapter = tiny(compile=True, steps=4).fit(source, target)
+    count = len(graphs)
+    adapter.predict(target[0][:3])
+    adapter.score(source)
+    assert len(graphs) == count
+
+
+def test_a_resumed_training_equals_one_that_never_stopped(
+    tiny, source, target, weights, untimed, tmp_path, monkeypatch, graphs
+):
+    whole = tiny(compile=True).fit(source, target)
+    add = Records.add
+
+    def stop(self, step, numbers):
+        add(self, step, numbers)
+        if step == 3:
+            raise InterruptedTraining
+
+    with monkeypatch.context() as patch, pytest.raises(InterruptedTraining):
+        patch.setattr(Records, "add", stop)
+        tiny(compile=True).fit(source, target, run=tmp_path)
+    resumed = tiny(compile=True).fit(source, target, run=tmp_path, resume=True)
+    assert weights(resumed) == weights(whole)
+    assert untimed(resumed.records) == untimed(whole.records)
+    with_other = tiny(compile=False).fit(source, target, run=tmp_path, resume=True)
+    assert weights(with_other) == weights(whole)
+
+
+def test_a_compiler_that_fails_is_told_in_one_line(tiny, source, target, monkeypatch):
+    def fail(graph, _):
+        raise RuntimeError("no C++ compiler\nanywhere")
+
+    torch.compiler.reset()
+    monkeypatch.setattr(torch, "compile", partial(COMPILE, backend=fail))
+    with pytest.raises(ValueError, match=r"no C\+\+ compiler.*train without --compile"):
+        tiny(compile=True).fit(source, target)
+
+
+def test_an_error_of_the_network_stays_its_own(graphs):
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            raise KeyError("mine")
+
+    network = Broken()
+    with pytest.raises(KeyError, match="mine"), calling(network, compile_forward(network)):
+        network(torch.zeros(2))
+    assert "forward" not in vars(network)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("norm", [None, *norms])
+def test_every_normaliser_trains_compiled(tiny, source, target, weights, norm, graphs):
+    plain = tiny(norm=norm).fit(source, target)
+    assert weights(tiny(norm=norm, compile=True).fit(source, target)) == weights(plain)
+
+
+@pytest.mark.slow
+def test_torchs_own_compiler_agrees_to_rounding(tiny, source, target):
+    plain, compiled = (
+        tiny(compile=wanted, norm="ucb_norm").fit(source, target) for wanted in (False, True)
+    )
+    for name, value in plain.network.state_dict().items():
+        torch.testing.assert_close(
+            compiled.network.state_dict()[name], value, rtol=1e-2, atol=1e-3, msg=name
+        )

@@ -1,0 +1,102 @@
+"""Test-time adaptation through the adapter: order, batches, and what stays as it is."""
+
+import numpy as np
+import pytest
+import torch
+from colour_shift import draw_images
+
+from dacbn.adapter import DomainAdapter
+from dacbn.batch import Output
+from dacbn.datasets import TensorImages
+from dacbn.methods.test_time import OnlineMethod
+from dacbn.models import create_network
+from dacbn.training import run_adapting
+
+
+class Witness(OnlineMethod):
+    """Answers with what it is shown."""
+
+    batch_size = 10
+
+    def __init__(self, network):
+        super().__init__(network)
+        self.sizes, self.ids = [], []
+
+    def predict(self, images, cluster_ids):
+        """Answer with the first pixel, twice."""
+        self.sizes.append(len(images))
+        self.ids += cluster_ids.tolist()
+        return Output(images[:, :, 0, 0], images[:, :, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(10, [10]), (11, [6, 5]), (25, [9, 9, 7]), (1, [1]), (31, [8, 8, 8, 7])]
+)
+def test_answers_are_in_the_order_of_the_images_and_batches_of_nearly_one_size(count, sizes):
+    pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
+    method = Witness(create_network("digits_cnn", "batch_norm", 3))
+    output = run_adapting(method, TensorImages(pixels), 1, torch.device("cpu"))
+    torch.testing.assert_close(output.logits[:, 0] * 255, torch.arange(count).float())
+    assert method.sizes == sizes and method.ids == [1] * count
+
+
+def test_images_sorted_by_class_are_mixed():
+    method = Witness(create_network("digits_cnn", "batch_norm", 3))
+    seen = []
+    method.predict = lambda images, ids: seen.append(images) or Witness.predict(method, images, ids)
+    pixels = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
+    run_adapting(method, TensorImages(pixels), 1, torch.device("cpu"))
+    assert all(255 * images.std() > 10 for images in seen)  # in order, it would be 3
+
+
+@pytest.fixture
+def trained(tiny, source, target):
+    return tiny(norm="ucb_norm", steps=3).fit(source, target[0])
+
+
+@pytest.mark.parametrize("method", ["tent(lr=0.1)", "sar(lr=0.1, margin=1)"])
+def test_an_adapter_stays_as_it_is(trained, target, weights, method):
+    images, before = target[0], weights(trained)
+    plain = trained.predict_proba(images)
+    adapted = trained.predict_proba(images, adapt=method)
+    assert weights(trained) == before and not trained.network.training
+    assert not np.allclose(plain, adapted)
+    assert np.array_equal(adapted, trained.predict_proba(images, adapt=method))
+    assert np.array_equal(plain, trained.predict_proba(images))
+    assert all(p.requires_grad for p in trained.network.parameters())
+
+
+def test_every_question_can_be_adapted(trained, target):
+    images, labels = target
+    predicted = trained.predict(images, adapt="tent")
+    assert trained.score(target, adapt="tent") == np.mean(predicted == labels)
+    assert trained.transform(images, adapt="tent").shape == trained.transform(images).shape
+    assert trained.evaluate(target, adapt="sar").keys() == trained.evaluate(target).keys()
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("tnt", "unknown test-time method 'tnt'. Did you mean 'tent'"),
+        ("tent(rate=1)", "tent has no option 'rate', only lr"),
+        ("sar(margin='a')", "margin of sar must be a number, got 'a'"),
+        ("shot", "unknown test-time method 'shot'. Known: sar, tent"),
+    ],
+)
+def test_a_wrong_word_is_said(trained, target, method, message):
+    with pytest.raises(ValueError, match=message.replace("(", r"\(")):
+        trained.predict(target[0], adapt=method)
+
+
+def test_a_shift_of_colours_is_undone():
+    generator = torch.Generator().manual_seed(0)
+    drawn = [draw_images(300, shifted, generator) for shifted in (False, True)]
+    images, (labels, wanted) = zip(*drawn, strict=True)
+    adapter = DomainAdapter(
+        norm="batch_norm", method="source_only", steps=60, augment="none", device="cpu"
+    )
+    source, target = (pixels.clamp(0, 1).numpy().repeat(16, 2).repeat(16, 3) for pixels in images)
+    adapter.fit((source, labels), source)
+    test = (target, wanted)
+    assert adapter.score(test) < 0.7
+    assert adapter.score(test, adapt="tent") > 0.9

@@ -1,5 +1,8 @@
 """Looking inside: what a run did, as arrays (`compute_…`) and figures (`plot_…`, `draw_…`)."""
 
+from dacbn.analysis.calibration import compute_reliability as compute_reliability
+from dacbn.analysis.calibration import draw_calibration as draw_calibration
+from dacbn.analysis.calibration import plot_reliability as plot_reliability
 from dacbn.analysis.cluster_figures import compute_examples as compute_examples
 from dacbn.analysis.cluster_figures import plot_classes as plot_classes
 from dacbn.analysis.cluster_figures import plot_examples as plot_examples
@@ -7,6 +10,9 @@ from dacbn.analysis.cluster_figures import plot_occupancy as plot_occupancy
 from dacbn.analysis.cluster_figures import plot_overlap as plot_overlap
 from dacbn.analysis.cluster_section import draw_clusters as draw_clusters
 from dacbn.analysis.clusters import compute_clusters as compute_clusters
+from dacbn.analysis.comparison import compute_comparison as compute_comparison
+from dacbn.analysis.comparison import draw_comparison as draw_comparison
+from dacbn.analysis.comparison import plot_comparison as plot_comparison
 from dacbn.analysis.curves import compute_curves as compute_curves
 from dacbn.analysis.curves import draw_curves as draw_curves
 from dacbn.analysis.curves import plot_curves as plot_curves
@@ -16,6 +22,17 @@ from dacbn.analysis.distances import plot_distances as plot_distances
 from dacbn.analysis.distributions import compute_distributions as compute_distributions
 from dacbn.analysis.distributions import draw_distributions as draw_distributions
 from dacbn.analysis.distributions import plot_distribution as plot_distribution
+from dacbn.analysis.embedding_figures import draw_embeddings as draw_embeddings
+from dacbn.analysis.embedding_figures import plot_by_class as plot_by_class
+from dacbn.analysis.embedding_figures import plot_by_domain as plot_by_domain
+from dacbn.analysis.embeddings import compute_embedding as compute_embedding
+from dacbn.analysis.embeddings import compute_proxy_distance as compute_proxy_distance
+from dacbn.analysis.embeddings import compute_scores as compute_scores
+from dacbn.analysis.embeddings import compute_silhouette as compute_silhouette
+from dacbn.analysis.embeddings import compute_trust as compute_trust
+from dacbn.analysis.gradients import compute_gradients as compute_gradients
+from dacbn.analysis.gradients import draw_gradients as draw_gradients
+from dacbn.analysis.gradients import plot_gradients as plot_gradients
 from dacbn.analysis.mixture_section import draw_mixtures as draw_mixtures
 from dacbn.analysis.mixture_section import plot_advantages as plot_advantages
 from dacbn.analysis.mixture_section import plot_bic as plot_bic
@@ -24,10 +41,23 @@ from dacbn.analysis.mixtures import compute_mixtures as compute_mixtures
 from dacbn.analysis.movement import compute_movement as compute_movement
 from dacbn.analysis.movement import draw_movement as draw_movement
 from dacbn.analysis.movement import plot_movement as plot_movement
+from dacbn.analysis.outputs import DomainOutput as DomainOutput
+from dacbn.analysis.outputs import compute_outputs as compute_outputs
+from dacbn.analysis.predictions import compute_balance as compute_balance
+from dacbn.analysis.predictions import compute_confusion as compute_confusion
+from dacbn.analysis.predictions import draw_predictions as draw_predictions
+from dacbn.analysis.predictions import plot_balance as plot_balance
+from dacbn.analysis.predictions import plot_confusion as plot_confusion
 from dacbn.analysis.recorder import record as record
 from dacbn.analysis.recording import Recording as Recording
+from dacbn.analysis.report import write_report as write_report
+from dacbn.analysis.rules import Evidence as Evidence
+from dacbn.analysis.section import Section as Section
 from dacbn.analysis.subject import Sample as Sample
 from dacbn.analysis.subject import Subject as Subject
+from dacbn.analysis.verdict import gather_evidence as gather_evidence
+from dacbn.analysis.verdict import judge as judge
+from dacbn.analysis.verdict import write_verdict as write_verdict
 from dacbn.analysis.views import compute_views as compute_views
 from dacbn.analysis.views import draw_views as draw_views
 from dacbn.analysis.views import plot_views as plot_views

@@ -129,8 +129,10 @@ def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Secti
 
 
 def _say(domain: str, each: Reliability) -> str:
-    manner = "too sure" if each.excess > 0 else "too modest"
-    return (
-        f"{domain}: confidence is off by {each.error:.3f} on average (expected calibration error); "
-        f"on the whole the network is {manner} by {abs(each.excess):.3f}."
+    sentence = (
+        f"{domain}: confidence is off by {each.error:.3f} on average (expected calibration error)"
     )
+    if abs(each.excess) < 0.0005:  # would be written as 0
+        return f"{sentence}."
+    manner = "too sure" if each.excess > 0 else "too modest"
+    return f"{sentence}; on the whole the network is {manner} by {abs(each.excess):.3f}."

@@ -14,7 +14,7 @@ from dacbn.analysis.recording import Recording
 from dacbn.analysis.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, clean
 from dacbn.analysis.subject import Subject
 
-ANNOTATED_ROWS = 14  # of a heat map, at most, whose numbers can be read
+ANNOTATED_ROWS = 24  # of a heat map, at most, whose numbers can be read
 SHOWN_CLASSES = 12  # names that fit below bars
 BLANK = 255  # where there is no image
 

@@ -162,7 +162,7 @@ def _draw_occupancy(clusters: Mapping[str, Clusters], domains: list[str], folder
     places = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]
     for index, (domain, axes) in enumerate(zip(domains, places, strict=True)):
         image = plot_occupancy(clusters, index, domain, axes)
-    figure.colorbar(image, ax=list(places), label="share", aspect=12)
+    figure.colorbar(image, ax=list(places), label="share", aspect=max(12, 2 * len(clusters)))
     arrays = {f"{name}/by_domain": each.by_domain for name, each in clusters.items()}
     arrays |= {f"{name}/hard_by_domain": each.hard_by_domain for name, each in clusters.items()}
     caption = "How the activations of each domain spread over the clusters of each layer."

@@ -141,7 +141,7 @@ def _plot_panel(curves: Curves, panel: Panel, names: tuple[str, ...], axes: Axes
         curves = {name: to_own_range(curves[name]) for name in names}
     plot_curves(curves, names, axes)
     alone = len(names) == 1
-    clean(axes, "step", panel.unit, _words(names[0]) if alone else panel.title)
+    clean(axes, "step", panel.unit, _words(names[0]).capitalize() if alone else panel.title)
     legend = axes.get_legend()
     if alone and legend is not None:  # the title says it
         legend.remove()
@@ -152,7 +152,7 @@ def _plot_panel(curves: Curves, panel: Panel, names: tuple[str, ...], axes: Axes
 
 
 def _words(name: str) -> str:
-    return name.removeprefix("validator_").replace("_", " ")
+    return {"lr": "learning rate"}.get(name, name.removeprefix("validator_").replace("_", " "))
 
 
 def _colours(names: list[str]) -> list[str]:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
@@ -34,7 +35,7 @@ class Distances(NamedTuple):
     """Distances between two domains at L layers: the first column before a layer, then after it.
 
     Args:
-        wasserstein: mean over channels, in standard deviations, (L, 2).
+        wasserstein: mean over channels, in standard deviations, (L, 2); NaN where all are constant.
         wasserstein_floor: the same between halves of the first domain, (L, 2).
         mmd: unbiased squared maximum mean discrepancy, (L, 2).
         mmd_floor: the same between halves of the first domain, (L, 2).
@@ -136,6 +137,7 @@ def plot_distances(measured: Floats, floor: Floats, unit: str, title: str, axes:
         depth, floor.mean(1), ":", color=NEUTRAL_COLOUR, linewidth=1, label="halves of one domain"
     )
     clean(axes, "normaliser, from the input on", unit, title)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), None)
     axes.set_xlim(0.5, len(depth) + 0.5)
 
@@ -183,28 +185,34 @@ def draw_distances(subject: Subject, folder: Path, recording: Recording | None =
 
 
 def say_distances(layers: list[str], distances: Distances) -> tuple[str, ...]:
-    """Say where the domains are closest and farthest, and what the normalisers do to it."""
-    measured, floor = distances.wasserstein, distances.wasserstein_floor
-    before, after = measured.T
+    """Say where the domains are closest and farthest, and what the normalisers do to it.
+
+    Layers whose output is constant, as that of a branch that starts at zero, are left out.
+    """
+    known = np.flatnonzero(~np.isnan(distances.wasserstein).any(1))
+    if not len(known):
+        return ("No normaliser has activations that vary before and after it.",)
+    names = [layers[place] for place in known]
+    (before, after), mmd = distances.wasserstein[known].T, distances.mmd[known, 1]
     change = after - before
     sentences = [
-        f"Normalisers bring the domains closer in {int((change < -SAME).sum())} of {len(layers)} "
+        f"Normalisers bring the domains closer in {int((change < -SAME).sum())} of {len(names)} "
         f"layers; over all of them the Wasserstein distance goes from {before.mean():.2f} to "
         f"{after.mean():.2f} standard deviations (halves of one domain differ by "
-        f"{floor.mean():.2f})."
+        f"{distances.wasserstein_floor[known].mean():.2f})."
     ]
     for place, word in ((int(change.argmin()), "closer"), (int(change.argmax()), "farther apart")):
         if abs(change[place]) > SAME and (change[place] < 0) == (word == "closer"):
             sentences.append(
-                f"{layers[place]} brings them {word} most: {before[place]:.2f} to "
+                f"{names[place]} brings them {word} most: {before[place]:.2f} to "
                 f"{after[place]:.2f} standard deviations."
             )
     near, far = int(after.argmin()), int(after.argmax())
     if near != far:
         sentences.append(
-            f"After a normaliser the domains are nearest at {layers[near]} ({after[near]:.2f}) and "
-            f"farthest apart at {layers[far]} ({after[far]:.2f}); MMD² there is "
-            f"{distances.mmd[near, 1]:.3f} and {distances.mmd[far, 1]:.3f}."
+            f"After a normaliser the domains are nearest at {names[near]} ({after[near]:.2f}, MMD² "
+            f"{mmd[near]:.3f}) and farthest apart at {names[far]} ({after[far]:.2f}, MMD² "
+            f"{mmd[far]:.3f})."
         )
     return tuple(sentences)
 
@@ -220,7 +228,8 @@ def rows_of_distances(layers: list[str], distances: Distances) -> list[Row]:
             ("MMD²", distances.mmd),
         ):
             for side, word in enumerate(("before", "after")):
-                row[f"{heading} {word}"] = round(float(values[place, side]), 4)
+                value = float(values[place, side])
+                row[f"{heading} {word}"] = "" if np.isnan(value) else round(value, 4)
         rows.append(row)
     return rows
 
@@ -237,11 +246,16 @@ def _measure(
     pooled, other = (each[:IMAGES].double().numpy() for each in (first_pooled, second_pooled))
     half = len(pooled) // 2
     return by_channel, [
-        float(np.nanmean(by_channel)) if not np.isnan(by_channel).all() else 0.0,
-        float(np.nanmean(halves)) if not np.isnan(halves).all() else 0.0,
+        _mean_of_known(by_channel),
+        _mean_of_known(halves),
         unbiased_mmd(pooled, other, rounding),
         unbiased_mmd(pooled[:half], pooled[half:], rounding),
     ]
+
+
+def _mean_of_known(values: Floats) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _mean_of_pairs(kernel: Floats) -> float:

@@ -120,7 +120,7 @@ def plot_distribution(distribution: Distribution, axes: Axes) -> None:
         axes.plot(distribution.points, density, "--", color=colour, linewidth=1)
     if len(distribution.components):
         axes.plot(distribution.points, distribution.components.sum(0), color="black", linewidth=1)
-    top = max(domains.sum(0).max(), _typical_top(distribution.components))
+    top = max(domains.sum(0).max(), typical_top(distribution.components))
     axes.set_ylim(0, 1.08 * top)
     axes.set_xlim(edges[0], edges[-1])
 
@@ -150,12 +150,15 @@ def say_distributions(
     sentences = []
     for name, channels in described.items():
         channel, (before, after) = max(channels.items(), key=lambda item: _rank(item[1][0]))
-        if not math.isnan(before.distance):
-            sentences.append(
-                f"{name}: channel {channel} tells the domains apart most, by "
-                f"{before.distance:.2f} standard deviations before the normaliser and "
-                f"{after.distance:.2f} after it."
-            )
+        if math.isnan(before.distance):
+            continue
+        left = f"{after.distance:.2f} after it"
+        if math.isnan(after.distance):
+            left = "none after it, where it is constant"
+        sentences.append(
+            f"{name}: channel {channel} tells the domains apart most, by {before.distance:.2f} "
+            f"standard deviations before the normaliser and {left}."
+        )
     return tuple(sentences)
 
 
@@ -245,7 +248,7 @@ def _arrays_of(name: str, distribution: Distribution) -> dict[str, Floats]:
     return {f"{name}/{field}": np.asarray(value) for field, value in fields}
 
 
-def _typical_top(components: Floats) -> float:
+def typical_top(components: Floats) -> float:
     """Find how high the mixture rises, leaving out a spike on a few points."""
     return float(np.percentile(components.sum(0), 98)) if components.size else 0.0
 

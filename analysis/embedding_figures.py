@@ -47,7 +47,7 @@ class Embedded(NamedTuple):
     domains: Labels
 
 
-def plot_classes(embedded: Embedded, classes: Sequence[str], axes: Axes) -> None:
+def plot_by_class(embedded: Embedded, classes: Sequence[str], axes: Axes) -> None:
     """Draw points in the colour of their class and with the marker of their domain."""
     palette = np.array(class_colours(len(classes)))
     for domain in np.unique(embedded.domains):
@@ -62,7 +62,7 @@ def plot_classes(embedded: Embedded, classes: Sequence[str], axes: Axes) -> None
     _frame(axes)
 
 
-def plot_domains(embedded: Embedded, axes: Axes) -> None:
+def plot_by_domain(embedded: Embedded, axes: Axes) -> None:
     """Draw points in the colour of their domain, in random order, so that none covers the other."""
     order = np.random.default_rng(0).permutation(len(embedded.points))
     palette = np.array(DOMAIN_COLOURS)
@@ -160,15 +160,18 @@ def _draw(
     grid = figure.subplots(len(embedded), 2, squeeze=False, sharex=True, sharey=True)
     limits = _limits(np.concatenate([each.points for each in embedded.values()]))
     for (by_class, by_domain), (name, each) in zip(grid, embedded.items(), strict=True):
-        plot_classes(each, classes, by_class)
-        plot_domains(each, by_domain)
+        plot_by_class(each, classes, by_class)
+        plot_by_domain(each, by_domain)
         by_class.set(xlim=limits[0], ylim=limits[1])
         by_class.set_title(f"{name}, by class", loc="left", fontsize="medium")
         by_domain.set_title("by domain", loc="left", fontsize="medium")
         by_class.set_xlabel(_silhouettes(scores[name]), fontsize="small")
         distance = f"proxy A-distance {scores[name].proxy_distance:.2f}"
         by_domain.set_xlabel(f"{distance}, trustworthiness {trust[name]:.2f}", fontsize="small")
-    figure.legend(handles=_keys(domains), loc="outside lower center", ncols=4, frameon=False)
+    keys = _keys(domains)
+    figure.legend(
+        handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize="small"
+    )
     arrays = {
         f"{name}/{field}": array
         for name, each in embedded.items()

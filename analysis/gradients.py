@@ -188,7 +188,9 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
         title = "Length of the mean gradient" if field == "norm" else "Variance between batches"
         clean(axes, "layer, from input to output", f"gradient {field}", title)
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+    )
     arrays = {
         f"{name}/{field}": np.array(value)
         for name, each in gradients.items()

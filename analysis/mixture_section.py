@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from dacbn.analysis.agreement import Floats
 from dacbn.analysis.assignments import Mixture
 from dacbn.analysis.cluster_figures import short_names
-from dacbn.analysis.distributions import component_densities
+from dacbn.analysis.distributions import component_densities, typical_top
 from dacbn.analysis.mixtures import LARGEST, MixtureFit, compute_mixtures
 from dacbn.analysis.recorder import record
 from dacbn.analysis.recording import Recording
@@ -60,7 +60,7 @@ def plot_bic(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
     clean(axes, "components", "nats per value", "scikit-learn's BIC, above its best")
     axes.title.set_fontsize("small")
     axes.set_xticks(counts)
-    axes.legend(frameon=False, fontsize="small")
+    axes.legend(frameon=False, fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
 def plot_mixture(
@@ -78,7 +78,7 @@ def plot_mixture(
         colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
         axes.plot(points, density, "--", color=colour, linewidth=1)
     axes.plot(points, components.sum(0), color="black", linewidth=1)
-    axes.set_ylim(0, 1.15 * max(heights.max(), 1e-6))
+    axes.set_ylim(0, 1.1 * max(heights.max(), typical_top(components), 1e-6))
     axes.set_xlim(edges[0], edges[-1])
     clean(axes, "", "", title)
     axes.title.set_fontsize("small")
@@ -142,19 +142,20 @@ def _say(name: str, fit: MixtureFit) -> list[str]:
 
 def _say_bic(fit: MixtureFit) -> str:
     if len(fit.preferred) == 1:
-        return f"BIC prefers {_count(int(fit.preferred[0]))} components"
+        return f"BIC prefers {_components(int(fit.preferred[0]))}"
     votes = Counter(fit.preferred.tolist())
     favourite, number = votes.most_common(1)[0]
     least, most = min(votes), max(votes)
-    between = f", between {least} and {_count(most)} in all" if least < most else ""
+    between = f", from {least} to {_components(most)} in all" if least < most else ""
     return (
-        f"BIC prefers {_count(favourite)} components in {number} of {len(fit.preferred)} "
+        f"BIC prefers {_components(favourite)} in {number} of {len(fit.preferred)} "
         f"channels{between}"
     )
 
 
-def _count(components: int) -> str:
-    return f"{components} or more" if components == LARGEST else str(components)
+def _components(count: int) -> str:
+    more = " or more" if count == LARGEST else ""
+    return f"{count}{more} component{'' if count == 1 else 's'}"
 
 
 def _draw_side_by_side(fit: MixtureFit, name: str, figure: Figure, place: SubplotSpec) -> None:

@@ -38,8 +38,9 @@ def write_report(
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>"
+        f"<header><h1>{escape(title)}</h1></header>\n"
         f'<nav aria-label="Contents"><ol>{entries}</ol></nav>\n'
-        f"<main><h1>{escape(title)}</h1>{body}{_provenance(settings, commands)}</main>"
+        f"<main>{body}{_provenance(settings, commands)}</main>"
         "</body></html>\n"
     )
     write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))

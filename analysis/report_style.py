@@ -20,13 +20,18 @@ body {
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif;
   color: var(--ink); background: var(--paper);
 }
-nav { position: sticky; top: 0; align-self: start; max-height: 100vh; overflow-y: auto; }
+header, main { grid-column: 2; }
+nav {
+  grid-area: 1 / 1 / span 2; align-self: start;
+  position: sticky; top: 0; max-height: 100vh; overflow-y: auto;
+}
 nav ol { list-style: none; margin: 2.4rem 0; padding: 0; font-size: 0.9rem; }
 nav a { display: block; padding: 0.25rem 0; color: var(--soft); text-decoration: none; }
 nav a:hover, nav a:focus { color: var(--link); text-decoration: underline; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 2rem 0 1rem; overflow-wrap: anywhere; }
 h2 { font-size: 1.2rem; margin: 0 0 0.7rem; }
 section { padding: 1.4rem 0 0.6rem; border-top: 1px solid var(--line); }
+section:nth-of-type(2) { border-top: none; }
 section:first-of-type {
   background: var(--tint); border: 1px solid var(--line); border-left: 5px solid var(--mark);
   border-radius: 4px; padding: 1.1rem 1.3rem 0.5rem; margin-bottom: 1.6rem;
@@ -56,8 +61,9 @@ code { font-size: 0.875rem; }
 summary { cursor: pointer; padding: 0.2rem 0; }
 @media (max-width: 52rem) {
   body { display: block; padding: 0 1rem 3rem; }
-  nav { position: static; max-height: none; }
-  nav ol { margin: 1rem 0 0; columns: 2; }
+  header, main { grid-column: 2; }
+nav { grid-area: 1 / 1 / span 2; position: static; max-height: none; }
+  nav ol { margin: 0 0 1rem; columns: 2; }
   h1 { font-size: 1.3rem; margin-top: 1.2rem; }
   /* figures keep a width at which their text can be read, and scroll */
   img { width: min(var(--natural), 42rem); max-width: none; }

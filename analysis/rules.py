@@ -4,7 +4,7 @@ A rule says what it sees, with its numbers, and what may help; or nothing. Advic
 next, not what will work.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import NamedTuple
@@ -27,6 +27,7 @@ UNEVEN = 0.15  # total variation between class shares
 RARE = 0.1  # of the share that the source has, below which a class counts as not predicted
 TOO_SURE = 0.1  # confidence less accuracy
 FALLEN = 0.03  # in target accuracy, between the best step and the last
+ALIKE = 0.95  # mean overlap of a layer's components, from which they normalise alike
 FEWEST_RECORDS = 10  # below which nothing is said of a curve's shape
 
 
@@ -48,6 +49,7 @@ class Evidence:
         target_shares: of the target's predictions, by class (C,).
         proxy_distance: between the domains' features.
         excess: the target's confidence less its accuracy.
+        overlaps: by mixture layer, the mean overlap of the components in use; NaN for one alone.
     """
 
     curves: Curves = field(default_factory=dict)
@@ -56,6 +58,7 @@ class Evidence:
     target_shares: Floats | None = None
     proxy_distance: float | None = None
     excess: float | None = None
+    overlaps: Mapping[str, float] = field(default_factory=dict)
 
 
 def training_is_cut_short(evidence: Evidence) -> Finding | None:
@@ -220,6 +223,21 @@ def validators_disagree(evidence: Evidence) -> Finding | None:
     )
 
 
+def clusters_collapse(evidence: Evidence) -> Finding | None:
+    """The components of mixture layers do as one."""
+    overlaps = evidence.overlaps
+    as_one = [name for name, each in overlaps.items() if np.isnan(each) or each >= ALIKE]
+    if not as_one:
+        return None
+    named = ", ".join(as_one[:3]) + (", …" if len(as_one) > 3 else "")
+    return Finding(
+        f"clusters do as one in {len(as_one)} of {len(overlaps)} mixture layers ({named}): their "
+        f"components overlap by {ALIKE} or more, or one alone is in use",
+        "There the norm does much as BatchNorm: convert fewer layers (--norm-sites), or assign "
+        "otherwise (assign='sample', 'position' or 'channel')",
+    )
+
+
 Rule = Callable[[Evidence], Finding | None]
 RULES: tuple[Rule, ...] = (
     training_is_cut_short,
@@ -233,6 +251,7 @@ RULES: tuple[Rule, ...] = (
     target_has_fallen,
     target_is_too_sure,
     validators_disagree,
+    clusters_collapse,
 )
 
 

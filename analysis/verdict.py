@@ -1,12 +1,16 @@
 """Is the adaptation healthy? A verdict in words, with its evidence."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from dacbn.analysis.calibration import compute_reliability
+from dacbn.analysis.cluster_section import alike
+from dacbn.analysis.clusters import compute_clusters
 from dacbn.analysis.curves import Curves
 from dacbn.analysis.embeddings import Scores
 from dacbn.analysis.outputs import DomainOutput
 from dacbn.analysis.predictions import compute_balance
+from dacbn.analysis.recording import Recording
 from dacbn.analysis.rules import RULES, Evidence, Finding
 from dacbn.analysis.section import Section
 
@@ -16,6 +20,7 @@ def gather_evidence(
     steps: int | None,
     outputs: Mapping[str, DomainOutput],
     scores: Scores | None = None,
+    overlaps: Mapping[str, float] = MappingProxyType({}),
 ) -> Evidence:
     """Collect what rules look at from what other analyses have computed.
 
@@ -24,16 +29,29 @@ def gather_evidence(
         steps: of the training, as planned.
         outputs: of source and target; empty where the images are not at hand.
         scores: of their features.
+        overlaps: of the clusters, by layer, as `measure_overlaps` gives them.
     """
     distance = None if scores is None else scores.proxy_distance
     if not outputs or outputs["source"].labels is None:
-        return Evidence(curves, steps, proxy_distance=distance)
+        return Evidence(curves, steps, proxy_distance=distance, overlaps=overlaps)
     shares, target = compute_balance(outputs), outputs["target"]
     excess = None
     if target.labels is not None:
         excess = compute_reliability(target.probabilities, target.labels).excess
     of_source, of_target = shares["source labels"], shares["target predictions"]
-    return Evidence(curves, steps, of_source, of_target, distance, excess)
+    return Evidence(curves, steps, of_source, of_target, distance, excess, overlaps)
+
+
+def measure_overlaps(recording: Recording | None) -> dict[str, float]:
+    """Measure how alike the components in use of each mixture layer are.
+
+    Returns:
+        by layer with several components, their mean overlap; NaN where one alone is in use.
+    """
+    if recording is None or not recording.mixtures:
+        return {}
+    clusters = compute_clusters(recording, {}, 0)
+    return {name: alike(each) for name, each in clusters.items() if each.occupancy.shape[1] > 1}
 
 
 def judge(evidence: Evidence) -> list[Finding]:

@@ -88,7 +88,7 @@ class Classifier:
             UnknownNameError: there is no such test-time method.
             ValueError: images that cannot be read, or a network without anything to adapt.
         """
-        logits = self._run(self.images_of(images), cluster_id, adapt).logits
+        logits = self._run(images, cluster_id, adapt).logits
         probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
         return probabilities
 
@@ -103,7 +103,7 @@ class Classifier:
         self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
     ) -> NDArray[np.float32]:
         """Compute the features (N, D) of images."""
-        output = self._run(self.images_of(images), cluster_id, adapt)
+        output = self._run(images, cluster_id, adapt)
         features: NDArray[np.float32] = output.features.numpy()
         return features
 
@@ -120,7 +120,7 @@ class Classifier:
         _ = self.network  # that there is none is said before any image is read
         images = to_labelled(test, self._size, False, self.classes, **reading_options(self.config))
         check_same_classes(self.classes, images.classes)
-        return score_logits(self._run(images.images, cluster_id, adapt).logits, images.labels)
+        return score_logits(self._run(images, cluster_id, adapt).logits, images.labels)
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
         """Estimate the running statistics anew, as AdaBN does with the target's images.
@@ -145,9 +145,10 @@ class Classifier:
         """
         return to_unlabelled(data, self._size, train, **reading_options(self.config)).images
 
-    def _run(self, images: Images, cluster_id: int, adapt: str | None) -> Output:
+    def _run(self, data: UnlabelledLike, cluster_id: int, adapt: str | None) -> Output:
         network = self.network
         device = next(network.parameters()).device
         if adapt is None:
-            return run_network(network, images, cluster_id, device)
-        return run_adapting(create_test_time_method(adapt, network), images, cluster_id, device)
+            return run_network(network, self.images_of(data), cluster_id, device)
+        method = create_test_time_method(adapt, network)
+        return run_adapting(method, self.images_of(data), cluster_id, device)

@@ -18,6 +18,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "evaluate": commands.evaluate,
     "predict": commands.predict,
     "analyse": commands.analyse,
+    "compare": commands.compare,
     "benchmark": commands.benchmark,
     "list": commands.list_names,
 }

@@ -182,7 +182,7 @@ def test_a_wrong_word_is_said_at_once_with_the_nearest(options, message):
         ({"norm": "ucb_norm(num_clusters='a')"}, "a whole number: got 'a'"),
         ({"method": "dann(wieght=1)"}, "dann has no option 'wieght', only weight"),
         ({"method": "dann(weight='a')"}, "weight of dann must be a number, got 'a'"),
-        ({"method": "source_only(weight=1)"}, "source_only has no option 'weight', only label_smoothing"),
+        ({"method": "source_only(weight=1)"}, "has no option 'weight', only label_smoothing"),
         ({"norm_sites": "layer9"}, "no normaliser is named like 'layer9'"),
         ({"image_size": 8}, "digits_cnn cannot take images of 8 pixels per side"),
         ({"backbone": "vit_tiny_patch16_224", "norm": None}, "set another image size, or choose"),

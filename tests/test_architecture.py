@@ -27,12 +27,14 @@ MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
+MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",
     "recipes",
     "adapter",
     "analysis",
     "benchmarks",
+    "comparison",
 }
 MAY_IMPORT["cli"] = {"commands"}
 MAY_IMPORT["__main__"] = {"cli"}

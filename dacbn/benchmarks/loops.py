@@ -41,7 +41,7 @@ def benchmark_loops(
     shape = (2, NUM_IMAGES, 3, SIZE, SIZE)
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     labels = torch.arange(NUM_IMAGES) % NUM_CLASSES
-    loops = {
+    loops: dict[str, Callable[[], object]] = {
         "tutorial loop": _tutorial_loop(images, labels, steps, batch_size, device),
         "dacbn": _own_loop(images, labels, steps, batch_size, device),
     }

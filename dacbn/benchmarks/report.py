@@ -29,6 +29,8 @@ def machine(device: str) -> dict[str, str]:
 def table(rows: Iterable[Row]) -> str:
     """Lay rows of the same keys out as a Markdown table."""
     rows = list(rows)
+    if not rows:
+        return "nothing was measured"
     headings = [_heading(key) for key in rows[0]]
     lines = [headings, ["---"] * len(headings)]
     lines += [[_cell(key, value) for key, value in row.items()] for row in rows]

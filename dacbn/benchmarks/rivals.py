@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.models import Network, create_network, mlp
 
-Loop = Callable[[], None]
+Loop = Callable[[], object]
 Data = tuple[Tensor, Tensor, Tensor]
 
 
@@ -61,8 +61,9 @@ class _Domain(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         if self.probability:
-            return self.head(reverse_gradient(features, 1.0)).squeeze(1).sigmoid()
-        return self.head(features).squeeze(1)  # type: ignore[no-any-return]
+            features = reverse_gradient(features, 1.0)
+        logits: Tensor = self.head(features).squeeze(1)
+        return logits.sigmoid() if self.probability else logits
 
 
 class _Features(nn.Module):
@@ -86,7 +87,7 @@ def _pytorch_adapt(network: Network, data: Data, steps: int, batch_size: int, de
     from pytorch_adapt.hooks import DANNHook
     from pytorch_adapt.utils.common_functions import batch_to_device
 
-    parts = {"G": _Features(network), "C": network.classifier}
+    parts: dict[str, nn.Module] = {"G": _Features(network), "C": network.classifier}
     parts["D"] = _Domain(network.num_features)
     models = {name: part.to(device).train() for name, part in parts.items()}
     optimizers = [torch.optim.AdamW(model.parameters()) for model in models.values()]
@@ -105,7 +106,7 @@ def _pytorch_adapt(network: Network, data: Data, steps: int, batch_size: int, de
 def _skada(network: Network, data: Data, steps: int, batch_size: int, device: str) -> Loop:
     from skada.deep import DANN
 
-    count = min(len(data[0]), steps * batch_size)
+    order = torch.arange(steps * batch_size) % len(data[0])  # one epoch is all the steps
     model = nn.Sequential(OrderedDict(features=_Features(network), classifier=network.classifier))
     net = DANN(
         model,
@@ -118,17 +119,10 @@ def _skada(network: Network, data: Data, steps: int, batch_size: int, device: st
         device=device,
         verbose=0,
     )
-    images = torch.cat([data[0][:count], data[2][:count]]).numpy()
-    labels = torch.cat([data[1][:count], torch.full((count,), -1)]).numpy()
-    domains = torch.cat([torch.ones(count), -torch.ones(count)]).long().numpy()
-
-    def run() -> None:
-        done = 0
-        while done < steps:
-            net.fit(images, labels, sample_domain=domains)
-            done += count // batch_size
-
-    return run
+    images = torch.cat([data[0][order], data[2][order]]).numpy()
+    labels = torch.cat([data[1][order], torch.full_like(order, -1)]).numpy()
+    domains = torch.cat([torch.ones_like(order), -torch.ones_like(order)]).numpy()
+    return lambda: net.fit(images, labels, sample_domain=domains)
 
 
 class _Images(torch.utils.data.Dataset[Tensor]):

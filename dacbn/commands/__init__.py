@@ -3,6 +3,7 @@
 from dacbn.commands.adapt import adapt as adapt
 from dacbn.commands.analyse import analyse as analyse
 from dacbn.commands.benchmark import benchmark as benchmark
+from dacbn.commands.compare import compare as compare
 from dacbn.commands.evaluate import evaluate as evaluate
 from dacbn.commands.list_names import list_names as list_names
 from dacbn.commands.predict import predict as predict

@@ -5,10 +5,10 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
-from dacbn.commands.scores import print_scores
+from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.methods.method import SOURCE, TARGET
-from dacbn.training import write_json
+from dacbn.training import has_records, read_records, write_json
 
 
 def evaluate(
@@ -19,6 +19,9 @@ def evaluate(
     device: str = "auto",
 ) -> None:
     """Score a trained run on the test splits of its domains; writes evaluation.json into it.
+
+    The weights are those of the last step. A table shows, from the records of the training, what
+    each label-free validator would have chosen instead.
 
     Args:
         run: a run folder.
@@ -42,3 +45,5 @@ def evaluate(
     print_scores(flat)
     about = {"source": config.source, "target": target, "recalibrated": recalibrate}
     write_json(run / "evaluation.json", {**about, **flat})
+    if has_records(run) and target == config.target and not recalibrate:
+        print_choices(read_records(run))

@@ -12,9 +12,18 @@ from dacbn.norms import norms, weights
 from dacbn.norms.mixture_kernels import kernel_status
 from dacbn.recipes import recipes
 from dacbn.registry import Registry
+from dacbn.training import validators
 
 Kind = Literal[
-    "all", "norms", "weights", "methods", "source-free", "test-time", "datasets", "recipes"
+    "all",
+    "norms",
+    "weights",
+    "methods",
+    "source-free",
+    "test-time",
+    "validators",
+    "datasets",
+    "recipes",
 ]
 
 
@@ -25,7 +34,8 @@ def list_names(
 
     Args:
         kind: norms, weights (maps of the weights before a norm), methods, source-free methods (of
-            dacbn adapt), test-time methods (of dacbn predict --adapt), datasets, recipes, or all.
+            dacbn adapt), test-time methods (of dacbn predict --adapt), validators (scores without
+            target labels), datasets, recipes, or all.
     """
     kinds: dict[str, Registry[Any]] = {
         "norms": norms,
@@ -33,6 +43,7 @@ def list_names(
         "methods": methods,
         "source-free": source_free_methods,
         "test-time": test_time_methods,
+        "validators": validators,
         "datasets": datasets,
         "recipes": recipes,
     }

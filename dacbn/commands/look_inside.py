@@ -1,7 +1,10 @@
 """All analyses that apply to one run."""
 
 import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from dacbn.adapter import DomainAdapter
 from dacbn.analysis.calibration import draw_calibration
@@ -17,9 +20,10 @@ from dacbn.analysis.movement import draw_movement
 from dacbn.analysis.outputs import DomainOutput, compute_outputs
 from dacbn.analysis.predictions import draw_predictions
 from dacbn.analysis.recorder import record
+from dacbn.analysis.recording import Recording
 from dacbn.analysis.section import Section
 from dacbn.analysis.subject import Subject
-from dacbn.analysis.verdict import gather_evidence, write_verdict
+from dacbn.analysis.verdict import gather_evidence, measure_overlaps, write_verdict
 from dacbn.analysis.views import draw_views
 from dacbn.commands.attempts import attempt
 from dacbn.commands.subjects import open_run, read_samples, read_shown, read_untrained
@@ -27,7 +31,6 @@ from dacbn.datasets import Family, choose_family
 from dacbn.training import TrainConfig, read_records
 
 SHEET = 12  # images of each domain that show what training sees
-Outputs = dict[str, DomainOutput]
 
 
 def look_inside(
@@ -49,8 +52,7 @@ def look_inside(
     adapter = open_run(run, data_root)
     config = adapter.config
     sections: list[Section | None] = [draw_curves(run, folder)]
-    outputs: Outputs = {}
-    scores = None
+    measured = Measured()
     try:
         samples, shown = read_samples(adapter, images, seed), read_shown(adapter, SHEET, seed)
         sections.append(draw_views(shown, _family(config), folder))
@@ -59,70 +61,67 @@ def look_inside(
         warnings.warn(f"cannot show the images: {error}", stacklevel=2)
     else:
         subject = Subject("trained", network, samples, adapter.classes)
-        outputs = compute_outputs(subject)
-        scores = attempt("distance of the domains", lambda: compute_scores(outputs, seed))
-        sections += draw_outputs(subject, config, outputs, scores, folder, seed)
-        sections += draw_layers(subject, run, folder, seed)
-    curves = compute_curves(read_records(run))
-    verdict = write_verdict(gather_evidence(curves, config.steps, outputs, scores))
-    return [verdict, *(section for section in sections if section is not None)]
+        measured = _measure(subject, seed)
+        sections += _draw(subject, measured, run, config, folder, seed)
+    curves, overlaps = compute_curves(read_records(run)), measure_overlaps(measured.recording)
+    evidence = gather_evidence(curves, config.steps, measured.outputs, measured.scores, overlaps)
+    return [write_verdict(evidence), *(section for section in sections if section is not None)]
 
 
-def draw_outputs(
-    subject: Subject,
-    config: TrainConfig,
-    outputs: Outputs,
-    scores: Scores | None,
-    folder: Path,
-    seed: int,
+class Measured(NamedTuple):
+    """What several analyses of a network look at; what could not be had is empty or None."""
+
+    outputs: Mapping[str, DomainOutput] = MappingProxyType({})
+    scores: Scores | None = None
+    recording: Recording | None = None
+
+
+def _measure(subject: Subject, seed: int) -> Measured:
+    outputs = compute_outputs(subject)
+    return Measured(
+        outputs,
+        attempt("distance of the domains", lambda: compute_scores(outputs, seed)),
+        attempt("recording of the normalisers", lambda: record(subject, seed=seed)),
+    )
+
+
+def _draw(
+    subject: Subject, measured: Measured, run: Path, config: TrainConfig, folder: Path, seed: int
 ) -> list[Section | None]:
-    """Draw what a network says of the images; what does not apply is None."""
-    drawings = {
-        "predictions": lambda: draw_predictions(outputs, subject.classes, folder),
-        "calibration": lambda: draw_calibration(outputs, folder),
-        "gradients": lambda: draw_gradients(subject, folder, seed),
+    """Draw all that applies, what people ask for first."""
+    outputs, recording = measured.outputs, measured.recording
+    drawings: dict[str, Callable[[], Section]] = {
+        "predictions": lambda: draw_predictions(outputs, subject.classes, folder)
     }
-    drawn = [attempt(name, draw) for name, draw in drawings.items()]
-    if scores is not None:
-        drawn.append(_draw_features(subject, config, outputs, scores, folder, seed))
-    return drawn
-
-
-def draw_layers(subject: Subject, run: Path, folder: Path, seed: int) -> list[Section | None]:
-    """Draw what the normalisers of a network do; what does not apply is None."""
-    recording = attempt("recording of the normalisers", lambda: record(subject, seed=seed))
-    if recording is None:
-        return []
-    drawings = {
-        "clusters": lambda: draw_clusters(subject, folder, recording),
-        "movement of the clusters": lambda: draw_movement(run, folder),
-        "mixtures": lambda: draw_mixtures(subject, folder, recording),
-        "distributions": lambda: draw_distributions(subject, folder, recording),
-        "distances by layer": lambda: draw_distances(subject, folder, recording),
-    }
+    if measured.scores is not None:
+        drawings["features"] = lambda: _draw_features(subject, measured, config, folder, seed)
+    if recording is not None:
+        drawings |= {
+            "clusters": lambda: draw_clusters(subject, folder, recording),
+            "movement of the clusters": lambda: draw_movement(run, folder),
+            "mixtures": lambda: draw_mixtures(subject, folder, recording),
+            "distributions": lambda: draw_distributions(subject, folder, recording),
+            "distances by layer": lambda: draw_distances(subject, folder, recording),
+        }
+    drawings["calibration"] = lambda: draw_calibration(outputs, folder)
+    drawings["gradients"] = lambda: draw_gradients(subject, folder, seed)
     return [attempt(name, draw) for name, draw in drawings.items()]
 
 
 def _draw_features(
-    subject: Subject,
-    config: TrainConfig,
-    outputs: Outputs,
-    scores: Scores,
-    folder: Path,
-    seed: int,
-) -> Section | None:
+    subject: Subject, measured: Measured, config: TrainConfig, folder: Path, seed: int
+) -> Section:
     """Draw the features before and after the training in one embedding."""
-    of, known = {subject.name: outputs}, {subject.name: scores}
+    assert measured.scores is not None
+    outputs, scores = {subject.name: measured.outputs}, {subject.name: measured.scores}
     try:
         before = read_untrained(subject, config)
     except (ValueError, OSError) as error:
         print(f"features before training: left out: {error}")
     else:
-        earlier = compute_outputs(before)
-        of = {before.name: earlier, **of}
-        known[before.name] = compute_scores(earlier, seed)
-    draw = lambda: draw_embeddings(of, known, subject.classes, folder, seed=seed)  # noqa: E731
-    return attempt("features", draw)
+        outputs = {before.name: compute_outputs(before), **outputs}
+        scores[before.name] = compute_scores(outputs[before.name], seed)
+    return draw_embeddings(outputs, scores, subject.classes, folder, seed=seed)
 
 
 def _family(config: TrainConfig) -> Family:

@@ -1,6 +1,10 @@
-"""How test scores are printed."""
+"""How test scores, and choices between the moments of a training, are printed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dacbn.training import Choice, choose, evaluations_of
+from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
 
 
 def print_scores(numbers: Mapping[str, float]) -> None:
@@ -11,3 +15,22 @@ def print_scores(numbers: Mapping[str, float]) -> None:
             print(
                 f"{name.replace('_', ' ')}: accuracy {accuracy:.1%}, mean of classes {by_class:.1%}"
             )
+
+
+def print_choices(records: Sequence[Mapping[str, Any]]) -> None:
+    """Print what each rule chooses from the records of a training, a line for each."""
+    choices, count = choose(records), len(evaluations_of(records))
+    if not choices:
+        return
+    print(f"of {count} evaluations in training, with the target test accuracy there:")
+    for choice in choices:
+        print(_line(choice, min(count, MEDIAN_OF)).rstrip())
+
+
+def _line(choice: Choice, median_of: int) -> str:
+    step = "" if choice.step is None else f"step {choice.step}"
+    accuracy = "" if choice.accuracy is None else f"{choice.accuracy:.1%}"
+    titles = {LAST: "last", MEDIAN: f"median of last {median_of}", ORACLE: "oracle"}
+    note = "(best on target labels; not available in practice)" if choice.rule == ORACLE else ""
+    title = titles.get(choice.rule, choice.rule.replace("_", " "))
+    return f"  {title:<26}{step:<14}{accuracy:>6}  {note}"

@@ -8,6 +8,7 @@ from dacbn.models.backbones import create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
 from dacbn.models.heads import mlp
 from dacbn.models.sites import Replaces
+from dacbn.models.told_ids import Told, check_told, told_ids
 from dacbn.norms import share_context
 
 
@@ -20,15 +21,22 @@ class Network(nn.Module):
         num_classes: classes.
         classifier: widths of the classifier's hidden layers, each with a BatchNorm; none makes it
             linear.
+        told: what normalisers are told of the ids; see `told_ids`.
     """
 
     pixel_mean: Tensor
     pixel_std: Tensor
 
     def __init__(
-        self, backbone: nn.Module, num_classes: int, classifier: tuple[int, ...] = ()
+        self,
+        backbone: nn.Module,
+        num_classes: int,
+        classifier: tuple[int, ...] = (),
+        told: Told = "domain",
     ) -> None:
         super().__init__()
+        check_told(told)
+        self.told: Told = told
         self.backbone = backbone
         self.num_classes = num_classes
         self.num_features = int(backbone.head_hidden_size)  # type: ignore[arg-type]
@@ -53,6 +61,8 @@ class Network(nn.Module):
         Raises:
             RuntimeError: a layer needs cluster ids and there are none.
         """
+        if cluster_ids is not None and self.told != "domain":
+            cluster_ids = told_ids(cluster_ids, images, self.told, self.training)
         with self.context.bind(cluster_ids):
             features = self.backbone((images - self.pixel_mean) / self.pixel_std)
         return Output(features, self.classifier(features))
@@ -67,6 +77,7 @@ def create_network(
     replaces: Replaces = "batch_norm",
     input_norm: str | None = None,
     classifier: tuple[int, ...] = (),
+    told: Told = "domain",
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
@@ -79,10 +90,11 @@ def create_network(
         replaces: what kind of them; see `convert_norms`.
         input_norm: a normaliser of the images themselves, before the backbone.
         classifier: widths of the classifier's hidden layers.
+        told: what normalisers are told of cluster ids; see `told_ids`.
     """
     model = create_backbone(backbone, pretrained)
     if norm is not None:
         convert_norms(model, norm, sites, replaces)
     if input_norm is not None:
         convert_norms(model, input_norm, "input")
-    return Network(model, num_classes, classifier)
+    return Network(model, num_classes, classifier, told)

@@ -16,6 +16,8 @@ from dacbn.norms.domain_specific_batch_norm import (
     DomainSpecificBatchNorm as DomainSpecificBatchNorm,
 )
 from dacbn.norms.domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
+from dacbn.norms.gate_controls import FrozenGateNorm as FrozenGateNorm
+from dacbn.norms.gate_controls import RandomGateNorm as RandomGateNorm
 from dacbn.norms.group_norm import GroupNorm as GroupNorm
 from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
 from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm
@@ -24,6 +26,7 @@ from dacbn.norms.kalman_norm import KalmanNorm as KalmanNorm
 from dacbn.norms.latent_domain_norm import LatentDomainNorm as LatentDomainNorm
 from dacbn.norms.layer_norm import LayerNorm as LayerNorm
 from dacbn.norms.lp_batch_norm import LpBatchNorm as LpBatchNorm
+from dacbn.norms.matched_batch_norm import MatchedBatchNorm as MatchedBatchNorm
 from dacbn.norms.mean_only_batch_norm import MeanOnlyBatchNorm as MeanOnlyBatchNorm
 from dacbn.norms.mixture_norm import MixtureNorm as MixtureNorm
 from dacbn.norms.mode_norm import ModeNorm as ModeNorm

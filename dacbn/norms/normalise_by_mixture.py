@@ -80,8 +80,8 @@ def normalise_by_mixture(
     """
     if x.dtype in HALF and not (x.is_cuda and assign == "channel" and x.numel() > 0):
         tables = (mean, var, eps, from_batch, assign, scale, weight, bias)
-        y, *moments = normalise_by_mixture(x.float(), gate, *tables)
-        return y.to(x.dtype), *moments
+        y, share, mean, var = normalise_by_mixture(x.float(), gate, *tables)
+        return y.to(x.dtype), share, mean, var
     compiling = torch.compiler.is_compiling()
     fused_by_compiler = compiling and x.device.type not in ("cpu", "cuda")
     if assign == "sample" and x.numel() > 0:

@@ -47,9 +47,11 @@ def lay_out(x: Tensor, clusters: int) -> Layout:
     samples, channels = x.shape[:2]
     positions = x.numel() // (samples * channels)
     count, steps, block = samples * positions, (positions, channels * positions, positions), 1
+    size = _tile_size(clusters)
     if positions == 1 or not x.is_contiguous():
         steps, block = (1, channels, 1), min(SIDE_BY_SIDE, next_power_of_2(channels))
-    rows = min(_tile_size(clusters) // block, next_power_of_2(count))
+        size //= 2  # a thread keeps the constants of several channels
+    rows = min(size // block, next_power_of_2(count))
     wanted = min(MOST_STRETCHES, max(1, PROGRAMS // cdiv(channels, block)))
     length = cdiv(cdiv(count, rows), wanted) * rows
     return Layout((count, length, *steps, channels), cdiv(count, length), rows, block)
@@ -74,7 +76,7 @@ def triton_forward(
     table, y = _floats(x, TABLE_ROWS, clusters, channels), torch.empty_like(x)
     gate = [_dense(each) for each in (log_prior, gate_mean, gate_var)]
     partial = None
-    with torch.cuda.device_of(x):
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         if from_batch:
             partial = _floats(x, 4, clusters, layout.stretches, channels)
             _over_values(forward.sum_moments, layout, clusters, x, partial, *gate)
@@ -105,7 +107,7 @@ def triton_backward(
     d_affine = _floats(x, channels), _floats(x, channels)
     partial = _floats(x, 3, clusters, layout.stretches, channels)
     affine = _dense(scale), _dense(weight)
-    with torch.cuda.device_of(x):
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         _over_values(backward.sum_gradients, layout, clusters, x, gradient, partial, table)
         _over_tables(
             backward.pass_through_moments, layout, clusters,

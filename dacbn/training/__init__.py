@@ -28,9 +28,11 @@ from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train
 from dacbn.training.records import Records as Records
+from dacbn.training.records import has_records as has_records
 from dacbn.training.records import read_records as read_records
 from dacbn.training.selection import Choice as Choice
 from dacbn.training.selection import choose as choose
+from dacbn.training.selection import evaluations_of as evaluations_of
 from dacbn.training.source_free import TargetDomain as TargetDomain
 from dacbn.training.source_free import adaptation_config as adaptation_config
 from dacbn.training.source_free import create_adaptation_state as create_adaptation_state

@@ -64,6 +64,7 @@ def build_network(config: TrainConfig, num_classes: int, pretrained: bool = Fals
             config.norm_replaces,
             config.input_norm,
             config.classifier,
+            config.cluster_ids,
         )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error

@@ -42,6 +42,8 @@ class TrainConfig:
     """What is replaced; layer_norm for ConvNeXt, ViT and their like."""
     input_norm: str | None = None
     """A normaliser of the images, before the backbone, such as instance_norm."""
+    cluster_ids: Literal["domain", "random", "swapped"] = "domain"
+    """What cluster-aware normalisers are told; random and swapped ones are controls."""
     classifier: tuple[int, ...] = ()
     """Widths of the classifier's hidden layers, each with a BatchNorm; none makes it linear."""
     method: str = "dann"

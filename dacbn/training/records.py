@@ -65,6 +65,11 @@ class Records:
             self._events.close()
 
 
+def has_records(folder: Path) -> bool:
+    """Whether a folder holds records: the one of a network that was only saved does not."""
+    return (folder / METRICS).exists()
+
+
 def read_records(folder: Path) -> list[dict[str, Any]]:
     """Read metrics.jsonl; a last line that a crash cut short is left out.
 

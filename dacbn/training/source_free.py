@@ -35,7 +35,7 @@ from dacbn.training.state import TrainingState
 
 KEPT = {  # what the trained network comes with
     *("source", "source_batch_size", "image_size", "backbone", "pretrained", "norm"),
-    *("norm_sites", "norm_replaces", "input_norm", "classifier"),
+    *("norm_sites", "norm_replaces", "input_norm", "cluster_ids", "classifier"),
 }
 WHOLE_BATCH = 256  # images at a time, where all pass
 

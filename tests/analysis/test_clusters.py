@@ -9,7 +9,7 @@ from planted_activations import BRIGHT, DARK, planted_subject, two_modes
 from scipy.stats import norm as gaussian
 from torch import nn
 
-from dacbn.analysis.assignments import Mixture, assign_images
+from dacbn.analysis.assignments import Mixture, assign_images, mixture_of
 from dacbn.analysis.cluster_figures import compute_examples, short_names
 from dacbn.analysis.cluster_section import alike, draw_clusters, say_clusters
 from dacbn.analysis.clusters import compute_clusters, compute_overlap, labels_of
@@ -117,15 +117,18 @@ def test_only_components_in_use_count_for_the_alarm():
 
 
 def test_components_of_a_channel_are_put_in_order_of_their_means():
-    norm = UCBNorm(2, 2, assign="channel")
-    norm.running.set(torch.tensor([[0.0, 9.0], [5.0, 1.0]]), torch.ones(2, 2))
-    norm.running.prior.copy_(torch.tensor([[0.7, 0.6], [0.3, 0.4]]))
-    x = torch.tensor([[[0.0, 0.0, 0.0, 5.0], [9.0, 9.0, 9.0, 1.0]]])
+    norm = UCBNorm(2, 3, assign="channel")
+    norm.running.set(torch.tensor([[0.0, 9.0], [5.0, 1.0], [10.0, 5.0]]), torch.ones(3, 2))
+    norm.running.prior.copy_(torch.tensor([[0.6, 0.5], [0.3, 0.3], [0.1, 0.2]]))
+    x = torch.tensor([[[0.0, 0.0, 5.0, 10.0], [9.0, 9.0, 9.0, 1.0]]])
     soft, hard, _ = assign_images(norm, x, torch.arange(2))
-    assert hard.tolist() == [[[0.75, 0.25], [0.25, 0.75]]]
+    assert hard.tolist() == [[[0.5, 0.25, 0.25], [0.25, 0, 0.75]]]
     expected = norm.responsibilities(x).mean(3)[:, 0].T  # (C, K)
-    expected[1] = expected[1].flip(0)
+    expected[1] = expected[1, [1, 2, 0]]
     assert torch.allclose(soft[0], expected)
+    mixture = mixture_of(norm)
+    assert mixture.mean.T.tolist() == [[0, 5, 10], [1, 5, 9]]
+    assert mixture.prior[:, 1].tolist() == pytest.approx([0.3, 0.2, 0.5])
 
 
 def test_doubt_is_the_entropy_of_the_responsibilities():

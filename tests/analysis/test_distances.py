@@ -98,3 +98,16 @@ def test_distances_take_two_domains_and_some_images():
     alone = Subject("alone", subject.network, {"source": subject.samples["source"]}, ("a",))
     with pytest.raises(ValueError, match="one domain only, source: distances take two"):
         compute_distances(record(alone))
+
+
+def test_layers_whose_output_is_constant_are_left_out_of_the_sentences(tmp_path):
+    norm = nn.BatchNorm2d(3)
+    nn.init.zeros_(norm.weight)
+    subject = planted_subject([DARK] * 6, [DARK + 30] * 6, norm, noise=9)
+    distances = compute_distances(record(subject))
+    assert distances.wasserstein[0, 0] > 1 and np.isnan(distances.wasserstein[0, 1])
+    assert distances.mmd[0, 1] == pytest.approx(0, abs=1e-9)
+    section = draw_distances(subject, tmp_path)
+    assert section.findings == ("No normaliser has activations that vary before and after it.",)
+    (rows,) = section.tables.values()
+    assert rows[0]["Wasserstein after"] == ""

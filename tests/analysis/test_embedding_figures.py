@@ -9,8 +9,8 @@ from dacbn.analysis.embedding_figures import (
     MOST_POINTS,
     Embedded,
     draw_embeddings,
-    plot_classes,
-    plot_domains,
+    plot_by_class,
+    plot_by_domain,
 )
 from dacbn.analysis.embeddings import Scores
 from dacbn.analysis.outputs import DomainOutput
@@ -76,8 +76,8 @@ def test_points_have_the_colour_of_their_class_and_of_their_domain():
     points = np.arange(12.0).reshape(6, 2)
     labels, domains = np.array([0, 1, 2, 0, 1, 2]), np.array([0, 0, 0, 1, 1, 1])
     axes = Figure().subplots(1, 2)
-    plot_classes(Embedded(points, labels, domains), ("a", "b", "c"), axes[0])
-    plot_domains(Embedded(points, labels, domains), axes[1])
+    plot_by_class(Embedded(points, labels, domains), ("a", "b", "c"), axes[0])
+    plot_by_domain(Embedded(points, labels, domains), axes[1])
     assert [text.get_text() for text in axes[0].texts] == ["a", "b", "c"]
     for place, palette, keys in ((0, CLASS_COLOURS, labels), (1, DOMAIN_COLOURS, domains)):
         shown = {}

@@ -11,7 +11,7 @@ from dacbn.analysis.recorder import find_normalisers, record
 from dacbn.analysis.recording import size_of_activations
 from dacbn.analysis.subject import Sample, Subject
 from dacbn.datasets import TensorImages
-from dacbn.norms import ModeNorm, SCBNorm
+from dacbn.norms import ModeNorm, Norm, SCBNorm
 
 
 def state_of(network):
@@ -82,6 +82,21 @@ def test_the_network_is_left_as_it_was(training):
     record(subject)
     assert_left_as_it_was(network, before)
     assert network.training is training and network.head.training is not training
+
+
+def test_a_norm_that_remembers_even_in_evaluation_forgets_what_was_recorded():
+    class Counts(Norm):
+        def __init__(self):
+            super().__init__(3)
+            self.register_buffer("seen", torch.tensor(0))
+
+        def normalise(self, x):
+            self.seen += len(x)
+            return x
+
+    subject = planted_subject([DARK] * 3, [BRIGHT] * 3, Counts())
+    record(subject)
+    assert subject.network.norm.seen == 0
 
 
 def test_hooks_are_removed_when_the_network_fails():

@@ -60,6 +60,10 @@ SPEAKS = {  # rule: evidence on which it speaks, and what it says
         records(validator_bnm=[1, 2, 3, 4], validator_snd=[4, 3, 2, 1]),
         r"bnm and snd rank the steps with a correlation of -1\.00",
     ),
+    rules.clusters_collapse: (
+        Evidence(overlaps={"a": 0.97, "b": 0.5, "c": float("nan")}),
+        r"as one in 2 of 3 mixture layers \(a, c\)",
+    ),
 }
 SILENT = {
     rules.training_is_cut_short: [records(classification=[1] * 20), Evidence(steps=400)],
@@ -97,6 +101,7 @@ SILENT = {
         records(validator_bnm=[1, 2, 3, 4], validator_snd=[4, 4, 4, 4]),
         records(validator_bnm=[1, 2, 3], validator_snd=[3, 2, 1]),
     ],
+    rules.clusters_collapse: [Evidence(overlaps={"a": 0.5, "b": 0.94})],
 }
 
 

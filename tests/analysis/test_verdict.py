@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from planted_activations import BRIGHT, DARK, planted_subject, two_modes
+from torch import nn
 
 from dacbn.analysis.embeddings import Scores
 from dacbn.analysis.outputs import DomainOutput
+from dacbn.analysis.recorder import record
 from dacbn.analysis.rules import Evidence
-from dacbn.analysis.verdict import gather_evidence, judge, write_verdict
+from dacbn.analysis.verdict import gather_evidence, judge, measure_overlaps, write_verdict
+from dacbn.norms import UCBNorm
 
 CURVES = {
     "source_test_accuracy": np.array([[10, 0.9], [20, 0.95]]),
@@ -46,3 +50,13 @@ def test_a_healthy_training_is_called_so():
     good = {name: curve[:1] for name, curve in CURVES.items()}
     assert judge(Evidence(good, 10)) == []
     assert write_verdict(Evidence(good, 10)).findings[1:] == ("No rule found anything alarming.",)
+
+
+def test_overlaps_are_of_layers_with_several_components():
+    assert measure_overlaps(None) == {}
+    assert measure_overlaps(record(planted_subject([DARK], [DARK], nn.BatchNorm2d(3)))) == {}
+    one = planted_subject([DARK], [BRIGHT], UCBNorm(3, num_clusters=1))
+    assert measure_overlaps(record(one)) == {}
+    two = planted_subject([DARK] * 6, [BRIGHT] * 4, two_modes("sample"), noise=5)
+    (overlap,) = measure_overlaps(record(two)).values()
+    assert overlap < 0.1

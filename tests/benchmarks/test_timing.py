@@ -38,7 +38,7 @@ def test_the_peak_counts_what_is_held_at_once():
     assert 6000 <= peak_bytes(run) <= 6600
 
 
-def test_layers_steps_and_loops_give_a_row_each():
+def test_layers_steps_and_loops_give_a_row_each(monkeypatch):
     rows = benchmark_layers(["ucb_norm", "scb_norm", "published layer, K=2"], [(8, 4, 3, 3)], 2)
     assert [row["layer"] for row in rows] == [
         "torch BatchNorm",
@@ -47,8 +47,10 @@ def test_layers_steps_and_loops_give_a_row_each():
         "published layer, K=2",
     ]
     assert rows[0]["ratio"] == 1 and all(row["seconds"] > 0 for row in rows)
+    assert all(row["error"] < 1e-5 for row in rows[:3]) and rows[3]["error"] is None
     rows = benchmark_steps(["ucb_norm"], ["digits_cnn"], batch_size=4, rounds=2)
     assert [row["norm"] for row in rows] == ["its own BatchNorm", "ucb_norm"]
+    monkeypatch.setattr("dacbn.benchmarks.rivals.find_spec", lambda name: None)
     rows = benchmark_loops(steps=2, batch_size=4, rounds=2)
     assert [row["loop"] for row in rows] == ["tutorial loop", "dacbn"]
     assert all(row["images_per_second"] == pytest.approx(16 / row["seconds"]) for row in rows)

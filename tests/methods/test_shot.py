@@ -52,10 +52,11 @@ def test_one_image_is_labelled():
 
 
 def test_a_class_that_has_no_labels_gets_none_in_the_second_round():
-    features = torch.tensor([[1.0, 0.0], [0.9, 0.1], [-1.0, 0.1], [-0.9, -0.1]])
-    logits = torch.tensor([[9.0, 0.0, -9.0], [9.0, 0.0, -9.0], [0.0, 9.0, -9.0], [0.0, 9.0, -9.0]])
+    features = torch.tensor([[1.0, 0.0], [1.0, -3.0], [-2.0, 1.0], [1.0, -3.0]])
+    logits = torch.tensor([[-3, 0, -3, -2], [0, 1, 2, -2], [-2, 3, -3, -1], [0, 3, 1, 0]]).float()
+    # the third image is far from the centre of its class, though not as far as from the other's
     labels = label_by_centres(features, logits)
-    assert labels.tolist() == [0, 0, 1, 1] == reference.pseudo_labels(features, logits)
+    assert labels.tolist() == [3, 2, 2, 2] == reference.pseudo_labels(features, logits)
 
 
 def test_centres_overrule_a_prediction_that_its_neighbours_contradict():

@@ -23,9 +23,9 @@ PUBLISHED = [
     "usps-to-mnist-dann",
 ]
 SMALL = {
-    "steps": 2,
-    "source_batch_size": 3,
-    "target_batch_size": 4,
+    "steps": 1,
+    "source_batch_size": 2,
+    "target_batch_size": 2,
     "log_every": 1,
     "eval_every": 0,
     "device": "cpu",
@@ -63,14 +63,14 @@ def test_every_published_setting_has_a_small_version():
 
 
 @pytest.mark.parametrize("name", list(recipes))
-def test_two_steps_train(name, stand_ins):
+def test_a_step_trains(name, stand_ins):
     config = recipes[name]()
     config.check()
     size = 32 if "office31" in name else None
     config = dataclasses.replace(config, **SMALL, image_size=size)
     adapter = DomainAdapter(**vars(config)).fit(config.source, config.target)
     rows = [row for row in adapter.records if "classification" in row]
-    assert len(rows) == 2 and np.isfinite([*rows[-1].values()]).all()
+    assert len(rows) == 1 and np.isfinite([*rows[-1].values()]).all()
     assert adapter.config == config
 
 

@@ -90,10 +90,16 @@ def test_a_wrong_word_is_said(trained, target, method, message):
 
 def test_a_shift_of_colours_is_undone():
     generator = torch.Generator().manual_seed(0)
-    drawn = [draw_images(300, shifted, generator) for shifted in (False, True)]
+    drawn = [draw_images(150, shifted, generator) for shifted in (False, True)]
     images, (labels, wanted) = zip(*drawn, strict=True)
     adapter = DomainAdapter(
-        norm="batch_norm", method="source_only", steps=60, augment="none", device="cpu"
+        norm="batch_norm",
+        method="source_only",
+        steps=30,
+        source_batch_size=30,
+        target_batch_size=1,
+        augment="none",
+        device="cpu",
     )
     source, target = (pixels.clamp(0, 1).numpy().repeat(16, 2).repeat(16, 3) for pixels in images)
     adapter.fit((source, labels), source)

@@ -1,0 +1,124 @@
+"""Running the cells of a comparison: each is a run folder, and none is run twice."""
+
+import dataclasses
+import json
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from dacbn.adapter import SMALLEST_SIDE, DomainAdapter
+from dacbn.comparison.grid import Cell
+from dacbn.datasets import is_flat_folder, size_of
+from dacbn.training import (
+    CONFIG,
+    InterruptedTraining,
+    RunFolderError,
+    StorageError,
+    TrainConfig,
+    TrainingDomains,
+    check_names,
+    check_needs_source,
+    create_state,
+    read_records,
+    write_json,
+)
+from dacbn.training.checkpoint import MODEL
+from dacbn.training.storage import first_line
+
+NOTE = "cell.json"  # how a cell ended
+FINISHED, FAILED, MISSING = "finished", "failed", "missing"
+
+
+def run_cells(cells: Sequence[Cell], runs: Path, after_each: Callable[[], object]) -> None:
+    """Train cells one by one; one that fails leaves a note, and the others go on.
+
+    Args:
+        cells: what is not finished.
+        runs: folder of the run folders.
+        after_each: called when a cell has ended.
+
+    Raises:
+        InterruptedTraining: on Ctrl-C, after a checkpoint.
+        StorageError: the disk is full, or the folder cannot be written.
+    """
+    bar = tqdm(cells, unit="cell", desc="comparing", disable=None)
+    for cell in bar:
+        bar.set_postfix_str(cell.name)
+        _run(cell, runs / cell.name)
+        after_each()
+
+
+def _run(cell: Cell, folder: Path) -> None:
+    (folder / NOTE).unlink(missing_ok=True)
+    try:
+        _train(cell.config, folder)
+    except (InterruptedTraining, StorageError):
+        raise
+    except Exception as error:  # whatever one cell fails of, the others may not
+        write_json(folder / NOTE, {"state": FAILED, "why": first_line(error)})
+    else:
+        write_json(folder / NOTE, {"state": FINISHED, "why": ""})
+
+
+def _train(config: TrainConfig, folder: Path) -> None:
+    """Start a training or go on with it."""
+    adapter = DomainAdapter(**vars(config))
+    adapter.fit(
+        config.source,
+        config.target,
+        source_test=config.source,
+        target_test=config.target,
+        run=folder,
+        resume=(folder / CONFIG).exists(),
+    )
+
+
+def state_of(folder: Path, config: TrainConfig) -> tuple[str, str]:
+    """Say how a cell stands: finished, failed or missing, and why it failed.
+
+    A finished one has its note, its weights, and records up to the last step.
+    """
+    note = _read(folder / NOTE)
+    if note.get("state") != FINISHED:
+        return str(note.get("state", MISSING)), str(note.get("why", ""))
+    try:
+        records = read_records(folder)
+    except RunFolderError:
+        records = []
+    whole = records and records[-1]["step"] == config.steps and (folder / MODEL).exists()
+    return (FINISHED if whole else MISSING), ""
+
+
+def check_cells(cells: Iterable[Cell]) -> None:
+    """Read the domains and build every network once, so that mistakes are said before hours pass.
+
+    Raises:
+        ValueError: settings, domains or specifications that do not work.
+    """
+    kinds = {cell.variant: cell.config for cell in cells}
+    for config in kinds.values():
+        config.check()
+        check_names(config)
+        check_needs_source(config)
+        if is_flat_folder(config.target):
+            raise ValueError(
+                f"{config.target} has no labels, and a comparison reports accuracies on the target"
+            )
+    config = next(iter(kinds.values()))
+    source, target = config.source, config.target
+    size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
+    domains = TrainingDomains.read(config, size, source, target, source, target)
+    for config in kinds.values():
+        untrained = dataclasses.replace(config, pretrained=False)
+        create_state(untrained, len(domains.source.classes), size, torch.device("cpu"))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}

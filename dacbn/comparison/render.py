@@ -1,0 +1,47 @@
+"""Tables in the languages of READMEs and of papers."""
+
+from collections.abc import Iterable
+
+from dacbn.comparison.tables import Table
+
+LATEX = {
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{character: f"\\{character}" for character in "&%$#_{}"},
+    **{"±": r"$\pm$", "−": "$-$", "–": "--", "→": r"$\to$"},  # noqa: RUF001  # signs
+    **{"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"},
+}
+
+
+def to_markdown(table: Table) -> str:
+    """Write a table under its title, aligned for those who read the source."""
+    lines = [table.headings, *table.rows]
+    lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    text = "\n".join(_row(line, widths) for line in lines)
+    return f"## {table.title}\n\n{table.caption}\n\n{text}\n"
+
+
+def _row(cells: list[str], widths: list[int]) -> str:
+    padded = (f"{cell:{width}}" for cell, width in zip(cells, widths, strict=True))
+    return f"| {' | '.join(padded)} |"
+
+
+def to_latex(table: Table) -> str:
+    """Write a table for a paper that loads the package booktabs."""
+    columns = "l" * len(table.headings)
+    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(table.caption)}}}"]
+    lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(table.headings), r"\midrule"]
+    lines += [_line(row) for row in table.rows]
+    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    # a bracket at the start of a line would be taken for an option of the line before
+    return " & ".join(f"{{{escape(cell)}}}" for cell in cells) + r" \\"
+
+
+def escape(text: str) -> str:
+    """Write text so that LaTeX prints it as it is."""
+    return "".join(LATEX.get(character, character) for character in text)

@@ -1,0 +1,22 @@
+"""The command that trains one cell of a comparison by itself."""
+
+import shlex
+from typing import Any
+
+from dacbn.training import TrainConfig
+
+
+def train_command(config: TrainConfig) -> str:
+    """Write `dacbn train` with every setting that is not the default."""
+    words, default = ["dacbn", "train"], vars(TrainConfig())
+    for name, value in vars(config).items():
+        if value != default[name] or name in ("source", "target", "norm", "method", "seed"):
+            words += _option(name.replace("_", "-"), value)
+    return shlex.join(words)
+
+
+def _option(name: str, value: Any) -> list[str]:
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    values = value if isinstance(value, tuple) else (value,)
+    return [f"--{name}", *map(str, values)]

@@ -1,0 +1,80 @@
+"""What the cells of a comparison have found, read from their run folders."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dacbn.comparison.cells import FINISHED, state_of
+from dacbn.comparison.grid import Cell, Variant
+from dacbn.training import choose, evaluations_of, read_records
+from dacbn.training.selection import LAST, VALIDATOR
+
+
+class Result(NamedTuple):
+    """How one cell ended.
+
+    Args:
+        cell: what was trained.
+        state: finished, failed or missing; all else is empty unless it is finished.
+        why: it failed.
+        accuracies: on the target's test split, by the rule that chooses the moment.
+        source_accuracy: on the source's test split, at the end.
+        scores: of the validators, at the end.
+        seconds: that the training's steps took, without evaluations.
+    """
+
+    cell: Cell
+    state: str
+    why: str
+    accuracies: Mapping[str, float] = {}
+    source_accuracy: float = float("nan")
+    scores: Mapping[str, float] = {}
+    seconds: float = 0.0
+
+
+def read_results(cells: Iterable[Cell], runs: Path) -> list[Result]:
+    """Read how all cells ended, in order."""
+    return [_read(cell, runs / cell.name) for cell in cells]
+
+
+def _read(cell: Cell, folder: Path) -> Result:
+    state, why = state_of(folder, cell.config)
+    if state != FINISHED:
+        return Result(cell, state, why)
+    records = read_records(folder)
+    last = evaluations_of(records)[-1]
+    accuracies = {choice.rule: choice.accuracy for choice in choose(records)}
+    return Result(
+        cell,
+        state,
+        why,
+        {rule: accuracy for rule, accuracy in accuracies.items() if accuracy is not None},
+        last["source_test_accuracy"],
+        {n.removeprefix(VALIDATOR): v for n, v in last.items() if n.startswith(VALIDATOR)},
+        training_seconds(records),
+    )
+
+
+def training_seconds(records: Iterable[Mapping[str, Any]]) -> float:
+    """Add up the time of the steps between logs, interruptions left out."""
+    seconds, before = 0.0, 0
+    for row in records:
+        if "steps_per_second" in row:
+            seconds += (row["step"] - before) / row["steps_per_second"]
+            before = row["step"]
+    return seconds
+
+
+def finished(results: Sequence[Result], variant: Variant) -> dict[int, Result]:
+    """Return a variant's finished cells, by seed."""
+    return {
+        result.cell.config.seed: result
+        for result in results
+        if result.cell.variant == variant and result.state == FINISHED
+    }
+
+
+def accuracies(results: Sequence[Result], variant: Variant, rule: str = LAST) -> dict[int, float]:
+    """Return a variant's target accuracies by seed, at the moment that a rule chooses."""
+    found = finished(results, variant)
+    return {seed: r.accuracies[rule] for seed, r in found.items() if rule in r.accuracies}

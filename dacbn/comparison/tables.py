@@ -1,0 +1,143 @@
+"""The tables of a comparison, as text in cells: accuracies in percent, differences in points."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dacbn.comparison.grid import Variant, baseline_method, baseline_of, reference_of
+from dacbn.comparison.results import Result, accuracies, finished
+from dacbn.comparison.statistics import (
+    Difference,
+    Summary,
+    paired_difference,
+    rank_correlation,
+    summarise,
+    weighted_rank_correlation,
+)
+from dacbn.training.selection import LAST, MEDIAN, ORACLE
+
+NOTHING = "–"  # noqa: RUF001  # a dash in a cell
+
+
+class Table(NamedTuple):
+    """A table, and what a reader has to know about it."""
+
+    title: str
+    caption: str
+    headings: list[str]
+    rows: list[list[str]]
+
+
+def headline_table(results: Sequence[Result], variants: Sequence[Variant]) -> Table:
+    """Show the accuracy at the last step, and how far it is from what it is compared with."""
+    steps = results[0].cell.config.steps
+    method = baseline_method([variant.method for variant in variants])
+    caption = (
+        f"Target test accuracy in % at the last of {steps} steps, without any selection: mean ± "
+        "standard deviation over seeds. Differences are paired over seeds, with 95 % confidence "
+        f"intervals by Student's t: of the norm from {variants[0].norm} under the same method (of "
+        "a control, from the norm it controls), and of the method from "
+        f"{method} under the same norm. They are not corrected for how many they are."
+    )
+    headings = ["norm", "method", "target accuracy", "seeds", "difference in norm"]
+    headings += ["difference in method", "source accuracy", "training time"]
+    rows = [_headline_row(results, variants, variant) for variant in variants]
+    return Table("Accuracy", caption, headings, rows)
+
+
+def _headline_row(
+    results: Sequence[Result], variants: Sequence[Variant], variant: Variant
+) -> list[str]:
+    ours, ended = accuracies(results, variant), finished(results, variant).values()
+    differences = [
+        difference_from(results, variant, other)
+        for other in (reference_of(variant, variants), baseline_of(variant, variants))
+    ]
+    seconds = summarise([result.seconds for result in ended])
+    return [
+        variant.title,
+        variant.method,
+        percent(summarise(list(ours.values()))),
+        _seeds(results, variant),
+        *map(points, differences),
+        percent(summarise([result.source_accuracy for result in ended])),
+        NOTHING if seconds is None else f"{seconds.mean:.0f} s",
+    ]
+
+
+def difference_from(
+    results: Sequence[Result], variant: Variant, other: Variant | None
+) -> Difference | None:
+    """Compare a variant's accuracies at the last step with another's; None without another."""
+    if other is None:
+        return None
+    return paired_difference(accuracies(results, variant), accuracies(results, other))
+
+
+def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Table:
+    """Show the accuracy at the moment that each rule chooses."""
+    rules = rules_of(results)
+    caption = (
+        "Mean target test accuracy in % at the evaluation that each rule chooses. The oracle "
+        "looks at the target's labels, and is not available in practice."
+    )
+    titles = {MEDIAN: "median of last ten", ORACLE: "oracle (not available)"}
+    headings = ["norm", "method", *(titles.get(rule, rule.replace("_", " ")) for rule in rules)]
+    rows = []
+    for variant in variants:
+        chosen = [summarise(list(accuracies(results, variant, rule).values())) for rule in rules]
+        means = [NOTHING if each is None else f"{100 * each.mean:.1f}" for each in chosen]
+        rows.append([variant.title, variant.method, *means])
+    return Table("What selection would give", caption, headings, rows)
+
+
+def rules_of(results: Sequence[Result]) -> list[str]:
+    """List the rules that any cell has a choice of, the last first and the oracle at the end."""
+    rules = dict.fromkeys(rule for result in results for rule in result.accuracies)
+    return [rule for rule in rules if rule != ORACLE] + [rule for rule in rules if rule == ORACLE]
+
+
+def correlation_table(results: Sequence[Result]) -> Table:
+    """Show how well each validator ranks the trained networks."""
+    caption = (
+        "Rank correlation (Spearman) of each validator with the target test accuracy, over the "
+        "networks of all cells at their last step; in the weighted one, a network weighs the "
+        "square of its larger rank. 1 is a perfect order, 0 none."
+    )
+    rows = []
+    for name in dict.fromkeys(name for result in results for name in result.scores):
+        pairs = [(r.scores[name], r.accuracies[LAST]) for r in results if name in r.scores]
+        scores, truth = zip(*pairs, strict=True)
+        found = [rank_correlation(scores, truth), weighted_rank_correlation(scores, truth)]
+        shown = [NOTHING if each is None else _signed(each, 2) for each in found]
+        rows.append([name.replace("_", " "), *shown, str(len(pairs))])
+    headings = ["validator", "rank correlation", "weighted", "networks"]
+    return Table("How well validators judge", caption, headings, rows)
+
+
+def percent(summary: Summary | None) -> str:
+    """Write a share as per cent, with the standard deviation if there is one."""
+    if summary is None:
+        return NOTHING
+    spread = "" if summary.sd is None else f" ± {100 * summary.sd:.1f}"
+    return f"{100 * summary.mean:.1f}{spread}"
+
+
+def points(difference: Difference | None) -> str:
+    """Write a difference of shares as points of per cent, with its interval if there is one."""
+    if difference is None:
+        return NOTHING
+    if difference.interval is None:
+        return f"{_signed(100 * difference.mean)} (1 seed)"
+    low, high = (_signed(100 * end) for end in difference.interval)
+    return f"{_signed(100 * difference.mean)} [{low}, {high}]"
+
+
+def _seeds(results: Sequence[Result], variant: Variant) -> str:
+    count = len(finished(results, variant))
+    planned = sum(result.cell.variant == variant for result in results)
+    text = f"{count} seed" if count == 1 else f"{count} seeds"
+    return text if count == planned else f"{text} of {planned}"
+
+
+def _signed(number: float, digits: int = 1) -> str:
+    return f"{number:+.{digits}f}".replace("-", "−")  # noqa: RUF001  # a minus

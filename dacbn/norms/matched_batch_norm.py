@@ -1,0 +1,72 @@
+"""A BatchNorm with as many learned numbers as a mixture holds: a control for mixtures.
+
+Paper: none; it tests the claim of Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based
+Normalization Layer for Neural Networks", 2024, https://arxiv.org/abs/2403.16798.
+
+A mixture of K components has 3 K numbers per channel (shares, means, variances), and with them
+bends the values of a channel. This layer bends them with as many, learned ones, and finds no
+clusters:
+
+    y = z + sum_k h_k tanh(s_k (z - p_k)),    z = (x - mean) / sqrt(var + eps).
+
+Where it gains as much as the mixture, capacity was the reason. Heights h start at zero, and the
+layer as BatchNorm.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.contract import Norm, check_num_clusters, norms
+from dacbn.norms.moments import spread
+
+REACH = 2.0  # standard deviations to either side, among which the bends start
+
+
+@norms.register("matched_batch_norm")
+class MatchedBatchNorm(Norm):
+    """BatchNorm with a learned bend for every component of a mixture: a control for capacity.
+
+    Args:
+        num_features: channels C.
+        num_clusters: bends K of each channel.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the running statistics.
+        affine: learn `weight` and `bias`.
+
+    Raises:
+        ValueError: an option has no such value.
+    """
+
+    def __init__(
+        self,
+        num_features: int,
+        num_clusters: int = 3,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = True,
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_num_clusters(num_clusters)
+        self.num_clusters = num_clusters
+        self.standard = BatchNorm(num_features, eps, momentum, affine=False)
+        places = REACH * (2 * spread(num_clusters, torch.empty(0)) - 1)
+        self.place = nn.Parameter(places[:, None].repeat(1, num_features))
+        self.slope = nn.Parameter(torch.ones(num_clusters, num_features))
+        self.height = nn.Parameter(torch.zeros(num_clusters, num_features))
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L)."""
+        y = z = self.standard(x)
+        for place, slope, height in zip(self.place, self.slope, self.height, strict=True):
+            y = y + height[:, None] * torch.tanh(slope[:, None] * (z - place[:, None]))
+        return y
+
+    def carry_over(self, batch_norm: _BatchNorm) -> None:
+        """Take over the running statistics."""
+        self.standard.carry_over(batch_norm)
+
+    def extra_repr(self) -> str:
+        """Say the sizes that a printed model should show."""
+        return f"{super().extra_repr()}, num_clusters={self.num_clusters}"

@@ -29,6 +29,7 @@ FEWEST = 4  # images of a domain
 ROUNDING = 1e-4  # of the spread of single activations: less is no difference between means
 SAME = 0.01  # standard deviations that count as no change
 AFTER_COLOUR = "#009E73"
+CHARACTERS = 30  # of names that fit beside each other below an axis
 
 
 class Distances(NamedTuple):
@@ -267,4 +268,8 @@ def _mean_of_pairs(kernel: Floats) -> float:
 def _name_depths(axes: Axes, names: list[str]) -> None:
     if len(names) <= 8:
         axes.set_xticks(range(1, len(names) + 1), names)
+        if sum(map(len, names)) > CHARACTERS:
+            axes.tick_params(axis="x", labelrotation=30)
+            for label in axes.get_xticklabels():
+                label.set(horizontalalignment="right", rotation_mode="anchor")
         axes.set_xlabel("normaliser")

@@ -1,7 +1,8 @@
-"""Features of networks in one plane: coloured by class and marked by domain, and by domain."""
+"""Features of networks in one frame: coloured by class and marked by domain, and by domain."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import NamedTuple
 
 import numpy as np
@@ -13,8 +14,7 @@ from matplotlib.patheffects import withStroke
 from dacbn.analysis.embeddings import (
     PERPLEXITY,
     Scores,
-    align,
-    compute_embedding,
+    compute_embeddings,
     compute_trust,
 )
 from dacbn.analysis.outputs import DomainOutput, Floats, Labels
@@ -28,8 +28,9 @@ from dacbn.analysis.style import (
     save_figure,
 )
 
-MOST_POINTS = 3000  # in one embedding: more take minutes, and hide one another
+MOST_POINTS = 2000  # of each network: more take minutes, and hide one another
 NAMED_CLASSES = 20  # more names would cover the points
+LINE = 46  # letters above a panel
 POINT = 6  # square points
 
 
@@ -78,7 +79,7 @@ def draw_embeddings(
     perplexity: float = PERPLEXITY,
     seed: int = 0,
 ) -> Section:
-    """Draw what networks make of the same images, in one embedding.
+    """Draw what networks make of the same images, in one frame.
 
     Args:
         outputs: by network, by domain (source first): of the same images.
@@ -92,8 +93,7 @@ def draw_embeddings(
         ValueError: the sample is too small.
     """
     chosen = _choose(outputs, seed)
-    spaces = align([_stack(of) for of in chosen.values()])
-    planes = np.split(compute_embedding(np.concatenate(spaces), perplexity, seed), len(spaces))
+    planes = compute_embeddings([_stack(of) for of in chosen.values()], perplexity, seed)
     pairs = zip(chosen.items(), planes, strict=True)
     embedded = {name: _embed(of, plane) for (name, of), plane in pairs}
     trust = {
@@ -122,9 +122,9 @@ def _stack(outputs: Mapping[str, DomainOutput]) -> Floats:
 def _choose(
     outputs: Mapping[str, Mapping[str, DomainOutput]], seed: int
 ) -> dict[str, dict[str, DomainOutput]]:
-    """Choose as many images of each domain as one embedding can show, the same of each network."""
+    """Choose as many images of each domain as one panel can show, the same of each network."""
     first = next(iter(outputs.values()))
-    share = MOST_POINTS // (len(outputs) * len(first))
+    share = MOST_POINTS // len(first)
     random = np.random.default_rng(seed)
     rows = {
         domain: np.sort(random.permutation(len(each.features))[:share])
@@ -163,8 +163,7 @@ def _draw(
         plot_by_class(each, classes, by_class)
         plot_by_domain(each, by_domain)
         by_class.set(xlim=limits[0], ylim=limits[1])
-        by_class.set_title(f"{name}, by class", loc="left", fontsize="medium")
-        by_domain.set_title("by domain", loc="left", fontsize="medium")
+        by_class.set_title(fill(name, LINE), loc="left", fontsize="small")
         by_class.set_xlabel(_silhouettes(scores[name]), fontsize="small")
         distance = f"proxy A-distance {scores[name].proxy_distance:.2f}"
         by_domain.set_xlabel(f"{distance}, trustworthiness {trust[name]:.2f}", fontsize="small")
@@ -178,8 +177,8 @@ def _draw(
         for field, array in each._asdict().items()
     }
     caption = (
-        "t-SNE of the features, all panels in one embedding; neighbours mean something, distances "
-        "between islands do not."
+        "t-SNE of the features by class and by domain, in one frame; neighbours mean something, "
+        "distances between islands do not, and the numbers are of the features themselves."
     )
     return save_figure(figure, folder / "embedding", arrays, caption)[0]
 

@@ -1,4 +1,4 @@
-"""Numbers on features: t-SNE of several networks in one plane, and how far the domains are apart.
+"""Features in numbers: t-SNE of several networks in one frame, and how far the domains are apart.
 
 Papers: van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 2008,
 https://www.jmlr.org/papers/v9/vandermaaten08a.html; Ben-David et al., "Analysis of Representations
@@ -67,8 +67,19 @@ def align(features: Sequence[Floats]) -> list[Floats]:
     return aligned
 
 
-def compute_embedding(features: Floats, perplexity: float = PERPLEXITY, seed: int = 0) -> Floats:
+def compute_embedding(
+    features: Floats,
+    perplexity: float = PERPLEXITY,
+    seed: int = 0,
+    start: Floats | None = None,
+) -> Floats:
     """Lay features (N, D) out in the plane by t-SNE, after PCA.
+
+    Args:
+        features: of N images.
+        perplexity: about how many neighbours count.
+        seed: of t-SNE.
+        start: where the points begin, (N, 2) of any scale; by default along two principal axes.
 
     Returns:
         (N, 2).
@@ -83,10 +94,40 @@ def compute_embedding(features: Floats, perplexity: float = PERPLEXITY, seed: in
             f"got {count}: give more images, or lower the perplexity"
         )
     reduced = PCA(min(DIMENSIONS, count, size), random_state=seed).fit_transform(features)
+    begin = reduced[:, :2] if start is None else start
+    spread = begin[:, 0].std() or 1.0
     plane: Floats = TSNE(
-        perplexity=perplexity, init="pca", learning_rate="auto", random_state=seed
+        perplexity=perplexity, init=1e-4 / spread * begin, learning_rate="auto", random_state=seed
     ).fit_transform(reduced)
     return plane.astype(np.float64)
+
+
+def compute_embeddings(
+    features: Sequence[Floats], perplexity: float = PERPLEXITY, seed: int = 0
+) -> list[Floats]:
+    """Lay out what networks make of the same N images, in one frame.
+
+    Every network is laid out by its own distances: in one t-SNE of all, the places of an image pull
+    at one another, and a network that keeps the domains apart looks like one that joins them. The
+    layouts begin from a common start, and are turned towards the first in the end.
+
+    Args:
+        features: of each network, (N, D); D may differ.
+        perplexity: about how many neighbours count.
+        seed: of t-SNE.
+
+    Returns:
+        of each network, (N, 2).
+
+    Raises:
+        ValueError: the sample is too small for the perplexity.
+    """
+    planes: list[Floats] = []
+    for each in align(features):
+        plane = compute_embedding(each, perplexity, seed, each[:, :2])
+        plane -= plane.mean(0)
+        planes.append(plane @ orthogonal_procrustes(plane, planes[0])[0] if planes else plane)
+    return planes
 
 
 def compute_proxy_distance(source: Floats, target: Floats, seed: int = 0) -> float:

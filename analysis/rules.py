@@ -49,6 +49,7 @@ class Evidence:
         target_shares: of the target's predictions, by class (C,).
         proxy_distance: between the domains' features.
         excess: the target's confidence less its accuracy.
+        classes: their names, in the order of the shares.
         overlaps: by mixture layer, the mean overlap of the components in use; NaN for one alone.
     """
 
@@ -58,6 +59,7 @@ class Evidence:
     target_shares: Floats | None = None
     proxy_distance: float | None = None
     excess: float | None = None
+    classes: tuple[str, ...] = ()
     overlaps: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -159,7 +161,7 @@ def classes_are_missing(evidence: Evidence) -> Finding | None:
     return Finding(
         f"target predictions use {used.sum()} of {expected.sum()} classes",
         "Unless the target lacks the others, add a term for diversity (bnm or "
-        "information_maximisation), or lower the method's weight",
+        "information_maximisation), or lower the method's weight if it has one",
     )
 
 
@@ -172,12 +174,13 @@ def classes_are_out_of_balance(evidence: Evidence) -> Finding | None:
     if away <= UNEVEN:
         return None
     most = int((target - source).argmax())
+    name = evidence.classes[most] if evidence.classes else most
     return Finding(
         f"target predictions are out of balance with the source's labels by {away:.2f} (total "
-        f"variation); class {most} is predicted most in excess, {target[most]:.0%} against "
+        f"variation); class {name} is predicted most in excess, {target[most]:.0%} against "
         f"{source[most]:.0%}",
-        "If the target is balanced as the source is, features of other classes have been drawn to "
-        "it: lower the method's weight, or try a method that looks at classes (cdan, mcc)",
+        "If the target is balanced as the source is, other classes are drawn to it: try a method "
+        "that looks at classes (cdan, mcc), or lower the method's weight if it has one",
     )
 
 

@@ -1,16 +1,17 @@
 """What a run was made with, for people: its settings, versions, and the command to type again."""
 
-import json
 import platform
 import shlex
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
-from dacbn.training import CONFIG, TrainConfig
+from dacbn.registry import split_sum
+from dacbn.training import TrainConfig
+from dacbn.training.card import FREE
 
 SHOWN = ("dacbn", "torch", "timm", "scikit-learn", "numpy", "matplotlib")
+SPEAKING = ("method", "norm", "backbone", "source", "target")  # settings that need no name
 
 
 def train_command(config: TrainConfig) -> str:
@@ -43,7 +44,7 @@ def label_runs(configs: Mapping[str, TrainConfig]) -> dict[str, str]:
     Returns:
         by folder, a name that no other run has.
     """
-    settings = {folder: describe_config(config) for folder, config in configs.items()}
+    settings = {folder: _telling(config) for folder, config in configs.items()}
     first = next(iter(settings.values()))
     differing = [name for name in first if len({each[name] for each in settings.values()}) > 1]
     names = {
@@ -51,13 +52,7 @@ def label_runs(configs: Mapping[str, TrainConfig]) -> dict[str, str]:
         for folder, each in settings.items()
     }
     unique = len(set(names.values())) == len(names)
-    return names if unique else {folder: Path(folder).name for folder in names}
-
-
-def trained_versions(run: Path) -> dict[str, str]:
-    """Read the versions that a run was trained with."""
-    versions: dict[str, str] = json.loads((run / CONFIG).read_text()).get("versions", {})
-    return versions
+    return names if unique else {folder: folder for folder in names}
 
 
 def current_versions() -> dict[str, str]:
@@ -75,9 +70,18 @@ def _write(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
+def _telling(config: TrainConfig) -> dict[str, str]:
+    """Write out the settings that change what is learned, the most telling first."""
+    described = describe_config(config)
+    described |= {  # the same specification in the same words
+        name: " + ".join(split_sum(described[name])) for name in ("method", "norm")
+    }
+    order = [*SPEAKING, *(name for name in described if name not in SPEAKING)]
+    return {name: described[name] for name in order if name not in FREE or name == "steps"}
+
+
 def _short(name: str, value: str) -> str:
     """Name a setting that does not speak for itself."""
-    speaking = name in ("method", "norm", "backbone", "source", "target")
     if name == "norm" and value == "None":
         return "own norms"
-    return value if speaking else f"{name} {value}"
+    return value if name in SPEAKING else f"{name} {value}"

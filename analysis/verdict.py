@@ -19,6 +19,7 @@ def gather_evidence(
     curves: Curves,
     steps: int | None,
     outputs: Mapping[str, DomainOutput],
+    classes: tuple[str, ...] = (),
     scores: Scores | None = None,
     overlaps: Mapping[str, float] = MappingProxyType({}),
 ) -> Evidence:
@@ -28,6 +29,7 @@ def gather_evidence(
         curves: what was recorded.
         steps: of the training, as planned.
         outputs: of source and target; empty where the images are not at hand.
+        classes: their names.
         scores: of their features.
         overlaps: of the clusters, by layer, as `measure_overlaps` gives them.
     """
@@ -39,7 +41,7 @@ def gather_evidence(
     if target.labels is not None:
         excess = compute_reliability(target.probabilities, target.labels).excess
     of_source, of_target = shares["source labels"], shares["target predictions"]
-    return Evidence(curves, steps, of_source, of_target, distance, excess, overlaps)
+    return Evidence(curves, steps, of_source, of_target, distance, excess, classes, overlaps)
 
 
 def measure_overlaps(recording: Recording | None) -> dict[str, float]:

@@ -86,7 +86,7 @@ def test_runs_are_put_side_by_side(runs, capsys):
     page = (folder / "report.html").read_text(encoding="utf-8")
     heads = headings(page)
     assert heads[0] == "Runs side by side" and len(heads) == 5
-    assert "batch_norm, source_only" in page and "proxy distance" in page
+    assert "source_only, batch_norm" in page and "proxy distance" in page
     with np.load(folder / "figures" / "embedding.npz") as arrays:
         names = {name.partition("/")[0] for name in arrays.files}
     assert len(names) == 2 and "before training" not in names

@@ -58,7 +58,8 @@ def benchmark_loops(
 def _own_loop(
     images: torch.Tensor, labels: torch.Tensor, steps: int, batch_size: int, device: str
 ) -> Callable[[], None]:
-    config = TrainConfig(norm=None, steps=steps, source_batch_size=batch_size, device=device)
+    settings = {"steps": steps, "source_batch_size": batch_size, "device": device}
+    config = TrainConfig.from_options(norm=None, precision="float32", **settings)
     network = create_network("digits_cnn", None, NUM_CLASSES)
     method = create_method("dann(head=(100,))", network).to(device)
     classes = tuple(map(str, range(NUM_CLASSES)))

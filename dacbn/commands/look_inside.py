@@ -64,7 +64,8 @@ def look_inside(
         measured = _measure(subject, seed)
         sections += _draw(subject, measured, run, config, folder, seed)
     curves, overlaps = compute_curves(read_records(run)), measure_overlaps(measured.recording)
-    evidence = gather_evidence(curves, config.steps, measured.outputs, measured.scores, overlaps)
+    outputs, scores = measured.outputs, measured.scores
+    evidence = gather_evidence(curves, config.steps, outputs, adapter.classes, scores, overlaps)
     return [write_verdict(evidence), *(section for section in sections if section is not None)]
 
 

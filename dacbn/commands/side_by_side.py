@@ -58,13 +58,13 @@ def put_side_by_side(
     follow = partial(measure_agreement, seed=seed)
     rows = compute_comparison(curves, configs, scores, _attempt_each("clusters", subjects, follow))
     sections = [draw_comparison(curves, rows, folder)]
+    classes = next(iter(adapters.values())).classes
     if shown := {name: outputs[name] for name in list(scores)[:MOST_EMBEDDED]}:
-        classes = next(iter(subjects.values())).classes
         draw = partial(draw_embeddings, shown, scores, classes, folder, seed=seed)
         sections += [section for section in [attempt("features", draw)] if section is not None]
     for name, config in configs.items():
         of, score = outputs.get(name, {}), scores.get(name)
-        verdict = write_verdict(gather_evidence(curves[name], config.steps, of, score))
+        verdict = write_verdict(gather_evidence(curves[name], config.steps, of, classes, score))
         sections.append(verdict._replace(title=f"Verdict: {name}"))
     return sections
 

@@ -23,6 +23,7 @@ from dacbn.training import (
     check_needs_source,
     create_state,
     read_records,
+    save_network,
     write_json,
 )
 from dacbn.training.checkpoint import MODEL
@@ -74,6 +75,8 @@ def _train(config: TrainConfig, folder: Path) -> None:
         run=folder,
         resume=(folder / CONFIG).exists(),
     )
+    if not (folder / MODEL).exists():  # lost, while the checkpoint of the last step was not
+        save_network(folder, adapter.network)
 
 
 def state_of(folder: Path, config: TrainConfig) -> tuple[str, str]:

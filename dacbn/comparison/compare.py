@@ -13,6 +13,7 @@ from dacbn.comparison.results import Result, read_results
 from dacbn.training import RunFolderError, TrainConfig, choose_device, write_json
 
 SETTINGS = "comparison.json"
+ABOUT = ("device", "threads", "python", "torch", "timm", "dacbn")  # of a machine
 # What cells do not share, or what changes no result.
 OWN = {"norm", "method", "seed"}
 FREE = {
@@ -41,8 +42,8 @@ def run_comparison(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> 
     machines = _read(folder, config)
     if unfinished := [c for c in cells if state_of(runs / c.name, c.config)[0] != FINISHED]:
         check_cells(unfinished)
-        here = machine(str(choose_device(config.device)))
-        here.pop("load")
+        about = machine(str(choose_device(config.device)))
+        here = {name: about[name] for name in ABOUT}
         machines = machines if here in machines else [*machines, here]
         write_json(folder / SETTINGS, {"settings": _shared(config), "machines": machines})
 

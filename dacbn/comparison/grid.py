@@ -120,6 +120,6 @@ def _find(variants: Sequence[Variant], wanted: object, but: Variant) -> Variant 
 def _cell(variant: Variant, config: TrainConfig, seed: int) -> Cell:
     changes: dict[str, Any] = {"norm": variant.norm, "method": variant.method, "seed": seed}
     name = "-".join([variant.method, variant.norm, *(value for _, value in variant.changes)])
-    readable = re.sub(r"[^\w.=+]+", "-", re.sub(r"['\" ]", "", name)).strip("-")
+    readable = re.sub(r"[^\w.=+]+", "-", re.sub(r"['\" ]", "", name)).strip("-").replace("-+", "+")
     own = dataclasses.replace(config, **changes, **dict(variant.changes))
     return Cell(variant, own, f"{readable}-seed{seed}")

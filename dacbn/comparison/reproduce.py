@@ -12,7 +12,13 @@ def train_command(config: TrainConfig) -> str:
     for name, value in vars(config).items():
         if value != default[name] or name in ("source", "target", "norm", "method", "seed"):
             words += _option(name.replace("_", "-"), value)
-    return shlex.join(words)
+    return " ".join(map(_quote, words))
+
+
+def _quote(word: str) -> str:
+    """Quote a word for a shell; in double quotes where that keeps it readable."""
+    plain = "'" in word and not set(word) & set('"$`\\!')
+    return f'"{word}"' if plain else shlex.quote(word)
 
 
 def _option(name: str, value: Any) -> list[str]:

@@ -77,8 +77,9 @@ def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Tabl
     """Show the accuracy at the moment that each rule chooses."""
     rules = rules_of(results)
     caption = (
-        "Mean target test accuracy in % at the evaluation that each rule chooses. The oracle "
-        "looks at the target's labels, and is not available in practice."
+        "Mean target test accuracy in % at the evaluation that each rule chooses; the median is "
+        "that of the last ten evaluations, or of as many as there are. The oracle looks at the "
+        "target's labels, and is not available in practice."
     )
     titles = {MEDIAN: "median of last ten", ORACLE: "oracle (not available)"}
     headings = ["norm", "method", *(titles.get(rule, rule.replace("_", " ")) for rule in rules)]

@@ -58,7 +58,8 @@ class MatchedBatchNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
-        y = z = self.standard(x)
+        y: Tensor = self.standard(x)
+        z = y
         for place, slope, height in zip(self.place, self.slope, self.height, strict=True):
             y = y + height[:, None] * torch.tanh(slope[:, None] * (z - place[:, None]))
         return y

@@ -1,4 +1,4 @@
-"""Pictures of features: the same images of every network, in one plane, and the numbers beside."""
+"""Pictures of features: the same images of every network, in one frame, and the numbers beside."""
 
 import matplotlib.colors
 import numpy as np
@@ -63,7 +63,7 @@ def test_no_more_images_are_drawn_than_can_be_seen(tmp_path, monkeypatch):
     monkeypatch.setattr("dacbn.analysis.embedding_figures.MOST_POINTS", 40)
     _, section = draw(tmp_path, counts=(60, 60))
     with np.load(section.figures[0].with_suffix(".npz")) as arrays:
-        assert [len(arrays[f"{name}/points"]) for name in ("before", "after")] == [20, 20]
+        assert [len(arrays[f"{name}/points"]) for name in ("before", "after")] == [40, 40]
     assert MOST_POINTS >= 1000
 
 

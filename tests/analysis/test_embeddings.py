@@ -9,6 +9,7 @@ from scipy.stats import ortho_group
 from dacbn.analysis.embeddings import (
     align,
     compute_embedding,
+    compute_embeddings,
     compute_proxy_distance,
     compute_scores,
     compute_silhouette,
@@ -90,6 +91,26 @@ def test_planted_groups_stay_apart_in_the_plane():
     assert plane.shape == (40, 2)
     assert compute_silhouette(plane, np.repeat([0, 1], 20)) > 0.6
     assert np.array_equal(plane, compute_embedding(features, perplexity=5))
+
+
+def test_a_rotated_copy_is_laid_out_like_its_original():
+    features = np.concatenate([draw(20, 5), draw(20, 5, shift=30, seed=1)])
+    turned = 7 * features @ ortho_group.rvs(5, random_state=0) + 3
+    first, second = compute_embeddings([features, turned], perplexity=5)
+    moved = np.linalg.norm(first - second, axis=1)
+    assert np.median(moved) < 0.1 * np.linalg.norm(first - first.mean(0), axis=1).mean()
+
+
+def test_no_network_makes_another_look_like_it():
+    by_first, by_second = np.repeat([0, 1], 30), np.tile([0, 1], 30)
+    features = [
+        draw(60, 5, seed=place) + 40 * np.eye(2, 5)[labels]
+        for place, labels in enumerate((by_first, by_second))
+    ]
+    first, second = compute_embeddings(features, perplexity=8)
+    for plane, own, other in ((first, by_first, by_second), (second, by_second, by_first)):
+        assert compute_silhouette(plane, own) > 0.5
+        assert abs(compute_silhouette(plane, other)) < 0.1
 
 
 def test_a_sample_below_the_perplexity_is_refused_with_the_numbers():

@@ -1,6 +1,7 @@
 """Every rule speaks on planted evidence that it is for, and is silent on what it is not for."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -121,6 +122,12 @@ def test_a_rule_speaks_with_its_evidence_and_advice(rule):
 def test_a_rule_is_silent_otherwise(rule):
     for evidence in [*SILENT[rule], Evidence()]:
         assert rule(evidence) is None
+
+
+def test_classes_are_called_by_their_names():
+    planted = replace(SPEAKS[rules.classes_are_out_of_balance][0], classes=("cup", *"abc"))
+    found = rules.classes_are_out_of_balance(planted)
+    assert found is not None and "class cup is predicted most in excess" in found.seen
 
 
 def test_rules_say_that_a_source_was_never_learned():

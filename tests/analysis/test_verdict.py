@@ -22,11 +22,11 @@ TARGET = DomainOutput(np.zeros((4, 2)), np.eye(2)[[0, 0, 0, 1]], np.array([1, 0,
 
 def test_evidence_is_gathered_from_the_outputs():
     outputs = {"source": SOURCE, "target": TARGET}
-    evidence = gather_evidence(CURVES, 20, outputs, Scores(0.5, 0.1, 0.1))
+    evidence = gather_evidence(CURVES, 20, outputs, ("cup", "pen"), Scores(0.5, 0.1, 0.1))
     assert evidence.curves is CURVES and evidence.steps == 20
     assert evidence.source_shares.tolist() == [0.5, 0.5]
     assert evidence.target_shares.tolist() == [0.75, 0.25]
-    assert evidence.proxy_distance == 0.5
+    assert evidence.proxy_distance == 0.5 and evidence.classes == ("cup", "pen")
     assert evidence.excess == pytest.approx(0.5)  # sure of all, right of half
 
 

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate
+from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate, operate
 
 from dacbn.norms import UCBNorm, mixture_kernels
 from dacbn.norms import normalise_by_mixture as seam
@@ -60,6 +60,19 @@ def test_a_sliced_input_and_an_expanded_gradient(path):
     found = evaluate(normalise_by_mixture, x, tables, gradient, True)
     wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), True)
     assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_widened_a_few_channels_at_a_time(dtype, monkeypatch):
+    monkeypatch.setattr("dacbn.norms.chunked_mixture.CPU_CHUNK", 2000)
+    x, tables = torch.randn(3, 5, 7, 7).to(dtype), draw_tables(3, 5)
+    gradient = torch.randn(x.shape).to(dtype)
+    found = evaluate(operate, x, tables, gradient, True)
+    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), True)
+    assert found["y"].dtype == found["d x"].dtype == dtype
+    for name, value in wanted.items():  # only what is as large as x is rounded
+        rounded = name in ("y", "d x")
+        assert_close({name: found[name]}, {name: value}, 4e-3 if rounded else 1e-5)
 
 
 @pytest.mark.parametrize("from_batch", [True, False])

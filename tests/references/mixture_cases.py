@@ -2,7 +2,7 @@
 
 import torch
 
-from dacbn.norms.normalise_by_mixture import Gate
+from dacbn.norms.normalise_by_mixture import Gate, _Eager
 
 NAMES = ["log_prior", "gate_mean", "gate_var", "mean", "var", "scale", "weight", "bias"]
 
@@ -48,6 +48,12 @@ def assert_close(found, wanted, tolerance=1e-5):
         scale = value.double().abs().max().clamp_min(0.1)
         error = (found[name].double() - value.double()).abs().max() / scale
         assert error <= tolerance, f"{name}: {error:.1e}"
+
+
+def operate(x, gate, mean, var, eps, from_batch, _, scale, weight, bias):
+    """Normalise as `normalise_by_mixture` does, with x in whatever type it is."""
+    y, table = _Eager.apply(x, *gate, mean, var, scale, weight, bias, eps, from_batch)
+    return y, *table[3:6]
 
 
 def doubled(values):

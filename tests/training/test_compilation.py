@@ -91,19 +91,22 @@ def test_an_error_of_the_network_stays_its_own(graphs):
     assert "forward" not in vars(network)
 
 
+def assert_close(adapter, other):
+    """Compare weights, which a few steps move by thousandths, to more than rounding."""
+    state = other.network.state_dict()
+    for name, value in adapter.network.state_dict().items():
+        torch.testing.assert_close(value, state[name], rtol=1e-2, atol=2e-3, msg=name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("norm", [None, *norms])
-def test_every_normaliser_trains_compiled(tiny, source, target, weights, norm, graphs):
-    plain = tiny(norm=norm).fit(source, target)
-    assert weights(tiny(norm=norm, compile=True).fit(source, target)) == weights(plain)
+def test_every_normaliser_trains_compiled(tiny, source, target, norm, graphs):
+    plain, compiled = (tiny(norm=norm, compile=c).fit(source, target) for c in (False, True))
+    assert graphs
+    assert_close(compiled, plain)
 
 
 @pytest.mark.slow
 def test_torchs_own_compiler_agrees_to_rounding(tiny, source, target):
-    plain, compiled = (
-        tiny(compile=wanted, norm="ucb_norm").fit(source, target) for wanted in (False, True)
-    )
-    for name, value in plain.network.state_dict().items():
-        torch.testing.assert_close(
-            compiled.network.state_dict()[name], value, rtol=1e-2, atol=1e-3, msg=name
-        )
+    plain, compiled = (tiny(norm="ucb_norm", compile=c).fit(source, target) for c in (False, True))
+    assert_close(compiled, plain)

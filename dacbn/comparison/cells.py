@@ -91,8 +91,9 @@ def state_of(folder: Path, config: TrainConfig) -> tuple[str, str]:
         records = read_records(folder)
     except RunFolderError:
         records = []
-    whole = records and records[-1]["step"] == config.steps and (folder / MODEL).exists()
-    return (FINISHED if whole else MISSING), ""
+    if not records or records[-1]["step"] < config.steps:
+        return FAILED, f"its records end before step {config.steps}: delete {folder} to repeat it"
+    return (FINISHED if (folder / MODEL).exists() else MISSING), ""
 
 
 def check_cells(cells: Iterable[Cell]) -> None:

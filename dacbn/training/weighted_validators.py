@@ -116,8 +116,7 @@ def importance_weights(evidence: Evidence) -> Array:
             cv=2,
         )
         classifier = _fit(search, np.concatenate([seen, target]), domains)
-        log_p = classifier.predict_log_proba(weighed)
-        log_ratio = (log_p[:, 1] - log_p[:, 0]).clip(-LARGEST, LARGEST)
+        log_ratio = classifier.decision_function(weighed).clip(-LARGEST, LARGEST)
         weights[halves == half] = np.exp(log_ratio) * len(seen) / len(target)
     return weights
 

@@ -147,6 +147,15 @@ def test_lost_weights_are_made_again(compare, trainings, tmp_path, lost, from_st
     assert (folder / "model.safetensors").read_bytes() == before
 
 
+def test_lost_records_are_told(compare, tmp_path):
+    (result,) = compare(NORMS[:1], METHODS[:1])
+    metrics = tmp_path / "out" / "runs" / result.cell.name / "metrics.jsonl"
+    metrics.write_text(metrics.read_text().splitlines(keepends=True)[0])
+    (result,) = compare(NORMS[:1], METHODS[:1])
+    assert result.state == "failed" and result.accuracies == {}
+    assert "its records end before step 2: delete" in text_of(tmp_path)
+
+
 def test_other_settings_in_the_same_folder_are_refused(compare, trainings, tmp_path):
     compare(NORMS[:1], METHODS[:1])
     with pytest.raises(ValueError, match=r"out holds a comparison with another steps, lr: compare"):

@@ -37,7 +37,7 @@ def report(runs):
         lines = []
         monkeypatch.setattr("dacbn.analysis.style.DPI", 40)  # for time
         monkeypatch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(words)))
-        analyse((runs / "adapted",), images=40, device="cpu")
+        analyse((runs / "adapted",), images=50, device="cpu")
     return "\n".join(lines), (runs / "adapted" / "report.html").read_text(encoding="utf-8")
 
 
@@ -70,16 +70,17 @@ def test_what_does_not_apply_is_left_out_with_a_reason(report):
 
 def test_the_report_says_how_to_make_it_again(runs, report):
     assert "dacbn train --steps 4" in report[1] and "--seed 5" in report[1]
-    assert f"dacbn analyse {runs / 'adapted'} --images 40 --seed 0" in report[1]
+    assert f"dacbn analyse {runs / 'adapted'} --images 50 --seed 0" in report[1]
 
 
 def test_features_before_and_after_share_the_plane(runs, report):
     with np.load(runs / "adapted" / "figures" / "embedding.npz") as arrays:
         assert {name.partition("/")[0] for name in arrays.files} == {"before training", "trained"}
-        assert len(arrays["trained/points"]) == 80
+        assert len(arrays["trained/points"]) == 100
 
 
-def test_runs_are_put_side_by_side(runs, capsys):
+def test_runs_are_put_side_by_side(runs, capsys, monkeypatch):
+    monkeypatch.setattr("dacbn.analysis.style.DPI", 40)
     analyse((runs / "plain", runs / "adapted"), images=60, device="cpu")
     folder = runs / "comparison"
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out

@@ -20,7 +20,7 @@ from dacbn.norms.moments import PSEUDO_COUNT
 # Programs that fill a large GPU, whatever GPU it is: the order of a sum never depends on that.
 PROGRAMS, MOST_STRETCHES = 2048, 256
 # Channels of a program where they lie side by side, and of one that works on tables.
-SIDE_BY_SIDE, OF_TABLES = 32, 16
+SIDE_BY_SIDE, OF_TABLES = 32, 8
 # Threads that share a tile, in groups of 32.
 WARPS = 4
 

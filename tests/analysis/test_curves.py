@@ -43,7 +43,7 @@ def test_the_arrays_beside_the_figure_are_the_records(run):
             assert arrays[name].tolist() == expected
     assert png.with_suffix(".svg").read_text().lstrip().startswith("<?xml")
     with Image.open(png) as image:
-        assert image.width > 7 * 200 and len(image.convert("RGB").getcolors(10**6)) > 20
+        assert image.width > 7 * 50 and len(image.convert("RGB").getcolors(10**6)) > 20
 
 
 def test_a_curve_is_drawn_where_the_numbers_are():

@@ -79,7 +79,7 @@ def test_figures_are_inside_with_their_captions(page, tmp_path):
     pixels = base64.b64decode(image["src"].partition(",")[2])
     assert pixels == (tmp_path / "figures" / "curves.png").read_bytes()
     assert image["alt"] == "Losses over steps: é → 0."
-    assert int(image["width"]) == 400
+    assert int(image["width"]) == 2 * 50
 
 
 def test_the_contents_lead_to_every_section(page):

@@ -49,6 +49,7 @@ class Evidence:
         target_shares: of the target's predictions, by class (C,).
         proxy_distance: between the domains' features.
         excess: the target's confidence less its accuracy.
+        images: of each domain, behind the shares.
         classes: their names, in the order of the shares.
         overlaps: by mixture layer, the mean overlap of the components in use; NaN for one alone.
     """
@@ -59,6 +60,7 @@ class Evidence:
     target_shares: Floats | None = None
     proxy_distance: float | None = None
     excess: float | None = None
+    images: float = np.inf
     classes: tuple[str, ...] = ()
     overlaps: Mapping[str, float] = field(default_factory=dict)
 
@@ -171,7 +173,7 @@ def classes_are_out_of_balance(evidence: Evidence) -> Finding | None:
     if source is None or target is None:
         return None
     away = compute_total_variation(source, target)
-    if away <= UNEVEN:
+    if away <= UNEVEN + chance_variation(source, evidence.images):
         return None
     most = int((target - source).argmax())
     name = evidence.classes[most] if evidence.classes else most
@@ -182,6 +184,11 @@ def classes_are_out_of_balance(evidence: Evidence) -> Finding | None:
         "If the target is balanced as the source is, other classes are drawn to it: try a method "
         "that looks at classes (cdan, mcc), or lower the method's weight if it has one",
     )
+
+
+def chance_variation(shares: Floats, images: float) -> float:
+    """Compute the mean total variation of two samples of `images` from the same shares (C,)."""
+    return float(np.sqrt(shares * (1 - shares) / (np.pi * images)).sum())
 
 
 def target_is_too_sure(evidence: Evidence) -> Finding | None:

@@ -41,7 +41,10 @@ def gather_evidence(
     if target.labels is not None:
         excess = compute_reliability(target.probabilities, target.labels).excess
     of_source, of_target = shares["source labels"], shares["target predictions"]
-    return Evidence(curves, steps, of_source, of_target, distance, excess, classes, overlaps)
+    images = min(len(outputs["source"].features), len(target.features))
+    return Evidence(
+        curves, steps, of_source, of_target, distance, excess, images, classes, overlaps
+    )
 
 
 def measure_overlaps(recording: Recording | None) -> dict[str, float]:

@@ -30,7 +30,7 @@ def _row(cells: list[str], widths: list[int]) -> str:
 def to_latex(table: Table) -> str:
     """Write a table for a paper that loads the package booktabs."""
     columns = "l" * len(table.headings)
-    lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(table.caption)}}}"]
+    lines = [r"\begin{table}", r"\centering\small", rf"\caption{{{escape(table.caption)}}}"]
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(table.headings), r"\midrule"]
     lines += [_line(row) for row in table.rows]
     lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]

@@ -20,6 +20,7 @@ from dacbn.comparison.tables import (
     rules_of,
 )
 from dacbn.training import write_atomically
+from dacbn.training.selection import LAST
 
 NAME = "comparison"
 
@@ -106,7 +107,9 @@ def _csv_row(
     for kind, other in others.items():
         row |= _difference(kind, other, difference_from(results, variant, other))
     for rule in rules_of(results):
-        row |= _moments(rule, list(accuracies(results, variant, rule).values()))
+        if rule != LAST:
+            chosen = list(accuracies(results, variant, rule).values())
+            row |= _moments(f"chosen_by_{rule}", chosen)
     seconds = summarise([result.seconds for result in ended])
     return row | {"training_seconds": "" if seconds is None else round(seconds.mean, 1)}
 

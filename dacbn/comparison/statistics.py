@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
+FEWEST = 3  # pairs with a rank correlation: that of two is always 1 or -1
 
 
 class Summary(NamedTuple):
@@ -51,9 +52,10 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
 
 
 def rank_correlation(scores: Sequence[float], accuracies: Sequence[float]) -> float | None:
-    """Correlate the ranks of scores and accuracies (Spearman); None where one of them is constant.
+    """Correlate the ranks of scores and accuracies (Spearman).
 
-    Values that are no numbers are left out, with their partners.
+    Values that are no numbers are left out, with their partners. None where ranks say nothing: for
+    fewer than FEWEST pairs, and where all scores or all accuracies are equal.
     """
     return _correlate(*_ranks(scores, accuracies), weighted=False)
 
@@ -79,7 +81,7 @@ def _ranks(
 def _correlate(
     first: NDArray[np.float64], second: NDArray[np.float64], weighted: bool
 ) -> float | None:
-    if len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
+    if len(first) < FEWEST or len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
         return None
     weights = np.maximum(first, second) ** 2 if weighted else None
     covariance = np.cov(first, second, aweights=weights, ddof=0)

@@ -86,8 +86,7 @@ class TrainConfig:
     snapshot_every: int = 0
     """Steps between snapshots of the network for `dacbn analyse`; 0 keeps none."""
     validators: tuple[str, ...] = (
-        *("source_accuracy", "entropy", "information_maximisation", "bnm"),
-        *("class_ami", "reverse_validation"),
+        *("source_accuracy", "entropy", "information_maximisation", "bnm", "class_ami", "snd"),
     )
     """Label-free scores computed at each evaluation, for `dacbn evaluate`; see dacbn list."""
     tensorboard: bool = False

@@ -28,7 +28,7 @@ def expected_error(probabilities, labels, bins, equal_mass):
             held = rows[start : start + base + (place < extra)]
         else:
             low, high = place / bins, (place + 1) / bins
-            held = [row for row in rows if low <= row[0] < high or (high == 1 and row[0] == 1)]
+            held = [row for row in rows if low < row[0] <= high]
         if held:
             confidence, accuracy = np.mean(held, axis=0)
             error += len(held) / len(rows) * abs(confidence - accuracy)
@@ -74,6 +74,13 @@ def test_bins_without_images_are_left_out():
     probabilities, labels = two_classes([0.9, 0.95], [1, 1])
     each = compute_reliability(probabilities, labels, 15, equal_mass=False)
     assert len(each.share) <= 2 and (each.share > 0).all()
+
+
+def test_a_confidence_on_an_edge_is_in_the_lower_bin_as_in_the_paper():
+    probabilities, labels = two_classes([0.5, 0.6], [1, 1])
+    each = compute_reliability(probabilities, labels, 5, equal_mass=False)
+    assert each.share.tolist() == [1]
+    assert each.confidence.tolist() == pytest.approx([0.55])
 
 
 def test_every_domain_with_labels_is_drawn_and_spoken_of(tmp_path):

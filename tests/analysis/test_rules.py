@@ -81,7 +81,10 @@ SILENT = {
         shares([0.5, 0.5, 0, 0], [0.6, 0.4, 0, 0]),  # the source lacks them too
         shares([0.99, 0.01], [0.995, 0.005]),  # rare in the source
     ],
-    rules.classes_are_out_of_balance: [shares(EVEN, [0.3, 0.3, 0.2, 0.2])],
+    rules.classes_are_out_of_balance: [
+        shares(EVEN, [0.3, 0.3, 0.2, 0.2]),
+        replace(shares(EVEN, [0.5, 0.2, 0.2, 0.1]), images=40),  # may be chance
+    ],
     rules.domain_head_wins: [
         records(domain_accuracy=[0.99] * 10 + [0.8] * 10),
         records(domain_accuracy=[0.99] * 5),
@@ -128,6 +131,14 @@ def test_classes_are_called_by_their_names():
     planted = replace(SPEAKS[rules.classes_are_out_of_balance][0], classes=("cup", *"abc"))
     found = rules.classes_are_out_of_balance(planted)
     assert found is not None and "class cup is predicted most in excess" in found.seen
+
+
+@pytest.mark.parametrize("images", [50, 800])
+def test_chance_is_what_two_samples_of_one_distribution_differ_by(images):
+    random, shares = np.random.default_rng(0), np.array([0.4, 0.3, 0.2, 0.1])
+    samples = random.multinomial(images, shares, (2, 4000)) / images
+    expected = np.abs(samples[0] - samples[1]).sum(1).mean() / 2
+    assert rules.chance_variation(shares, images) == pytest.approx(expected, rel=0.03)
 
 
 def test_rules_say_that_a_source_was_never_learned():

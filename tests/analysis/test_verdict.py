@@ -26,6 +26,7 @@ def test_evidence_is_gathered_from_the_outputs():
     assert evidence.curves is CURVES and evidence.steps == 20
     assert evidence.source_shares.tolist() == [0.5, 0.5]
     assert evidence.target_shares.tolist() == [0.75, 0.25]
+    assert evidence.images == 4
     assert evidence.proxy_distance == 0.5 and evidence.classes == ("cup", "pen")
     assert evidence.excess == pytest.approx(0.5)  # sure of all, right of half
 

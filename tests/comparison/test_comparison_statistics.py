@@ -78,6 +78,6 @@ def test_a_mistake_about_the_best_costs_more_than_one_about_the_worst():
 @pytest.mark.parametrize("correlate", [rank_correlation, weighted_rank_correlation])
 def test_constant_scores_rank_nothing_and_missing_ones_are_left_out(correlate):
     assert correlate([1, 1, 1], [0.1, 0.2, 0.3]) is None
-    assert correlate([1], [0.1]) is None and correlate([], []) is None
+    assert correlate([1, 2], [0.1, 0.2]) is None and correlate([], []) is None
     assert correlate([1, 2, float("nan"), 3], [0.1, 0.2, 0.0, 0.3]) == pytest.approx(1)
     assert correlate([3, 2, 1], [0.1, 0.2, 0.3]) == pytest.approx(-1)

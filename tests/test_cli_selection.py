@@ -1,5 +1,6 @@
 """dacbn evaluate shows what each rule would have chosen in the training."""
 
+import shutil
 import sys
 
 import numpy as np
@@ -103,3 +104,20 @@ def test_validators_are_listed(monkeypatch, capsys):
     for name in validators:
         assert f"\n  {name} " in shown
     assert max(map(len, shown.splitlines())) <= 130
+
+
+def test_one_evaluation_leaves_no_choice(capsys):
+    print_choices([{"step": 5, "target_test_accuracy": 0.5, "validator_bnm": 1.0}])
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.filterwarnings("always:the source is not scored")
+def test_a_run_is_scored_on_its_target_where_its_source_is_gone(tmp_path, capsys):
+    source, target = make_squares(tmp_path / "source", 0), make_squares(tmp_path / "target", 1)
+    run = tmp_path / "run"
+    DomainAdapter(method="source_only", **OPTIONS).fit(source, target, run=run)
+    shutil.rmtree(source)
+    evaluate(run)
+    shown = capsys.readouterr()
+    assert "target test: accuracy" in shown.out and "source test" not in shown.out
+    assert "the source is not scored" in shown.err

@@ -20,7 +20,7 @@ def print_scores(numbers: Mapping[str, float]) -> None:
 def print_choices(records: Sequence[Mapping[str, Any]]) -> None:
     """Print what each rule chooses from the records of a training, a line for each."""
     choices, count = choose(records), len(evaluations_of(records))
-    if not choices:
+    if count < 2:  # there is nothing to choose between
         return
     print(f"of {count} evaluations in training, with the target test accuracy there:")
     for choice in choices:

@@ -128,18 +128,26 @@ def widen(small: Tensor) -> Tensor:
 
 
 class _SampleMoments(torch.autograd.Function):
-    """Mean and variance by the kernel of GroupNorm, several times as fast as `torch.var_mean`."""
+    """Mean and variance, several times as fast as `torch.var_mean`.
+
+    Where positions are close together, the kernel of GroupNorm has what it takes.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         samples, channels, length = x.shape
-        rows = samples * channels
-        _, mean, inverse = torch.native_group_norm(
-            x.reshape(1, rows, length), None, None, 1, rows, length, rows, 0.0
-        )
-        mean = mean.view(samples, channels)
+        if x.stride(1) == 1 < channels:  # channels are
+            mean = x.mean(2)
+            var = (x - mean[..., None]).square_().mean(2)
+        else:
+            rows = samples * channels
+            _, mean, inverse = torch.native_group_norm(
+                x.reshape(1, rows, length), None, None, 1, rows, length, rows, 0.0
+            )
+            mean = mean.view(samples, channels)
+            var = inverse.view(samples, channels).reciprocal().square()
         ctx.save_for_backward(x, mean)
-        return mean, inverse.view(samples, channels).reciprocal().square()
+        return mean, var
 
     @staticmethod
     @once_differentiable

@@ -78,8 +78,10 @@ def draw_embeddings(
     folder: Path,
     perplexity: float = PERPLEXITY,
     seed: int = 0,
+    title: str = "Features of both domains",
+    stem: str = "embedding",
 ) -> Section:
-    """Draw what networks make of the same images, in one frame.
+    """Draw what networks, or layers of one, make of the same images, in one frame.
 
     Args:
         outputs: by network, by domain (source first): of the same images.
@@ -88,6 +90,8 @@ def draw_embeddings(
         folder: for the figures.
         perplexity: of t-SNE.
         seed: of the choice of images and of t-SNE.
+        title: of the section.
+        stem: of the files.
 
     Raises:
         ValueError: the sample is too small.
@@ -99,12 +103,13 @@ def draw_embeddings(
     trust = {
         name: compute_trust(_stack(chosen[name]), each.points) for name, each in embedded.items()
     }
-    file = _draw(embedded, scores, trust, list(next(iter(outputs.values()))), classes, folder)
+    domains = list(next(iter(outputs.values())))
+    file = _draw(embedded, scores, trust, domains, classes, folder / stem)
     rows = [
         row_of(name, scores[name]) | {"trustworthiness": round(trust[name], 3)} for name in trust
     ]
     findings = tuple(sentence for name in outputs for sentence in _say(name, scores[name]))
-    return Section("Features of both domains", findings, (file,), {"Features by network": rows})
+    return Section(title, findings, (file,), {title: rows})
 
 
 def row_of(name: str, scores: Scores) -> Row:
@@ -153,7 +158,7 @@ def _draw(
     trust: Mapping[str, float],
     domains: Sequence[str],
     classes: Sequence[str],
-    folder: Path,
+    stem: Path,
 ) -> Path:
     size = PAGE_WIDTH, 0.4 + 3.1 * len(embedded)
     figure = Figure(figsize=size, layout="constrained")
@@ -177,10 +182,10 @@ def _draw(
         for field, array in each._asdict().items()
     }
     caption = (
-        "t-SNE of the features by class and by domain, in one frame; neighbours mean something, "
-        "distances between islands do not, and the numbers are of the features themselves."
+        "t-SNE by class and by domain, in one frame; neighbours mean something, distances between "
+        "islands do not, and the numbers are of the features themselves, not of the plane."
     )
-    return save_figure(figure, folder / "embedding", arrays, caption)[0]
+    return save_figure(figure, stem, arrays, caption)[0]
 
 
 def _limits(points: Floats) -> Floats:

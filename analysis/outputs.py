@@ -1,10 +1,13 @@
 """What a network says of the images of a subject: made once, looked at by several analyses."""
 
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dacbn.analysis.recording import Recording
 from dacbn.analysis.subject import Subject
 from dacbn.training import run_network
 
@@ -44,3 +47,39 @@ def compute_outputs(subject: Subject) -> dict[str, DomainOutput]:
         )
         outputs[domain] = DomainOutput(features, probabilities, labels)
     return outputs
+
+
+def outputs_at(
+    layers: Sequence[str], outputs: Mapping[str, DomainOutput], recording: Recording
+) -> dict[str, dict[str, DomainOutput]]:
+    """Take what layers made of the recorded images in the place of their features.
+
+    Args:
+        layers: names, or patterns such as "backbone.layer1.*".
+        outputs: by domain, of all images of the subject that was recorded.
+        recording: of its layers.
+
+    Returns:
+        by layer, by domain; features are the layer's outputs, averaged over positions.
+
+    Raises:
+        ValueError: no recorded layer has such a name; the text lists them.
+    """
+    chosen = [name for name in recording.layers if any(fnmatch(name, each) for each in layers)]
+    if not chosen:
+        raise ValueError(
+            f"no normaliser is named like {', '.join(layers)}: there are "
+            f"{', '.join(recording.layers)}"
+        )
+    rows = {domain: images.numpy() for domain, images in recording.images.items()}
+    return {
+        name: {
+            domain: DomainOutput(
+                recording.layers[name][domain].pooled_outputs.double().numpy(),
+                each.probabilities[rows[domain]],
+                None if each.labels is None else each.labels[rows[domain]],
+            )
+            for domain, each in outputs.items()
+        }
+        for name in chosen
+    }

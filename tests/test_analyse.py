@@ -37,7 +37,7 @@ def report(runs):
         lines = []
         monkeypatch.setattr("dacbn.analysis.style.DPI", 40)  # for time
         monkeypatch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(words)))
-        analyse((runs / "adapted",), images=50, device="cpu")
+        analyse((runs / "adapted",), images=50, layers=("*.layers.2",), device="cpu")
     return "\n".join(lines), (runs / "adapted" / "report.html").read_text(encoding="utf-8")
 
 
@@ -77,6 +77,12 @@ def test_features_before_and_after_share_the_plane(runs, report):
     with np.load(runs / "adapted" / "figures" / "embedding.npz") as arrays:
         assert {name.partition("/")[0] for name in arrays.files} == {"before training", "trained"}
         assert len(arrays["trained/points"]) == 100
+
+
+def test_chosen_layers_are_embedded_too(runs, report):
+    assert "Activations after chosen layers" in headings(report[1])
+    arrays = np.load(runs / "adapted" / "figures" / "embedding_layers.npz")
+    assert arrays["backbone.layers.2/points"].shape == (100, 2)
 
 
 def test_runs_are_put_side_by_side(runs, capsys, monkeypatch):

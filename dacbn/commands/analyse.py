@@ -17,6 +17,7 @@ def analyse(
     runs: Positional[tuple[Path, ...]],
     images: int = 2000,
     seed: int = 0,
+    layers: tuple[str, ...] = (),
     output: Path | None = None,
     data_root: Path | None = None,
     device: str = "auto",
@@ -29,6 +30,8 @@ def analyse(
         runs: run folders.
         images: of each domain's test split, at most.
         seed: of the choice of images, and of t-SNE.
+        layers: normalisers of one run whose outputs to embed beside the features, by name or
+            pattern such as "backbone.layer1.*".
         output: folder for figures and report.html; by default the run's own, or `comparison`
             beside the first of several.
         data_root: folder of the named datasets, if it has moved.
@@ -44,11 +47,13 @@ def analyse(
     alone = len(runs) == 1
     folder = output or (runs[0] if alone else runs[0].parent / "comparison")
     options = (folder / "figures", images, seed, data_root, device)
-    sections = look_inside(runs[0], *options) if alone else put_side_by_side(runs, *options)
+    if layers and not alone:
+        raise ValueError("--layers is for one run: runs are put side by side by their features")
+    sections = look_inside(runs[0], *options, layers) if alone else put_side_by_side(runs, *options)
     settings = {f"Settings of {run}": describe_config(each) for run, each in configs.items()}
     settings["Versions"] = current_versions()
     commands = [train_command(config) for config in configs.values()]
-    commands.append(_typed(runs, images, seed, output, data_root))
+    commands.append(_typed(runs, images, seed, layers, output, data_root))
     report = folder / "report.html"
     write_report(report, _title(configs), sections, settings, commands)
     print("", *(f"- {sentence}" for sentence in sections[0].findings), sep="\n")
@@ -64,9 +69,15 @@ def _title(configs: dict[str, TrainConfig]) -> str:
 
 
 def _typed(
-    runs: tuple[Path, ...], images: int, seed: int, output: Path | None, data_root: Path | None
+    runs: tuple[Path, ...],
+    images: int,
+    seed: int,
+    layers: tuple[str, ...],
+    output: Path | None,
+    data_root: Path | None,
 ) -> str:
     words = ["dacbn", "analyse", *map(str, runs), "--images", str(images), "--seed", str(seed)]
+    words += ["--layers", *layers] if layers else []
     for option, value in {"--output": output, "--data-root": data_root}.items():
         words += [option, str(value)] if value is not None else []
     return shlex.join(words)

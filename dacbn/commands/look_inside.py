@@ -17,7 +17,7 @@ from dacbn.analysis.embeddings import Scores, compute_scores
 from dacbn.analysis.gradients import draw_gradients
 from dacbn.analysis.mixture_section import draw_mixtures
 from dacbn.analysis.movement import draw_movement
-from dacbn.analysis.outputs import DomainOutput, compute_outputs
+from dacbn.analysis.outputs import DomainOutput, compute_outputs, outputs_at
 from dacbn.analysis.predictions import draw_predictions
 from dacbn.analysis.recorder import record
 from dacbn.analysis.recording import Recording
@@ -34,7 +34,13 @@ SHEET = 12  # images of each domain that show what training sees
 
 
 def look_inside(
-    run: Path, folder: Path, images: int, seed: int, data_root: Path | None, device: str
+    run: Path,
+    folder: Path,
+    images: int,
+    seed: int,
+    data_root: Path | None,
+    device: str,
+    layers: tuple[str, ...] = (),
 ) -> list[Section]:
     """Draw all that applies to a run into a folder; the verdict comes first.
 
@@ -45,8 +51,10 @@ def look_inside(
         seed: of their choice.
         data_root: folder of the named datasets, if it has moved.
         device: cpu, cuda, or auto.
+        layers: normalisers whose outputs to embed, by name or pattern.
 
     Raises:
+        ValueError: no layer has such a name.
         RunFolderError: there is no run, or it has no records.
     """
     adapter = open_run(run, data_root)
@@ -63,6 +71,8 @@ def look_inside(
         subject = Subject("trained", network, samples, adapter.classes)
         measured = _measure(subject, seed)
         sections += _draw(subject, measured, run, config, folder, seed)
+        if layers and measured.recording is not None:
+            sections.append(_draw_layers(layers, measured, adapter.classes, folder, seed))
     curves, overlaps = compute_curves(read_records(run)), measure_overlaps(measured.recording)
     outputs, scores = measured.outputs, measured.scores
     evidence = gather_evidence(curves, config.steps, outputs, adapter.classes, scores, overlaps)
@@ -123,6 +133,21 @@ def _draw_features(
         outputs = {before.name: compute_outputs(before), **outputs}
         scores[before.name] = compute_scores(outputs[before.name], seed)
     return draw_embeddings(outputs, scores, subject.classes, folder, seed=seed)
+
+
+def _draw_layers(
+    layers: tuple[str, ...],
+    measured: Measured,
+    classes: tuple[str, ...],
+    folder: Path,
+    seed: int,
+) -> Section:
+    """Draw the outputs of chosen layers in one embedding."""
+    assert measured.recording is not None
+    outputs = outputs_at(layers, measured.outputs, measured.recording)
+    scores = {name: compute_scores(each, seed) for name, each in outputs.items()}
+    title, stem = "Activations after chosen layers", "embedding_layers"
+    return draw_embeddings(outputs, scores, classes, folder, seed=seed, title=title, stem=stem)
 
 
 def _family(config: TrainConfig) -> Family:

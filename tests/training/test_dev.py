@@ -53,10 +53,11 @@ def test_weights_of_one_domain_are_near_one():
 def test_each_half_is_weighed_by_a_classifier_of_the_other(monkeypatch):
     """With more features than images, a classifier knows the domain of all that it has seen."""
     monkeypatch.setattr(weighted_validators, "STRENGTHS", (1.0,))
-    source, target = torch.randn(200, 300), torch.randn(200, 300)
+    random = torch.Generator().manual_seed(0)
+    source, target = torch.randn(2, 200, 300, generator=random)
     weights = importance_weights(evidence_with(source[:, 0] > 0, source, target))
     # seen ones would weigh less than a hundredth
-    assert 0.2 < np.median(weights) < 5
+    assert 0.1 < np.median(weights) < 10
 
 
 def test_the_risk_is_a_regressions_where_weights_are_one():

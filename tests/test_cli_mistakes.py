@@ -103,7 +103,7 @@ MISTAKES = {
     "predict good empty": "empty holds no images",
     "predict good file": "file holds no readable images",
     "predict good flat --output file/labels.csv": "cannot write file/labels.csv: file is no folder",
-    "analyse empty": "empty is no run folder: it has no config.json. Name a folder that dacbn train made",
+    "analyse empty": "empty is no run folder: it has no config.json. Name a folder that",
 }
 
 

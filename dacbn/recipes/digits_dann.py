@@ -18,7 +18,7 @@ def mnist_to_mnist_m() -> TrainConfig:
     Time: a quarter of an hour on a CPU core; a minute or two on a GPU.
     Published: 76.66 %, and 52.25 % without adaptation, in the paper; reimplementations reach from
     37.5 % to 92.5 %, and 71.9 % after these 8600 steps (tf-dann).
-    Measured: 69.5 ± 0.7 %, and 85.0 ± 1.5 % with TrainConfig's default norm (three seeds, the last
+    Measured: 69.5 ± 0.8 %, and 85.0 ± 1.5 % with TrainConfig's default norm (three seeds, the last
     checkpoint, 10,000 target images to learn from).
     Differs from the paper: BatchNorm in the network and in the domain head; AdamW and a cosine
     instead of SGD; the adversarial strength ends at 0.3 instead of 1.

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms import MixtureNorm, ModeNorm, UCBNorm
-from dacbn.norms.cluster_context import ClusterContext
 from dacbn.norms.moments import Assign
 
 CHANNELS = 32  # of a mixture per channel, at most, whose assignments are kept image by image
@@ -68,11 +67,6 @@ def mixture_of(layer: nn.Module) -> Mixture | None:
     order = _order(mean, assign)
     prior = prior.take_along_dim(order[:, : prior.shape[1]], 0)
     return Mixture(prior, mean.take_along_dim(order, 0), var.take_along_dim(order, 0), assign)
-
-
-def takes_known_clusters(layer: nn.Module) -> bool:
-    """Whether a layer is told the cluster of each image by its id."""
-    return isinstance(getattr(layer, "context", None), ClusterContext)
 
 
 def assign_images(layer: nn.Module, x: Tensor, channels: Tensor) -> Assigned:

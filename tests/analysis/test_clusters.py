@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from planted_activations import BRIGHT, DARK, planted_subject, two_modes
 from scipy.stats import norm as gaussian
 from torch import nn
@@ -165,7 +166,7 @@ def test_the_section_has_figures_arrays_and_a_row_for_each_layer(tmp_path):
         *("cluster_occupancy", "cluster_classes", "cluster_overlap", "cluster_examples_first"),
     }
     for file in section.figures:
-        assert file.suffix == ".png" and file.stat().st_size > 2000
+        assert file.suffix == ".png" and imread(file).std() > 0.05  # not an empty page
         assert file.with_suffix(".svg").exists()
     with np.load(tmp_path / "cluster_occupancy.npz") as arrays:
         assert arrays["norm/by_domain"] == pytest.approx(np.full((2, 2), 0.5), abs=1e-3)

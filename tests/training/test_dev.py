@@ -57,7 +57,7 @@ def test_each_half_is_weighed_by_a_classifier_of_the_other(monkeypatch):
     source, target = torch.randn(2, 200, 300, generator=random)
     weights = importance_weights(evidence_with(source[:, 0] > 0, source, target))
     # seen ones would weigh less than a hundredth
-    assert 0.1 < np.median(weights) < 10
+    assert 0.2 < np.median(weights) < 5
 
 
 def test_the_risk_is_a_regressions_where_weights_are_one():

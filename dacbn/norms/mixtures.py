@@ -4,7 +4,6 @@ Both offer `log_prior` (K, C or 1), `mean` (K, C) and `var` (K, C), and both pla
 on the first batch they see, because nothing is known of the activations before.
 """
 
-import math
 from typing import Any, ClassVar
 
 import torch
@@ -37,7 +36,10 @@ def place_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tens
     if assign == "channel" or num_clusters == 1:
         return gather_around(x.mean((0, 2)), var, num_clusters, FRESH_SPREAD)
     rows = x.mean(2) if assign == "sample" else x.transpose(1, 2).flatten(0, 1)
-    rows = rows[:: math.ceil(len(rows) / PLACEMENT_SAMPLE)]
+    if len(rows) > PLACEMENT_SAMPLE:
+        # evenly, but not in steps of a whole row, which would see one column of every map
+        order = torch.arange(PLACEMENT_SAMPLE, device=x.device)
+        rows = rows[order * (len(rows) - 1) // (PLACEMENT_SAMPLE - 1)]
     means = [rows[0]]
     for _ in range(num_clusters - 1):
         nearest = torch.stack([(rows - mean).square().sum(1) for mean in means]).amin(0)

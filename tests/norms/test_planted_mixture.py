@@ -120,6 +120,15 @@ def test_a_component_that_lost_its_data_can_win_them_back():
     assert layer.running.mean[1].item() == pytest.approx(20, abs=0.3)
 
 
+@pytest.mark.parametrize("column", [0, 13, 31])
+def test_placement_sees_every_column_of_large_maps(column):
+    x = 0.1 * torch.randn(128, 2, 32, 32)
+    x[..., column] += 10
+    layer = UCBNorm(2, 2, assign="position")
+    layer(x)
+    assert layer.running.mean[:, 0].sort().values.tolist() == pytest.approx([0, 10], abs=1)
+
+
 @pytest.mark.parametrize("assign", ASSIGNS)
 def test_placement_waits_for_a_batch_with_something_for_every_component(assign):
     layer = UCBNorm(2, 4, assign=assign)

@@ -22,7 +22,11 @@ NUM_IMAGES, NUM_CLASSES, SIZE = 4096, 10, 32
 
 
 def benchmark_loops(
-    steps: int = 60, batch_size: int = 64, rounds: int = 5, device: str = "cpu"
+    steps: int = 60,
+    batch_size: int = 64,
+    rounds: int = 5,
+    device: str = "cpu",
+    bfloat16: bool = False,
 ) -> list[Row]:
     """Time DANN on the digits network, `steps` steps at a time, without augmentation.
 
@@ -33,6 +37,7 @@ def benchmark_loops(
         batch_size: of each domain.
         rounds: how often each loop is timed, in turn with the others.
         device: cpu or cuda.
+        bfloat16: time dacbn's loop in bfloat16 too.
 
     Returns:
         one row per loop: seconds, quartiles, the ratio to the tutorial's, and images per second.
@@ -41,10 +46,13 @@ def benchmark_loops(
     shape = (2, NUM_IMAGES, 3, SIZE, SIZE)
     images = torch.randint(0, 256, shape, generator=generator, dtype=torch.uint8)
     labels = torch.arange(NUM_IMAGES) % NUM_CLASSES
+    arguments = images, labels, steps, batch_size, device
     loops: dict[str, Callable[[], object]] = {
-        "tutorial loop": _tutorial_loop(images, labels, steps, batch_size, device),
-        "dacbn": _own_loop(images, labels, steps, batch_size, device),
+        "tutorial loop": _tutorial_loop(*arguments),
+        "dacbn": _own_loop(*arguments, "float32"),
     }
+    if bfloat16:
+        loops["dacbn, bfloat16"] = _own_loop(*arguments, "bfloat16")
     data = images[0], labels, images[1]
     loops |= rival_loops(data, NUM_CLASSES, steps, batch_size, device)
     timings = compare(loops, rounds, at_least=0, device=device, title="loops")
@@ -56,10 +64,15 @@ def benchmark_loops(
 
 
 def _own_loop(
-    images: torch.Tensor, labels: torch.Tensor, steps: int, batch_size: int, device: str
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    steps: int,
+    batch_size: int,
+    device: str,
+    precision: str,
 ) -> Callable[[], None]:
     settings = {"steps": steps, "source_batch_size": batch_size, "device": device}
-    config = TrainConfig.from_options(norm=None, precision="float32", **settings)
+    config = TrainConfig.from_options(norm=None, precision=precision, **settings)
     network = create_network("digits_cnn", None, NUM_CLASSES)
     method = create_method("dann(head=(100,))", network).to(device)
     classes = tuple(map(str, range(NUM_CLASSES)))

@@ -36,7 +36,7 @@ class Settings:
     device: str = "auto"
     """cpu, cuda, or auto."""
     bfloat16: bool = False
-    """Activations in bfloat16."""
+    """Activations in bfloat16; in loops, dacbn's in both precisions."""
     channels_last: bool = False
     """Lay activations of the layers out so."""
     goal: float = 0.7
@@ -69,7 +69,9 @@ def measure(part: Part, settings: Settings) -> list[Row]:
         )
     if absent := absent_rivals():
         warnings.warn(f"not installed, so not compared: {', '.join(absent)}", stacklevel=2)
-    return benchmark_loops(rounds=settings.rounds, device=settings.device)
+    return benchmark_loops(
+        rounds=settings.rounds, device=settings.device, bfloat16=settings.bfloat16
+    )
 
 
 def _measure_layers(settings: Settings) -> list[Row]:

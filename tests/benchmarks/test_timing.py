@@ -51,8 +51,8 @@ def test_layers_steps_and_loops_give_a_row_each(monkeypatch):
     rows = benchmark_steps(["ucb_norm"], ["digits_cnn"], batch_size=4, rounds=2)
     assert [row["norm"] for row in rows] == ["its own BatchNorm", "ucb_norm"]
     monkeypatch.setattr("dacbn.benchmarks.rivals.find_spec", lambda name: None)
-    rows = benchmark_loops(steps=2, batch_size=4, rounds=2)
-    assert [row["loop"] for row in rows] == ["tutorial loop", "dacbn"]
+    rows = benchmark_loops(steps=2, batch_size=4, rounds=2, bfloat16=True)
+    assert [row["loop"] for row in rows] == ["tutorial loop", "dacbn", "dacbn, bfloat16"]
     assert all(row["images_per_second"] == pytest.approx(16 / row["seconds"]) for row in rows)
 
 

@@ -6,14 +6,17 @@ https://papers.nips.cc/paper/2740-semi-supervised-learning-by-entropy-minimizati
 With p_i the prediction of the i-th of B target images, the loss is weight * mean_i H(p_i),
 H(p) = -sum_c p_c log p_c: class boundaries move to where target images are few.
 Differs from the paper: the mean over the batch instead of the sum over all samples, so that the
-weight does not depend on how many there are. 0.1 is what normalisers per domain are trained with
-(AutoDIAL, whitening).
+weight does not depend on how many there are; and it rises from 0 to `weight` along the training,
+as DANN's does. The first predictions of a network are easily made certain, of one class for all:
+with a constant 0.1, USPS → MNIST ended there (9.8 % on seed 20), with a rising one at 94.8 %.
+0.01 is VADA's weight; 0.1, which AutoDIAL and whitening take, ended in one class on MNIST-M.
 """
 
 from torch import Tensor
 
 from dacbn.batch import Output
 from dacbn.losses import entropy
+from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
 
@@ -24,10 +27,10 @@ class MinimumEntropy(Method):
 
     Args:
         network: what is trained.
-        weight: of the target's entropy.
+        weight: of the target's entropy at the end of training.
     """
 
-    def __init__(self, network: Network, weight: float = 0.1) -> None:
+    def __init__(self, network: Network, weight: float = 0.01) -> None:
         super().__init__(network)
         self.weight = weight
 
@@ -36,6 +39,7 @@ class MinimumEntropy(Method):
     ) -> Step:
         """Compute the target's mean entropy."""
         target_entropy = entropy(target.logits).mean()
+        strength = self.weight * adversarial_strength(progress)
         return Step(
-            {"entropy": self.weight * target_entropy}, {"target_entropy": target_entropy.detach()}
+            {"entropy": strength * target_entropy}, {"target_entropy": target_entropy.detach()}
         )

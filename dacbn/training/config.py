@@ -74,8 +74,8 @@ class TrainConfig:
     device: str = "auto"
     """cpu, cuda, cuda:1, …; auto takes a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the forward and backward pass; auto means bfloat16 on a GPU that has it. CPUs with
-    AVX512-BF16 or AMX train faster in bfloat16 too."""
+    """Of the forward and backward pass in training; auto means bfloat16 where the GPU or CPU
+    computes in it by itself."""
     compile: bool = False
     """Compile the network with torch.compile; slower to start, faster on a GPU."""
     log_every: int = 20

@@ -26,7 +26,8 @@ CPU = torch.device("cpu")
 
 
 def start(source, target, **options):
-    options = {"method": "source_only", "norm": None, "device": "cpu", **options}
+    defaults = {"method": "source_only", "norm": None, "device": "cpu", "precision": "float32"}
+    options = {**defaults, **options}
     config = TrainConfig.from_options(source_batch_size=8, target_batch_size=8, **options)
     domains = TrainingDomains.read(config, 32, source, target, None, None)
     return config, create_state(config, 2, 32, CPU), domains.stream(config, CPU, False)
@@ -82,6 +83,30 @@ def test_learning_rates_follow_their_closed_forms(
     assert rates == pytest.approx([lr * factor(step / 4) for step in range(4)])
 
 
+@pytest.mark.parametrize(
+    ("precision", "capabilities", "in_bfloat16"),
+    [
+        ("auto", {"avx512_bf16": True, "amx_bf16": False}, True),
+        ("auto", {"avx512_bf16": False}, False),
+        ("auto", {}, False),
+        ("float32", {"amx_bf16": True}, False),
+        ("bfloat16", {}, True),
+    ],
+)
+def test_auto_takes_the_bfloat16_that_the_cpu_has(
+    source, target, monkeypatch, precision, capabilities, in_bfloat16
+):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities, raising=False)
+    config, state, stream = start(source, target, steps=1, precision=precision)
+    seen = []
+    state.network.register_forward_hook(
+        lambda *_: seen.append(torch.is_autocast_enabled("cpu")), always_call=True
+    )
+    train(state, stream, config, Records(None))
+    assert seen == [in_bfloat16]
+    assert all(p.dtype == torch.float32 for p in state.method.parameters())
+
+
 def test_schedules_start_at_the_whole_rate():
     assert [lr_factor(name, 0) for name in ("constant", "cosine", "dann")] == [1, 1, 1]
 
@@ -118,7 +143,8 @@ def test_the_averaged_network_is_what_is_scored_and_kept(tiny, source, target, t
 
 def test_source_digits_are_learned_within_sixty_steps(tiny):
     options = {"source_batch_size": 64, "target_batch_size": 1, "steps": 60, "log_every": 10}
-    adapter = tiny(method="source_only", norm="ucb_norm", checkpoint_every=0, **options)
+    options |= {"method": "source_only", "norm": "ucb_norm", "precision": "float32"}
+    adapter = tiny(checkpoint_every=0, **options)
     rows = adapter.fit("digits", "color_digits", source_test="digits").records
     losses = [row["classification"] for row in rows if "classification" in row]
     assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0] / 3

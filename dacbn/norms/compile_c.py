@@ -1,8 +1,8 @@
 """Compile a C file on first use, with the compiler found on the machine, and load it.
 
 What is compiled stays in the user's cache folder, under a name made from all that it depends on:
-the source, the flags, the compiler and the processor. Processes that compile at once each replace
-the file as a whole, so none ever loads half of one.
+the source with its headers, the flags, the compiler and the processor. Processes that compile at
+once each replace the file as a whole, so none ever loads half of one.
 """
 
 import ctypes
@@ -29,7 +29,7 @@ def load_library(source: Path, *definitions: str) -> ctypes.CDLL:
     """Load the library that a C file compiles to, from the cache if it is there unharmed.
 
     Args:
-        source: the C file.
+        source: the C file; headers beside it begin with its name.
         definitions: of macros, as "NAME=value".
 
     Raises:
@@ -80,7 +80,7 @@ def _fingerprint(source: Path, definitions: tuple[str, ...], compiler: str) -> s
     program = Path(compiler).resolve()
     status = program.stat()
     parts = (
-        source.read_bytes(),
+        *(path.read_bytes() for path in sorted(source.parent.glob(f"{source.stem}*.[ch]"))),
         repr((definitions, FLAGS, EXTRA_FLAGS)).encode(),
         repr((program, status.st_size, status.st_mtime_ns)).encode(),
         _processor().encode(),

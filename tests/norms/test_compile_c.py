@@ -46,11 +46,13 @@ def test_a_library_is_compiled_once(source, monkeypatch):
 
 
 @needs_compiler
-@pytest.mark.parametrize("change", ["source", "definition", "processor", "compiler"])
+@pytest.mark.parametrize("change", ["source", "header", "definition", "processor", "compiler"])
 def test_what_a_library_depends_on_makes_another(source, monkeypatch, tmp_path, change):
     load_library(source, "ANSWER=42")
     if change == "source":
         source.write_text(SOURCE + "\n")
+    if change == "header":
+        source.with_name("small_part.h").write_text("/* perhaps included */")
     if change == "processor":
         monkeypatch.setattr(compile_c, "_processor", lambda: "another")
     if change == "compiler":

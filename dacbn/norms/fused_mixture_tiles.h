@@ -1,0 +1,142 @@
+/* Passes over a tile: responsibilities, sums, and what is written from them. */
+
+#pragma once
+
+#include "fused_mixture_layout.h"
+
+#ifndef COMPONENTS
+#define COMPONENTS 3
+#endif
+enum { K = COMPONENTS };
+#define EACH_COMPONENT _Pragma("GCC unroll 16") for (int k = 0; k < K; k++)
+
+typedef struct { vec mean[K], inverse[K], level[K]; } Gate;
+
+/* What a block accumulates, and the vectors of constants it works with. */
+typedef struct {
+    wide sums[3][K];
+    Gate gate;
+    int64_t width, channel[LANES]; /* in use, and of each lane */
+    int in_order;                  /* each lane has a channel, one after another */
+    vec shift[K], slope[K], level[K], by_mean[K], by_var[K], drop[K], inverse_var[K], bias;
+} Block;
+
+/* The distances of values to the components, and their responsibilities, times `live`. */
+INLINE void assign(const Gate *gate, vec x, vec live, vec *d, vec *r) {
+    EACH_COMPONENT d[k] = x - gate->mean[k];
+    if (K == 1) {
+        r[0] = live;
+        return;
+    }
+    vec total, top;
+    EACH_COMPONENT {
+        vec z = d[k] * gate->inverse[k];
+        r[k] = power_of_two(gate->level[k] - z * z);
+        total = k == 0 ? r[k] : total + r[k];
+    }
+    if (__builtin_expect(any_below(total, 0x1p-100f), 0)) { /* far out, where all powers vanish */
+        EACH_COMPONENT {
+            vec z = d[k] * gate->inverse[k];
+            r[k] = gate->level[k] - z * z;
+            top = k == 0 ? r[k] : larger(top, r[k]);
+        }
+        EACH_COMPONENT {
+            r[k] = power_of_two(r[k] - top);
+            total = k == 0 ? r[k] : total + r[k];
+        }
+    }
+    vec share = live / total;
+    EACH_COMPONENT r[k] *= share;
+}
+
+/* The same for vector `v` of a tile, from what an earlier pass kept, if it did. */
+INLINE void assign_again(const Gate *gate, vec x, vec live, const float *kept, vec *d, vec *r) {
+    if (!kept) {
+        assign(gate, x, live, d, r);
+        return;
+    }
+    EACH_COMPONENT d[k] = x - gate->mean[k], r[k] = load(kept + k * LANES);
+}
+
+INLINE void keep(float *kept, const vec *r) {
+    if (kept) EACH_COMPONENT store(kept + k * LANES, r[k]);
+}
+
+INLINE void add_sums(Block *b, vec sums[3][K]) {
+    for (int s = 0; s < 3; s++)
+        EACH_COMPONENT b->sums[s][k] += __builtin_convertvector(sums[s][k], wide);
+}
+
+#define EACH_VECTOR for (int64_t v = 0; v < x.count; v++)
+#define LIVE (v + 1 < x.count ? ones : edge)
+
+/* Sum r, r (d - shift) and r (d - shift)^2. */
+static void sum_moments(Block *b, Tile x, vec edge, float *kept) {
+    vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K];
+    EACH_VECTOR {
+        assign(&b->gate, load(x.start + v * x.stride), LIVE, d, r);
+        keep(kept ? kept + v * K * LANES : 0, r);
+        EACH_COMPONENT {
+            vec u = d[k] - b->shift[k], ru = r[k] * u;
+            sums[0][k] += r[k];
+            sums[1][k] += ru;
+            sums[2][k] += ru * u;
+        }
+    }
+    add_sums(b, sums);
+}
+
+/* Write sum_k r_k (slope_k d_k + level_k) + bias. */
+static void mix(const Block *b, Tile x, Tile y, vec edge, const float *kept) {
+    vec ones = edge * 0 + 1.0f, d[K], r[K];
+    EACH_VECTOR {
+        vec from = load(x.start + v * x.stride), sum = b->bias;
+        assign_again(&b->gate, from, LIVE, kept ? kept + v * K * LANES : 0, d, r);
+        EACH_COMPONENT sum += r[k] * (b->slope[k] * d[k] + b->level[k]);
+        store(y.start + v * y.stride, sum);
+    }
+}
+
+/* Sum g r and g r (d - shift), for gradients g of the output. */
+static void sum_gradients(Block *b, Tile x, Tile g, vec edge, float *kept) {
+    vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K];
+    EACH_VECTOR {
+        vec gradient = load(g.start + v * g.stride);
+        assign(&b->gate, load(x.start + v * x.stride), LIVE, d, r);
+        keep(kept ? kept + v * K * LANES : 0, r);
+        EACH_COMPONENT {
+            vec gr = gradient * r[k];
+            sums[0][k] += gr;
+            sums[1][k] += gr * (d[k] - b->shift[k]);
+        }
+    }
+    add_sums(b, sums);
+}
+
+/* Write the gradients of x, and sum those of the gate's logits: e, e d and e d^2. */
+INLINE void mix_gradients(Block *b, Tile x, Tile g, Tile dx, vec edge, const float *kept,
+                          int gate_too) {
+    vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K], h[K];
+    EACH_VECTOR {
+        vec from = load(x.start + v * x.stride), gradient = load(g.start + v * g.stride);
+        vec to_x = ones * 0, mean_h = to_x;
+        assign_again(&b->gate, from, LIVE, kept ? kept + v * K * LANES : 0, d, r);
+        EACH_COMPONENT {
+            vec u = d[k] - b->shift[k];
+            vec p = gradient * b->slope[k] + b->by_mean[k] + b->by_var[k] * u;
+            h[k] = p * u - b->drop[k];
+            mean_h += r[k] * h[k];
+            to_x += r[k] * (p + b->by_var[k] * u);
+        }
+        EACH_COMPONENT {
+            vec e = r[k] * (h[k] - mean_h), ed = e * d[k];
+            to_x -= ed * b->inverse_var[k];
+            if (!gate_too) continue;
+            sums[0][k] += e;
+            sums[1][k] += ed;
+            sums[2][k] += ed * d[k];
+        }
+        store(dx.start + v * dx.stride, to_x);
+    }
+    if (gate_too) add_sums(b, sums);
+}

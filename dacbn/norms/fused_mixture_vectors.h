@@ -1,0 +1,100 @@
+/* Vectors of floats, with what the processor has for them. */
+
+#pragma once
+
+#ifdef __SSE__
+#include <immintrin.h>
+#endif
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__AVX512F__)
+#define BYTES 64
+#elif defined(__AVX__)
+#define BYTES 32
+#else
+#define BYTES 16
+#endif
+enum { LANES = BYTES / 4 };
+
+typedef float vec __attribute__((vector_size(BYTES)));
+typedef int32_t ints __attribute__((vector_size(BYTES)));
+typedef double wide __attribute__((vector_size(2 * BYTES)));
+
+#define INLINE static inline __attribute__((always_inline))
+#define EACH_LANE for (int lane = 0; lane < LANES; lane++)
+
+INLINE vec load(const float *from) {
+    vec v;
+    memcpy(&v, from, sizeof v);
+    return v;
+}
+
+INLINE void store(float *to, vec v) { memcpy(to, &v, sizeof v); }
+
+/* The larger of two, and b where either is NaN. */
+INLINE vec larger(vec a, vec b) {
+#if defined(__AVX512F__)
+    return _mm512_max_ps(a, b);
+#elif defined(__AVX__)
+    return _mm256_max_ps(a, b);
+#elif defined(__SSE__)
+    return _mm_max_ps(a, b);
+#else
+    ints first = a > b;
+    return (vec)((first & (ints)a) | (~first & (ints)b));
+#endif
+}
+
+/* Whether any lane lies below a bound. */
+INLINE int any_below(vec v, float bound) {
+#if defined(__AVX512F__)
+    return _mm512_cmp_ps_mask(v, _mm512_set1_ps(bound), _CMP_LT_OQ);
+#elif defined(__AVX__)
+    return _mm256_movemask_ps((vec)(v < bound));
+#elif defined(__SSE__)
+    return _mm_movemask_ps((vec)(v < bound));
+#else
+    int found = 0;
+    EACH_LANE found |= v[lane] < bound;
+    return found;
+#endif
+}
+
+/* 2^t for t <= 127, to 3e-7; tiny powers may be 2^-126. No density in float32 exceeds 2^63. */
+INLINE vec power_of_two(vec t) {
+#ifdef __AVX512DQ__
+    vec f = _mm512_reduce_ps(t, 0);
+#else
+    /* Adding 1.5 * 2^23 + 127 rounds t, and leaves in the low bits the exponent of its power. */
+    const float round = 12583039.0f;
+    t = larger((vec){0} - 126.0f, t);
+    vec whole = t + round, f = t - (whole - round);
+#endif
+    vec p = 1.32647273e-3f * f + 9.67151299e-3f;
+    p = p * f + 5.55073358e-2f;
+    p = p * f + 2.40222424e-1f;
+    p = p * f + 6.93147004e-1f;
+    p = p * f + 1.0f;
+#ifdef __AVX512DQ__
+    return _mm512_scalef_ps(p, t - f);
+#else
+    ints scale;
+    memcpy(&scale, &whole, sizeof scale);
+    scale <<= 23;
+    vec power;
+    memcpy(&power, &scale, sizeof power);
+    return p * power;
+#endif
+}
+
+INLINE vec narrow(wide v) { return __builtin_convertvector(v, vec); }
+
+INLINE wide root(wide v) {
+    double lanes[LANES]; /* compilers do a loop over an array at once, one over lanes not */
+    memcpy(lanes, &v, sizeof v);
+    EACH_LANE lanes[lane] = sqrt(lanes[lane]);
+    memcpy(&v, lanes, sizeof v);
+    return v;
+}

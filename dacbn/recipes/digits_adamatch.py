@@ -43,20 +43,26 @@ def mnist_to_svhn() -> TrainConfig:
 
 @recipes.register("mnist-to-svhn-adamatch-small")
 def mnist_to_svhn_small() -> TrainConfig:
-    """AdaMatch on the digits network from MNIST to SVHN, in small.
+    """AdaMatch on the digits network from MNIST to SVHN, images normalised one by one, in small.
 
     Command: dacbn train mnist-to-svhn-adamatch-small --data-root data
-    Time: minutes on a CPU.
-    Published: none; the network and the 1000 steps are far from the paper's.
+    Time: 2 minutes on a CPU.
+    Published: none; the network and the 1500 steps are far from the paper's. Measured on a subset
+    of SVHN (4434 images to train, 1952 to test), seeds 20 to 22: 65.4 % ± 0.6; without the
+    instance norm at the input, seed 20: 58.2 %.
     """
     return dataclasses.replace(
         mnist_to_svhn(),
         backbone="digits_cnn",
-        steps=1000,
+        input_norm="instance_norm",
+        steps=1500,
         source_batch_size=32,
-        target_batch_size=96,
+        target_batch_size=32,
+        optimizer="adamw",
+        lr=None,
+        weight_decay=1e-4,
         ema_decay=0.99,
         log_every=20,
-        eval_every=0,
-        checkpoint_every=200,
+        eval_every=500,
+        checkpoint_every=250,
     )

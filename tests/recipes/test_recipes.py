@@ -84,10 +84,10 @@ def test_a_recipe_says_its_command_its_time_and_what_to_expect(name):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_small_versions_are_short_and_otherwise_alike(name):
+def test_small_versions_are_short_and_of_the_same_method(name):
     whole, small = recipes[name](), recipes[f"{name}-small"]()
     assert small.steps <= 2000 and small.steps < whole.steps
-    for field in ("source", "target", "norm", "method", "optimizer", "lr", "schedule"):
+    for field in ("source", "target", "norm", "method", "schedule"):
         assert getattr(small, field) == getattr(whole, field)
 
 

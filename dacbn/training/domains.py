@@ -115,7 +115,7 @@ class TrainingDomains:
         """Compute the validators; `source` are the outputs on the source's test."""
         if not self.validators:
             return {}
-        evidence = gather_evidence(network, source, source_labels, self.target, device)
+        evidence = gather_evidence(network, (source, source_labels), self.target, device)
         scores = validate(evidence, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
 

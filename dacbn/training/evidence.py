@@ -24,7 +24,8 @@ class Evidence(NamedTuple):
     """What a network says of two domains, on the CPU. There is no field for target labels.
 
     Args:
-        source: features (N, D) and logits (N, C) of images that were not trained on.
+        source: features (N, D) and logits (N, C) of images that were not trained on; none of them
+            where there is no source.
         source_labels: int64 (N,).
         target: features (M, D) and logits (M, C) of unlabelled images.
     """
@@ -62,8 +63,7 @@ class SomeImages:
 
 def gather_evidence(
     network: Network,
-    source: Output,
-    source_labels: Tensor,
+    source: tuple[Output, Tensor] | None,
     target: UnlabelledImages,
     device: torch.device,
 ) -> Evidence:
@@ -71,18 +71,17 @@ def gather_evidence(
 
     Args:
         network: on `device`.
-        source: its outputs on the source's validation images.
-        source_labels: int64 (N,), theirs.
+        source: its outputs on the source's validation images and their labels, int64 (N,); None
+            without a source.
         target: unlabelled images.
         device: where to compute.
     """
-    rows, labels = some_rows(len(source_labels)), source_labels.cpu()
     some = SomeImages(target.images, some_rows(len(target)))
-    return Evidence(
-        Output(source.features[rows], source.logits[rows]),
-        labels[rows],
-        run_network(network, some, TARGET, device),
-    )
+    outputs = run_network(network, some, TARGET, device)
+    nothing = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
+    (features, logits), labels = nothing if source is None else source
+    rows = some_rows(len(labels))
+    return Evidence(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)
 
 
 def some_rows(count: int) -> Tensor:

@@ -31,7 +31,10 @@ from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluate import evaluate
+from dacbn.training.evidence import gather_evidence
+from dacbn.training.selection import VALIDATOR
 from dacbn.training.state import TrainingState
+from dacbn.training.validators import validate, without_source
 
 KEPT = {  # what the trained network comes with
     *("source", "source_batch_size", "image_size", "backbone", "pretrained", "norm"),
@@ -68,12 +71,14 @@ class TargetDomain:
         test: labelled images to score on, if there are any.
         family: which augmentations.
         device: where batches shall be.
+        validators: names of label-free scores, which none that needs the source is among.
     """
 
     images: UnlabelledImages
     test: LabelledImages | None
     family: Family
     device: torch.device
+    validators: tuple[str, ...] = ()
 
     @classmethod
     def read(
@@ -97,7 +102,8 @@ class TargetDomain:
             test = to_labelled(target_test, size, train=False, classes=classes, **options)
             check_same_classes(classes, test.classes)
         family = choose_family(target) if config.augment == "auto" else config.augment
-        return cls(UnlabelledImages(place_images(images, device)), test, family, device)
+        validators = tuple(without_source(config.validators))
+        return cls(UnlabelledImages(place_images(images, device)), test, family, device, validators)
 
     def __len__(self) -> int:
         """Return how many images there are."""
@@ -120,13 +126,19 @@ class TargetDomain:
         )
 
     def scorer(self) -> Callable[[Network], dict[str, float]] | None:
-        """Return the function that scores a network on the test; None without one."""
-        return None if self.test is None else self._score
+        """Return the function that scores a network; None where there is nothing to score by."""
+        return self._score if self.validators or self.test is not None else None
 
     def _score(self, network: Network) -> dict[str, float]:
-        assert self.test is not None
-        scores = evaluate(network, self.test, TARGET, self.device)
-        return {f"target_test_{measure}": score for measure, score in scores.items()}
+        scores: dict[str, float] = {}
+        if self.validators:
+            evidence = gather_evidence(network, None, self.images, self.device)
+            found = validate(evidence, self.validators)
+            scores |= {f"{VALIDATOR}{name}": score for name, score in found.items()}
+        if self.test is not None:
+            found = evaluate(network, self.test, TARGET, self.device)
+            scores |= {f"target_test_{measure}": score for measure, score in found.items()}
+        return scores
 
 
 def create_adaptation_state(

@@ -10,6 +10,7 @@ those of `weighted_validators` relate the two domains.
 import math
 import warnings
 from collections.abc import Callable, Iterable
+from typing import TypeAlias
 
 import torch
 from sklearn.cluster import KMeans
@@ -26,7 +27,24 @@ from dacbn.training.evidence import Evidence, some_rows
 TEMPERATURE = 0.05  # of soft neighbourhoods, as published
 CHUNK = 256  # rows of a table of all pairs that are held at a time
 
-validators: Registry[Callable[[Evidence], float]] = Registry("validator")
+Validator: TypeAlias = Callable[[Evidence], float]
+
+validators: Registry[Validator] = Registry("validator")
+
+
+def needs_source(score: Validator) -> Validator:
+    """Mark a validator that says nothing where there is no source."""
+    score.needs = ("the source",)  # type: ignore[attr-defined]  # read by the registry, for people
+    return score
+
+
+def without_source(names: Iterable[str]) -> list[str]:
+    """Keep the names of validators that do without the source.
+
+    Raises:
+        UnknownNameError: there is no validator of that name.
+    """
+    return [name for name in names if not getattr(validators[name], "needs", ())]
 
 
 def validate(evidence: Evidence, names: Iterable[str]) -> dict[str, float]:
@@ -42,6 +60,7 @@ def validate(evidence: Evidence, names: Iterable[str]) -> dict[str, float]:
 
 
 @validators.register("source_accuracy")
+@needs_source
 def source_accuracy(evidence: Evidence) -> float:
     """Compute the accuracy on the source's validation images."""
     return (evidence.source.logits.argmax(1) == evidence.source_labels).double().mean().item()

@@ -13,7 +13,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dacbn.training.evidence import Evidence
-from dacbn.training.validators import validators
+from dacbn.training.validators import needs_source, validators
 
 Array = NDArray[np.float64]
 
@@ -22,6 +22,7 @@ LARGEST = 50.0  # logarithm of a weight: what is beyond says no more
 
 
 @validators.register("dev")
+@needs_source
 def dev(evidence: Evidence) -> float:
     """Compute minus the source's loss, weighted to look like the target (DEV).
 
@@ -34,6 +35,7 @@ def dev(evidence: Evidence) -> float:
 
 
 @validators.register("dev_normalised")
+@needs_source
 def dev_normalised(evidence: Evidence) -> float:
     """Compute DEV with weights of mean one whose spread is at most one, whatever their size.
 
@@ -45,6 +47,7 @@ def dev_normalised(evidence: Evidence) -> float:
 
 
 @validators.register("nearest_source")
+@needs_source
 def nearest_source(evidence: Evidence) -> float:
     """Compute the accuracy on each target image's nearest source image, weighted by closeness.
 
@@ -57,6 +60,7 @@ def nearest_source(evidence: Evidence) -> float:
 
 
 @validators.register("reverse_validation")
+@needs_source
 def reverse_validation(evidence: Evidence) -> float:
     """Compute the source's accuracy of a classifier trained on the target's predicted labels.
 

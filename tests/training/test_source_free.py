@@ -54,6 +54,27 @@ def test_an_adapted_network_keeps_its_last_layer_and_answers(trained, target, we
     assert len(rows) == 6 and all(np.isfinite([*row.values()]).all() for row in rows)
 
 
+@pytest.mark.parametrize("with_test", [False, True])
+def test_its_evaluations_have_the_scores_that_need_no_source(trained, target, with_test):
+    images = target[0]
+    names = ("source_accuracy", "bnm", "dev", "entropy", "nearest_source")
+    test = target if with_test else None
+    trained.adapt(images, target_test=test, eval_every=3, validators=names, **STEPS)
+    rows = [row for row in trained.records if "validator_bnm" in row]
+    assert [row["step"] for row in rows] == [3, 6]
+    found = [[name for name in row if name.startswith("validator_")] for row in rows]
+    assert found == [["validator_bnm", "validator_entropy"]] * 2
+    assert all(("target_test_accuracy" in row) == with_test for row in rows)
+    p = trained.predict_proba(images)
+    certainty = np.mean(np.sum(p * np.log(p), axis=1))
+    assert rows[-1]["validator_entropy"] == pytest.approx(certainty, rel=1e-4)
+
+
+def test_nothing_is_recorded_where_there_is_nothing_to_score_by(trained, target):
+    trained.adapt(target[0], eval_every=3, validators=(), **STEPS)
+    assert all("lr" in row for row in trained.records)
+
+
 def test_a_run_is_left_as_it_is_and_another_is_written(tmp_path, trained, target):
     trained.save_pretrained(tmp_path / "first")
     before = {path.name: path.read_bytes() for path in (tmp_path / "first").iterdir()}

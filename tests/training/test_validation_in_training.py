@@ -109,7 +109,7 @@ def test_evidence_of_large_domains_is_bounded():
     features = torch.arange(MOST + 50.0)[:, None]
     labels, device = torch.arange(MOST + 50), torch.device("cpu")
     source = Output(features, features)
-    evidence = gather_evidence(Brightness(), source, labels, target, device)
+    evidence = gather_evidence(Brightness(), (source, labels), target, device)
     assert len(evidence.source_labels) == len(evidence.target.features) == MOST
     assert torch.equal(evidence.source.features[:, 0].long(), evidence.source_labels)
     rows = some_rows(MOST + 100)

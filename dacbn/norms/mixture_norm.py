@@ -34,6 +34,7 @@ from dacbn.norms.position_mixture import (
     mix_positions,
     pool_positions,
     position_log_joint,
+    shape_back,
 )
 from dacbn.norms.sample_mixture import sample_moments
 
@@ -96,7 +97,7 @@ class MixtureNorm(Norm):
             weights = self._assign(rows, prior, mean, var)
         scale = prior.clamp_min(SMALLEST_PRIOR).rsqrt() if self.prior_scale else None
         y = mix_positions(rows, weights, mean, var + self.eps, scale, self.weight, self.bias)
-        return as_one_sample(y)
+        return shape_back(y, x)
 
     def scale_and_shift(self, y: Tensor) -> Tensor:
         """Leave y, which `normalise` has scaled and shifted in passing."""

@@ -27,6 +27,7 @@ from dacbn.norms.position_mixture import (
     mix_positions,
     pool_positions,
     position_log_joint,
+    shape_back,
 )
 from dacbn.norms.sample_mixture import (
     mix_samples,
@@ -136,13 +137,15 @@ def _by_positions(
     weight: Tensor | None,
     bias: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    flat = as_one_sample(x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2))
+    samples = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
+    flat = as_one_sample(samples)
     r = position_log_joint(flat, *gate).softmax(1)
     share = r.mean((0, 2))[:, None]
     if from_batch:
         share, mean, var = pool_positions(flat, r, mean, var)
     y = mix_positions(flat, r, mean, var + eps, scale, weight, bias)
-    return as_one_sample(y).reshape(x.shape), share.detach(), mean.detach(), var.detach()
+    y = shape_back(y, samples).reshape(x.shape)
+    return y, share.detach(), mean.detach(), var.detach()
 
 
 def _by_moments(

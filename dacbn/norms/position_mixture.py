@@ -24,11 +24,16 @@ VALUES = 1 << 18  # of activations worked on at a time, which a CPU's cache hold
 
 
 def as_one_sample(x: Tensor) -> Tensor:
-    """View samples of one position (N, C, 1) as one sample (1, C, N), and that back; else as is.
+    """View samples of one position (N, C, 1) as one sample (1, C, N); others as they are.
 
     Positions are alike wherever they lie, and matrix products are fast on many of them.
     """
-    return x.transpose(0, 2) if 1 in (x.shape[0], x.shape[2]) else x
+    return x.transpose(0, 2) if x.shape[2] == 1 else x
+
+
+def shape_back(y: Tensor, x: Tensor) -> Tensor:
+    """View y, computed from `as_one_sample(x)`, as samples like x."""
+    return y if y.shape == x.shape else y.transpose(0, 2)
 
 
 def position_log_joint(x: Tensor, log_prior: Tensor, gate_mean: Tensor, gate_var: Tensor) -> Tensor:

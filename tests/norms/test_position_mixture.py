@@ -9,6 +9,7 @@ from dacbn.norms.position_mixture import (
     mix_positions,
     pool_positions,
     position_log_joint,
+    shape_back,
 )
 
 SHAPES = [(3, 4, 5), (1, 3, 40), (700, 2, 300)]
@@ -79,9 +80,11 @@ def test_running_moments_may_change_before_the_gradient_is_taken():
     assert x.grad.isfinite().all()
 
 
-def test_samples_of_one_position_become_positions_of_one_sample_and_back():
-    x = torch.randn(6, 3, 1)
-    assert as_one_sample(x).shape == (1, 3, 6)
-    assert torch.equal(as_one_sample(as_one_sample(x)), x)
-    assert as_one_sample(torch.zeros(2, 3, 4)).shape == (2, 3, 4)
-    assert as_one_sample(as_one_sample(torch.zeros(1, 3, 4))).shape == (1, 3, 4)
+@pytest.mark.parametrize(
+    ("shape", "seen"),
+    [((6, 3, 1), (1, 3, 6)), ((1, 3, 6), (1, 3, 6)), ((2, 3, 4), (2, 3, 4)), ((1, 3, 1),) * 2],
+)
+def test_samples_of_one_position_become_positions_of_one_sample_and_back(shape, seen):
+    x = torch.randn(shape)
+    assert as_one_sample(x).shape == seen
+    assert torch.equal(shape_back(as_one_sample(x), x), x)

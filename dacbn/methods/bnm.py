@@ -41,7 +41,7 @@ class BNM(Method):
 
 def mean_nuclear_norm(logits: Tensor) -> Tensor:
     """Compute the nuclear norm of softmax(logits), divided by the B rows of logits (B, C)."""
-    # a decomposition raises on NaN, where the loop would say what diverged
+    # a decomposition raises on NaN, where the loop would say what diverged; a GPU is waited for
     probabilities = log_probabilities(logits).exp().nan_to_num()
     singular_values: Tensor = torch.linalg.svdvals(probabilities)
     return singular_values.sum() / len(logits)

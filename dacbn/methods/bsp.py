@@ -44,9 +44,13 @@ class BSP(Method):
 def spectral_penalty(features: Tensor, count: int) -> Tensor:
     """Compute the sum of the largest squared singular values of features (B, D), divided by B.
 
-    Only singular values are asked for: their gradient, unlike that of singular vectors, is finite
-    where two of them are equal.
+    They are the largest eigenvalues of the smaller product of the features with themselves. No
+    eigenvectors are asked for: their gradient, unlike that of eigenvalues, is infinite where two
+    eigenvalues are equal.
     """
-    # a decomposition raises on NaN, where the loop would say what diverged
-    values: Tensor = torch.linalg.svdvals(features.float().nan_to_num(0, 0, 0))  # descending
-    return values[:count].square().sum() / len(features)
+    with torch.autocast(features.device.type, enabled=False):
+        rows = features.float()
+        products = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
+    # a decomposition raises on NaN, where the loop would say what diverged; a GPU is waited for
+    squares: Tensor = torch.linalg.eigvalsh(products.nan_to_num(0, 0, 0))  # ascending
+    return squares[-count:].sum() / len(features)

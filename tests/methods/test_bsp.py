@@ -39,6 +39,7 @@ def test_the_gradient_is_that_of_the_top_direction():
     torch.testing.assert_close(features.grad, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_diverged_features_do_not_stop_the_decomposition():
-    features = torch.tensor([[torch.nan, 1.0], [torch.inf, 2.0]])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, 1e30])
+def test_diverged_features_do_not_stop_the_decomposition(value):
+    features = torch.tensor([[value, 1.0], [3.0, 2.0]])
     assert spectral_penalty(features, 1).isfinite()

@@ -11,7 +11,9 @@ for the source's, as if the labels were inverted:
     domain      = mean_i -log(1 - p(f_s,i)) / 2 + mean_i -log p(f_t,i) / 2,   p = sigmoid of h
     adversarial = mean_i -log(1 - p(f_t,i)),
 
-the first moving h alone, the second the backbone alone. The classifier stays as the source taught
+the first moving h alone, the second the backbone alone, both at a fifth of the learning rate, which
+is the paper's on digits: at the whole rate the backbone ran away from its classes (USPS → MNIST,
+seed 20: 27.9 % instead of 90.9 %, from 85.6 % before). The classifier stays as the source taught
 it. The copy normalises by its running statistics, and the network by batches of the target alone,
 so that its own running statistics become the target's: it is a network for the target.
 Differs from the paper: both stages are one training, with one optimiser and one schedule; both
@@ -38,6 +40,7 @@ class ADDA(Method):
     Args:
         network: what is trained.
         source_share: the share of the training that is spent on the source alone.
+        lr_share: the share of the scheduled learning rate afterwards.
         head: widths of the domain head.
 
     Raises:
@@ -45,12 +48,17 @@ class ADDA(Method):
     """
 
     def __init__(
-        self, network: Network, source_share: float = 0.5, head: tuple[int, ...] = (500, 500)
+        self,
+        network: Network,
+        source_share: float = 0.5,
+        lr_share: float = 0.2,
+        head: tuple[int, ...] = (500, 500),
     ) -> None:
         super().__init__(network)
         if not 0 <= source_share < 1:
             raise ValueError(f"source_share of adda must be in [0, 1), got {source_share}")
         self.source_share = source_share
+        self.lr_share = lr_share
         self.domain_head = mlp(network.num_features, head, 1)
         self.source_network = copy.deepcopy(network).requires_grad_(False)
         self.adapting = False
@@ -63,6 +71,10 @@ class ADDA(Method):
             self.source_network.load_state_dict(self.network.state_dict())
             self.adapting = True
         return self.adapt(batch)
+
+    def lr_factor(self, progress: float) -> float:
+        """Slow down once the source is learned."""
+        return 1.0 if progress < self.source_share else self.lr_share
 
     def learn_source(self, batch: Batch) -> Step:
         """Compute the classification loss."""

@@ -63,6 +63,10 @@ class Method(nn.Module):
         """
         raise NotImplementedError
 
+    def lr_factor(self, progress: float) -> float:
+        """Give what the scheduled learning rate is multiplied by, where a method has stages."""
+        return 1.0
+
     def forward_source(self, batch: Batch) -> Output:
         """Run the network on the source images alone."""
         images = batch.source_images

@@ -16,7 +16,7 @@ from dacbn.training.compiled import calling, compile_forward
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
 from dacbn.training.records import Records
-from dacbn.training.schedules import set_lr
+from dacbn.training.schedules import lr_factor, set_lr
 from dacbn.training.state import TrainingState
 from dacbn.training.window import DivergedError, Window
 
@@ -96,7 +96,9 @@ def _due(step: int, every: int) -> bool:
 
 def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
     """Take one optimiser step on the sum of the losses."""
-    set_lr(state.optimizer, config.schedule, state.step / config.steps)
+    progress = state.step / config.steps
+    factor = lr_factor(config.schedule, progress) * state.method.lr_factor(progress)
+    set_lr(state.optimizer, factor)
     state.optimizer.zero_grad(set_to_none=True)
     torch.stack(list(result.losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     if config.clip_norm is not None:

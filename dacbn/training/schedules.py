@@ -33,8 +33,8 @@ def lr_factor(schedule: str, progress: float) -> float:
     return 1.0
 
 
-def set_lr(optimizer: Optimizer, schedule: str, progress: float) -> None:
-    """Set the learning rates for a share `progress` of the training."""
+def set_lr(optimizer: Optimizer, factor: float) -> None:
+    """Set the learning rates to a share of the first ones."""
     for group in optimizer.param_groups:
         group.setdefault("first_lr", group["lr"])
-        group["lr"] = group["first_lr"] * lr_factor(schedule, progress)
+        group["lr"] = group["first_lr"] * factor

@@ -83,6 +83,14 @@ def test_learning_rates_follow_their_closed_forms(
     assert rates == pytest.approx([lr * factor(step / 4) for step in range(4)])
 
 
+def test_a_method_with_stages_has_a_say_in_the_rate(tiny, source, target):
+    adapter = tiny(method="adda(source_share=0.5, lr_share=0.25)", norm=None, steps=4)
+    rates = [row["lr"] for row in adapter.fit(source, target).records]
+    cosine = [math.cos(math.pi * step / 8) ** 2 for step in range(4)]
+    expected = [0.001 * c * share for c, share in zip(cosine, (1, 1, 0.25, 0.25), strict=True)]
+    assert rates == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("precision", "capabilities", "in_bfloat16"),
     [

@@ -53,8 +53,8 @@ VALIDATORS = Panel("Validators", "share of own range", ("validator_",))
 # A quantity belongs to the first panel that holds it.
 PANELS = (
     Panel("Test accuracy", "accuracy", ends=("_test_accuracy",), limits=(0, 1.02)),
-    Panel("Training accuracy", "share", ends=("_accuracy", "_agreement"), limits=(0, 1.02)),
     VALIDATORS,
+    Panel("Training accuracy", "share", ends=("_accuracy", "_agreement"), limits=(0, 1.02)),
     Panel(
         *("Strengths and thresholds", "share or factor"),
         ends=("adversarial_strength", "confident", "threshold", "_weight"),
@@ -104,7 +104,9 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
     for name, colour in zip(drawn, _colours(drawn), strict=True):
         steps, values = curves[name].T
         marker = "o" if len(steps) < 12 else None
-        label = _words(name).removesuffix(" accuracy")
+        label = _words(name)
+        if not VALIDATORS.holds(name):  # where it is not the panel's title
+            label = label.removesuffix(" accuracy")
         axes.plot(
             *(steps, values), color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
         )

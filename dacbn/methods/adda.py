@@ -11,11 +11,11 @@ for the source's, as if the labels were inverted:
     domain      = mean_i -log(1 - p(f_s,i)) / 2 + mean_i -log p(f_t,i) / 2,   p = sigmoid of h
     adversarial = mean_i -log(1 - p(f_t,i)),
 
-the first moving h alone, the second the backbone alone, both at a fifth of the learning rate, which
-is the paper's on digits: at the whole rate the backbone ran away from its classes (USPS → MNIST,
-seed 20: 27.9 % instead of 90.9 %, from 85.6 % before). The classifier stays as the source taught
-it. The copy normalises by its running statistics, and the network by batches of the target alone,
-so that its own running statistics become the target's: it is a network for the target.
+the first moving h alone, the second the backbone alone, both at a fifth of the learning rate: at
+the whole one the backbone ran away from its classes (USPS → MNIST, seed 20: 27.9 % instead of
+90.9 %, from 85.6 % before). The classifier stays as the source taught it. The copy normalises by
+its running statistics, and the network by batches of the target alone, so that its own running
+statistics become the target's: it is a network for the target.
 Differs from the paper: both stages are one training, with one optimiser and one schedule; both
 domains weigh the same in the domain loss when their batches differ in size.
 """
@@ -44,7 +44,7 @@ class ADDA(Method):
         head: widths of the domain head.
 
     Raises:
-        ValueError: `source_share` is not in [0, 1).
+        ValueError: `source_share` is not in [0, 1), or `lr_share` not positive.
     """
 
     def __init__(
@@ -57,6 +57,8 @@ class ADDA(Method):
         super().__init__(network)
         if not 0 <= source_share < 1:
             raise ValueError(f"source_share of adda must be in [0, 1), got {source_share}")
+        if not lr_share > 0:
+            raise ValueError(f"lr_share of adda must be positive, got {lr_share}")
         self.source_share = source_share
         self.lr_share = lr_share
         self.domain_head = mlp(network.num_features, head, 1)

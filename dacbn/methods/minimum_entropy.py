@@ -9,7 +9,8 @@ Differs from the paper: the mean over the batch instead of the sum over all samp
 weight does not depend on how many there are; and it rises from 0 to `weight` along the training,
 as DANN's does. The first predictions of a network are easily made certain, of one class for all:
 with a constant 0.1, USPS → MNIST ended there (9.8 % on seed 20), with a rising one at 94.8 %.
-0.01 is VADA's weight; 0.1, which AutoDIAL and whitening take, ended in one class on MNIST-M.
+0.01 is VADA's weight. AutoDIAL and whitening take 0.1, which on MNIST-M, rising by half a cosine,
+ended at 13.9 %, where no weight at all ended at 35.5 %.
 """
 
 from torch import Tensor

@@ -138,10 +138,10 @@ def _in_bfloat16(config: TrainConfig, device: torch.device) -> bool:
         return config.precision == "bfloat16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    return device.type == "cpu" and cpu_has_bfloat16()
+    return device.type == "cpu" and _cpu_has_bfloat16()
 
 
-def cpu_has_bfloat16() -> bool:
+def _cpu_has_bfloat16() -> bool:
     """Whether the CPU multiplies in bfloat16, as far as this torch can say."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))

@@ -86,6 +86,12 @@ def test_every_score_of_a_test_split_has_its_place():
     assert by_title == {"Test accuracy": tuple(names[:2]), "Validators": ("validator_bnm",)}
 
 
+def test_the_validator_of_source_accuracy_stands_among_the_validators():
+    names = ("source_accuracy", "validator_bnm", "validator_source_accuracy")
+    titles = {panel.title: held for panel, held in arrange(names).items()}
+    assert titles["Validators"] == names[1:] and titles["Training accuracy"] == names[:1]
+
+
 def test_validators_are_drawn_in_their_own_ranges():
     curve = np.array([[1, -4.0], [2, 0.0], [3, -1.0]])
     assert to_own_range(curve).tolist() == [[1, 0], [2, 1], [3, 0.75]]

@@ -135,6 +135,12 @@ def test_the_copy_is_taken_once_even_if_the_training_was_interrupted():
     assert same(taken, bits(again.source_network))
 
 
+@pytest.mark.parametrize("share", [-0.2, 0, float("nan")])
+def test_a_rate_that_leaves_nothing_to_learn_is_refused(share):
+    with pytest.raises(ValueError, match="lr_share of adda must be positive"):
+        adda(lr_share=share)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1, 1.5])
 def test_a_share_that_leaves_no_adaptation_is_refused(share):
     with pytest.raises(ValueError, match=r"source_share of adda must be in \[0, 1\)"):

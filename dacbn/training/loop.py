@@ -11,6 +11,7 @@ from tqdm import tqdm
 from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
+from dacbn.training.allocator import keep_freed_memory
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
 from dacbn.training.compiled import calling, compile_forward
 from dacbn.training.config import TrainConfig
@@ -58,6 +59,8 @@ def train(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(config, device))
     if device.type == "cuda":
         state.method.to(memory_format=torch.channels_last)
+    else:
+        keep_freed_memory()
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None
     window = Window()

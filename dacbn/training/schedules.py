@@ -8,13 +8,14 @@ from dacbn.methods import Method
 from dacbn.training.config import TrainConfig
 
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
+FUSED_ON = ("cpu", "cuda")
 
 
 def create_optimizer(method: Method, config: TrainConfig) -> Optimizer:
     """Build the optimiser of all parameters of a method."""
     lr = config.lr if config.lr is not None else DEFAULT_LR[config.optimizer]
     parameters = [p for p in method.parameters() if p.requires_grad]
-    fused = all(p.is_cuda for p in parameters) or None
+    fused = all(p.device.type in FUSED_ON for p in parameters) or None
     if config.optimizer == "adamw":
         return AdamW(parameters, lr=lr, weight_decay=config.weight_decay, fused=fused)
     decay = config.weight_decay

@@ -112,8 +112,9 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         )
     if "domain_accuracy" in drawn:
         axes.axhline(0.5, color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
-    if drawn:
-        axes.legend(frameon=False, fontsize="x-small")
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3), "ncols": 2}
+    if drawn:  # a long legend would cover the lines
+        axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 
 def draw_curves(run: Path, folder: Path) -> Section:
@@ -126,6 +127,8 @@ def draw_curves(run: Path, folder: Path) -> Section:
     if not curves:
         raise RunFolderError(f"{run} has no records yet: it ended before its first log")
     panels = arrange(curves)
+    if all(len(curves[name]) < 2 for name in panels.get(VALIDATORS, ())):
+        panels.pop(VALIDATORS, None)  # a score has no range of its own yet
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(PAGE_WIDTH, 2.1 * rows), layout="constrained")
     places = figure.subplots(rows, 3, squeeze=False).ravel()

@@ -112,8 +112,9 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         )
     if "domain_accuracy" in drawn:
         axes.axhline(0.5, color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3), "ncols": 2}
-    if drawn:  # a long legend would cover the lines
+    # a long legend would cover the lines
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3), "ncols": 2}
+    if drawn:
         axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 

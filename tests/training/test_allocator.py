@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from dacbn.training.allocator import BY_HAND
+
 COUNT = """
 import resource, torch
 from dacbn.training.allocator import keep_freed_memory
@@ -26,9 +28,8 @@ print(int(kept), page_faults())
 def count(**environment: str) -> tuple[int, int]:
     """Count page faults in a process of its own; say whether memory was kept."""
     command = [sys.executable, "-c", COUNT]
-    run = subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, check=True
-    )
+    own = {name: value for name, value in os.environ.items() if name not in BY_HAND}
+    run = subprocess.run(command, env=own | environment, capture_output=True, text=True, check=True)
     kept, page_faults = map(int, run.stdout.split())
     return kept, page_faults
 

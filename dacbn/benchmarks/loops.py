@@ -30,7 +30,8 @@ def benchmark_loops(
 ) -> list[Row]:
     """Time DANN on the digits network, `steps` steps at a time, without augmentation.
 
-    Other toolkits take part where they are installed.
+    Other toolkits take part where they are installed. All share a process, and with it the memory
+    that dacbn's trainings have glibc keep, so the others run faster than on their own.
 
     Args:
         steps: of one measurement.

@@ -127,9 +127,8 @@ def draw_curves(run: Path, folder: Path) -> Section:
     curves = compute_curves(read_records(run))
     if not curves:
         raise RunFolderError(f"{run} has no records yet: it ended before its first log")
-    panels = arrange(curves)
-    if all(len(curves[name]) < 2 for name in panels.get(VALIDATORS, ())):
-        panels.pop(VALIDATORS, None)  # a score has no range of its own yet
+    # a single score has no range of its own to be drawn in
+    panels = arrange(name for name in curves if len(curves[name]) > 1 or not VALIDATORS.holds(name))
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(PAGE_WIDTH, 2.1 * rows), layout="constrained")
     places = figure.subplots(rows, 3, squeeze=False).ravel()

@@ -59,7 +59,7 @@ def train(
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(config, device))
     if device.type == "cuda":
         state.method.to(memory_format=torch.channels_last)
-    else:
+    elif device.type == "cpu":
         keep_freed_memory()
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None

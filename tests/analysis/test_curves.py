@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from flat_network import flat_batch, flat_network
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -96,6 +97,27 @@ def test_validators_are_drawn_in_their_own_ranges():
     curve = np.array([[1, -4.0], [2, 0.0], [3, -1.0]])
     assert to_own_range(curve).tolist() == [[1, 0], [2, 1], [3, 0.75]]
     assert to_own_range(np.array([[1, 7.0], [2, 7.0]])).tolist() == [[1, 0.5], [2, 0.5]]
+
+
+@pytest.mark.parametrize("scored", [1, 2])
+def test_a_validator_is_drawn_once_it_has_two_scores(run, scored):
+    rows = [*RECORDS, *({"step": 5 + score, "validator_bnm": score} for score in range(scored))]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (png,) = draw_curves(run, run / "figures").figures
+    titles = png.with_suffix(".svg").read_text()
+    assert "<!-- Test accuracy -->" in titles
+    assert ("<!-- Bnm -->" in titles) == (scored == 2)
+
+
+def test_a_long_legend_stands_below_its_lines():
+    figure = Figure(layout="constrained")
+    for count, axes in zip((2, 3), figure.subplots(1, 2), strict=True):
+        names = [f"score{number}" for number in range(count)]
+        curves = {name: np.array([[1, 0.0], [2, 1.0]]) for name in names}
+        plot_curves(curves, tuple(names), axes)
+        FigureCanvasAgg(figure).draw()
+        below = axes.get_legend().get_window_extent().y1 < axes.get_window_extent().y0
+        assert below == (count == 3)
 
 
 def test_the_findings_are_the_last_test_accuracies(run):

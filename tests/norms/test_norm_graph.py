@@ -7,7 +7,7 @@ from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.models import convert_norms
+from dacbn.models import convert_norms, create_backbone
 from dacbn.norms.graph import feeding_layers, trace
 
 
@@ -26,6 +26,10 @@ def chain(*between):
     return nn.Sequential(
         nn.Conv2d(3, 4, 3), *between, nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(4, 2)
     )
+
+
+def test_the_digits_network_can_be_traced():
+    assert trace(create_backbone("digits_cnn")) is not None
 
 
 @pytest.mark.parametrize(

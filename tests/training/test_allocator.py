@@ -1,6 +1,7 @@
 """Freed memory stays in the process: what is asked for again costs no page faults."""
 
 import os
+import platform
 import subprocess
 import sys
 
@@ -34,11 +35,9 @@ def count(**environment: str) -> tuple[int, int]:
     return kept, page_faults
 
 
-def is_glibc() -> bool:
-    return sys.platform == "linux" and "glibc" in os.confstr("CS_GNU_LIBC_VERSION")
-
-
-only_glibc = pytest.mark.skipif(not is_glibc(), reason="only glibc is told what to keep")
+only_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc is told what to keep"
+)
 
 
 @only_glibc

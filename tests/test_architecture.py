@@ -1,6 +1,8 @@
 """The architecture: which room may import which. Changing it means editing this table."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -126,6 +128,18 @@ def test_the_two_rooms_beside_the_package_are_flat():
     for folder in BESIDE.values():
         inner = [path for path in folder.rglob("*.py") if path.parent != folder]
         assert not inner
+
+
+def test_python_started_in_a_checkout_finds_the_rooms_beside_the_package():
+    """It finds the checkout's folder before the installed package, which may not be editable."""
+    code = (
+        "import sys; sys.meta_path = [f for f in sys.meta_path if 'editable' not in str(f).lower()]"
+    )
+    for room, folder in BESIDE.items():
+        code += f"; import dacbn.{room}; print(dacbn.{room}.__file__)"
+        command = [sys.executable, "-c", code]
+        run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+        assert run.stdout.splitlines()[-1] == str(folder / "__init__.py")
 
 
 def test_every_package_on_disk_is_shipped():

@@ -1,12 +1,6 @@
 """Domain adaptation with cluster-based normalisation in any timm backbone."""
 
 from importlib.metadata import version
-from pathlib import Path
-
-if not (Path(__file__).parent / "datasets").exists():
-    # Python started in a checkout finds its folder, not the installed package, and two rooms of
-    # the package stand beside that folder.
-    __path__.append(str(Path(__file__).parent.parent))
 
 from dacbn.adapter import DomainAdapter as DomainAdapter
 from dacbn.models import Network as Network

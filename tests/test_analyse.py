@@ -35,7 +35,7 @@ def report(runs):
     """Look into a run, once for all tests; returns what was printed and the report."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         lines = []
-        monkeypatch.setattr("dacbn.analysis.style.DPI", 40)  # for time
+        monkeypatch.setattr("dacbn.analysis.report.style.DPI", 40)  # for time
         monkeypatch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(words)))
         analyse((runs / "adapted",), images=50, layers=("*.layers.2",), device="cpu")
     return "\n".join(lines), (runs / "adapted" / "report.html").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_chosen_layers_are_embedded_too(runs, report):
 
 
 def test_runs_are_put_side_by_side(runs, capsys, monkeypatch):
-    monkeypatch.setattr("dacbn.analysis.style.DPI", 40)
+    monkeypatch.setattr("dacbn.analysis.report.style.DPI", 40)
     analyse((runs / "plain", runs / "adapted"), images=60, device="cpu")
     folder = runs / "comparison"
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dacbn.analysis.agreement import Floats, adjusted_rand, entropy, nmi
-from dacbn.analysis.assignments import Mixture
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.clusters.agreement import Floats, adjusted_rand, entropy, nmi
+from dacbn.analysis.observe.assignments import Mixture
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
 
 DEAD = 0.01  # share of the activations below which a cluster is not in use
 

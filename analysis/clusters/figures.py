@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from dacbn.analysis.agreement import Floats
-from dacbn.analysis.clusters import Clusters
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, clean
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.clusters.compute import Clusters
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.report.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, clean
 
 ANNOTATED_ROWS = 24  # of a heat map, at most, whose numbers can be read
 SHOWN_CLASSES = 12  # names that fit below bars

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from dacbn.analysis.agreement import Floats
-from dacbn.analysis.cluster_figures import (
+from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.clusters.compute import DEAD, Clusters, compute_clusters, labels_of
+from dacbn.analysis.clusters.figures import (
     compute_examples,
     plot_classes,
     plot_examples,
@@ -15,12 +16,11 @@ from dacbn.analysis.cluster_figures import (
     plot_overlap,
     short_names,
 )
-from dacbn.analysis.clusters import DEAD, Clusters, compute_clusters, labels_of
-from dacbn.analysis.recorder import record
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.section import Row, Section
-from dacbn.analysis.style import PAGE_WIDTH, save_figure
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.report.style import PAGE_WIDTH, save_figure
 
 COLLAPSED = 0.95  # mean overlap of the components in use from which they normalise alike
 TELLING = 0.05  # nats that an activation says about its cluster, from which on it has one

@@ -15,13 +15,19 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
-from dacbn.analysis.agreement import Floats
-from dacbn.analysis.cluster_figures import short_names
-from dacbn.analysis.recorder import record
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.section import Row, Section
-from dacbn.analysis.style import NEUTRAL_COLOUR, PAGE_WIDTH, SOURCE_COLOUR, clean, save_figure
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.clusters.figures import short_names
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.report.style import (
+    NEUTRAL_COLOUR,
+    PAGE_WIDTH,
+    SOURCE_COLOUR,
+    clean,
+    save_figure,
+)
 
 VALUES = 20_000  # of a channel and domain, at most
 IMAGES = 1000  # of a domain in a discrepancy, at most

@@ -14,16 +14,22 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dacbn.analysis.agreement import Floats
-from dacbn.analysis.assignments import Mixture
-from dacbn.analysis.cluster_figures import short_names
-from dacbn.analysis.cluster_section import spread_over
-from dacbn.analysis.distances import standardised_wasserstein, values_of
-from dacbn.analysis.recorder import record
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.section import Section
-from dacbn.analysis.style import CLUSTER_COLOURS, DOMAIN_COLOURS, PAGE_WIDTH, clean, save_figure
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.clusters.figures import short_names
+from dacbn.analysis.clusters.section import spread_over
+from dacbn.analysis.domains.distances import standardised_wasserstein, values_of
+from dacbn.analysis.observe.assignments import Mixture
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.report.style import (
+    CLUSTER_COLOURS,
+    DOMAIN_COLOURS,
+    PAGE_WIDTH,
+    clean,
+    save_figure,
+)
 
 BINS = 60
 POINTS = 400  # of a density

@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from dacbn.analysis.embeddings import (
+from dacbn.analysis.domains.embeddings import (
     PERPLEXITY,
     Scores,
     compute_embeddings,
     compute_trust,
 )
-from dacbn.analysis.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.section import Row, Section
-from dacbn.analysis.style import (
+from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.report.style import (
     DOMAIN_COLOURS,
     DOMAIN_MARKERS,
     NEUTRAL_COLOUR,

@@ -20,7 +20,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dacbn.analysis.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
 
 DIMENSIONS = 50  # that PCA leaves to t-SNE, as in its paper's practice
 PERPLEXITY = 30.0

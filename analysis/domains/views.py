@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dacbn.analysis.section import Section
-from dacbn.analysis.style import PAGE_WIDTH, save_figure
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.report.style import PAGE_WIDTH, save_figure
 from dacbn.datasets import Family, Images, to_float, weak_view
 
 

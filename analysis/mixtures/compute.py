@@ -20,12 +20,12 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from tqdm import tqdm
 
-from dacbn.analysis.agreement import Floats
-from dacbn.analysis.assignments import CHANNELS, Assigned, Mixture, some_channels
-from dacbn.analysis.cluster_section import spread_over
-from dacbn.analysis.clusters import compute_overlap, refuse_without_mixture
-from dacbn.analysis.recording import Recording
-from dacbn.norms.moments import Assign, log_joint, responsibilities
+from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.clusters.compute import compute_overlap, refuse_without_mixture
+from dacbn.analysis.clusters.section import spread_over
+from dacbn.analysis.observe.assignments import CHANNELS, Assigned, Mixture, some_channels
+from dacbn.analysis.observe.recording import Recording
+from dacbn.norms.mixture.moments import Assign, log_joint, responsibilities
 
 ROWS = 2500  # to fit to, and as many to compare on
 FEWEST = 100

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dacbn.analysis.agreement import Floats
-from dacbn.analysis.assignments import mixture_of
-from dacbn.analysis.cluster_section import spread_over
-from dacbn.analysis.clusters import compute_overlap
-from dacbn.analysis.recorder import find_normalisers
-from dacbn.analysis.section import Section
-from dacbn.analysis.style import CLUSTER_COLOURS, PAGE_WIDTH, clean, save_figure
+from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.clusters.compute import compute_overlap
+from dacbn.analysis.clusters.section import spread_over
+from dacbn.analysis.observe.assignments import mixture_of
+from dacbn.analysis.observe.recorder import find_normalisers
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.report.style import CLUSTER_COLOURS, PAGE_WIDTH, clean, save_figure
 from dacbn.training import build_network, find_snapshots, load_weights, read_card
 
 DRAWN = 3  # layers, at most

@@ -12,15 +12,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from dacbn.analysis.agreement import Floats
-from dacbn.analysis.assignments import Mixture
-from dacbn.analysis.cluster_figures import short_names
-from dacbn.analysis.distributions import component_densities, typical_top
-from dacbn.analysis.mixtures import LARGEST, MixtureFit, compute_mixtures
-from dacbn.analysis.recorder import record
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.section import Row, Section
-from dacbn.analysis.style import (
+from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.clusters.figures import short_names
+from dacbn.analysis.domains.distributions import component_densities, typical_top
+from dacbn.analysis.mixtures.compute import LARGEST, MixtureFit, compute_mixtures
+from dacbn.analysis.observe.assignments import Mixture
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.report.style import (
     CLASS_COLOURS,
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
@@ -28,7 +29,6 @@ from dacbn.analysis.style import (
     clean,
     save_figure,
 )
-from dacbn.analysis.subject import Subject
 
 LAYER_COLOUR, FITTED_COLOUR = "#0072B2", "#D55E00"
 EQUAL = 0.005  # nats a value that do not count as a difference

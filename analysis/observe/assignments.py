@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms import MixtureNorm, ModeNorm, UCBNorm
-from dacbn.norms.moments import Assign
+from dacbn.norms.mixture.moments import Assign
 
 CHANNELS = 32  # of a mixture per channel, at most, whose assignments are kept image by image
 CHUNK = 2**23  # values of responsibilities computed at a time: 32 MiB
@@ -23,7 +23,7 @@ class Mixture(NamedTuple):
         prior: float64 (K, C), or (K, 1) where all channels are assigned together.
         mean: float64 (K, C).
         var: float64 (K, C), with the layer's eps.
-        assign: what is assigned; see `dacbn.norms.moments.log_joint`.
+        assign: what is assigned; see `dacbn.norms.mixture.moments.log_joint`.
     """
 
     prior: Tensor

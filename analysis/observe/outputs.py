@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
 from dacbn.training import run_network
 
 Floats = NDArray[np.float64]

@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from dacbn.analysis.assignments import CHANNELS, assign_images, mixture_of, some_channels
-from dacbn.analysis.recording import Activations, Recording, blank, plan
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.observe.assignments import CHANNELS, assign_images, mixture_of, some_channels
+from dacbn.analysis.observe.recording import Activations, Recording, blank, plan
+from dacbn.analysis.observe.subject import Subject
 from dacbn.datasets import to_float
 from dacbn.norms import Norm, frozen_statistics
 

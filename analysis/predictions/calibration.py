@@ -14,9 +14,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dacbn.analysis.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.section import Section
-from dacbn.analysis.style import (
+from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.report.style import (
     COLUMN_WIDTH,
     DOMAIN_COLOURS,
     DOMAIN_MARKERS,

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from sklearn.metrics import confusion_matrix
 
-from dacbn.analysis.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.section import Section
-from dacbn.analysis.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.report.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
 
 NAMED_CLASSES = 30  # more names do not fit the axes
 WRITTEN_CLASSES = 12  # in confusion matrices, with numbers in the cells

@@ -8,7 +8,7 @@ from typing import Any
 
 from dacbn.registry import split_sum
 from dacbn.training import TrainConfig
-from dacbn.training.card import FREE
+from dacbn.training.run_info import FREE
 
 SHOWN = ("dacbn", "torch", "timm", "scikit-learn", "numpy", "matplotlib")
 SPEAKING = ("method", "norm", "backbone", "source", "target")  # settings that need no name

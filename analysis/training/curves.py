@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dacbn.analysis.section import Section
-from dacbn.analysis.style import (
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.report.style import (
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
     PAGE_WIDTH,

@@ -15,10 +15,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
-from dacbn.analysis.outputs import Floats
-from dacbn.analysis.section import Row, Section
-from dacbn.analysis.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
-from dacbn.analysis.subject import Sample, Subject
+from dacbn.analysis.observe.outputs import Floats
+from dacbn.analysis.observe.subject import Sample, Subject
+from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.report.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
 from dacbn.datasets import to_float
 
 BATCHES = 8

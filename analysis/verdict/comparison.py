@@ -8,13 +8,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from dacbn.analysis.clusters import compute_clusters, labels_of
-from dacbn.analysis.curves import Curves
-from dacbn.analysis.embeddings import Scores
-from dacbn.analysis.recorder import record
-from dacbn.analysis.section import Row, Section
-from dacbn.analysis.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, PAGE_WIDTH, clean, save_figure
-from dacbn.analysis.subject import Subject
+from dacbn.analysis.clusters.compute import compute_clusters, labels_of
+from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.report.style import (
+    CLUSTER_COLOURS,
+    NEUTRAL_COLOUR,
+    PAGE_WIDTH,
+    clean,
+    save_figure,
+)
+from dacbn.analysis.training.curves import Curves
 from dacbn.training import TrainConfig
 
 AGREEING = 500  # images of each domain that clusters are compared with

@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
-from dacbn.analysis.curves import Curves
-from dacbn.analysis.outputs import Floats
-from dacbn.analysis.predictions import compute_total_variation
+from dacbn.analysis.observe.outputs import Floats
+from dacbn.analysis.predictions.predictions import compute_total_variation
+from dacbn.analysis.training.curves import Curves
 
 WON = 0.97  # domain accuracy from which the head is said to win
 EVEN = 0.55  # domain accuracy up to which the head is at chance

@@ -3,16 +3,16 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dacbn.analysis.calibration import compute_reliability
-from dacbn.analysis.cluster_section import alike
-from dacbn.analysis.clusters import compute_clusters
-from dacbn.analysis.curves import Curves
-from dacbn.analysis.embeddings import Scores
-from dacbn.analysis.outputs import DomainOutput
-from dacbn.analysis.predictions import compute_balance
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.rules import RULES, Evidence, Finding
-from dacbn.analysis.section import Section
+from dacbn.analysis.clusters.compute import compute_clusters
+from dacbn.analysis.clusters.section import alike
+from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.observe.outputs import DomainOutput
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.predictions.calibration import compute_reliability
+from dacbn.analysis.predictions.predictions import compute_balance
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.training.curves import Curves
+from dacbn.analysis.verdict.rules import RULES, Evidence, Finding
 
 
 def gather_evidence(

@@ -8,7 +8,7 @@ from importlib.metadata import version
 import torch
 
 from dacbn.benchmarks.layers import Row
-from dacbn.norms.mixture_kernels import kernel_status
+from dacbn.norms.mixture.kernels.choose import kernel_status
 
 
 def machine(device: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dacbn.datasets import datasets
 from dacbn.methods import methods, source_free_methods, test_time_methods
 from dacbn.models.backbones import OWN
 from dacbn.norms import norms, weights
-from dacbn.norms.mixture_kernels import kernel_status
+from dacbn.norms.mixture.kernels.choose import kernel_status
 from dacbn.recipes import recipes
 from dacbn.registry import Registry
 from dacbn.training import validators

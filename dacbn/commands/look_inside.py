@@ -7,24 +7,24 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from dacbn.adapter import DomainAdapter
-from dacbn.analysis.calibration import draw_calibration
-from dacbn.analysis.cluster_section import draw_clusters
-from dacbn.analysis.curves import compute_curves, draw_curves
-from dacbn.analysis.distances import draw_distances
-from dacbn.analysis.distributions import draw_distributions
-from dacbn.analysis.embedding_figures import draw_embeddings
-from dacbn.analysis.embeddings import Scores, compute_scores
-from dacbn.analysis.gradients import draw_gradients
-from dacbn.analysis.mixture_section import draw_mixtures
-from dacbn.analysis.movement import draw_movement
-from dacbn.analysis.outputs import DomainOutput, compute_outputs, outputs_at
-from dacbn.analysis.predictions import draw_predictions
-from dacbn.analysis.recorder import record
-from dacbn.analysis.recording import Recording
-from dacbn.analysis.section import Section
-from dacbn.analysis.subject import Subject
-from dacbn.analysis.verdict import gather_evidence, measure_overlaps, write_verdict
-from dacbn.analysis.views import draw_views
+from dacbn.analysis.clusters.section import draw_clusters
+from dacbn.analysis.domains.distances import draw_distances
+from dacbn.analysis.domains.distributions import draw_distributions
+from dacbn.analysis.domains.embedding_figures import draw_embeddings
+from dacbn.analysis.domains.embeddings import Scores, compute_scores
+from dacbn.analysis.domains.views import draw_views
+from dacbn.analysis.mixtures.movement import draw_movement
+from dacbn.analysis.mixtures.section import draw_mixtures
+from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs, outputs_at
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.predictions.calibration import draw_calibration
+from dacbn.analysis.predictions.predictions import draw_predictions
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.training.curves import compute_curves, draw_curves
+from dacbn.analysis.training.gradients import draw_gradients
+from dacbn.analysis.verdict.verdict import gather_evidence, measure_overlaps, write_verdict
 from dacbn.commands.attempts import attempt
 from dacbn.commands.subjects import open_run, read_samples, read_shown, read_untrained
 from dacbn.datasets import Family, choose_family

@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import TypeVar
 
 from dacbn.adapter import DomainAdapter
-from dacbn.analysis.comparison import compute_comparison, draw_comparison, measure_agreement
-from dacbn.analysis.curves import Curves, compute_curves
-from dacbn.analysis.embedding_figures import draw_embeddings
-from dacbn.analysis.embeddings import compute_scores
-from dacbn.analysis.outputs import compute_outputs
-from dacbn.analysis.section import Section
-from dacbn.analysis.settings import label_runs
-from dacbn.analysis.subject import Subject
-from dacbn.analysis.verdict import gather_evidence, write_verdict
+from dacbn.analysis.domains.embedding_figures import draw_embeddings
+from dacbn.analysis.domains.embeddings import compute_scores
+from dacbn.analysis.observe.outputs import compute_outputs
+from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.report.section import Section
+from dacbn.analysis.report.settings import label_runs
+from dacbn.analysis.training.curves import Curves, compute_curves
+from dacbn.analysis.verdict.comparison import compute_comparison, draw_comparison, measure_agreement
+from dacbn.analysis.verdict.verdict import gather_evidence, write_verdict
 from dacbn.commands.attempts import attempt
 from dacbn.commands.subjects import open_run, read_samples
 from dacbn.training import RunFolderError, TrainConfig, read_records

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from dacbn.adapter import IN_MEMORY, DomainAdapter
-from dacbn.analysis.subject import Sample, Subject
+from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.datasets import (
     Images,
     LabelledImages,

@@ -23,13 +23,13 @@ from dacbn.methods.method import Method as Method
 from dacbn.methods.method import Step as Step
 from dacbn.methods.method import methods as methods
 from dacbn.methods.minimum_entropy import MinimumEntropy as MinimumEntropy
+from dacbn.methods.online import OnlineMethod as OnlineMethod
+from dacbn.methods.online import create_test_time_method as create_test_time_method
+from dacbn.methods.online import test_time_methods as test_time_methods
 from dacbn.methods.sar import SAR as SAR
 from dacbn.methods.shot import SHOT as SHOT
 from dacbn.methods.source_free import create_source_free_method as create_source_free_method
 from dacbn.methods.source_free import source_free_methods as source_free_methods
 from dacbn.methods.source_only import SourceOnly as SourceOnly
 from dacbn.methods.tent import Tent as Tent
-from dacbn.methods.test_time import OnlineMethod as OnlineMethod
-from dacbn.methods.test_time import create_test_time_method as create_test_time_method
-from dacbn.methods.test_time import test_time_methods as test_time_methods
 from dacbn.methods.vada import VADA as VADA

@@ -21,7 +21,7 @@ from torch.optim import SGD
 
 from dacbn.batch import Output
 from dacbn.losses import entropy
-from dacbn.methods.test_time import OnlineMethod, test_time_methods
+from dacbn.methods.online import OnlineMethod, test_time_methods
 from dacbn.models import Network
 
 MOMENTUM = 0.9  # of SGD, and of the running mean of entropies

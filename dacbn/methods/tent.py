@@ -13,7 +13,7 @@ from torch.optim import Adam
 
 from dacbn.batch import Output
 from dacbn.losses import entropy
-from dacbn.methods.test_time import OnlineMethod, test_time_methods
+from dacbn.methods.online import OnlineMethod, test_time_methods
 from dacbn.models import Network
 
 

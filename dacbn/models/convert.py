@@ -19,7 +19,7 @@ from dacbn.models.sites import (
 )
 from dacbn.norms import Norm, norms, weights
 from dacbn.norms.contract import has_statistics
-from dacbn.norms.graph import feeding_layers
+from dacbn.norms.network.trace import feeding_layers
 from dacbn.registry import parse_spec, split_sum
 
 IMAGE_CHANNELS = 3

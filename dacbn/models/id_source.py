@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from dacbn.norms.scramble import draw
+from dacbn.norms.controls.scramble import draw
 
 Told = Literal["domain", "random", "swapped"]
 

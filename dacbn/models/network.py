@@ -7,8 +7,8 @@ from dacbn.batch import Output
 from dacbn.models.backbones import create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
 from dacbn.models.heads import mlp
+from dacbn.models.id_source import Told, check_told, told_ids
 from dacbn.models.sites import Replaces
-from dacbn.models.told_ids import Told, check_told, told_ids
 from dacbn.norms import share_context
 
 

@@ -5,19 +5,20 @@ from dacbn.norms.batch_channel_norm import BatchChannelNorm as BatchChannelNorm
 from dacbn.norms.batch_instance_norm import BatchInstanceNorm as BatchInstanceNorm
 from dacbn.norms.batch_norm import BatchNorm as BatchNorm
 from dacbn.norms.bounded_weight_norm import BoundedWeightNorm as BoundedWeightNorm
+from dacbn.norms.by_id.context import ClusterContext as ClusterContext
+from dacbn.norms.by_id.context import share_context as share_context
 from dacbn.norms.channel_layer_norm import ChannelLayerNorm as ChannelLayerNorm
-from dacbn.norms.cluster_context import ClusterContext as ClusterContext
-from dacbn.norms.cluster_context import share_context as share_context
 from dacbn.norms.context_batch_norm import ContextBatchNorm as ContextBatchNorm
 from dacbn.norms.contract import Norm as Norm
 from dacbn.norms.contract import norms as norms
 from dacbn.norms.contract import weights as weights
+from dacbn.norms.controls.gates import FrozenGateNorm as FrozenGateNorm
+from dacbn.norms.controls.gates import RandomGateNorm as RandomGateNorm
+from dacbn.norms.controls.matched_batch_norm import MatchedBatchNorm as MatchedBatchNorm
 from dacbn.norms.domain_specific_batch_norm import (
     DomainSpecificBatchNorm as DomainSpecificBatchNorm,
 )
 from dacbn.norms.domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
-from dacbn.norms.gate_controls import FrozenGateNorm as FrozenGateNorm
-from dacbn.norms.gate_controls import RandomGateNorm as RandomGateNorm
 from dacbn.norms.group_norm import GroupNorm as GroupNorm
 from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
 from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm
@@ -26,7 +27,6 @@ from dacbn.norms.kalman_norm import KalmanNorm as KalmanNorm
 from dacbn.norms.latent_domain_norm import LatentDomainNorm as LatentDomainNorm
 from dacbn.norms.layer_norm import LayerNorm as LayerNorm
 from dacbn.norms.lp_batch_norm import LpBatchNorm as LpBatchNorm
-from dacbn.norms.matched_batch_norm import MatchedBatchNorm as MatchedBatchNorm
 from dacbn.norms.mean_only_batch_norm import MeanOnlyBatchNorm as MeanOnlyBatchNorm
 from dacbn.norms.mixture_norm import MixtureNorm as MixtureNorm
 from dacbn.norms.mode_norm import ModeNorm as ModeNorm

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.cluster_moments import standardise
+from dacbn.norms.by_id.moments import standardise
 from dacbn.norms.context_batch_norm import ContextBatchNorm
 from dacbn.norms.contract import norms
 

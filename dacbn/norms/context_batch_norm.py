@@ -20,8 +20,8 @@ with a single value per channel in the batch is normalised by its running statis
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.cluster_context import ClusterContext, check_ids
-from dacbn.norms.cluster_moments import RunningMoments, standardise
+from dacbn.norms.by_id.context import ClusterContext, check_ids
+from dacbn.norms.by_id.moments import RunningMoments, standardise
 from dacbn.norms.contract import Norm, check_num_clusters, norms
 
 

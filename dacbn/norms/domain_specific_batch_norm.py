@@ -12,7 +12,7 @@ value per channel in the batch is normalised by its running statistics.
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.cluster_moments import rows_of
+from dacbn.norms.by_id.moments import rows_of
 from dacbn.norms.context_batch_norm import ContextBatchNorm
 from dacbn.norms.contract import norms
 

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dacbn.norms.cluster_moments import RunningMoments, rows_of
+from dacbn.norms.by_id.moments import RunningMoments, rows_of
 from dacbn.norms.context_batch_norm import ContextBatchNorm
 from dacbn.norms.contract import check_fraction, norms
 

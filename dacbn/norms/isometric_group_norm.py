@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms.contract import Norm, norms
-from dacbn.norms.gradient_gain import (
+from dacbn.norms.group_norm import standardise_groups
+from dacbn.norms.network.gradient_gain import (
     gradient_gain,
     measure_gain,
     measure_shares,
     noise_like,
     open_branches,
 )
-from dacbn.norms.group_norm import standardise_groups
 
 TYPICAL_SHARE = 0.8  # of constant power, reached after about seven ReLU blocks
 TYPICAL_EXCESS = 0.15  # of the gain above 1: at the typical share, 16 channels a group

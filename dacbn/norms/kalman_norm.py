@@ -30,10 +30,10 @@ from torch import Tensor, fx, nn
 
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, check_fraction, has_statistics, norms
-from dacbn.norms.graph import trace
-from dacbn.norms.kalman_chain import Chain, LearnedTransition
-from dacbn.norms.kalman_graph import MomentGraph
-from dacbn.norms.moment_propagation import Moments, stretch
+from dacbn.norms.network.kalman_chain import Chain, LearnedTransition
+from dacbn.norms.network.kalman_graph import MomentGraph
+from dacbn.norms.network.moment_propagation import Moments, stretch
+from dacbn.norms.network.trace import trace
 
 Transition = Literal["moments", "learned"]
 

@@ -18,8 +18,8 @@ from typing import Any, Self
 from torch import Tensor, nn
 
 from dacbn.norms.contract import norms
-from dacbn.norms.graph import trace
 from dacbn.norms.mode_norm import ModeNorm
+from dacbn.norms.network.trace import trace
 
 
 class SharedAssignments:

@@ -27,16 +27,16 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
-from dacbn.norms.mixtures import SMALLEST_PRIOR, TRAINED_SPREAD, RunningMixture, gather_around
-from dacbn.norms.moments import responsibilities, weighted_moments
-from dacbn.norms.position_mixture import (
+from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
     pool_positions,
     position_log_joint,
     shape_back,
 )
-from dacbn.norms.sample_mixture import sample_moments
+from dacbn.norms.mixture.by_sample import sample_moments
+from dacbn.norms.mixture.moments import responsibilities, weighted_moments
+from dacbn.norms.mixture.state import SMALLEST_PRIOR, TRAINED_SPREAD, RunningMixture, gather_around
 
 # Positions of a batch, at most, that the mixture is fitted to.
 FITTING_SAMPLE = 4096

@@ -21,8 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import skip_init
 
 from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
-from dacbn.norms.mixtures import RunningMixture
-from dacbn.norms.sample_mixture import mix_samples, pool_samples, sample_moments
+from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
+from dacbn.norms.mixture.state import RunningMixture
 
 # Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
 # not zero, or they would stay equal for ever.

@@ -21,9 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.cluster_context import ClusterContext, check_ids
+from dacbn.norms.by_id.context import ClusterContext, check_ids
 from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
-from dacbn.norms.moments import weighted_moments
+from dacbn.norms.mixture.moments import weighted_moments
 
 
 @norms.register("scb_norm")

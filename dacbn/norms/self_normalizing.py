@@ -17,8 +17,8 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
 from dacbn.norms.contract import Norm, norms
-from dacbn.norms.graph import trace
-from dacbn.norms.residual_sums import called, find_sums
+from dacbn.norms.network.residual_sums import called, find_sums
+from dacbn.norms.network.trace import trace
 
 # By names in lower case without underscores, since they come from several libraries.
 RECTIFIERS = {

@@ -22,7 +22,7 @@ those that normalise are.
 import torch
 from torch import Tensor
 
-from dacbn.norms.cluster_moments import standardise
+from dacbn.norms.by_id.moments import standardise
 from dacbn.norms.context_batch_norm import ContextBatchNorm
 from dacbn.norms.contract import norms
 

@@ -23,14 +23,14 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
-from dacbn.norms.mixtures import (
+from dacbn.norms.mixture.moments import Assign, log_joint, responsibilities
+from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
+from dacbn.norms.mixture.state import (
     TRAINED_SPREAD,
     LearnedMixture,
     RunningMixture,
     gather_around,
 )
-from dacbn.norms.moments import Assign, log_joint, responsibilities
-from dacbn.norms.normalise_by_mixture import Gate, normalise_by_mixture
 
 Update = Literal["em", "learned", "hybrid"]
 

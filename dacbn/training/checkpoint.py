@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from dacbn.models import Network
-from dacbn.training.card import CONFIG, RunFolderError
+from dacbn.training.run_info import CONFIG, RunFolderError
 from dacbn.training.storage import first_line, write_atomically
 
 MODEL, CHECKPOINT, SNAPSHOTS = "model.safetensors", "checkpoint.pt", "snapshots"

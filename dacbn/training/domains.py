@@ -26,8 +26,8 @@ from dacbn.methods.method import SOURCE, TARGET
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.evaluate import run_network, score_logits
-from dacbn.training.evidence import gather_evidence
 from dacbn.training.selection import VALIDATOR
+from dacbn.training.validator_inputs import gather_evidence
 from dacbn.training.validators import validate
 
 

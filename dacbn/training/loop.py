@@ -16,10 +16,10 @@ from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network,
 from dacbn.training.compiled import calling, compile_forward
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
+from dacbn.training.metric_window import DivergedError, Window
 from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr
 from dacbn.training.state import TrainingState
-from dacbn.training.window import DivergedError, Window
 
 ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
 SHOWN = ("source_accuracy", "domain_accuracy")  # beside the losses, in the progress bar

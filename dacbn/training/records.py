@@ -5,7 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from dacbn.training.card import RunFolderError
+from dacbn.training.run_info import RunFolderError
 from dacbn.training.storage import StorageError, first_line, write_atomically
 
 METRICS = "metrics.jsonl"

@@ -10,8 +10,8 @@ from torch.optim.swa_utils import AveragedModel
 
 from dacbn.methods import Method
 from dacbn.models import Network
-from dacbn.training.card import RunFolderError
 from dacbn.training.config import TrainConfig
+from dacbn.training.run_info import RunFolderError
 from dacbn.training.schedules import create_optimizer
 from dacbn.training.storage import first_line
 

@@ -31,9 +31,9 @@ from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluate import evaluate
-from dacbn.training.evidence import gather_evidence
 from dacbn.training.selection import VALIDATOR
 from dacbn.training.state import TrainingState
+from dacbn.training.validator_inputs import gather_evidence
 from dacbn.training.validators import validate, without_source
 
 KEPT = {  # what the trained network comes with

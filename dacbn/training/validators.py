@@ -22,7 +22,7 @@ from dacbn import losses
 from dacbn.methods.bnm import mean_nuclear_norm
 from dacbn.methods.information_maximisation import mutual_information
 from dacbn.registry import Registry
-from dacbn.training.evidence import Evidence, some_rows
+from dacbn.training.validator_inputs import Evidence, some_rows
 
 TEMPERATURE = 0.05  # of soft neighbourhoods, as published
 CHUNK = 256  # rows of a table of all pairs that are held at a time

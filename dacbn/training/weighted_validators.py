@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dacbn.training.evidence import Evidence
+from dacbn.training.validator_inputs import Evidence
 from dacbn.training.validators import needs_source, validators
 
 Array = NDArray[np.float64]

@@ -16,7 +16,7 @@ from colour_shift import (
 from torch import nn
 
 from dacbn.methods import Tent, create_test_time_method, test_time_methods
-from dacbn.methods.test_time import affine_parameters
+from dacbn.methods.online import affine_parameters
 from dacbn.models import Network, create_network
 from dacbn.norms import norms
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dacbn.models import create_network
-from dacbn.models.told_ids import told_ids
+from dacbn.models.id_source import told_ids
 
 IDS = torch.arange(400) % 2
 

@@ -10,14 +10,14 @@ from torch import nn
 
 from dacbn.models import convert_norms
 from dacbn.norms import GroupNorm, IsometricGroupNorm, LayerNorm
-from dacbn.norms.gradient_gain import (
+from dacbn.norms.isometric_group_norm import choose_groups
+from dacbn.norms.network.gradient_gain import (
     gradient_gain,
     measure_gain,
     measure_shares,
     noise_like,
     open_branches,
 )
-from dacbn.norms.isometric_group_norm import choose_groups
 
 IMAGES = noise_like(torch.empty(2, 3, 24, 24))
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from dacbn.norms.normalise_by_mixture import Gate, _Eager
+from dacbn.norms.mixture.normalise import Gate, _Eager
 
 NAMES = ["log_prior", "gate_mean", "gate_var", "mean", "var", "scale", "weight", "bias"]
 

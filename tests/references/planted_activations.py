@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from dacbn.analysis.subject import Sample, Subject
+from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.datasets import TensorImages
 from dacbn.norms import UCBNorm
 

@@ -8,7 +8,7 @@ from colour_shift import draw_images
 from dacbn.adapter import DomainAdapter
 from dacbn.batch import Output
 from dacbn.datasets import TensorImages
-from dacbn.methods.test_time import OnlineMethod
+from dacbn.methods.online import OnlineMethod
 from dacbn.models import create_network
 from dacbn.training import run_adapting
 

@@ -19,8 +19,8 @@ from dacbn.training import (
     run_network,
     train,
 )
+from dacbn.training.metric_window import Window
 from dacbn.training.schedules import lr_factor
-from dacbn.training.window import Window
 
 CPU = torch.device("cpu")
 

@@ -118,7 +118,7 @@ def test_a_stopped_adaptation_goes_on_to_the_same_bits(
 
     folder = tmp_path / "second"
     with monkeypatch.context() as patch:
-        patch.setattr("dacbn.training.source_free.TargetDomain.scorer", lambda _: stop)
+        patch.setattr("dacbn.training.target_only.TargetDomain.scorer", lambda _: stop)
         with pytest.raises(KeyboardInterrupt):
             start().adapt(target[0], "shot(rounds=2)", run=folder, eval_every=5, **STEPS)
     assert load_checkpoint(folder)["step"] == 4

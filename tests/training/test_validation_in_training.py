@@ -8,7 +8,7 @@ from dacbn.batch import Output
 from dacbn.datasets import TensorImages, UnlabelledImages
 from dacbn.registry import UnknownNameError
 from dacbn.training import TrainConfig, validators
-from dacbn.training.evidence import MOST, SomeImages, gather_evidence, some_rows
+from dacbn.training.validator_inputs import MOST, SomeImages, gather_evidence, some_rows
 
 
 def scores(adapter):

@@ -18,7 +18,7 @@ from validator_reference import (
 from dacbn.batch import Output
 from dacbn.registry import UnknownNameError
 from dacbn.training import Evidence, validate, validators
-from dacbn.training.evidence import MOST
+from dacbn.training.validator_inputs import MOST
 
 EVERY = list(validators)
 # They look at the source's errors, or at whether predictions agree with features.

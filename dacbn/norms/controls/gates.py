@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
-from dacbn.norms.mixtures import TRAINED_SPREAD, RunningMixture, gather_around
-from dacbn.norms.moments import Assign, mix, responsibilities, weighted_moments
-from dacbn.norms.scramble import draw
+from dacbn.norms.controls.scramble import draw
+from dacbn.norms.mixture.moments import Assign, mix, responsibilities, weighted_moments
+from dacbn.norms.mixture.state import TRAINED_SPREAD, RunningMixture, gather_around
 
 TOGETHER: dict[Assign, tuple[int, ...]] = {"channel": (), "position": (1,), "sample": (1, 2)}
 

@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, check_num_clusters, norms
-from dacbn.norms.moments import spread
+from dacbn.norms.mixture.moments import spread
 
 REACH = 2.0  # standard deviations to either side, among which the bends start
 

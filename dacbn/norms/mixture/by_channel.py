@@ -21,7 +21,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dacbn.norms.moments import (
+from dacbn.norms.mixture.moments import (
     PSEUDO_COUNT,
     mix,
     per_component,

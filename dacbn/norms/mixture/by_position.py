@@ -18,7 +18,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dacbn.norms.moments import PSEUDO_COUNT, log_joint, mix, per_component, weighted_moments
+from dacbn.norms.mixture.moments import (
+    PSEUDO_COUNT,
+    log_joint,
+    mix,
+    per_component,
+    weighted_moments,
+)
 
 VALUES = 1 << 18  # of activations worked on at a time, which a CPU's cache holds
 

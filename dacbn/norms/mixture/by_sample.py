@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dacbn.norms.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.moments import PSEUDO_COUNT
 
 VALUES = 1 << 20  # multiplied at a time
 

@@ -1,10 +1,10 @@
 """Normalisation by a Gaussian mixture, the fastest way that a tensor's place and type allow.
 
-Mixtures per channel have compiled code where `mixture_kernels` finds some, and hand-written
+Mixtures per channel have compiled code where `kernels` finds some, and hand-written
 gradients everywhere else; all compute what `moments` says, to rounding, and none keeps a tensor K
 times as large as the activations. They are differentiable once. To torch.compile they are one
 operator on a CPU and on a GPU. Mixtures of samples need only each sample's moments
-(`sample_mixture`). Mixtures of positions go through `moments` itself, as does what torch.compile
+(`by_sample`). Mixtures of positions go through `moments` itself, as does what torch.compile
 fuses on other devices.
 """
 
@@ -14,26 +14,32 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dacbn.norms.chunked_mixture import (
+from dacbn.norms.mixture.by_channel import (
     GRADIENT_ROWS,
     SHARE,
     TABLE_ROWS,
     VAR,
 )
-from dacbn.norms.mixture_kernels import kernels_for
-from dacbn.norms.moments import Assign, mix, per_component, responsibilities, weighted_moments
-from dacbn.norms.position_mixture import (
+from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
     pool_positions,
     position_log_joint,
     shape_back,
 )
-from dacbn.norms.sample_mixture import (
+from dacbn.norms.mixture.by_sample import (
     mix_samples,
     pool_samples,
     sample_log_joint,
     sample_moments,
+)
+from dacbn.norms.mixture.kernels.choose import kernels_for
+from dacbn.norms.mixture.moments import (
+    Assign,
+    mix,
+    per_component,
+    responsibilities,
+    weighted_moments,
 )
 
 # Types of activations that kernels for a GPU read and write as they are.

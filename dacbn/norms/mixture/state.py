@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dacbn.norms.contract import check_fraction
-from dacbn.norms.moments import Assign, spread
+from dacbn.norms.mixture.moments import Assign, spread
 
 # A component that no data reach keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6

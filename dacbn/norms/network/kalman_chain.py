@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.moment_propagation import Moments
+from dacbn.norms.network.moment_propagation import Moments
 
 
 class Chain:

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm
-from dacbn.norms.moment_propagation import (
+from dacbn.norms.network.moment_propagation import (
     Moments,
     added,
     concatenated,

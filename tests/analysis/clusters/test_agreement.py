@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import entropy as scipy_entropy
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from dacbn.analysis.agreement import adjusted_rand, entropy, nmi
+from dacbn.analysis.clusters.agreement import adjusted_rand, entropy, nmi
 
 
 def labels_of(table):

@@ -10,11 +10,11 @@ from planted_activations import BRIGHT, DARK, planted_subject, two_modes
 from scipy.stats import norm as gaussian
 from torch import nn
 
-from dacbn.analysis.assignments import Mixture, assign_images, mixture_of
-from dacbn.analysis.cluster_figures import compute_examples, short_names
-from dacbn.analysis.cluster_section import alike, draw_clusters, say_clusters
-from dacbn.analysis.clusters import compute_clusters, compute_overlap, labels_of
-from dacbn.analysis.recorder import record
+from dacbn.analysis.clusters.compute import compute_clusters, compute_overlap, labels_of
+from dacbn.analysis.clusters.figures import compute_examples, short_names
+from dacbn.analysis.clusters.section import alike, draw_clusters, say_clusters
+from dacbn.analysis.observe.assignments import Mixture, assign_images, mixture_of
+from dacbn.analysis.observe.recorder import record
 from dacbn.norms import UCBNorm
 
 
@@ -144,7 +144,7 @@ def test_doubt_is_the_entropy_of_the_responsibilities():
 def test_images_are_assigned_in_chunks_as_at_once(monkeypatch):
     norm, x = two_modes("channel"), torch.rand(7, 3, 5)
     whole = assign_images(norm, x, torch.arange(3))
-    monkeypatch.setattr("dacbn.analysis.assignments.CHUNK", 60)
+    monkeypatch.setattr("dacbn.analysis.observe.assignments.CHUNK", 60)
     for part, expected in zip(assign_images(norm, x, torch.arange(3)), whole, strict=True):
         assert torch.allclose(part, expected)
 

@@ -7,7 +7,7 @@ from planted_activations import DARK, OneNorm, flat_images, planted_subject
 from scipy.stats import wasserstein_distance
 from torch import nn
 
-from dacbn.analysis.distances import (
+from dacbn.analysis.domains.distances import (
     compute_distances,
     draw_distances,
     standardised_wasserstein,
@@ -15,8 +15,8 @@ from dacbn.analysis.distances import (
     values_of,
     wasserstein,
 )
-from dacbn.analysis.recorder import record
-from dacbn.analysis.subject import Sample, Subject
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.subject import Sample, Subject
 
 
 @pytest.mark.parametrize("sizes", [(50, 50), (50, 31), (1, 7)])

@@ -7,14 +7,14 @@ from planted_activations import BRIGHT, DARK, planted_subject, two_modes
 from scipy.stats import norm as gaussian
 from torch import nn
 
-from dacbn.analysis.distributions import (
+from dacbn.analysis.domains.distributions import (
     component_densities,
     compute_distribution,
     compute_distributions,
     draw_distributions,
     plot_distribution,
 )
-from dacbn.analysis.recorder import record
+from dacbn.analysis.observe.recorder import record
 
 
 def test_components_are_scipys_densities_times_their_shares():

@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dacbn.analysis.embedding_figures import (
+from dacbn.analysis.domains.embedding_figures import (
     MOST_POINTS,
     Embedded,
     draw_embeddings,
     plot_by_class,
     plot_by_domain,
 )
-from dacbn.analysis.embeddings import Scores
-from dacbn.analysis.outputs import DomainOutput
-from dacbn.analysis.style import CLASS_COLOURS, DOMAIN_COLOURS
+from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.observe.outputs import DomainOutput
+from dacbn.analysis.report.style import CLASS_COLOURS, DOMAIN_COLOURS
 
 KNOWN = Scores(1.5, 0.25, float("nan"))
 
@@ -60,7 +60,7 @@ def test_the_numbers_stand_beside_the_picture(tmp_path):
 
 
 def test_no_more_images_are_drawn_than_can_be_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr("dacbn.analysis.embedding_figures.MOST_POINTS", 40)
+    monkeypatch.setattr("dacbn.analysis.domains.embedding_figures.MOST_POINTS", 40)
     _, section = draw(tmp_path, counts=(60, 60))
     with np.load(section.figures[0].with_suffix(".npz")) as arrays:
         assert [len(arrays[f"{name}/points"]) for name in ("before", "after")] == [40, 40]

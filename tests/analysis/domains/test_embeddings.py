@@ -6,7 +6,7 @@ from scipy.spatial.distance import pdist
 from scipy.stats import norm as gaussian
 from scipy.stats import ortho_group
 
-from dacbn.analysis.embeddings import (
+from dacbn.analysis.domains.embeddings import (
     align,
     compute_embedding,
     compute_embeddings,
@@ -15,7 +15,7 @@ from dacbn.analysis.embeddings import (
     compute_silhouette,
     compute_trust,
 )
-from dacbn.analysis.outputs import DomainOutput
+from dacbn.analysis.observe.outputs import DomainOutput
 
 
 def draw(count, size=3, shift=0.0, seed=0):

@@ -7,11 +7,11 @@ from planted_activations import BRIGHT, DARK, OneNorm, planted_subject, two_mode
 from sklearn.mixture import GaussianMixture
 from torch import nn
 
-from dacbn.analysis.assignments import Mixture
-from dacbn.analysis.mixture_section import draw_mixtures
-from dacbn.analysis.mixtures import FLOOR, compute_mixtures, fit_mixture, likelihood, match
-from dacbn.analysis.recorder import record
-from dacbn.analysis.subject import Sample, Subject
+from dacbn.analysis.mixtures.compute import FLOOR, compute_mixtures, fit_mixture, likelihood, match
+from dacbn.analysis.mixtures.section import draw_mixtures
+from dacbn.analysis.observe.assignments import Mixture
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.datasets import TensorImages
 
 

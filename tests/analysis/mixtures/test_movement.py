@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dacbn import DomainAdapter
-from dacbn.analysis.movement import compute_movement, draw_movement, say_movement
+from dacbn.analysis.mixtures.movement import compute_movement, draw_movement, say_movement
 from dacbn.training import find_snapshots, load_weights
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from dacbn.analysis.outputs import DomainOutput, outputs_at
-from dacbn.analysis.recording import Activations, Recording
+from dacbn.analysis.observe.outputs import DomainOutput, outputs_at
+from dacbn.analysis.observe.recording import Activations, Recording
 
 
 @pytest.fixture

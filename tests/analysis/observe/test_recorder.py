@@ -7,9 +7,9 @@ from planted_activations import BRIGHT, DARK, OneNorm, flat_images, planted_subj
 from timm.layers import LayerNorm2d
 from torch import nn
 
-from dacbn.analysis.recorder import find_normalisers, record
-from dacbn.analysis.recording import size_of_activations
-from dacbn.analysis.subject import Sample, Subject
+from dacbn.analysis.observe.recorder import find_normalisers, record
+from dacbn.analysis.observe.recording import size_of_activations
+from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.datasets import TensorImages
 from dacbn.norms import ModeNorm, Norm, SCBNorm
 

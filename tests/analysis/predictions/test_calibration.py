@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dacbn.analysis.calibration import compute_reliability, draw_calibration, plot_reliability
-from dacbn.analysis.outputs import DomainOutput
+from dacbn.analysis.observe.outputs import DomainOutput
+from dacbn.analysis.predictions.calibration import (
+    compute_reliability,
+    draw_calibration,
+    plot_reliability,
+)
 
 
 def two_classes(confidence, correct):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dacbn.analysis.outputs import DomainOutput
-from dacbn.analysis.predictions import (
+from dacbn.analysis.observe.outputs import DomainOutput
+from dacbn.analysis.predictions.predictions import (
     compute_balance,
     compute_class_shares,
     compute_confusion,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from dacbn.analysis import compute_curves, draw_curves, plot_curves
-from dacbn.analysis.curves import LOSSES, arrange, to_own_range
+from dacbn.analysis.training.curves import LOSSES, arrange, to_own_range
 from dacbn.methods import methods
 from dacbn.training import RunFolderError
 

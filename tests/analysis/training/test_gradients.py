@@ -6,13 +6,13 @@ import torch
 from flat_network import flat_network
 from torch import nn
 
-from dacbn.analysis.gradients import (
+from dacbn.analysis.observe.subject import Sample, Subject
+from dacbn.analysis.training.gradients import (
     classification_loss,
     compute_gradients,
     draw_gradients,
     entropy_loss,
 )
-from dacbn.analysis.subject import Sample, Subject
 from dacbn.batch import Output
 from dacbn.datasets import unlabelled
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dacbn.analysis.comparison import compute_comparison, draw_comparison, plot_comparison
-from dacbn.analysis.embeddings import Scores
+from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.verdict.comparison import compute_comparison, draw_comparison, plot_comparison
 from dacbn.training import TrainConfig
 
 CURVES = {

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dacbn.analysis import rules
-from dacbn.analysis.rules import RULES, Evidence
+from dacbn.analysis.verdict import rules
+from dacbn.analysis.verdict.rules import RULES, Evidence
 
 
 def curve(*values, every=20):

@@ -5,11 +5,11 @@ import pytest
 from planted_activations import BRIGHT, DARK, planted_subject, two_modes
 from torch import nn
 
-from dacbn.analysis.embeddings import Scores
-from dacbn.analysis.outputs import DomainOutput
-from dacbn.analysis.recorder import record
-from dacbn.analysis.rules import Evidence
-from dacbn.analysis.verdict import gather_evidence, judge, measure_overlaps, write_verdict
+from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.observe.outputs import DomainOutput
+from dacbn.analysis.observe.recorder import record
+from dacbn.analysis.verdict.rules import Evidence
+from dacbn.analysis.verdict.verdict import gather_evidence, judge, measure_overlaps, write_verdict
 from dacbn.norms import UCBNorm
 
 CURVES = {

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from dacbn.norms.cluster_moments import RunningMoments, standardise, sums_by_cluster
+from dacbn.norms.by_id.moments import RunningMoments, standardise, sums_by_cluster
 
 # Three, six, one and no samples.
 IDS = torch.tensor([1, 0, 1, 1, 2, 0, 1, 0, 1, 1])

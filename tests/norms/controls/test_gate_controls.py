@@ -8,7 +8,7 @@ import torch
 from scipy.stats import chisquare
 
 from dacbn.norms import FrozenGateNorm, MatchedBatchNorm, RandomGateNorm, UCBNorm
-from dacbn.norms.scramble import draw
+from dacbn.norms.controls.scramble import draw
 
 ASSIGN = ["channel", "position", "sample"]
 SHARED = {"channel": (8, 4, 5), "position": (8, 1, 5), "sample": (8, 1, 1)}

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from dacbn.norms.moments import log_joint, mix, per_component, weighted_moments
-from dacbn.norms.position_mixture import (
+from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
     pool_positions,
     position_log_joint,
     shape_back,
 )
+from dacbn.norms.mixture.moments import log_joint, mix, per_component, weighted_moments
 
 SHAPES = [(3, 4, 5), (1, 3, 40), (700, 2, 300)]
 

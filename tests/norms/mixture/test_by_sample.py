@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from dacbn.norms.moments import log_joint, mix, weighted_moments
-from dacbn.norms.sample_mixture import (
+from dacbn.norms.mixture.by_sample import (
     mix_samples,
     pool_samples,
     sample_log_joint,
     sample_moments,
 )
+from dacbn.norms.mixture.moments import log_joint, mix, weighted_moments
 
 SHAPES = [(6, 5, 7), (6, 5, 1), (1, 3, 16), (40, 2, 300)]
 

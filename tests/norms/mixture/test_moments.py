@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal, norm
 
-from dacbn.norms.moments import log_joint, mix, responsibilities, spread, weighted_moments
+from dacbn.norms.mixture.moments import log_joint, mix, responsibilities, spread, weighted_moments
 
 ASSIGNS = ["channel", "position", "sample"]
 

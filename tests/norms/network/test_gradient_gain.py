@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from dacbn.norms import GroupNorm
-from dacbn.norms.gradient_gain import (
+from dacbn.norms.network.gradient_gain import (
     constant_share,
     gradient_gain,
     measure_gain,

@@ -10,8 +10,8 @@ from timm.models.vgg import VGG
 from torch import nn
 
 from dacbn.models import convert_norms
-from dacbn.norms.kalman_chain import Chain
 from dacbn.norms.kalman_norm import fuse
+from dacbn.norms.network.kalman_chain import Chain
 
 
 class Untraceable(nn.Module):

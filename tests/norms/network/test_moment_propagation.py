@@ -8,7 +8,7 @@ from timm.layers import DropPath
 from torch import nn
 from torch.nn.utils import parametrize
 
-from dacbn.norms.moment_propagation import (
+from dacbn.norms.network.moment_propagation import (
     added,
     affine_moments,
     elementwise_moments,

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from dacbn.norms import BatchNorm
-from dacbn.norms.graph import trace
-from dacbn.norms.residual_sums import find_sums
+from dacbn.norms.network.residual_sums import find_sums
+from dacbn.norms.network.trace import trace
 
 
 class Parts(nn.Module):

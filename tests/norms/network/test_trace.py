@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.models import convert_norms, create_backbone
-from dacbn.norms.graph import feeding_layers, trace
+from dacbn.norms.network.trace import feeding_layers, trace
 
 
 def norms_of(model):

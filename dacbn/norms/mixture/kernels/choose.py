@@ -1,7 +1,7 @@
 """What normalises by a mixture per channel, and why: decided here and nowhere else.
 
-Compiled C on a CPU (`fused_mixture`), Triton kernels on a GPU (`triton_mixture`), and torch
-everywhere else (`chunked_mixture`), or everywhere where the environment variable DACBN_KERNEL is
+Compiled C on a CPU (`cpu`), Triton kernels on a GPU (`gpu`), and torch
+everywhere else (`by_channel`), or everywhere where the environment variable DACBN_KERNEL is
 "plain". All take the same arguments.
 """
 
@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dacbn.norms.chunked_mixture import chunked_backward, chunked_forward
-from dacbn.norms.compile_c import CompilationError, cache_folder
-from dacbn.norms.fused_mixture import compile_kernel, fused_backward, fused_forward
+from dacbn.norms.mixture.by_channel import chunked_backward, chunked_forward
+from dacbn.norms.mixture.kernels.compile_c import CompilationError, cache_folder
+from dacbn.norms.mixture.kernels.cpu import compile_kernel, fused_backward, fused_forward
 
 MOST_COMPONENTS = 16
 FEWEST_TOO_MANY = 1 << 31  # values, where a kernel's 32-bit numbers end
@@ -25,8 +25,8 @@ class Kernels(NamedTuple):
     """A way to normalise.
 
     Args:
-        forward: see `chunked_mixture.chunked_forward`.
-        backward: see `chunked_mixture.chunked_backward`.
+        forward: see `by_channel.chunked_forward`.
+        backward: see `by_channel.chunked_backward`.
         form: what it is, for people.
         detail: where it comes from.
     """
@@ -82,7 +82,7 @@ def _find_triton(num_clusters: int) -> Kernels | str:
     try:
         import triton
 
-        from dacbn.norms.triton_mixture import triton_backward, triton_forward
+        from dacbn.norms.mixture.kernels.gpu import triton_backward, triton_forward
 
         kernels = Kernels(
             triton_forward, triton_backward, "Triton kernels", f"triton {triton.__version__}"

@@ -1,6 +1,6 @@
 /* Normalise by a Gaussian mixture per channel, forward and backward, in float32.
 
-   `chunked_mixture.py` states the same mathematics in torch. Here every value is read where it
+   `by_channel.py` states the same mathematics in torch. Here every value is read where it
    lies, its responsibilities stay in registers or in the cache, and none reaches memory: a call
    moves the bytes that BatchNorm moves.
 
@@ -17,7 +17,7 @@
 
 #include <stdlib.h>
 
-#include "fused_mixture_moments.h"
+#include "cpu_moments.h"
 
 /* Responsibilities are kept between two passes over a block if they take no more than this. */
 static const int64_t KEPT_BYTES = 3 << 19;

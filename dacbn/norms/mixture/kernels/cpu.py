@@ -1,4 +1,4 @@
-"""Normalisation by a mixture per channel in compiled code: what `fused_mixture.c` does, for torch.
+"""Normalisation by a mixture per channel in compiled code: what `cpu.c` does, for torch.
 
 The C file is compiled on first use, once for each number of components, which takes a second or
 two.
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dacbn.norms.chunked_mixture import GRADIENT_ROWS, TABLE_ROWS
-from dacbn.norms.compile_c import load_library
-from dacbn.norms.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.by_channel import GRADIENT_ROWS, TABLE_ROWS
+from dacbn.norms.mixture.kernels.compile_c import load_library
+from dacbn.norms.mixture.moments import PSEUDO_COUNT
 
 SOURCE = Path(__file__).with_suffix(".c")
 # Work for which a second thread is worth waking, in values times components.
@@ -58,7 +58,7 @@ def fused_forward(
     eps: float,
     from_batch: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Do what `chunked_mixture.chunked_forward` does; all tensors are float32."""
+    """Do what `by_channel.chunked_forward` does; all tensors are float32."""
     y, table = torch.empty_like(x), x.new_empty(TABLE_ROWS, *gate_mean.shape)
     level = torch.sub(log_prior, gate_var.log(), alpha=0.5)
     tables = [_dense(t) for t in (level, gate_mean, gate_var, mean, var, scale, weight, bias)]
@@ -85,7 +85,7 @@ def fused_backward(
     from_batch: bool,
     tables_too: bool,
 ) -> tuple[Tensor, ...]:
-    """Do what `chunked_mixture.chunked_backward` does; all tensors are float32."""
+    """Do what `by_channel.chunked_backward` does; all tensors are float32."""
     _, clusters, channels = table.shape
     dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
     tables = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)

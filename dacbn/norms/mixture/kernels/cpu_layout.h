@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "fused_mixture_vectors.h"
+#include "cpu_vectors.h"
 
 enum { TILE = 128 }; /* vectors */
 

@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include "fused_mixture_tiles.h"
+#include "cpu_tiles.h"
 
 /* The rows of the table that forward fills, and backward reads. */
 enum { LEVEL, GATE_MEAN, GATE_VAR, SHARE, MEAN, VAR, OFFSET, DRAG };

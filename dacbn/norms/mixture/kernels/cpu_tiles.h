@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "fused_mixture_layout.h"
+#include "cpu_layout.h"
 
 #ifndef COMPONENTS
 #define COMPONENTS 3

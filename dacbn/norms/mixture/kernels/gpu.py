@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from triton import cdiv, next_power_of_2
 
-from dacbn.norms import triton_backward as backward
-from dacbn.norms import triton_forward as forward
-from dacbn.norms.chunked_mixture import GRADIENT_ROWS, TABLE_ROWS
-from dacbn.norms.fused_mixture import lay_out_like
-from dacbn.norms.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.by_channel import GRADIENT_ROWS, TABLE_ROWS
+from dacbn.norms.mixture.kernels import gpu_backward as backward
+from dacbn.norms.mixture.kernels import gpu_forward as forward
+from dacbn.norms.mixture.kernels.cpu import lay_out_like
+from dacbn.norms.mixture.moments import PSEUDO_COUNT
 
 # Programs that fill a large GPU, whatever GPU it is: the order of a sum never depends on that.
 PROGRAMS, MOST_STRETCHES = 2048, 256
@@ -70,7 +70,7 @@ def triton_forward(
     eps: float,
     from_batch: bool,
 ) -> tuple[Tensor, Tensor]:
-    """Do what `chunked_mixture.chunked_forward` does, in float32 whatever the type of x."""
+    """Do what `by_channel.chunked_forward` does, in float32 whatever the type of x."""
     clusters, channels = gate_mean.shape
     layout = lay_out(x, clusters)
     table, y = _floats(x, TABLE_ROWS, clusters, channels), torch.empty_like(x)
@@ -99,7 +99,7 @@ def triton_backward(
     from_batch: bool,
     tables_too: bool,
 ) -> tuple[Tensor, ...]:
-    """Do what `chunked_mixture.chunked_backward` does, in float32 whatever the type of x."""
+    """Do what `by_channel.chunked_backward` does, in float32 whatever the type of x."""
     _, clusters, channels = table.shape
     layout, dx, gradient = lay_out(x, clusters), torch.empty_like(x), lay_out_like(gradient, x)
     gradients = _floats(x, GRADIENT_ROWS, clusters, channels) if tables_too else None

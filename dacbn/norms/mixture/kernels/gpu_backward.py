@@ -1,9 +1,9 @@
-"""The Triton kernels of the backward pass, in the notation of `chunked_mixture`."""
+"""The Triton kernels of the backward pass, in the notation of `by_channel`."""
 
 import triton
 import triton.language as tl
 
-from dacbn.norms.triton_tiles import (
+from dacbn.norms.mixture.kernels.gpu_tiles import (
     DRAG,
     GATE_VAR,
     OFFSET,

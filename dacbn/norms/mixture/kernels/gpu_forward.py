@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from dacbn.norms.triton_tiles import (
+from dacbn.norms.mixture.kernels.gpu_tiles import (
     DRAG,
     GATE_MEAN,
     GATE_VAR,

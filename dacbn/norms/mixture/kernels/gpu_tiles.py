@@ -1,6 +1,6 @@
 """What the Triton kernels of normalisation by a mixture share.
 
-`chunked_mixture` states the mathematics in torch. In the kernels every value is read where it lies,
+`by_channel` states the mathematics in torch. In the kernels every value is read where it lies,
 in any float type, and computed with in float32; responsibilities stay in registers. A program works
 on one stretch of a block of channels, tile by tile. A sum over a channel takes two kernels, one for
 each stretch and one over the stretches, so that the same input always gives the same result.

@@ -7,11 +7,12 @@ import sys
 import pytest
 import torch
 
-from dacbn.norms import UCBNorm, compile_c, fused_mixture, mixture_kernels
-from dacbn.norms.compile_c import CompilationError, load_library
+from dacbn.norms import UCBNorm
+from dacbn.norms.mixture.kernels import choose, compile_c, cpu
+from dacbn.norms.mixture.kernels.compile_c import CompilationError, load_library
 
 needs_compiler = pytest.mark.skipif(
-    isinstance(mixture_kernels.find_kernels("cpu", 3), str), reason="no kernel on this machine"
+    isinstance(choose.find_kernels("cpu", 3), str), reason="no kernel on this machine"
 )
 SOURCE = "int answer(void) { return ANSWER; }"
 
@@ -28,9 +29,9 @@ def source(tmp_path, monkeypatch):
 @pytest.fixture
 def fresh_kernels(monkeypatch):
     """Look for kernels anew, and again when the environment is restored."""
-    mixture_kernels.find_kernels.cache_clear()
+    choose.find_kernels.cache_clear()
     yield
-    mixture_kernels.find_kernels.cache_clear()
+    choose.find_kernels.cache_clear()
 
 
 def libraries():
@@ -138,7 +139,7 @@ def test_without_a_library_layers_work_and_say_why(
     monkeypatch, tmp_path, fresh_kernels, obstacle, reason
 ):
     obstacle(monkeypatch, tmp_path)
-    form, why = mixture_kernels.kernel_status()
+    form, why = choose.kernel_status()
     assert form == "plain torch"
     if obstacle is not no_cache or "no C compiler" not in why:
         assert reason in why
@@ -148,13 +149,13 @@ def test_without_a_library_layers_work_and_say_why(
 
 @needs_compiler
 def test_with_one_they_say_so():
-    form, where = mixture_kernels.kernel_status()
+    form, where = choose.kernel_status()
     assert form == "fused C kernel" and str(compile_c.cache_folder()) in where
 
 
 def test_too_many_components_are_left_to_torch():
-    assert mixture_kernels.kernel_status("cpu", 17) == ("plain torch", "more than 16 components")
+    assert choose.kernel_status("cpu", 17) == ("plain torch", "more than 16 components")
 
 
 def test_the_source_comes_with_the_package():
-    assert fused_mixture.SOURCE.is_file()
+    assert cpu.SOURCE.is_file()

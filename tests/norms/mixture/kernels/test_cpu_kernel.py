@@ -6,9 +6,10 @@ import pytest
 import torch
 from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate, operate
 
-from dacbn.norms import UCBNorm, mixture_kernels
-from dacbn.norms import normalise_by_mixture as seam
-from dacbn.norms.normalise_by_mixture import Gate, normalise_by_mixture
+from dacbn.norms import UCBNorm
+from dacbn.norms.mixture import normalise as seam
+from dacbn.norms.mixture.kernels import choose
+from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
 
 # Whole and broken vectors, channels that share a vector, several tiles, rows worked on in place.
 SHAPES = [
@@ -26,9 +27,9 @@ SHAPES = [
 def path(request, monkeypatch):
     """Take one of the two ways that do without a tensor of K copies of the activations."""
     if request.param == "chunked":
-        monkeypatch.setattr(mixture_kernels, "find_kernels", lambda *_: "not wanted")
-        monkeypatch.setattr("dacbn.norms.chunked_mixture.CPU_CHUNK", 2000)
-    elif isinstance(found := mixture_kernels.find_kernels("cpu", 3), str):
+        monkeypatch.setattr(choose, "find_kernels", lambda *_: "not wanted")
+        monkeypatch.setattr("dacbn.norms.mixture.by_channel.CPU_CHUNK", 2000)
+    elif isinstance(found := choose.find_kernels("cpu", 3), str):
         pytest.skip(f"no kernel: {found}")
     return request.param
 
@@ -64,7 +65,7 @@ def test_a_sliced_input_and_an_expanded_gradient(path):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_is_widened_a_few_channels_at_a_time(dtype, monkeypatch):
-    monkeypatch.setattr("dacbn.norms.chunked_mixture.CPU_CHUNK", 2000)
+    monkeypatch.setattr("dacbn.norms.mixture.by_channel.CPU_CHUNK", 2000)
     x, tables = torch.randn(3, 5, 7, 7).to(dtype), draw_tables(3, 5)
     gradient = torch.randn(x.shape).to(dtype)
     found = evaluate(operate, x, tables, gradient, True)

@@ -11,10 +11,11 @@ import pytest
 import torch
 from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate, operate
 
-from dacbn.norms import UCBNorm, mixture_kernels
-from dacbn.norms import normalise_by_mixture as seam
-from dacbn.norms.mixture_kernels import Kernels
-from dacbn.norms.normalise_by_mixture import Gate, normalise_by_mixture
+from dacbn.norms import UCBNorm
+from dacbn.norms.mixture import normalise as seam
+from dacbn.norms.mixture.kernels import choose
+from dacbn.norms.mixture.kernels.choose import Kernels
+from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -28,7 +29,7 @@ CASES = [case for case in CASES if len(case[0]) > 2 or case[1] is torch.clone]
 @pytest.fixture(autouse=True)
 def kernels(monkeypatch):
     """Take the Triton kernels, with tiles so small that there are several of everything."""
-    triton_mixture = pytest.importorskip("dacbn.norms.triton_mixture", exc_type=ImportError)
+    triton_mixture = pytest.importorskip("dacbn.norms.mixture.kernels.gpu", exc_type=ImportError)
     monkeypatch.setattr(triton_mixture, "_tile_size", lambda clusters: 128)
     monkeypatch.setattr(triton_mixture, "PROGRAMS", 9)
     monkeypatch.setattr(triton_mixture, "SIDE_BY_SIDE", 4)
@@ -223,10 +224,10 @@ def test_the_same_input_gives_the_same_result():
 
 @on_gpu
 def test_a_gpu_is_given_the_kernels():
-    assert mixture_kernels.kernel_status("cuda")[0] == "Triton kernels"
-    assert mixture_kernels.kernels_for(torch.zeros(2, 3, device="cuda"), 3).form == "Triton kernels"
+    assert choose.kernel_status("cuda")[0] == "Triton kernels"
+    assert choose.kernels_for(torch.zeros(2, 3, device="cuda"), 3).form == "Triton kernels"
     wide = torch.zeros(2, 3, device="cuda", dtype=torch.float64)
-    assert mixture_kernels.kernels_for(wide, 3).form == "plain torch"
+    assert choose.kernels_for(wide, 3).form == "plain torch"
 
 
 @on_gpu

@@ -9,17 +9,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from dacbn.norms import mixture_kernels
+from dacbn.norms.mixture.kernels import choose
 
-CHECKS = Path(__file__).with_name("test_triton_mixture.py")
+CHECKS = Path(__file__).with_name("test_gpu_kernel.py")
 
 
 @pytest.fixture
 def fresh_kernels():
     """Look for kernels anew, and again when what was changed is restored."""
-    mixture_kernels.find_kernels.cache_clear()
+    choose.find_kernels.cache_clear()
     yield
-    mixture_kernels.find_kernels.cache_clear()
+    choose.find_kernels.cache_clear()
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
@@ -28,7 +28,7 @@ def test_the_kernels_agree_with_float64_in_tritons_interpreter():
         # numpy, which interprets, warns of the infinities that some of the tests are about
         [sys.executable, "-m", "pytest", "-q", "-W", "ignore::RuntimeWarning", str(CHECKS)],
         env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
-        cwd=CHECKS.parents[2],
+        cwd=CHECKS.parents[4],
         capture_output=True,
         text=True,
     )
@@ -50,7 +50,7 @@ def no_luck(monkeypatch):
 
     pytest.importorskip("triton")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(mixture_kernels, "_try", fail)
+    monkeypatch.setattr(choose, "_try", fail)
 
 
 def switched_off(monkeypatch):
@@ -70,11 +70,11 @@ def test_without_the_kernels_torch_does_it_and_the_reason_is_told(
     monkeypatch, fresh_kernels, obstacle, reason
 ):
     obstacle(monkeypatch)
-    form, why = mixture_kernels.kernel_status("cuda")
+    form, why = choose.kernel_status("cuda")
     assert form == "plain torch" and why.startswith(reason) and "\n" not in why
 
 
 def test_what_no_kernel_takes_is_left_to_torch():
     for x in (torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 3).bfloat16()):
-        assert mixture_kernels.kernels_for(x, 3) is mixture_kernels.PLAIN
-    assert mixture_kernels.kernels_for(torch.zeros(2, 3), 17) is mixture_kernels.PLAIN
+        assert choose.kernels_for(x, 3) is choose.PLAIN
+    assert choose.kernels_for(torch.zeros(2, 3), 17) is choose.PLAIN

@@ -1,0 +1,1 @@
+"""How far apart the domains are, in activations, features and images."""

@@ -1,0 +1,1 @@
+"""A layer's mixture: its fit beside scikit-learn's, and its movement in training."""

@@ -1,0 +1,1 @@
+"""Recording what a network computes on images of its domains."""

@@ -1,0 +1,1 @@
+"""The report: its sections, settings, style and HTML."""

@@ -1,0 +1,1 @@
+"""How a training went: curves and gradients."""

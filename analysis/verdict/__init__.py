@@ -1,0 +1,1 @@
+"""What the evidence of a run or of several amounts to."""

@@ -1,0 +1,1 @@
+"""What layers share that know the cluster of each image by its id."""

@@ -1,0 +1,1 @@
+"""Controls: what a claim about clusters must beat."""

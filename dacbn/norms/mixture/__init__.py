@@ -1,0 +1,1 @@
+"""Gaussian mixtures of activations: their state, and normalisation by them."""

@@ -1,0 +1,1 @@
+"""Compiled normalisation by a mixture per channel: C on CPUs, Triton on GPUs."""

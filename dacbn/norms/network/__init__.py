@@ -1,0 +1,1 @@
+"""What a few layers need to know of the network around them."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dacbn.analysis.clusters.agreement import Floats, adjusted_rand, entropy, nmi
-from dacbn.analysis.observe.assignments import Mixture
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
+from dacbn.norms import Mixture
 
 DEAD = 0.01  # share of the activations below which a cluster is not in use
 

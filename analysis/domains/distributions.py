@@ -18,7 +18,6 @@ from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.figures import short_names
 from dacbn.analysis.clusters.section import spread_over
 from dacbn.analysis.domains.distances import standardised_wasserstein, values_of
-from dacbn.analysis.observe.assignments import Mixture
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
@@ -30,6 +29,7 @@ from dacbn.analysis.report.style import (
     clean,
     save_figure,
 )
+from dacbn.norms import Mixture
 
 BINS = 60
 POINTS = 400  # of a density

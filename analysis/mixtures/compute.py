@@ -23,8 +23,9 @@ from tqdm import tqdm
 from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.compute import compute_overlap, refuse_without_mixture
 from dacbn.analysis.clusters.section import spread_over
-from dacbn.analysis.observe.assignments import CHANNELS, Assigned, Mixture, some_channels
+from dacbn.analysis.observe.assignments import CHANNELS, Assigned, some_channels
 from dacbn.analysis.observe.recording import Recording
+from dacbn.norms import Mixture
 from dacbn.norms.mixture.moments import Assign, log_joint, responsibilities
 
 ROWS = 2500  # to fit to, and as many to compare on

@@ -16,7 +16,6 @@ from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.figures import short_names
 from dacbn.analysis.domains.distributions import component_densities, typical_top
 from dacbn.analysis.mixtures.compute import LARGEST, MixtureFit, compute_mixtures
-from dacbn.analysis.observe.assignments import Mixture
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
@@ -29,6 +28,7 @@ from dacbn.analysis.report.style import (
     clean,
     save_figure,
 )
+from dacbn.norms import Mixture
 
 LAYER_COLOUR, FITTED_COLOUR = "#0072B2", "#D55E00"
 EQUAL = 0.005  # nats a value that do not count as a difference

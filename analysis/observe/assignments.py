@@ -9,32 +9,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms import MixtureNorm, ModeNorm, UCBNorm
+from dacbn.norms import Mixture, Norm
 from dacbn.norms.mixture.moments import Assign
 
 CHANNELS = 32  # of a mixture per channel, at most, whose assignments are kept image by image
 CHUNK = 2**23  # values of responsibilities computed at a time: 32 MiB
-
-
-class Mixture(NamedTuple):
-    """The components of a layer, by which it assigns or (where a gate assigns) normalises.
-
-    Args:
-        prior: float64 (K, C), or (K, 1) where all channels are assigned together.
-        mean: float64 (K, C).
-        var: float64 (K, C), with the layer's eps.
-        assign: what is assigned; see `dacbn.norms.mixture.moments.log_joint`.
-    """
-
-    prior: Tensor
-    mean: Tensor
-    var: Tensor
-    assign: Assign
-
-    def take(self, channels: Tensor) -> "Mixture":
-        """Return the mixture of some channels."""
-        prior = self.prior[:, channels] if self.assign == "channel" else self.prior
-        return Mixture(prior, self.mean[:, channels], self.var[:, channels], self.assign)
 
 
 class Assigned(NamedTuple):
@@ -54,41 +33,34 @@ class Assigned(NamedTuple):
 
 
 def mixture_of(layer: nn.Module) -> Mixture | None:
-    """Read the mixture of a layer, components of a channel in order; None if it has none."""
-    if isinstance(layer, UCBNorm):
-        held, assign = layer.gate, layer.assign
-    elif isinstance(layer, (MixtureNorm, ModeNorm)):
-        held, assign = layer.running, layer.running.assign
-    else:
+    """Read the mixture of a layer, on the CPU, components of a channel in order; None without."""
+    found = layer.mixture() if isinstance(layer, Norm) else None
+    if found is None:
         return None
-    prior = held.log_prior.detach().double().cpu().exp()
-    mean = held.mean.detach().double().cpu()
-    var = held.var.detach().double().cpu() + layer.eps
-    order = _order(mean, assign)
+    prior, mean, var = (values.cpu() for values in found[:3])
+    order = _order(mean, found.assign)
     prior = prior.take_along_dim(order[:, : prior.shape[1]], 0)
-    return Mixture(prior, mean.take_along_dim(order, 0), var.take_along_dim(order, 0), assign)
+    mean, var = (values.take_along_dim(order, 0) for values in (mean, var))
+    return Mixture(prior, mean, var, found.assign)
 
 
-def assign_images(layer: nn.Module, x: Tensor, channels: Tensor) -> Assigned:
-    """Assign activations as a layer that has a mixture does.
+def assign_images(layer: Norm, x: Tensor, channels: Tensor) -> Assigned:
+    """Assign activations as a layer that finds clusters does.
 
     Args:
         layer: in evaluation mode; one with a gate for a whole network, inside its forward pass.
         x: (N, C, L).
         channels: those to keep of a mixture per channel.
     """
-    mixture = mixture_of(layer)
+    mixture = layer.mixture()
     assert mixture is not None
+    # a layer that assigns samples needs only their means, and may have assigned them already
     per_image = len(mixture.mean) * x[0].numel()
-    if isinstance(layer, ModeNorm):
-        parts = [_summarise(layer.assignments(x.mean(2)).T[:, :, None, None])]
-    else:
-        chunks = torch.split(x, max(1, CHUNK // per_image))
-        parts = [_summarise(_responsibilities(layer, chunk)) for chunk in chunks]
+    at_once = len(x) if mixture.assign == "sample" else max(1, CHUNK // per_image)
+    parts = [_summarise(layer.assignments(chunk)) for chunk in torch.split(x, at_once)]
     soft, hard, doubt = (torch.cat(part) for part in zip(*parts, strict=True))
     if mixture.assign == "channel":
-        assert isinstance(layer, UCBNorm)  # the only one that assigns values one by one
-        order = _order(layer.gate.mean.detach(), "channel").T[None, channels]
+        order = _order(mixture.mean, "channel").T[None, channels]
         soft = soft[:, channels].take_along_dim(order, 2)
         hard = hard[:, channels].take_along_dim(order, 2)
         doubt = doubt[:, channels]
@@ -98,14 +70,6 @@ def assign_images(layer: nn.Module, x: Tensor, channels: Tensor) -> Assigned:
 def some_channels(count: int, at_most: int) -> Tensor:
     """Choose channels, evenly spaced: int64 (min(count, at_most),)."""
     return torch.linspace(0, count - 1, min(count, at_most)).round().long()
-
-
-def _responsibilities(layer: nn.Module, x: Tensor) -> Tensor:
-    if isinstance(layer, MixtureNorm):
-        held = layer.running
-        return layer.posterior(x, held.prior, held.mean, held.var)
-    assert isinstance(layer, UCBNorm)
-    return layer.responsibilities(x)
 
 
 def _summarise(weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:

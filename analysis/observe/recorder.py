@@ -198,7 +198,7 @@ def _write(
     tape.outputs[place] = y[:, :, some].mT.cpu()
     tape.pooled_inputs[place] = x.mean(2).cpu()
     tape.pooled_outputs[place] = y.mean(2).cpu()
-    if tape.assigned is not None:
+    if tape.assigned is not None and isinstance(module, Norm):
         channels = some_channels(x.shape[1], CHANNELS).to(x.device)
         for kept, seen in zip(tape.assigned, assign_images(module, x, channels), strict=True):
             kept[place] = seen.cpu()

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from dacbn.analysis.observe.assignments import CHANNELS, Assigned, Mixture, mixture_of
+from dacbn.analysis.observe.assignments import CHANNELS, Assigned, mixture_of
+from dacbn.norms import Mixture
 
 POSITIONS = 64  # of each image and layer, at most
 FLOAT = 4  # bytes

@@ -9,6 +9,7 @@ from dacbn.norms.by_id.context import ClusterContext as ClusterContext
 from dacbn.norms.by_id.context import share_context as share_context
 from dacbn.norms.channel_layer_norm import ChannelLayerNorm as ChannelLayerNorm
 from dacbn.norms.context_batch_norm import ContextBatchNorm as ContextBatchNorm
+from dacbn.norms.contract import Mixture as Mixture
 from dacbn.norms.contract import Norm as Norm
 from dacbn.norms.contract import norms as norms
 from dacbn.norms.contract import weights as weights

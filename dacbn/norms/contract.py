@@ -1,13 +1,35 @@
 """The contract every normaliser keeps, and the registry that names them."""
 
 from inspect import signature
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.norms.mixture.moments import Assign
 from dacbn.registry import Registry
+
+
+class Mixture(NamedTuple):
+    """The clusters that a layer finds, K of them, as analyses read them; float64, detached.
+
+    Attributes:
+        prior: share of each cluster, (K, C), or (K, 1) where all channels are assigned together.
+        mean: (K, C).
+        var: (K, C), the layer's eps included.
+        assign: what is assigned; see `dacbn.norms.mixture.moments.log_joint`.
+    """
+
+    prior: Tensor
+    mean: Tensor
+    var: Tensor
+    assign: Assign
+
+    def take(self, channels: Tensor) -> "Mixture":
+        """Return the mixture of some channels, given by their indices."""
+        prior = self.prior[:, channels] if self.assign == "channel" else self.prior
+        return Mixture(prior, self.mean[:, channels], self.var[:, channels], self.assign)
 
 
 class Norm(nn.Module):
@@ -64,6 +86,21 @@ class Norm(nn.Module):
         if self.weight is None or self.bias is None:
             return y
         return torch.addcmul(self.bias[:, None], y, self.weight[:, None])
+
+    def mixture(self) -> Mixture | None:
+        """Return the clusters that this layer finds in activations; None if it finds none."""
+        return None
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Compute to what degree activations belong to each cluster of `mixture()`.
+
+        Args:
+            x: (N, C, L), as `normalise` gets it.
+
+        Returns:
+            (K, N, C, L), with size 1 where values are assigned together; sums to one over K.
+        """
+        raise NotImplementedError(f"{type(self).__name__} finds no clusters")
 
     def check_input(self, x: Tensor) -> None:
         """Refuse what this layer cannot normalise."""

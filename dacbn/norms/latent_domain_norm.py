@@ -66,17 +66,17 @@ class LatentDomainNorm(ModeNorm):
 
     shared: SharedAssignments | None = None
 
-    def assignments(self, pooled: Tensor) -> Tensor:
+    def gate_samples(self, pooled: Tensor) -> Tensor:
         """Return to what degree each sample, of means (N, C), belongs to each domain: (N, K)."""
         if self.shared is None:
-            return super().assignments(pooled)
+            return super().gate_samples(pooled)
         if self.shared.found is None:
             if self.gate is None:
                 raise RuntimeError(
                     "the first normaliser of the network assigns the images, and it has not run: "
                     "call the model that was converted, not its parts"
                 )
-            return self.shared.keep(super().assignments(pooled))
+            return self.shared.keep(super().gate_samples(pooled))
         if len(self.shared.found) != len(pooled):
             raise ValueError(
                 f"{len(self.shared.found)} images are assigned to latent domains, but this layer "

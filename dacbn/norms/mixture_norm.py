@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.contract import Mixture, Norm, check_num_clusters, has_statistics, norms
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -36,7 +36,13 @@ from dacbn.norms.mixture.by_position import (
 )
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.state import SMALLEST_PRIOR, TRAINED_SPREAD, RunningMixture, gather_around
+from dacbn.norms.mixture.state import (
+    SMALLEST_PRIOR,
+    TRAINED_SPREAD,
+    RunningMixture,
+    describe_mixture,
+    gather_around,
+)
 
 # Positions of a batch, at most, that the mixture is fitted to.
 FITTING_SAMPLE = 4096
@@ -108,6 +114,14 @@ class MixtureNorm(Norm):
         """Compute p(k | x) of positions, (N, K, L)."""
         log_prior = prior.clamp_min(SMALLEST_PRIOR).log()
         return position_log_joint(x, log_prior, mean, var + self.eps).softmax(1)
+
+    def mixture(self) -> Mixture:
+        """Return the running mixture, by which evaluation normalises."""
+        return describe_mixture(self.running, self.eps)
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Compute p(k | x) of the positions of x (N, C, L) under the running mixture."""
+        return self.posterior(x, self.running.prior, self.running.mean, self.running.var)
 
     @torch.no_grad()
     def posterior(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import skip_init
 
-from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.contract import Mixture, Norm, check_num_clusters, has_statistics, norms
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
-from dacbn.norms.mixture.state import RunningMixture
+from dacbn.norms.mixture.state import RunningMixture, describe_mixture
 
 # Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
 # not zero, or they would stay equal for ever.
@@ -63,7 +63,7 @@ class ModeNorm(Norm):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
         samples = sample_moments(x)
-        weights = self.assignments(samples[0]).T
+        weights = self.gate_samples(samples[0]).T
         mean, var = self.running.mean, self.running.var
         num_values = x.shape[0] * x.shape[2]
         if self.training and num_values > 1:
@@ -75,7 +75,15 @@ class ModeNorm(Norm):
         """Leave y, which `normalise` has scaled and shifted in passing."""
         return y
 
-    def assignments(self, pooled: Tensor) -> Tensor:
+    def mixture(self) -> Mixture:
+        """Return the moments of the modes, by which evaluation normalises."""
+        return describe_mixture(self.running, self.eps)
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Compute to what degree samples of x (N, C, L) belong to each mode: (K, N, 1, 1)."""
+        return self.gate_samples(x.mean(2)).T[:, :, None, None]
+
+    def gate_samples(self, pooled: Tensor) -> Tensor:
         """Compute to what degree samples of means (N, C) belong to each mode: (N, K)."""
         assert self.gate is not None
         weight, bias = self.gate.weight.to(pooled.dtype), self.gate.bias.to(pooled.dtype)

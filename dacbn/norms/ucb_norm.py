@@ -22,14 +22,16 @@ from typing import Literal, get_args
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
-from dacbn.norms.mixture.moments import Assign, log_joint, responsibilities
+from dacbn.norms.contract import Mixture, Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
 from dacbn.norms.mixture.state import (
     TRAINED_SPREAD,
     LearnedMixture,
     RunningMixture,
+    describe_mixture,
     gather_around,
+    posterior,
 )
 
 Update = Literal["em", "learned", "hybrid"]
@@ -135,10 +137,13 @@ class UCBNorm(Norm):
         """Leave y, which `normalise` has scaled and shifted in passing."""
         return y
 
-    def responsibilities(self, x: Tensor) -> Tensor:
-        """Compute p(k | x) for activations x (N, C, L): (K, N, C, L), or 1 where shared."""
-        gate = self.gate
-        return responsibilities(x, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
+    def mixture(self) -> Mixture:
+        """Return the mixture that assigns."""
+        return describe_mixture(self.gate, self.eps)
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared."""
+        return posterior(self.gate, x, self.eps)
 
     def nll(self, x: Tensor) -> Tensor:
         """Compute the mean negative log-likelihood of activations x (N, C, *): a scalar.

@@ -87,8 +87,8 @@ def test_given_the_same_assignments_mode_norm_says_the_same(training):
     alone = ModeNorm(5)
     alone.load_state_dict(model.late.state_dict(), strict=False)  # all but the gate
     model.train(training), alone.train(training)
-    found = model.early.assignments(model.conv(IMAGES).mean((2, 3)))
-    alone.assignments = lambda x: found
+    found = model.early.gate_samples(model.conv(IMAGES).mean((2, 3)))
+    alone.gate_samples = lambda x: found
     seen = []
     model.late.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     y = model(IMAGES)

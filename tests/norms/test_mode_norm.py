@@ -115,10 +115,10 @@ def test_gradients_are_those_of_finite_differences(training):
 @pytest.mark.parametrize("features", [1, 3, 64, 512, 2048])
 def test_modes_start_nearly_equal_but_no_two_are(features):
     layer = ModeNorm(features, 4)
-    degrees = layer.assignments(torch.randn(50, features))
+    degrees = layer.gate_samples(torch.randn(50, features))
     assert (degrees - 0.25).abs().max() < 0.15
     assert torch.pdist(degrees.T).min() > 0.05
-    assert torch.pdist(layer.assignments(torch.ones(1, features)).T).max() < 0.15
+    assert torch.pdist(layer.gate_samples(torch.ones(1, features)).T).max() < 0.15
 
 
 def test_modes_that_are_equal_would_never_part():

@@ -94,7 +94,7 @@ def test_responsibilities_follow_bayes(assign):
     layer, x = in_a_random_state("em", assign), torch.randn(4, 3, 5)
     prior, mean, var = states_of(layer)[0]
     wanted = reference.posterior(array(x), prior, mean, var + layer.eps, assign)
-    found = array(layer.responsibilities(x).expand(3, *x.shape))
+    found = array(layer.assignments(x).expand(3, *x.shape))
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
@@ -129,8 +129,8 @@ def test_nll_gradient_reaches_every_learned_parameter():
 def test_responsibilities_sum_to_one_however_far_out(assign, size):
     layer = in_a_random_state("em", assign)
     x = torch.linspace(-size, size, 60).reshape(4, 3, 5)
-    torch.testing.assert_close(layer.responsibilities(x).sum(0).min(), torch.tensor(1.0))
-    torch.testing.assert_close(layer.responsibilities(x).sum(0).max(), torch.tensor(1.0))
+    torch.testing.assert_close(layer.assignments(x).sum(0).min(), torch.tensor(1.0))
+    torch.testing.assert_close(layer.assignments(x).sum(0).max(), torch.tensor(1.0))
 
 
 @pytest.mark.parametrize("update", UPDATES)

@@ -34,6 +34,8 @@ LEND_NOTHING = {
 }
 BREAK_THE_GRAPH: set[str] = set()  # they decide by values
 LEARNED_START = {"scb_norm", "scb_norm_base", "uan"}  # a reset leaves what is learned
+# They have as many numbers as a mixture, and assign nothing.
+FIND_NO_CLUSTERS = {"matched_batch_norm"}
 # They end in an affine map per cluster, or in weights that depend on the domains.
 OWN_ENDING = {"domain_specific_batch_norm", "trans_norm"}
 

@@ -14,10 +14,16 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.contract import Mixture, Norm, check_num_clusters, has_statistics, norms
 from dacbn.norms.controls.scramble import draw
-from dacbn.norms.mixture.moments import Assign, mix, responsibilities, weighted_moments
-from dacbn.norms.mixture.state import TRAINED_SPREAD, RunningMixture, gather_around
+from dacbn.norms.mixture.moments import Assign, mix, weighted_moments
+from dacbn.norms.mixture.state import (
+    TRAINED_SPREAD,
+    RunningMixture,
+    describe_mixture,
+    gather_around,
+    posterior,
+)
 
 TOGETHER: dict[Assign, tuple[int, ...]] = {"channel": (), "position": (1,), "sample": (1, 2)}
 
@@ -60,13 +66,17 @@ class RandomGateNorm(Norm):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
         mean, var = self.running.mean, self.running.var
-        weights = self.responsibilities(x)
+        weights = self.assignments(x)
         if self.training and x.shape[0] * x.shape[2] > 1:
             share, mean, var = weighted_moments(x, weights, mean, var)
             self.running.update(share.detach(), mean.detach(), var.detach(), x[:, 0].numel())
         return mix(x, weights, mean, var + self.eps)
 
-    def responsibilities(self, x: Tensor) -> Tensor:
+    def mixture(self) -> Mixture:
+        """Return the groups by which this layer normalises."""
+        return describe_mixture(self.running, self.eps)
+
+    def assignments(self, x: Tensor) -> Tensor:
         """Assign activations x (N, C, L) to one group each: (K, N, C, L), or 1 where shared."""
         group = draw(x.detach(), self.num_clusters, TOGETHER[self.assign])
         groups = torch.arange(self.num_clusters, device=x.device)
@@ -110,10 +120,13 @@ class FrozenGateNorm(RandomGateNorm):
                 mixture.place(x.detach().to(mixture.mean))
         return super().normalise(x)
 
-    def responsibilities(self, x: Tensor) -> Tensor:
-        """Compute p(k | x) for activations x (N, C, L): (K, N, C, L), or 1 where shared."""
-        gate = self.gate
-        return responsibilities(x, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
+    def mixture(self) -> Mixture:
+        """Return the mixture that assigns."""
+        return describe_mixture(self.gate, self.eps)
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared."""
+        return posterior(self.gate, x, self.eps)
 
     def carry_over(self, batch_norm: _BatchNorm) -> None:
         """Start all components around a trained BatchNorm's mean, as UCB-Norm does."""

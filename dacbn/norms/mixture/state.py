@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dacbn.norms.contract import check_fraction
-from dacbn.norms.mixture.moments import Assign, spread
+from dacbn.norms.contract import Mixture, check_fraction
+from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
+from dacbn.norms.mixture.moments import Assign, responsibilities, spread
 
 # A component that no data reach keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6
@@ -60,6 +61,24 @@ def gather_around(
     """
     offsets = apart * (2 * spread(num_clusters, mean) - 1)
     return mean + offsets[:, None] * var.sqrt(), var.expand(num_clusters, -1)
+
+
+def describe_mixture(state: "RunningMixture | LearnedMixture", eps: float) -> Mixture:
+    """Describe a mixture to analyses, with a layer's eps added to its variances."""
+    return Mixture(
+        state.log_prior.detach().double().exp(),
+        state.mean.detach().double(),
+        state.var.detach().double() + eps,
+        state.assign,
+    )
+
+
+def posterior(state: "RunningMixture | LearnedMixture", x: Tensor, eps: float) -> Tensor:
+    """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared."""
+    components = state.log_prior, state.mean, state.var + eps
+    if state.assign == "sample" and x.numel() > 0:  # by moments: no tensor is K times as large as x
+        return sample_log_joint(*sample_moments(x), *components).softmax(0)[:, :, None, None]
+    return responsibilities(x, *components, state.assign)
 
 
 class RunningMixture(nn.Module):

@@ -124,7 +124,7 @@ def test_components_of_a_channel_are_put_in_order_of_their_means():
     x = torch.tensor([[[0.0, 0.0, 5.0, 10.0], [9.0, 9.0, 9.0, 1.0]]])
     soft, hard, _ = assign_images(norm, x, torch.arange(2))
     assert hard.tolist() == [[[0.5, 0.25, 0.25], [0.25, 0, 0.75]]]
-    expected = norm.responsibilities(x).mean(3)[:, 0].T  # (C, K)
+    expected = norm.assignments(x).mean(3)[:, 0].T  # (C, K)
     expected[1] = expected[1, [1, 2, 0]]
     assert torch.allclose(soft[0], expected)
     mixture = mixture_of(norm)
@@ -136,7 +136,7 @@ def test_doubt_is_the_entropy_of_the_responsibilities():
     norm = two_modes("position")
     x = torch.linspace(0, 1, 24).reshape(2, 3, 4)
     *_, doubt = assign_images(norm, x, torch.arange(3))
-    r = norm.responsibilities(x)
+    r = norm.assignments(x)
     expected = -(r * r.clamp_min(1e-30).log()).sum(0).mean((1, 2))
     assert torch.allclose(doubt[:, 0], expected, atol=1e-6)
 

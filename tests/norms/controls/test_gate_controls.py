@@ -40,7 +40,7 @@ def test_a_value_draws_the_same_wherever_it_stands():
 
 @pytest.mark.parametrize("assign", ASSIGN)
 def test_random_gates_take_each_thing_to_one_group(assign):
-    weights = RandomGateNorm(4, assign=assign).responsibilities(torch.randn(8, 4, 5))
+    weights = RandomGateNorm(4, assign=assign).assignments(torch.randn(8, 4, 5))
     assert weights.shape == (3, *SHARED[assign])
     assert torch.equal(weights.sum(0), torch.ones(SHARED[assign]))
     assert set(weights.unique().tolist()) == {0.0, 1.0}
@@ -53,7 +53,7 @@ def test_random_gates_are_blind_to_clusters_that_ucb_norm_finds():
         blind(x), seeing(x)
 
     def agreement(layer):
-        first = layer.responsibilities(x[..., None])[0].flatten()
+        first = layer.assignments(x[..., None])[0].flatten()
         return abs(np.corrcoef(first.detach(), mode)[0, 1])
 
     assert agreement(seeing) > 0.95 and agreement(blind) < 0.15
@@ -63,7 +63,7 @@ def test_random_gates_are_blind_to_clusters_that_ucb_norm_finds():
 
 def test_groups_of_a_random_gate_are_standardised_by_their_own_moments():
     layer, x = RandomGateNorm(2, num_clusters=3, affine=False), torch.randn(50, 2, 4) * 3 + 5
-    weights, y = layer.responsibilities(x), layer(x)
+    weights, y = layer.assignments(x), layer(x)
     for channel in range(2):
         for group in range(3):
             members = weights[group, :, channel] == 1
@@ -93,11 +93,11 @@ def test_a_frozen_gate_stays_while_the_moments_follow(assign):
     layer(torch.randn(32, 4, 5))
     before = {name: value.clone() for name, value in layer.gate.named_buffers()}
     moments, probe = layer.running.mean.clone(), torch.randn(8, 4, 5)
-    responsibilities = layer.responsibilities(probe)
+    responsibilities = layer.assignments(probe)
     for _ in range(5):
         layer(torch.randn(32, 4, 5) * 2 + 3)
     assert all(torch.equal(value, before[name]) for name, value in layer.gate.named_buffers())
-    assert torch.equal(layer.responsibilities(probe), responsibilities)
+    assert torch.equal(layer.assignments(probe), responsibilities)
     assert (layer.running.mean - moments).abs().min() > 0
 
 

@@ -18,7 +18,7 @@ from dacbn.models.sites import (
     select,
 )
 from dacbn.norms import Norm, norms, weights
-from dacbn.norms.contract import has_statistics
+from dacbn.norms.contract import trained_statistics
 from dacbn.norms.network.trace import feeding_layers
 from dacbn.registry import parse_spec, split_sum
 
@@ -94,7 +94,7 @@ def convert_norms(
     kind, options, maps = resolve_norm(norm, options)
     for map_kind, map_options in maps:
         _check_map(map_kind, map_options)
-    if kind.makes_over and sites != "all":
+    if kind.rebuilds_network and sites != "all":
         raise ValueError(
             f"{kind.__name__} makes over a whole network: convert a new one with sites='all'"
         )
@@ -116,7 +116,7 @@ def convert_norms(
         tuple(name for name in found if name not in chosen),
         _carried(kind, layers, alikes),
         mapped,
-        tuple(kind.finish(model, layers, example)),
+        tuple(kind.after_conversion(model, layers, example)),
     )
 
 
@@ -189,13 +189,13 @@ def _check_map(kind: type[nn.Module], options: dict[str, Any]) -> None:
 def _carried(
     kind: type[Norm], layers: dict[str, Norm], alikes: dict[str, _BatchNorm]
 ) -> tuple[str, ...]:
-    if kind.makes_over:
+    if kind.rebuilds_network:
         return ()
     carried = []
     affine = any(layer.weight is not None for layer in layers.values())
     if affine and any(alike.affine for alike in alikes.values()):
         carried.append("affine")
-    uses_statistics = kind.carry_over is not Norm.carry_over
-    if uses_statistics and any(has_statistics(alike) for alike in alikes.values()):
+    uses_statistics = kind.load_batch_norm is not Norm.load_batch_norm
+    if uses_statistics and any(trained_statistics(alike) is not None for alike in alikes.values()):
         carried.append("statistics")
     return tuple(carried)

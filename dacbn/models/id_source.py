@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
-from dacbn.norms.controls.scramble import draw
+from dacbn.norms.controls.scramble import hash_to_int
 
 Told = Literal["domain", "random", "swapped"]
 
@@ -32,5 +32,5 @@ def told_ids(ids: Tensor, images: Tensor, told: Told, training: bool) -> Tensor:
         training: whether the network is trained now.
     """
     if told == "random":
-        return draw(images.detach(), 2, (1, 2, 3)).flatten()
+        return hash_to_int(images.detach(), 2, (1, 2, 3)).flatten()
     return 1 - ids if told == "swapped" and not training else ids

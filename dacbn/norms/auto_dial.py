@@ -21,13 +21,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
-from dacbn.norms.context_batch_norm import ContextBatchNorm
 from dacbn.norms.contract import norms
 
 
 @norms.register("auto_dial")
-class AutoDIAL(ContextBatchNorm):
+class AutoDIAL(ClusterBatchNorm):
     """Standardise each domain by moments that mix in the other domains' to a learned degree.
 
     Args:
@@ -39,7 +39,7 @@ class AutoDIAL(ContextBatchNorm):
 
     Raises:
         RuntimeError: at a forward without cluster ids.
-        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+        ValueError: the ids do not fit the batch, or are outside [0, num_clusters).
     """
 
     def __init__(
@@ -55,9 +55,9 @@ class AutoDIAL(ContextBatchNorm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the mixture of each sample's domain."""
-        ids = self.ids_for(x)
+        ids = self.ids_of(x)
         mean, var = mixed_moments(self.shares(), *self.running(x, ids))
-        return standardise(x, ids, mean, var + self.eps)
+        return self.affine(standardise(x, ids, mean, var + self.eps))
 
     def shares(self) -> Tensor:
         """Compute the shares of the domains in each domain's mixture: (K, K), rows sum to one."""
@@ -77,7 +77,7 @@ def mixed_moments(shares: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Te
 
 
 class _Within(torch.autograd.Function):
-    """Clamp to [low, 1]; a gradient that would lead further out ends here, one inwards passes."""
+    """Clamp to [low, 1]; at a border, a gradient that points outwards is stopped."""
 
     @staticmethod
     def forward(ctx: Any, alpha: Tensor, low: float) -> Tensor:

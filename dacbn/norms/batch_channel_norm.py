@@ -15,17 +15,20 @@ group. Widths and groups that do not fit, and groups of one value, are as in `gr
 momentum of 1, estimates are the batch's, where the published variance is about the mean before it.
 """
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, check_fraction, norms
+from dacbn.norms.contract import norms
 from dacbn.norms.group_norm import fitting_groups, standardise_groups
+from dacbn.norms.running_statistics import RunningStatistics
 
 
 @norms.register("batch_channel_norm")
-class BatchChannelNorm(Norm):
+class BatchChannelNorm(RunningStatistics):
     """Standardise each channel as BatchNorm does, then each sample by groups of channels.
 
     Args:
@@ -42,8 +45,7 @@ class BatchChannelNorm(Norm):
         ValueError: an option has no such value.
     """
 
-    running_mean: Tensor
-    running_var: Tensor
+    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, "running_var": 1}
 
     def __init__(
         self,
@@ -54,19 +56,15 @@ class BatchChannelNorm(Norm):
         momentum: float = 0.1,
         affine: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, affine)
-        check_fraction("momentum", momentum)
+        super().__init__(num_features, eps, momentum, affine)
         self.num_groups = fitting_groups(num_features, num_groups)
         self.estimate = estimate
-        self.momentum = momentum
         self.gain = nn.Parameter(torch.ones(num_features)) if affine else None
         self.shift = nn.Parameter(torch.zeros(num_features)) if affine else None
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_var", torch.ones(num_features))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
-        return standardise_groups(self._by_batch(x), self.num_groups, self.eps)
+        return self.affine(standardise_groups(self._by_batch(x), self.num_groups, self.eps))
 
     def _by_batch(self, x: Tensor) -> Tensor:
         """Normalise each channel by the batch, or by estimates, and apply the inner affine map."""
@@ -76,7 +74,7 @@ class BatchChannelNorm(Norm):
                 self._update_estimates(x.detach())
             # copies: the next batch moves the estimates, maybe before the gradient needs these
             mean, var = mean.clone(), var.clone()
-        by_batch = self.training and not self.estimate and x.shape[0] * x.shape[2] > 1
+        by_batch = self.uses_batch(x) and not self.estimate
         return F.batch_norm(x, mean, var, self.gain, self.shift, by_batch, self.momentum, self.eps)
 
     def _update_estimates(self, x: Tensor) -> None:
@@ -85,18 +83,15 @@ class BatchChannelNorm(Norm):
         # at a momentum of 1, as in the first step of a recalibration, the mean before is forgotten
         centre = mean if self.momentum == 1 else self.running_mean
         squares = (x - centre[:, None]).square().mean((0, 2))
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(squares, self.momentum)
+        self.update_statistics(running_mean=mean, running_var=squares)
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Take over the statistics, and share the affine map out so that its function stays.
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Load the statistics, and split the affine map so that the function stays.
 
         A trained BatchNorm's output has mean `bias` and standard deviation `weight`. The second
-        step takes those of a group away, and the outer map gives them back.
+        step removes those of a group, and the outer map restores them.
         """
-        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
-            self.running_mean.copy_(batch_norm.running_mean)
-            self.running_var.copy_(batch_norm.running_var)
+        super().load_batch_norm(batch_norm)
         if self.weight is None or self.bias is None or self.gain is None or self.shift is None:
             return
         weight, bias = (value.view(self.num_groups, -1) for value in (self.weight, self.bias))
@@ -108,13 +103,8 @@ class BatchChannelNorm(Norm):
         self.weight.copy_(std.expand_as(weight).flatten())
         self.bias.copy_(mean.expand_as(bias).flatten())
 
-    def reset_running_stats(self) -> None:
-        """Forget what was seen."""
-        self.running_mean.zero_()
-        self.running_var.fill_(1)
-
     def extra_repr(self) -> str:
-        """Say the sizes and choices that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return (
             f"{super().extra_repr()}, num_groups={self.num_groups}, estimate={self.estimate}, "
             f"momentum={self.momentum}"

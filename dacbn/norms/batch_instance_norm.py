@@ -44,9 +44,9 @@ class BatchInstanceNorm(Norm):
         """Normalise x of shape (N, C, L)."""
         by_batch: Tensor = self.batch(x)
         if x.shape[2] == 1:
-            return by_batch
+            return self.affine(by_batch)
         by_instance = standardise_groups(x, self.num_features, self.eps)
-        return torch.lerp(by_instance, by_batch, self._clipped_gate()[:, None])
+        return self.affine(torch.lerp(by_instance, by_batch, self._clipped_gate()[:, None]))
 
     def _clipped_gate(self) -> Tensor:
         if not self.training:
@@ -55,6 +55,6 @@ class BatchInstanceNorm(Norm):
             self.gate.clamp_(0, 1)
         return self.gate.clone()  # another forward may clip before this one's backward
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Take over the running statistics; with gates at one, the function stays."""
-        self.batch.carry_over(batch_norm)
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Load the running statistics; with gates at one, the function stays."""
+        self.batch.load_batch_norm(batch_norm)

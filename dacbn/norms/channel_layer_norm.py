@@ -29,4 +29,5 @@ class ChannelLayerNorm(Norm):
         """Normalise x of shape (N, C, L) by the moments over C."""
         # not by torch's kernel, which wants the channels last in memory
         offset = x - x.mean(1, keepdim=True)
-        return offset * (offset.square().mean(1, keepdim=True) + self.eps).rsqrt()
+        var = offset.square().mean(1, keepdim=True)
+        return self.affine(offset * (var + self.eps).rsqrt())

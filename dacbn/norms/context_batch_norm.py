@@ -18,15 +18,14 @@ with a single value per channel in the batch is normalised by its running statis
 """
 
 from torch import Tensor
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.by_id.context import ClusterContext, check_ids
-from dacbn.norms.by_id.moments import RunningMoments, standardise
-from dacbn.norms.contract import Norm, check_num_clusters, norms
+from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
+from dacbn.norms.by_id.moments import standardise
+from dacbn.norms.contract import norms
 
 
 @norms.register("context_batch_norm")
-class ContextBatchNorm(Norm):
+class ContextBatchNorm(ClusterBatchNorm):
     """Standardise each known cluster by its own batch, or by its own running statistics.
 
     Args:
@@ -39,10 +38,8 @@ class ContextBatchNorm(Norm):
 
     Raises:
         RuntimeError: at a forward without cluster ids.
-        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+        ValueError: the ids do not fit the batch, or are outside [0, num_clusters).
     """
-
-    needs = ("cluster ids",)
 
     def __init__(
         self,
@@ -53,32 +50,17 @@ class ContextBatchNorm(Norm):
         affine: bool = True,
         prior_scale: bool = False,
     ) -> None:
-        super().__init__(num_features, eps, affine)
-        check_num_clusters(num_clusters)
-        self.num_clusters = num_clusters
+        super().__init__(num_features, num_clusters, eps, momentum, affine)
         self.prior_scale = prior_scale
-        self.context = ClusterContext()
-        self.running = RunningMoments(num_clusters, num_features, momentum)
-
-    def ids_for(self, x: Tensor) -> Tensor:
-        """Return the cluster of each sample of x, checked."""
-        ids = self.context.ids
-        check_ids(ids, len(x), self.num_clusters)
-        return ids
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the clusters bound now."""
-        ids = self.ids_for(x)
+        ids = self.ids_of(x)
         mean, var = self.running(x, ids)
         prior = 1 / self.num_clusters if self.prior_scale else 1
-        return standardise(x, ids, mean, prior * (var + self.eps))
-
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Start every cluster on a BatchNorm's statistics."""
-        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
-            self.running.start(batch_norm.running_mean, batch_norm.running_var)
+        return self.affine(standardise(x, ids, mean, prior * (var + self.eps)))
 
     def extra_repr(self) -> str:
-        """Say the sizes and choices that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         scale = ", prior_scale=True" if self.prior_scale else ""
-        return f"{super().extra_repr()}, num_clusters={self.num_clusters}{scale}"
+        return super().extra_repr() + scale

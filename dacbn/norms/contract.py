@@ -1,7 +1,8 @@
 """The contract every normaliser keeps, and the registry that names them."""
 
+from enum import StrEnum
 from inspect import signature
-from typing import Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -9,6 +10,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.mixture.moments import Assign
 from dacbn.registry import Registry
+
+
+class Need(StrEnum):
+    """What a layer needs besides activations; the values are words for `dacbn list`."""
+
+    CLUSTER_IDS = "cluster ids"
+    TRACED_GRAPH = "a traced graph"
 
 
 class Mixture(NamedTuple):
@@ -40,11 +48,12 @@ class Norm(nn.Module):
     - input is 2-D to 5-D, (N, C) or (N, C, *), with any number of samples, in any memory format;
     - statistics are computed in float32 or wider, whatever the input; the output has its dtype;
     - `weight` and `bias`, both (C,), are the outermost affine map (None without `affine`);
-    - all running state lives in buffers, and `reset_running_stats` forgets it; a `momentum`, where
-      there is one, is the weight of the newest batch.
+    - all running state is in buffers, and `reset_running_stats` restores its start; a `momentum`,
+      where there is one, is the weight of the newest batch.
 
-    A subclass writes `normalise`, and `carry_over` if a BatchNorm's statistics mean anything to it.
-    Its module's docstring names the paper in a paragraph that begins with "Paper:".
+    A subclass implements `normalise`, and `load_batch_norm` if it can use a BatchNorm's statistics.
+    One that finds clusters implements `mixture` and `assignments`. The docstring of its module
+    names the paper in a paragraph that begins with "Paper:".
 
     Args:
         num_features: channels C.
@@ -52,8 +61,10 @@ class Norm(nn.Module):
         affine: learn `weight` and `bias`.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ()  # for people: "cluster ids", "a traced graph", …
-    makes_over: ClassVar[bool] = False  # a conversion draws the whole network anew
+    needs: ClassVar[tuple[Need, ...]] = ()
+    rebuilds_network: ClassVar[bool] = False  # a conversion re-initialises all weights
+    # over a batch, a channel of the output has mean `bias` and variance `weight` squared
+    standardises_channels: ClassVar[bool] = False
 
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
@@ -72,17 +83,19 @@ class Norm(nn.Module):
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         with torch.autocast(x.device.type, enabled=False):
             y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
-            y = self.scale_and_shift(y)
         y = y.reshape(x.shape).to(x.dtype)
         channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
         return y.contiguous(memory_format=torch.channels_last) if channels_last else y
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L), float32 or wider; L is 1 for 2-D input."""
+        """Normalise x of shape (N, C, L), float32 or wider, and return the finished output.
+
+        L is 1 for 2-D input. The affine map is part of it: `return self.affine(y)`.
+        """
         raise NotImplementedError
 
-    def scale_and_shift(self, y: Tensor) -> Tensor:
-        """Apply the outer affine map to y of shape (N, C, L)."""
+    def affine(self, y: Tensor) -> Tensor:
+        """Scale and shift the channels of y (N, C, L) by `weight` and `bias`, if there are any."""
         if self.weight is None or self.bias is None:
             return y
         return torch.addcmul(self.bias[:, None], y, self.weight[:, None])
@@ -103,7 +116,11 @@ class Norm(nn.Module):
         raise NotImplementedError(f"{type(self).__name__} finds no clusters")
 
     def check_input(self, x: Tensor) -> None:
-        """Refuse what this layer cannot normalise."""
+        """Check the number of dimensions and channels.
+
+        Raises:
+            ValueError: x has another number of them.
+        """
         if not 2 <= x.ndim <= 5 or x.shape[1] != self.num_features:
             raise ValueError(
                 f"{type(self).__name__} expects (N, {self.num_features}) or "
@@ -112,11 +129,12 @@ class Norm(nn.Module):
 
     @classmethod
     def from_batch_norm(cls, batch_norm: _BatchNorm, **options: Any) -> Self:
-        """Build the layer that takes the place of a BatchNorm, with what it has learned.
+        """Build the layer that replaces a BatchNorm, with its affine map and statistics.
 
         Args:
             batch_norm: the layer to replace.
-            options: keyword options of this norm; what is not among them is as in `batch_norm`.
+            options: keyword options of this norm. `eps`, `affine` and `momentum` are those of
+                `batch_norm` unless given.
 
         Raises:
             ValueError: this norm has no such option.
@@ -136,39 +154,41 @@ class Norm(nn.Module):
             if layer.weight is not None and layer.bias is not None and batch_norm.affine:
                 layer.weight.copy_(batch_norm.weight)
                 layer.bias.copy_(batch_norm.bias)
-            layer.carry_over(batch_norm)
+            layer.load_batch_norm(batch_norm)
         return layer.train(batch_norm.training)
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Take over running statistics; called without gradients, after the affine is copied."""
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Load running statistics; called without gradients, after the affine map is copied."""
 
     def reset_running_stats(self) -> None:
-        """Forget what was seen; called after the same method of the parts of this layer."""
+        """Restore the initial statistics; the parts of this layer have been reset already."""
 
     @classmethod
-    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
-        """Complete a conversion, for a norm that has to know the network around its layers.
+    def after_conversion(
+        cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
+    ) -> list[str]:
+        """Complete a conversion; override in norms that need the surrounding network.
 
         Args:
             model: the converted network.
             layers: the new layers, by their names in `model`.
-            example: images (B, 3, S, S) to try the network with, where the caller has any.
+            example: images (B, 3, S, S) to run the network on, if the caller gave any.
 
         Returns:
-            lines that a person should read in the conversion's report.
+            notes for the conversion's report, a line each.
         """
         return []
 
     def extra_repr(self) -> str:
-        """Say the sizes that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
 
 
 def check_num_clusters(num_clusters: int) -> None:
-    """Refuse what is no count of clusters.
+    """Raise unless num_clusters is a whole number of at least 1.
 
     Raises:
-        ValueError: not a whole number of at least 1.
+        ValueError: it is not.
     """
     if not isinstance(num_clusters, int) or num_clusters < 1:
         raise ValueError(
@@ -176,23 +196,40 @@ def check_num_clusters(num_clusters: int) -> None:
         )
 
 
-def has_statistics(batch_norm: _BatchNorm) -> bool:
-    """Whether a BatchNorm has seen data, judged by its values: old checkpoints lack the count."""
-    mean, var = batch_norm.running_mean, batch_norm.running_var
-    return mean is not None and var is not None and bool((mean != 0).any() or (var != 1).any())
-
-
 def check_fraction(option: str, value: float) -> None:
-    """Refuse what is no fraction.
+    """Raise unless value is a number in [0, 1].
 
     Raises:
-        ValueError: not a number in [0, 1].
+        ValueError: it is not.
     """
     if not isinstance(value, (int, float)) or not 0 <= value <= 1:
         raise ValueError(f"{option} must be a number in [0, 1], got {value!r}")
 
 
+class HasStatistics(Protocol):
+    """A BatchNorm, torch's or ours."""
+
+    @property
+    def running_mean(self) -> Tensor | None:
+        """(C,), or None."""
+
+    @property
+    def running_var(self) -> Tensor | None:
+        """(C,), or None."""
+
+
+def trained_statistics(layer: HasStatistics) -> tuple[Tensor, Tensor] | None:
+    """Return the running mean and variance (C,) of a BatchNorm; None if it has seen no data.
+
+    Their values decide, because old checkpoints lack the count of batches.
+    """
+    mean, var = layer.running_mean, layer.running_var
+    if mean is None or var is None or not bool((mean != 0).any() or (var != 1).any()):
+        return None
+    return mean, var
+
+
 norms: Registry[type[Norm]] = Registry("norm")
 weights: Registry[type[nn.Module]] = Registry("weight parametrization")
-"""Maps of a convolution's weight, as `torch.nn.utils.parametrize` takes them, each built from the
-weight it is to map: `weights[name](weight, **options)`."""
+"""Parametrizations of a convolution's weight for `torch.nn.utils.parametrize`, each built from the
+weight that it will map: `weights[name](weight, **options)`."""

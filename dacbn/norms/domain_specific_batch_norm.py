@@ -12,13 +12,13 @@ value per channel in the batch is normalised by its running statistics.
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.by_id.moments import rows_of
-from dacbn.norms.context_batch_norm import ContextBatchNorm
+from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
+from dacbn.norms.by_id.moments import gather_by_id, standardise
 from dacbn.norms.contract import norms
 
 
 @norms.register("domain_specific_batch_norm")
-class DomainSpecificBatchNorm(ContextBatchNorm):
+class DomainSpecificBatchNorm(ClusterBatchNorm):
     """Give every domain a BatchNorm of its own, affine map included.
 
     Args:
@@ -30,7 +30,7 @@ class DomainSpecificBatchNorm(ContextBatchNorm):
 
     Raises:
         RuntimeError: at a forward without cluster ids.
-        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+        ValueError: the ids do not fit the batch, or are outside [0, num_clusters).
     """
 
     def __init__(
@@ -46,9 +46,15 @@ class DomainSpecificBatchNorm(ContextBatchNorm):
             self.weight = nn.Parameter(torch.ones(num_clusters, num_features))
             self.bias = nn.Parameter(torch.zeros(num_clusters, num_features))
 
-    def scale_and_shift(self, y: Tensor) -> Tensor:
-        """Apply each sample's affine map to y of shape (N, C, L)."""
+    def normalise(self, x: Tensor) -> Tensor:
+        """Normalise x of shape (N, C, L) by the domains bound now."""
+        ids = self.ids_of(x)
+        mean, var = self.running(x, ids)
+        return self.affine(standardise(x, ids, mean, var + self.eps))
+
+    def affine(self, y: Tensor) -> Tensor:
+        """Scale and shift y (N, C, L) by the map of each sample's domain."""
         if self.weight is None or self.bias is None:
             return y
-        weight, bias = (rows_of(rows, self.context.ids) for rows in (self.weight, self.bias))
+        weight, bias = (gather_by_id(rows, self.context.ids) for rows in (self.weight, self.bias))
         return torch.addcmul(bias[..., None], y, weight[..., None])

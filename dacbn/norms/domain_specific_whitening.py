@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dacbn.norms.by_id.moments import RunningMoments, rows_of
-from dacbn.norms.context_batch_norm import ContextBatchNorm
+from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
+from dacbn.norms.by_id.moments import RunningMoments, gather_by_id
 from dacbn.norms.contract import check_fraction, norms
 
 # Far above the rounding of a float32 covariance, far below what any shrinkage does.
@@ -30,7 +30,7 @@ CORRELATION_SHRINKAGE = 1e-5
 
 
 @norms.register("domain_specific_whitening")
-class DomainSpecificWhitening(ContextBatchNorm):
+class DomainSpecificWhitening(ClusterBatchNorm):
     """Decorrelate and standardise each domain by itself, within groups of channels.
 
     Args:
@@ -44,7 +44,7 @@ class DomainSpecificWhitening(ContextBatchNorm):
 
     Raises:
         RuntimeError: at a forward without cluster ids.
-        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters); an option has no
+        ValueError: the ids do not fit the batch, or are outside [0, num_clusters); an option has no
             such value.
     """
 
@@ -71,17 +71,17 @@ class DomainSpecificWhitening(ContextBatchNorm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Whiten x of shape (N, C, L) by the domains bound now."""
-        ids = self.ids_for(x)
+        ids = self.ids_of(x)
         if self.padding:
             x = F.pad(x, (0, 0, 0, self.padding))
         mean, covariance = self.running(x, ids)
         maps = whitening(covariance, self.shrinkage, self.eps)
-        offset = x - rows_of(mean, ids)[..., None]
-        y = rows_of(maps, ids) @ in_groups(offset, self.group_size)
-        return y.flatten(1, 2)[:, : self.num_features]
+        offset = x - gather_by_id(mean, ids)[..., None]
+        y = gather_by_id(maps, ids) @ in_groups(offset, self.group_size)
+        return self.affine(y.flatten(1, 2)[:, : self.num_features])
 
     def extra_repr(self) -> str:
-        """Say the sizes and choices that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, group_size={self.group_size}, shrinkage={self.shrinkage}"
 
 

@@ -1,9 +1,9 @@
 """Group normalisation.
 
 Paper: Wu and He, "Group Normalization", ECCV 2018, https://arxiv.org/abs/1803.08494.
-Differs from the paper: widths that the groups do not divide get the nearest number that does, since
-networks with widths such as 24 or 40 have to be converted too. Where a group of a sample is a
-single value, whose standardised form would be zero whatever it was, the value stays as it is.
+Differs from the paper: widths that the groups do not divide use the nearest number that does, since
+networks with widths such as 24 or 40 have to be converted too. A group of a single value, whose
+standardised form would always be zero, is left unchanged.
 """
 
 import math
@@ -21,9 +21,9 @@ class GroupNorm(Norm):
 
     Args:
         num_features: channels C.
-        num_groups: groups G of C / G channels each. Where G does not divide C, the nearest number
-            that does and leaves two channels a group takes its place; a printed layer and the
-            report of a conversion say so.
+        num_groups: groups G of C / G channels each. If G does not divide C, the nearest number that
+            does, with at least two channels a group, is used; a printed layer and the report of a
+            conversion show it.
         eps: added to the variance.
         affine: learn `weight` and `bias`.
 
@@ -35,33 +35,35 @@ class GroupNorm(Norm):
         self, num_features: int, num_groups: int = 32, eps: float = 1e-5, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
-        self.wanted_groups = num_groups
+        self.requested_groups = num_groups
         self.num_groups = fitting_groups(num_features, num_groups)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the moments over a group's channels and positions."""
-        return standardise_groups(x, self.num_groups, self.eps)
+        return self.affine(standardise_groups(x, self.num_groups, self.eps))
 
     @classmethod
-    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
-        """Say which widths have another number of groups than was wished."""
+    def after_conversion(
+        cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
+    ) -> list[str]:
+        """Report the widths that use another number of groups than requested."""
         other = {
             layer.num_features: layer.num_groups
             for layer in layers.values()
-            if layer.num_groups != layer.wanted_groups
+            if layer.num_groups != layer.requested_groups
         }
         texts = [f"{width} channels in {groups}" for width, groups in sorted(other.items())]
         return [f"groups that fit: {', '.join(texts)}"] if texts else []
 
     def extra_repr(self) -> str:
-        """Say the sizes that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, num_groups={self.num_groups}"
 
 
 def standardise_groups(x: Tensor, num_groups: int, eps: float) -> Tensor:
     """Standardise x of shape (N, C, L) over the values of each group of a sample.
 
-    A single value has no spread to be measured by, and stays as it is.
+    A group of a single value is left unchanged.
     """
     if x.shape[1] * x.shape[2] == num_groups:
         return x

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.batch_norm import BatchNorm
-from dacbn.norms.contract import Norm, check_fraction, norms
+from dacbn.norms.contract import Norm, check_fraction, norms, trained_statistics
 from dacbn.norms.group_norm import standardise_groups
 
 
@@ -52,14 +52,15 @@ class IBNNorm(Norm):
             parts.append(standardise_groups(instance, self.by_instance, self.eps))
         if batch.shape[1]:
             parts.append(self.batch(batch))
-        return torch.cat(parts, 1)
+        return self.affine(torch.cat(parts, 1))
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Take over the running statistics of the channels that are normalised by batch."""
-        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
-            self.batch.running_mean.copy_(batch_norm.running_mean[self.by_instance :])
-            self.batch.running_var.copy_(batch_norm.running_var[self.by_instance :])
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Load the running statistics of the channels that are normalised by batch."""
+        trained = trained_statistics(batch_norm)
+        if trained is not None:
+            self.batch.running_mean.copy_(trained[0][self.by_instance :])
+            self.batch.running_var.copy_(trained[1][self.by_instance :])
 
     def extra_repr(self) -> str:
-        """Say the sizes that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, by_instance={self.by_instance}"

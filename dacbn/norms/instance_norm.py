@@ -25,4 +25,4 @@ class InstanceNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the moments over L; with L = 1, x is left as it is."""
-        return standardise_groups(x, self.num_features, self.eps)
+        return self.affine(standardise_groups(x, self.num_features, self.eps))

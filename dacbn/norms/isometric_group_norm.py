@@ -10,13 +10,14 @@ anew, and may choose other numbers than the paper does.
 
 import math
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
+from dacbn.norms.host_value import HostValue
 from dacbn.norms.network.gradient_gain import (
     gradient_gain,
     measure_gain,
@@ -26,7 +27,7 @@ from dacbn.norms.network.gradient_gain import (
 )
 
 TYPICAL_SHARE = 0.8  # of constant power, reached after about seven ReLU blocks
-TYPICAL_EXCESS = 0.15  # of the gain above 1: at the typical share, 16 channels a group
+TYPICAL_EXCESS = 0.15  # of the gain above 1; gives 16 channels a group at the typical share
 EXCESSES = (0.0125, 0.025, 0.05, 0.1, 0.15, 0.2, 0.4, 0.8, 1.6)
 FEWEST_CHANNELS = 4  # in a group; with 3, the gain has no bound as the share goes to 1
 
@@ -56,8 +57,13 @@ class IsometricGroupNorm(Norm):
         super().__init__(num_features, eps, affine)
         self.measured = measured
         self.register_buffer("groups", torch.tensor(0))
+        self._host = HostValue()
         self.choose_alone()
-        self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
+
+    @property
+    def num_groups(self) -> int:
+        """Groups of channels."""
+        return self._host.read(self.groups)
 
     def choose_alone(self) -> None:
         """Use the groups that suit a deep ReLU network."""
@@ -65,16 +71,17 @@ class IsometricGroupNorm(Norm):
 
     def set_groups(self, num_groups: int) -> None:
         """Use another number of groups, a divisor of C."""
-        self.groups.fill_(num_groups)
-        self.num_groups = num_groups  # the same, readable without asking the device
+        self._host.fill_(self.groups, num_groups)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the moments over a group's channels and positions."""
-        return standardise_groups(x, self.num_groups, self.eps)
+        return self.affine(standardise_groups(x, self.num_groups, self.eps))
 
     @classmethod
-    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
-        """Choose the groups of all layers together, and say them."""
+    def after_conversion(
+        cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
+    ) -> list[str]:
+        """Choose the groups of all layers together, and report them."""
         if not all(layer.measured for layer in layers.values()):
             return _table(layers)
         images = noise_like(torch.empty(2, 3, 64, 64)) if example is None else example
@@ -92,7 +99,7 @@ class IsometricGroupNorm(Norm):
         return [f"gradients grow {gain:.2f}-fold from the last to the first layer", *_table(layers)]
 
     def extra_repr(self) -> str:
-        """Say the sizes that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, num_groups={self.num_groups}"
 
 
@@ -136,7 +143,7 @@ def _set_groups(
 
 
 def _table(layers: Mapping[str, IsometricGroupNorm]) -> list[str]:
-    """Say each choice in a line, with the layers that have it."""
+    """List each choice in a line, with the layers that have it."""
     chosen: dict[tuple[int, int], list[str]] = {}
     for name, layer in layers.items():
         chosen.setdefault((layer.num_features, layer.num_groups), []).append(name)
@@ -145,7 +152,3 @@ def _table(layers: Mapping[str, IsometricGroupNorm]) -> list[str]:
         + (f" and {len(names) - 1} more" if len(names) > 1 else "")
         for (width, groups), names in sorted(chosen.items())
     ]
-
-
-def _refresh(layer: Any, _: object) -> None:
-    layer.num_groups = int(layer.groups)

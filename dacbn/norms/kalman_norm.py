@@ -28,18 +28,19 @@ from typing import ClassVar, Literal, Self, get_args
 import torch
 from torch import Tensor, fx, nn
 
-from dacbn.norms.batch_norm import BatchNorm
-from dacbn.norms.contract import Norm, check_fraction, has_statistics, norms
+from dacbn.norms.batch_norm import batch_normalise
+from dacbn.norms.contract import Need, check_fraction, norms, trained_statistics
 from dacbn.norms.network.kalman_chain import Chain, LearnedTransition
 from dacbn.norms.network.kalman_graph import MomentGraph
 from dacbn.norms.network.moment_propagation import Moments, stretch
 from dacbn.norms.network.trace import trace
+from dacbn.norms.running_statistics import RunningStatistics
 
 Transition = Literal["moments", "learned"]
 
 
 @norms.register("kalman_norm")
-class KalmanNorm(BatchNorm):
+class KalmanNorm(RunningStatistics):
     """Standardise by the batch's moments, fused with those the layers before it predict.
 
     A conversion of a network links its layers; one that is built by itself is BatchNorm. Every
@@ -62,7 +63,9 @@ class KalmanNorm(BatchNorm):
         ValueError: gain is no fraction, or there is no such transition.
     """
 
-    needs: ClassVar[tuple[str, ...]] = ("a traced graph",)
+    standardises_channels: ClassVar[bool] = True
+
+    needs: ClassVar[tuple[Need, ...]] = (Need.TRACED_GRAPH,)
 
     def __init__(
         self,
@@ -82,20 +85,21 @@ class KalmanNorm(BatchNorm):
         self.gain = gain
         self.transition: Transition = transition
         self.graph: MomentGraph | None = None
-        self.place = ""  # the name of this layer in the graph
+        self.name = ""  # of this layer in the graph
         self.learned: LearnedTransition | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
         predicted = self.graph is not None or self.learned is not None
-        if not (predicted and self.training and x.numel() and self.gain < 1):
+        if predicted and self.training and x.numel() and self.gain < 1:
             return super().forward(x)
-        return Norm.forward(self, x)
+        self.check_input(x)
+        return batch_normalise(self, x)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the corrected prediction."""
-        if self.learned is not None and self.learned.fresh:
-            self.learned.place(x)
+        if self.learned is not None and self.learned.uninitialised:
+            self.learned.init_from_batch(x)
         prediction = self.predict(x)
         assert prediction is not None
         batch_mean = x.mean((0, 2))
@@ -103,35 +107,31 @@ class KalmanNorm(BatchNorm):
         mean, var = fuse(prediction, batch, self.gain)
         if self.learned is not None:
             self.learned.chain.put(self.learned.turn, (mean, var))
-        self._follow(mean, var, batch[1], x.shape[0] * x.shape[2])
-        return (x - mean[:, None]) * (var + self.eps).rsqrt()[:, None]
+        # the batch's part of the variance is made unbiased
+        unbiased = var + self.gain * batch[1] / max(x.shape[0] * x.shape[2] - 1, 1)
+        self.update_statistics(running_mean=mean, running_var=unbiased)
+        return self.affine((x - mean[:, None]) * (var + self.eps).rsqrt()[:, None])
 
     def predict(self, like: Tensor) -> Moments | None:
-        """Compute what the layers before say of this one: mean and variance (C,), or None.
+        """Predict the mean and variance (C,) from the preceding layers; None if they cannot.
 
         Args:
-            like: a tensor whose device and dtype they should have.
+            like: a tensor with the device and dtype of the prediction.
         """
         if self.learned is not None:
             moments: Moments | None = self.learned.predict()
         else:
-            moments = None if self.graph is None else self.graph.predict(self.place, like)
+            moments = None if self.graph is None else self.graph.predict(self.name, like)
             moments = None if moments is None else stretch(moments, self.num_features)
         if moments is None:
             return None
         return moments[0].to(like.dtype), moments[1].to(like.dtype)
 
-    @torch.no_grad()
-    def _follow(self, mean: Tensor, var: Tensor, batch_var: Tensor, num_values: int) -> None:
-        """Move the running statistics; the batch's part of the variance is made unbiased."""
-        unbiased = var + self.gain * batch_var / max(num_values - 1, 1)
-        self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
-        self.running_var.lerp_(unbiased.to(self.running_var), self.momentum)
-        self.num_batches_tracked.add_(1)
-
     @classmethod
-    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
-        """Link the layers to what comes before them in the network."""
+    def after_conversion(
+        cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
+    ) -> list[str]:
+        """Link the layers to those before them in the network."""
         graph = trace(model)
         if next(iter(layers.values())).transition == "learned":
             return [_learn(layers, graph)]
@@ -139,14 +139,14 @@ class KalmanNorm(BatchNorm):
             return [f"the network cannot be traced: {_learn(layers, graph)}"]
         moments = MomentGraph(model, graph)
         for name, layer in layers.items():
-            layer.graph, layer.place = moments, name
+            layer.graph, layer.name = moments, name
             if layer.predict(layer.running_mean) is None:
                 layer.graph = None
         linked = sum(layer.graph is not None for layer in layers.values())
         return [f"{linked} of {len(layers)} layers have a prediction"]
 
     def extra_repr(self) -> str:
-        """Say the sizes and choices that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, gain={self.gain}, transition={self.transition!r}"
 
 
@@ -165,7 +165,7 @@ def _learn(layers: Mapping[str, KalmanNorm], graph: fx.Graph | None) -> str:
     ordered = [layers[name] for name in dict.fromkeys(order) if name in layers]
     chain, previous, added = Chain(len(ordered)), 0, 0
     for turn, layer in enumerate(ordered):
-        known = has_statistics(layer)  # type: ignore[arg-type]
+        known = trained_statistics(layer) is not None
         transition = LearnedTransition(
             chain, turn, previous, layer.running_mean, layer.running_var, known
         )

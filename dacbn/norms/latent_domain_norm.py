@@ -4,8 +4,8 @@ Paper: Mancini, Porzi, Rota Bulò, Caputo and Ricci, "Boosting Domain Adaptation
 Latent Domains", CVPR 2018, https://arxiv.org/abs/1805.01386.
 
 The mathematics is ModeNorm's, with one gate for a whole network: the first normaliser assigns each
-image to the domains, and all others take over what it found. A layer without a network around it
-assigns for itself.
+image to the domains, and all others use its assignments. A layer without a network has a gate of
+its own.
 
 Differs from the paper: the target's images are assigned like the source's, where the paper gives
 them a domain of their own and learns from domain labels where there are some; the gate is a linear
@@ -23,10 +23,10 @@ from dacbn.norms.network.trace import trace
 
 
 class SharedAssignments:
-    """What the layers of one network know of the images now passing through it.
+    """Assignments shared by all layers of a network during one forward pass.
 
-    A network's hooks open and close it, so that nothing is left when the forward pass ends, however
-    it ends.
+    Hooks of the network open and close it, so that nothing is left after a forward pass, even one
+    that fails.
     """
 
     def __init__(self) -> None:
@@ -85,8 +85,10 @@ class LatentDomainNorm(ModeNorm):
         return self.shared.found
 
     @classmethod
-    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
-        """Leave the gate to the layer that runs first, and let the others share what it finds."""
+    def after_conversion(
+        cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
+    ) -> list[str]:
+        """Keep the gate of the layer that runs first; the others share its assignments."""
         graph = trace(model)
         order = [] if graph is None else [str(node.target) for node in graph.nodes]
         first = next(name for name in [*order, *layers] if name in layers)

@@ -28,4 +28,4 @@ class LayerNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the moments of each sample."""
-        return standardise_groups(x, 1, self.eps)
+        return self.affine(standardise_groups(x, 1, self.eps))

@@ -17,16 +17,18 @@ that p=2 is BatchNorm, and `momentum` is the weight of the newest batch.
 """
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, check_fraction, norms
+from dacbn.norms.contract import norms, trained_statistics
+from dacbn.norms.running_statistics import RunningStatistics
 
 
 @norms.register("lp_batch_norm")
-class LpBatchNorm(Norm):
+class LpBatchNorm(RunningStatistics):
     """Standardise each channel by its mean absolute deviation, or by another p-norm.
 
     Training normalises by the batch, evaluation by running statistics; so does training where a
@@ -47,7 +49,7 @@ class LpBatchNorm(Norm):
         ValueError: an option has no such value.
     """
 
-    running_mean: Tensor
+    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, "running_scale": 1}
     running_scale: Tensor
 
     def __init__(
@@ -60,8 +62,7 @@ class LpBatchNorm(Norm):
         momentum: float = 0.1,
         affine: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, affine)
-        check_fraction("momentum", momentum)
+        super().__init__(num_features, eps, momentum, affine)
         if p != "inf" and not (isinstance(p, (int, float)) and p >= 1):
             raise ValueError(f"p must be a number of at least 1, or 'inf', got {p!r}")
         if top is not None and (not isinstance(top, int) or top < 1):
@@ -69,20 +70,16 @@ class LpBatchNorm(Norm):
         self.p = float(p)
         self.top = top
         self.calibrated = calibrated
-        self.momentum = momentum
-        self.register_buffer("running_mean", torch.zeros(num_features))
-        self.register_buffer("running_scale", torch.ones(num_features))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
-        by_batch = self.training and x.shape[0] * x.shape[2] > 1
+        by_batch = self.uses_batch(x)
         mean = x.mean((0, 2)) if by_batch else self.running_mean
         centred = x - mean[:, None]
         scale = self._scale(centred) if by_batch else self.running_scale
         if by_batch:
-            self.running_mean.lerp_(mean.detach(), self.momentum)
-            self.running_scale.lerp_(scale.detach(), self.momentum)
-        return centred * (scale.square() + self.eps).rsqrt()[:, None]
+            self.update_statistics(running_mean=mean, running_scale=scale)
+        return self.affine(centred * (scale.square() + self.eps).rsqrt()[:, None])
 
     def _scale(self, centred: Tensor) -> Tensor:
         """Estimate the standard deviation of each channel of (N, C, L)."""
@@ -93,7 +90,7 @@ class LpBatchNorm(Norm):
         return _power_mean(distance, self.p) / self._gaussian_scale(num_values, centred)
 
     def _gaussian_scale(self, num_values: int, like: Tensor) -> float | Tensor:
-        """Say what the same measure makes of so many draws from a standard Gaussian."""
+        """Compute the same measure of `num_values` draws from a standard Gaussian."""
         if self.top is None and self.p < math.inf:
             log_moment = self.p / 2 * math.log(2) + math.lgamma((self.p + 1) / 2)
             return math.exp((log_moment - math.log(math.pi) / 2) / self.p)
@@ -106,19 +103,15 @@ class LpBatchNorm(Norm):
         exceeded = (farthest + 0.6) / (num_values + 0.2)
         return _power_mean(torch.special.ndtri(exceeded / 2), self.p)
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Take over the running statistics; the scale is a standard deviation."""
-        if batch_norm.running_mean is not None and batch_norm.running_var is not None:
-            self.running_mean.copy_(batch_norm.running_mean)
-            self.running_scale.copy_(batch_norm.running_var.sqrt())
-
-    def reset_running_stats(self) -> None:
-        """Forget what was seen."""
-        self.running_mean.zero_()
-        self.running_scale.fill_(1)
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Load the running statistics; the scale is a standard deviation."""
+        trained = trained_statistics(batch_norm)
+        if trained is not None:
+            self.running_mean.copy_(trained[0])
+            self.running_scale.copy_(trained[1].sqrt())
 
     def extra_repr(self) -> str:
-        """Say the sizes and choices that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return (
             f"{super().extra_repr()}, p={self.p:g}, top={self.top}, calibrated={self.calibrated}, "
             f"momentum={self.momentum}"

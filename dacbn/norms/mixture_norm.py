@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Mixture, Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -36,13 +36,7 @@ from dacbn.norms.mixture.by_position import (
 )
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.state import (
-    SMALLEST_PRIOR,
-    TRAINED_SPREAD,
-    RunningMixture,
-    describe_mixture,
-    gather_around,
-)
+from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
 
 # Positions of a batch, at most, that the mixture is fitted to.
 FITTING_SAMPLE = 4096
@@ -105,10 +99,6 @@ class MixtureNorm(Norm):
         y = mix_positions(rows, weights, mean, var + self.eps, scale, self.weight, self.bias)
         return shape_back(y, x)
 
-    def scale_and_shift(self, y: Tensor) -> Tensor:
-        """Leave y, which `normalise` has scaled and shifted in passing."""
-        return y
-
     @torch.no_grad()
     def _assign(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         """Compute p(k | x) of positions, (N, K, L)."""
@@ -117,7 +107,7 @@ class MixtureNorm(Norm):
 
     def mixture(self) -> Mixture:
         """Return the running mixture, by which evaluation normalises."""
-        return describe_mixture(self.running, self.eps)
+        return self.running.describe(self.eps)
 
     def assignments(self, x: Tensor) -> Tensor:
         """Compute p(k | x) of the positions of x (N, C, L) under the running mixture."""
@@ -137,8 +127,8 @@ class MixtureNorm(Norm):
             priors (K, 1), means (K, C) and variances (K, C).
         """
         running, some = self.running, some_positions(x, FITTING_SAMPLE)
-        if running.fresh and len(some) >= self.num_clusters:
-            running.place(some)
+        if len(some) >= self.num_clusters and running.uninitialised:
+            running.init_from_batch(some)
         prior, mean, var = running.prior, running.mean, running.var
         enough = len(some) >= FEWEST_POSITIONS * self.num_clusters
         for _ in range(self.em_steps if enough else 0):
@@ -146,21 +136,20 @@ class MixtureNorm(Norm):
             prior, mean, var = weighted_moments(some, weights, mean, var)
         return prior, mean, var
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Start all components around a trained BatchNorm's mean, so that its function stays.
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Start all components near a trained BatchNorm's mean, so that its function stays.
 
-        What equal priors multiply the output by, `weight` undoes.
+        `weight` undoes the factor of the equal priors.
         """
-        if not has_statistics(batch_norm):
+        trained = trained_statistics(batch_norm)
+        if trained is None:
             return
-        assert batch_norm.running_mean is not None and batch_norm.running_var is not None
-        moments = batch_norm.running_mean, batch_norm.running_var
-        self.running.set(*gather_around(*moments, self.num_clusters, TRAINED_SPREAD))
+        self.running.init_near(*trained)
         if self.prior_scale and self.weight is not None:
             self.weight.div_(self.num_clusters**0.5)
 
     def extra_repr(self) -> str:
-        """Say the sizes and choices that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return (
             f"{super().extra_repr()}, num_clusters={self.num_clusters}, em_steps={self.em_steps}, "
             f"prior_scale={self.prior_scale}"

@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import skip_init
 
-from dacbn.norms.contract import Mixture, Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
-from dacbn.norms.mixture.state import RunningMixture, describe_mixture
+from dacbn.norms.mixture.state import RunningMixture
 
 # Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
 # not zero, or they would stay equal for ever.
@@ -55,10 +55,10 @@ class ModeNorm(Norm):
         super().__init__(num_features, eps, affine)
         check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
-        self.running = RunningMixture(num_clusters, num_features, momentum, "sample")
+        self.running = RunningMixture(num_clusters, num_features, momentum, "sample", False)
         gate = skip_init(nn.Linear, num_features, num_clusters)  # type: ignore[no-untyped-call]
         self.gate: nn.Linear | None = gate
-        _start_nearly_equal(gate)
+        _init_nearly_equal(gate)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
@@ -71,13 +71,9 @@ class ModeNorm(Norm):
             self.running.update(share, mean, var, num_values)
         return mix_samples(x, weights, mean, var + self.eps, self.weight, self.bias)
 
-    def scale_and_shift(self, y: Tensor) -> Tensor:
-        """Leave y, which `normalise` has scaled and shifted in passing."""
-        return y
-
     def mixture(self) -> Mixture:
         """Return the moments of the modes, by which evaluation normalises."""
-        return describe_mixture(self.running, self.eps)
+        return self.running.describe(self.eps)
 
     def assignments(self, x: Tensor) -> Tensor:
         """Compute to what degree samples of x (N, C, L) belong to each mode: (K, N, 1, 1)."""
@@ -89,22 +85,22 @@ class ModeNorm(Norm):
         weight, bias = self.gate.weight.to(pooled.dtype), self.gate.bias.to(pooled.dtype)
         return F.linear(pooled, weight, bias).softmax(1)
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Start every mode on a trained BatchNorm's statistics."""
-        if has_statistics(batch_norm):
-            assert batch_norm.running_mean is not None and batch_norm.running_var is not None
-            self.running.set(batch_norm.running_mean, batch_norm.running_var)
+        trained = trained_statistics(batch_norm)
+        if trained is not None:
+            self.running.set_components(*trained)
 
     def extra_repr(self) -> str:
-        """Say the sizes that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, num_clusters={self.num_clusters}"
 
 
 @torch.no_grad()
-def _start_nearly_equal(gate: nn.Linear) -> None:
-    """Start on small weights, every row a wave of its own.
+def _init_nearly_equal(gate: nn.Linear) -> None:
+    """Initialise the gate with small sinusoidal weights, without using the random generator.
 
-    No random numbers are drawn, so that a network's other weights are what they are without gates.
+    The other weights of a network are then the same as without gates.
     """
     rows = torch.arange(1, gate.out_features + 1, device="cpu")
     columns = torch.arange(1, gate.in_features + 1, device="cpu")

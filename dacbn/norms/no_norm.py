@@ -6,37 +6,37 @@ Differs from the paper: the initialisation of the other layers is left as it is,
 should start from trained weights.
 
 A trained BatchNorm in evaluation is an affine map, y = w (x - m) / s + b with s = sqrt(v + eps),
-and is taken over as one: weight w / s, bias b - m w / s.
+and is loaded as one: weight w / s, bias b - m w / s.
 """
 
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm, has_statistics, norms
+from dacbn.norms.contract import Norm, norms, trained_statistics
 
 
 @norms.register("no_norm")
 class NoNorm(Norm):
-    """Scale and shift each channel by learned numbers, and normalise nothing.
+    """Scale and shift each channel by learned numbers, without normalising.
 
     Args:
         num_features: channels C.
         eps: unused; every normaliser has one.
-        affine: learn `weight` and `bias`, without which the layer does nothing and a trained
-            BatchNorm cannot be taken over.
+        affine: learn `weight` and `bias`; without them the layer does nothing and cannot replace a
+            trained BatchNorm.
     """
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Return x."""
-        return x
+        """Scale and shift x."""
+        return self.affine(x)
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Fold a trained BatchNorm's statistics into weight and bias, so that its function stays.
 
-        The affine map is the one copied from it.
+        Weight and bias have been copied from it already.
         """
-        if self.weight is None or self.bias is None or not has_statistics(batch_norm):
+        trained = trained_statistics(batch_norm)
+        if self.weight is None or self.bias is None or trained is None:
             return
-        assert batch_norm.running_mean is not None and batch_norm.running_var is not None
-        self.weight.mul_((batch_norm.running_var + batch_norm.eps).rsqrt())
-        self.bias.sub_(batch_norm.running_mean * self.weight)
+        self.weight.mul_((trained[1] + batch_norm.eps).rsqrt())
+        self.bias.sub_(trained[0] * self.weight)

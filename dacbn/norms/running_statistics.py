@@ -1,41 +1,104 @@
-"""What a network's normalisers remember: keep it from changing, forget it, estimate it anew.
+"""Running statistics: the layers that keep them, and freezing or re-estimating them in a network.
 
-All three work on any network, converted or not.
+`frozen_statistics`, `reset_statistics` and `recalibrate` work on any network, converted or not.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Norm
+from dacbn.norms.contract import Norm, check_fraction, trained_statistics
+from dacbn.norms.host_value import HostValue
+from dacbn.norms.modes import modes_kept
+
+COUNT = "num_batches_tracked"
+
+
+class RunningStatistics(Norm):
+    """A norm with one running mean and one running measure of spread per channel.
+
+    Args:
+        num_features: channels C.
+        eps: added to the variance.
+        momentum: weight of the newest batch in the running statistics.
+        affine: learn `weight` and `bias`.
+    """
+
+    # The buffers, each with the value that it starts from.
+    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, "running_var": 1, COUNT: 0}
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(
+        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+    ) -> None:
+        super().__init__(num_features, eps, affine)
+        check_fraction("momentum", momentum)
+        self.momentum = momentum
+        for name, start in self.statistics.items():
+            per_channel = torch.full((num_features,), float(start))
+            self.register_buffer(name, torch.tensor(0) if name == COUNT else per_channel)
+
+    def uses_batch(self, x: Tensor) -> bool:
+        """Whether x, (N, C) or (N, C, *), is normalised by its own moments.
+
+        In training it is, unless channels have a single value, whose variance says nothing.
+        """
+        return self.training and x.numel() > self.num_features
+
+    @torch.no_grad()
+    def update_statistics(self, **newest: Tensor) -> None:
+        """Move running statistics towards those of a batch, (C,) each, given by name."""
+        for name, value in newest.items():
+            running: Tensor = getattr(self, name)
+            running.lerp_(value.to(running), self.momentum)
+        if COUNT in self.statistics:
+            self.num_batches_tracked.add_(1)
+
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Load the running mean and variance."""
+        trained = trained_statistics(batch_norm)
+        if trained is not None:
+            self.running_mean.copy_(trained[0])
+            self.running_var.copy_(trained[1])
+
+    def reset_running_stats(self) -> None:
+        """Restore the initial statistics."""
+        for name, start in self.statistics.items():
+            self.get_buffer(name).fill_(start)
 
 
 @contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
-    """Let forward passes in a `with` block normalise as in training, and forget them after.
+    """Let forward passes in a `with` block normalise as in training, but change no statistics.
 
-    The layers work on copies, and get their own tensors back untouched, which a backward pass may
-    still need.
+    The layers work on copies of their buffers. They get their own tensors back unchanged, because
+    a backward pass may still need them.
     """
-    kept = [(part, dict(part._buffers), vars(part).get("fresh")) for part in _parts(model)]
-    for part, buffers, _ in kept:
+    kept = [(part, dict(part._buffers), _host_values(part)) for part in _parts(model)]
+    for part, buffers, values in kept:
         for name, buffer in buffers.items():
-            part._buffers[name] = None if buffer is None else buffer.clone()
+            if buffer is None:
+                continue
+            part._buffers[name] = buffer.clone()
+            for value in values:
+                vars(part)[value].follow(buffer, part._buffers[name])
     try:
         yield
     finally:
-        for part, buffers, fresh in kept:
+        for part, buffers, values in kept:
             part._buffers.update(buffers)
-            if fresh is not None:
-                part.fresh = fresh
+            vars(part).update(values)
 
 
 @torch.no_grad()
 def reset_statistics(model: nn.Module) -> None:
-    """Make every normaliser forget the activations it has seen; what is learned stays."""
+    """Restore the initial statistics of every normaliser; learned parameters stay."""
     for part in reversed(_parts(model)):
         reset = getattr(part, "reset_running_stats", None)
         if reset is not None:
@@ -49,43 +112,42 @@ def recalibrate(
     cluster_id: int | None = None,
     batch_size: int = 256,
 ) -> None:
-    """Estimate all running statistics anew on images of one domain, as AdaBN does with the target.
+    """Re-estimate all running statistics on images of one domain, as AdaBN does on the target.
 
     Paper: Li et al., "Revisiting Batch Normalization for Practical Domain Adaptation", 2016,
     https://arxiv.org/abs/1603.04779.
     Differs from the paper: one pass serves all layers, and variances are the mean of those within
-    batches. A mixture goes on from its components, so that each follows its own data.
+    batches. A mixture starts from its present components, so that each follows its own data.
 
-    Only normalisers are in training mode meanwhile; weights stay as they are.
+    Only normalisers are in training mode meanwhile; weights do not change.
 
     Args:
         model: a `Network`, or any module that takes images.
         images: all images (N, 3, S, S) or batches of them, as `model` takes them.
         cluster_id: the id of their domain (target 1), if `model` takes cluster ids.
-        batch_size: images at a time, where all are given at once.
+        batch_size: images at a time, if `images` is one tensor.
 
     Raises:
         ValueError: there are no images.
     """
     batches = torch.split(images, batch_size) if isinstance(images, Tensor) else images
-    parts, modes, seen = _parts(model), _modes(model), 0
+    parts, seen = _parts(model), 0
     averaging = [part for part in parts if hasattr(part, "momentum")]
     momenta = [part.momentum for part in averaging]
-    try:
+    with modes_kept(model):
         model.eval()
         for part in parts:
             part.train()
-        for batch in batches:
-            seen += len(batch)
-            for part in averaging:
-                part.momentum = len(batch) / max(seen, 1)  # type: ignore[assignment]
-            ids = () if cluster_id is None else (_ids(batch, cluster_id),)
-            model(batch, *ids)
-    finally:
-        for part, momentum in zip(averaging, momenta, strict=True):
-            part.momentum = momentum
-        for module, mode in modes:
-            module.training = mode
+        try:
+            for batch in batches:
+                seen += len(batch)
+                for part in averaging:
+                    part.momentum = len(batch) / max(seen, 1)  # type: ignore[assignment]
+                ids = () if cluster_id is None else (_ids(batch, cluster_id),)
+                model(batch, *ids)
+        finally:
+            for part, momentum in zip(averaging, momenta, strict=True):
+                part.momentum = momentum
     if seen == 0:
         raise ValueError("there are no images to recalibrate on")
 
@@ -96,8 +158,10 @@ def _parts(model: nn.Module) -> list[nn.Module]:
     return list(dict.fromkeys(part for layer in whole for part in layer.modules()))
 
 
-def _modes(model: nn.Module) -> list[tuple[nn.Module, bool]]:
-    return [(module, module.training) for module in model.modules()]
+def _host_values(part: nn.Module) -> dict[str, HostValue]:
+    return {
+        name: value.copy() for name, value in vars(part).items() if isinstance(value, HostValue)
+    }
 
 
 def _ids(batch: Tensor, cluster_id: int) -> Tensor:

@@ -6,28 +6,29 @@ Normalization, https://arxiv.org/abs/2409.04759.
 
 Each sample comes with the id of its cluster, and the cluster's learned mean and standard deviation
 normalise it: y = (x - mean[id]) / sqrt(exp(log_std[id])^2 + eps), in training and evaluation alike.
-Nothing but the task's gradient moves these parameters, so the layer is a learned affine map per
-cluster that starts out as a normaliser.
+Only the task's gradient moves these parameters, so the layer is a learned affine map per cluster
+that starts as a normaliser.
 
 Differs from the paper: the parameters start on the first batch's moments of each cluster instead
 of at random; eps is added to the variance, as in the paper's figures (its code adds it to the
 standard deviation); an affine map shared by the clusters follows, as in BatchNorm.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.by_id.context import ClusterContext, check_ids
-from dacbn.norms.contract import Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.by_id.cluster_norm import ClusterNorm
+from dacbn.norms.contract import norms, trained_statistics
+from dacbn.norms.host_value import HostValue
 from dacbn.norms.mixture.moments import weighted_moments
 
 
 @norms.register("scb_norm")
-class SCBNorm(Norm):
+class SCBNorm(ClusterNorm):
     """Normalise by a learned mean and standard deviation for each known cluster.
 
     Args:
@@ -38,47 +39,45 @@ class SCBNorm(Norm):
 
     Raises:
         RuntimeError: at a forward without cluster ids.
-        ValueError: the ids do not fit the batch, or lie outside [0, num_clusters).
+        ValueError: the ids do not fit the batch, or are outside [0, num_clusters).
     """
 
-    needs = ("cluster ids",)
     shares_offset: ClassVar[bool] = False
     placed: Tensor
 
     def __init__(
         self, num_features: int, num_clusters: int = 2, eps: float = 1e-5, affine: bool = True
     ) -> None:
-        super().__init__(num_features, eps, affine)
-        check_num_clusters(num_clusters)
-        self.num_clusters = num_clusters
-        self.context = ClusterContext()
+        super().__init__(num_features, num_clusters, eps, affine)
         self.mean = nn.Parameter(torch.zeros(num_clusters, num_features))
         self.log_std = nn.Parameter(torch.zeros(num_clusters, num_features))
         shared = torch.zeros(num_features)
         self.shared_mean = nn.Parameter(shared) if self.shares_offset else None
         self.shared_log_std = nn.Parameter(shared.clone()) if self.shares_offset else None
         self.register_buffer("placed", torch.tensor(False))
-        # The same knowledge as `placed`, readable without asking the device.
-        self.fresh = True
-        self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
+        self._host = HostValue()
+
+    @property
+    def uninitialised(self) -> bool:
+        """Whether the parameters wait for a first batch."""
+        return not self._host.read(self.placed)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the clusters bound now."""
-        ids = self.context.ids
-        check_ids(ids, len(x), self.num_clusters)
-        if self.training and self.fresh and x.shape[0] * x.shape[2] > 1:
-            self._place(x.detach(), ids)
+        ids = self.ids_of(x)
+        if self.training and x.shape[0] * x.shape[2] > 1 and self.uninitialised:
+            self._init_from_batch(x.detach(), ids)
         mean, log_std = self.mean[ids], self.log_std[ids]
         if self.shared_mean is not None and self.shared_log_std is not None:
             mean, log_std = mean + self.shared_mean, log_std + self.shared_log_std
         inverse_std = ((2 * log_std).exp() + self.eps).rsqrt()
-        return (x - mean[..., None]) * inverse_std[..., None]
+        return self.affine((x - mean[..., None]) * inverse_std[..., None])
 
     @torch.no_grad()
-    def _place(self, x: Tensor, ids: Tensor) -> None:
+    def _init_from_batch(self, x: Tensor, ids: Tensor) -> None:
         """Start on each cluster's moments.
 
-        A cluster that is absent gets those of all data, and one with a single value their variance.
+        A cluster that is absent gets those of all data, one with a single value their variance.
         """
         pooled = x.mean((0, 2)).expand_as(self.mean), x.var((0, 2)).expand_as(self.mean)
         members = F.one_hot(ids, self.num_clusters).T.to(x)[:, :, None, None]
@@ -89,18 +88,13 @@ class SCBNorm(Norm):
     def _set(self, mean: Tensor, var: Tensor) -> None:
         self.mean.copy_(mean)
         self.log_std.copy_(0.5 * var.clamp_min(self.eps).log())
-        self.placed.fill_(True)
-        self.fresh = False
+        self._host.fill_(self.placed, True)
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Start every cluster on a trained BatchNorm's statistics."""
-        if has_statistics(batch_norm):
-            assert batch_norm.running_mean is not None and batch_norm.running_var is not None
-            self._set(batch_norm.running_mean, batch_norm.running_var)
-
-    def extra_repr(self) -> str:
-        """Say the sizes that a printed model should show."""
-        return f"{super().extra_repr()}, num_clusters={self.num_clusters}"
+        trained = trained_statistics(batch_norm)
+        if trained is not None:
+            self._set(*trained)
 
 
 @norms.register("scb_norm_base")
@@ -112,7 +106,3 @@ class SCBNormBase(SCBNorm):
     """
 
     shares_offset = True
-
-
-def _refresh(layer: Any, _: object) -> None:
-    layer.fresh = not bool(layer.placed)

@@ -10,13 +10,13 @@ sqrt(k). A scale per channel is learned beside the bias. Padding by zeros, pooli
 as those of squeeze-and-excitation, still move the moments.
 """
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
-from dacbn.norms.contract import Norm, norms
+from dacbn.norms.contract import Need, Norm, norms
 from dacbn.norms.network.residual_sums import called, find_sums
 from dacbn.norms.network.trace import trace
 
@@ -39,10 +39,9 @@ DROPOUTS: dict[type[nn.Module], type[nn.Module]] = {
 class SelfNormalizing(Norm):
     """Scale and shift each channel, in a network made to keep mean 0 and variance 1 by itself.
 
-    The layer alone normalises nothing. A conversion makes over the whole network: activations
-    become SELU, dropout becomes alpha dropout, and all convolutions and linear layers are drawn
-    anew (LeCun normal, biases zero), so pretrained weights are lost. Images should be
-    standardised.
+    The layer alone normalises nothing. A conversion changes the whole network: activations become
+    SELU, dropout becomes alpha dropout, and all convolutions and linear layers are re-initialised
+    (LeCun normal, biases zero), so pretrained weights are lost. Images should be standardised.
 
     Args:
         num_features: channels C.
@@ -50,21 +49,23 @@ class SelfNormalizing(Norm):
         affine: learn `weight` and `bias`.
     """
 
-    needs = ("a traced graph",)
-    makes_over = True
+    needs: ClassVar[tuple[Need, ...]] = (Need.TRACED_GRAPH,)
+    rebuilds_network: ClassVar[bool] = True
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Return x."""
-        return x
+        """Scale and shift x."""
+        return self.affine(x)
 
     @classmethod
-    def finish(cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None) -> list[str]:
-        """Make over the network around the layers."""
+    def after_conversion(
+        cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
+    ) -> list[str]:
+        """Replace activations and dropout, and re-initialise all weights."""
         notes = [_replace_activations(model), _draw_weights(model)]
         graph = trace(model)
         if graph is None:
-            return [*notes, "residual sums stay as they are, since the network cannot be traced"]
-        return [*notes, *_balance_sums(model, graph), *_say_what_stays(model, graph)]
+            return [*notes, "residual sums are unchanged, since the network cannot be traced"]
+        return [*notes, *_balance_sums(model, graph), *_list_unchanged(model, graph)]
 
 
 def _replace_activations(model: nn.Module) -> str:
@@ -95,7 +96,7 @@ def _draw_weights(model: nn.Module) -> str:
             continue
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
-    return f"{drawn} convolutions and linear layers are drawn anew: no trained weights are left"
+    return f"{drawn} convolutions and linear layers are re-initialised: no trained weights are left"
 
 
 @torch.no_grad()
@@ -114,8 +115,8 @@ def _balance_sums(model: nn.Module, graph: fx.Graph) -> list[str]:
     return [f"{what}: {count}" for what, count in counts.items() if count]
 
 
-def _say_what_stays(model: nn.Module, graph: fx.Graph) -> list[str]:
-    """Count what moves the moments."""
+def _list_unchanged(model: nn.Module, graph: fx.Graph) -> list[str]:
+    """List the operations left in the network that change mean or variance."""
     words = [
         _word(model.get_submodule(str(node.target)))
         if node.op == "call_module"
@@ -129,7 +130,7 @@ def _say_what_stays(model: nn.Module, graph: fx.Graph) -> list[str]:
         "other normalisers": sum("norm" in word and word != "selfnormalizing" for word in words),
     }
     texts = [f"{kind} ({count})" for kind, count in counts.items() if count]
-    return [f"what moves the moments stays: {', '.join(texts)}"] if texts else []
+    return [f"operations that change the moments remain: {', '.join(texts)}"] if texts else []
 
 
 def _word(layer: nn.Module) -> str:

@@ -11,15 +11,17 @@ code does, instead of averages over a set of batches; the running variance is th
 in BatchNorm.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.batch_norm import BatchNorm
-from dacbn.norms.contract import Norm, norms
+from dacbn.norms.contract import norms
+from dacbn.norms.running_statistics import RunningStatistics
 
 
 @norms.register("switchable_norm")
-class SwitchableNorm(BatchNorm):
+class SwitchableNorm(RunningStatistics):
     """Standardise by a learned mixture of instance, layer and batch statistics.
 
     The logits of the mixtures, `mean_logits` and `var_logits`, are for instance, layer and batch
@@ -32,6 +34,8 @@ class SwitchableNorm(BatchNorm):
         affine: learn `weight` and `bias`.
     """
 
+    standardises_channels: ClassVar[bool] = True
+
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
     ) -> None:
@@ -39,29 +43,23 @@ class SwitchableNorm(BatchNorm):
         self.mean_logits = nn.Parameter(torch.zeros(3))
         self.var_logits = nn.Parameter(torch.zeros(3))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Normalise x, of shape (N, C) or (N, C, *)."""
-        return Norm.forward(self, x)  # not by BatchNorm's kernel
-
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
         mean, var = _moments(x, 2)
         moments = (mean, var), _pooled(mean, var, 1), self._batch_moments(mean, var, x.shape[2])
         means, variances = zip(*moments, strict=True)
         mean = _mixed(means, self.mean_logits)
-        return (x - mean) * (_mixed(variances, self.var_logits) + self.eps).rsqrt()
+        var = _mixed(variances, self.var_logits)
+        return self.affine((x - mean) * (var + self.eps).rsqrt())
 
     def _batch_moments(self, mean: Tensor, var: Tensor, length: int) -> tuple[Tensor, Tensor]:
-        """Pool the instances' moments (N, C, 1) in training, and remember them."""
+        """Pool the instances' moments (N, C, 1) in training, and update the running ones."""
         count = len(mean) * length
         if not self.training or count <= 1:
             return self.running_mean[:, None], self.running_var[:, None]
         mean, var = _pooled(mean, var, 0)
-        with torch.no_grad():
-            self.num_batches_tracked.add_(1)
-            unbiased = var * count / (count - 1)
-            for running, newest in ((self.running_mean, mean), (self.running_var, unbiased)):
-                running.lerp_(newest[0, :, 0].to(running), self.momentum)
+        unbiased = var * count / (count - 1)
+        self.update_statistics(running_mean=mean[0, :, 0], running_var=unbiased[0, :, 0])
         return mean, var
 
 

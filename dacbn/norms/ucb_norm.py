@@ -22,17 +22,10 @@ from typing import Literal, get_args
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Mixture, Norm, check_num_clusters, has_statistics, norms
+from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
-from dacbn.norms.mixture.state import (
-    TRAINED_SPREAD,
-    LearnedMixture,
-    RunningMixture,
-    describe_mixture,
-    gather_around,
-    posterior,
-)
+from dacbn.norms.mixture.state import LearnedMixture, RunningMixture
 
 Update = Literal["em", "learned", "hybrid"]
 
@@ -113,7 +106,7 @@ class UCBNorm(Norm):
         num_values = x.numel() // self.num_features
         by_batch = self.training and num_values > 1
         if by_batch:
-            self._place(x)
+            self._init_from_batch(x)
         gate, statistics, running = self.gate, self.statistics, self.running
         log_prior = gate.log_prior
         from_batch = by_batch and running is not None
@@ -133,17 +126,13 @@ class UCBNorm(Norm):
             running.update(share, mean, var, num_values)
         return y
 
-    def scale_and_shift(self, y: Tensor) -> Tensor:
-        """Leave y, which `normalise` has scaled and shifted in passing."""
-        return y
-
     def mixture(self) -> Mixture:
         """Return the mixture that assigns."""
-        return describe_mixture(self.gate, self.eps)
+        return self.gate.describe(self.eps)
 
     def assignments(self, x: Tensor) -> Tensor:
         """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared."""
-        return posterior(self.gate, x, self.eps)
+        return self.gate.posterior(x, self.eps)
 
     def nll(self, x: Tensor) -> Tensor:
         """Compute the mean negative log-likelihood of activations x (N, C, *): a scalar.
@@ -155,31 +144,27 @@ class UCBNorm(Norm):
         joint = log_joint(flat, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
         return -joint.logsumexp(0).mean()
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Start all components around a trained BatchNorm's mean, so that its function stays."""
-        if not has_statistics(batch_norm):
-            return
-        assert batch_norm.running_mean is not None and batch_norm.running_var is not None
-        mean, var = gather_around(
-            batch_norm.running_mean, batch_norm.running_var, self.num_clusters, TRAINED_SPREAD
-        )
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Start all components near a trained BatchNorm's mean, so that its function stays."""
+        trained = trained_statistics(batch_norm)
         for mixture in (self.running, self.learned):
-            if mixture is not None:
-                mixture.set(mean, var)
+            if mixture is not None and trained is not None:
+                mixture.init_near(*trained)
 
     def extra_repr(self) -> str:
-        """Say the sizes and choices that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return (
             f"{super().extra_repr()}, num_clusters={self.num_clusters}, update={self.update!r}, "
             f"assign={self.assign!r}, prior_scale={self.prior_scale}"
         )
 
-    def _place(self, x: Tensor) -> None:
-        """Place a mixture that has seen nothing on the first batch with something for everyone."""
-        things = x.shape[0] if self.assign == "sample" else x.numel() // self.num_features
+    def _init_from_batch(self, x: Tensor) -> None:
+        """Initialise an unset mixture from the first batch with at least K values to assign."""
+        num_assigned = x.shape[0] if self.assign == "sample" else x.numel() // self.num_features
         for mixture in (self.running, self.learned):
-            if mixture is not None and mixture.fresh and things >= self.num_clusters:
-                mixture.place(x.detach().to(mixture.mean).reshape(*x.shape[:2], -1))
+            if mixture is None or num_assigned < self.num_clusters or not mixture.uninitialised:
+                continue
+            mixture.init_from_batch(x.detach().to(mixture.mean).reshape(*x.shape[:2], -1))
 
 
 @norms.register("uan")
@@ -215,10 +200,10 @@ class UAN(UCBNorm):
             num_features, num_clusters, eps, momentum, affine, "hybrid", "channel", prior_scale=True
         )
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Start as UCB-Norm does; what equal priors multiply the output by, `weight` undoes."""
-        super().carry_over(batch_norm)
-        if has_statistics(batch_norm) and self.weight is not None:
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Start as UCB-Norm does; `weight` undoes the factor of the equal priors."""
+        super().load_batch_norm(batch_norm)
+        if trained_statistics(batch_norm) is not None and self.weight is not None:
             self.weight.div_(self.num_clusters**0.5)
 
 

@@ -25,7 +25,7 @@ def state_of(layer):
 def in_a_random_state(**options):
     """Return a layer of 3 channels and components whose mixture and affine are not as made."""
     layer = MixtureNorm(3, momentum=0.3, **options)
-    layer.running.set(3 * torch.rand(3, 3) - 1, torch.rand(3, 3) + 0.5)
+    layer.running.set_components(3 * torch.rand(3, 3) - 1, torch.rand(3, 3) + 0.5)
     layer.running.prior.copy_(torch.tensor([[0.2], [0.5], [0.3]]))
     with torch.no_grad():
         layer.weight.copy_(torch.tensor([1.0, -2.0, 0.5]))
@@ -93,7 +93,7 @@ def test_one_cluster_is_batch_norm(shape, training):
 def test_the_fit_is_sklearns():
     x, _ = planted()
     layer = MixtureNorm(2, em_steps=50, eps=1e-3)
-    layer.running.place(x[..., None])
+    layer.running.init_from_batch(x[..., None])
     start = state_of(layer)
     theirs = GaussianMixture(
         3,
@@ -222,7 +222,7 @@ def test_the_weight_takes_back_what_the_priors_multiply(clusters, prior_scale):
     x, ours = torch.randn(50, 3) * 3 + 5, MixtureNorm.from_batch_norm(theirs.eval(), **options)
     torch.testing.assert_close(ours(x), theirs(x), atol=0.1, rtol=0)
     bare = MixtureNorm.from_batch_norm(theirs, affine=False, **options)
-    assert bare.weight is None and not bare.running.fresh
+    assert bare.weight is None and not bare.running.uninitialised
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,9 @@ def in_a_random_state(features=3, modes=3, **options):
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.copy_(torch.randn(parameter.shape))
-        layer.running.set(torch.randn(modes, features), torch.rand(modes, features) + 0.5)
+        layer.running.set_components(
+            torch.randn(modes, features), torch.rand(modes, features) + 0.5
+        )
         layer.running.prior.copy_(torch.rand(modes, 1).softmax(0))
     return layer
 
@@ -71,7 +73,7 @@ def test_equal_modes_are_batch_norm_whatever_the_gate_says():
     with torch.no_grad():
         theirs.running_mean.copy_(torch.randn(3)), theirs.running_var.copy_(torch.rand(3) + 0.5)
         theirs.weight.copy_(ours.weight), theirs.bias.copy_(ours.bias)
-        ours.carry_over(theirs)
+        ours.load_batch_norm(theirs)
     x = torch.randn(6, 3)
     torch.testing.assert_close(ours(x), theirs(x))
 

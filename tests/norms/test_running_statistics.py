@@ -85,7 +85,7 @@ def test_a_network_recalibrates_on_the_target_with_its_ids():
 def test_components_follow_the_data_they_explain():
     layer = UCBNorm(1, num_clusters=2)
     modes = torch.tensor([-2.0, 2.0]).repeat(500)[:, None]
-    layer.running.set(torch.tensor([[-2.0], [2.0]]), torch.full((2, 1), 0.09))
+    layer.running.set_components(torch.tensor([[-2.0], [2.0]]), torch.full((2, 1), 0.09))
     recalibrate(
         layer, (modes + 0.5 + 0.3 * torch.randn(1000, 1))[torch.randperm(1000)], batch_size=250
     )

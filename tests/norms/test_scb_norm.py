@@ -69,7 +69,7 @@ def test_only_the_first_batch_places_the_clusters():
 def test_evaluation_never_places_the_clusters():
     layer = SCBNorm(3).eval()
     run(layer, two_populations(6))
-    assert layer.mean.eq(0).all() and layer.fresh
+    assert layer.mean.eq(0).all() and layer.uninitialised
 
 
 def test_a_cluster_absent_from_the_first_batch_starts_on_all_data():

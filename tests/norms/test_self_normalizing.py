@@ -116,7 +116,7 @@ def test_weights_are_drawn_anew_with_a_variance_of_one_over_the_inputs():
         assert layer.weight.std().item() * inputs**0.5 == pytest.approx(1, abs=0.05)
         assert abs(layer.weight.mean()) < 0.01 and layer.bias.eq(0).all()
     assert model[1].weight.eq(1).all() and model[1].bias.eq(0).all()
-    assert "3 convolutions and linear layers are drawn anew" in report.notes[1]
+    assert "3 convolutions and linear layers are re-initialised" in report.notes[1]
 
 
 def test_a_branch_around_a_skip_starts_closed_and_learns():
@@ -144,12 +144,15 @@ def test_activations_fused_into_timms_normalisers_change_too_and_gates_stay():
     assert after.count("SELU") == before.count("SiLU") == 49 and "SiLU" not in after
     assert after.count("Sigmoid") == before.count("Sigmoid") == 16
     assert report.notes[0].startswith("49 activations became SELU")
-    assert report.notes[-1] == "what moves the moments stays: gates (16)"
+    assert report.notes[-1] == "operations that change the moments remain: gates (16)"
 
 
 def test_what_the_code_calls_is_counted():
     notes = convert_norms(Residual(skip=True), "self_normalizing").notes
-    assert notes[-1] == "what moves the moments stays: activations called as functions (1)"
+    assert (
+        notes[-1]
+        == "operations that change the moments remain: activations called as functions (1)"
+    )
 
 
 def test_a_network_that_cannot_be_traced_is_made_over_as_far_as_can_be():

@@ -29,7 +29,9 @@ def in_a_random_state(update, assign, features=3, clusters=3, seed=0, **options)
     with torch.no_grad():
         for mixture in (layer.running, layer.learned):
             if mixture is not None:
-                mixture.set(3 * draw(clusters, features) - 1, draw(clusters, features) + 0.5)
+                mixture.set_components(
+                    3 * draw(clusters, features) - 1, draw(clusters, features) + 0.5
+                )
         if layer.running is not None:
             layer.running.prior.copy_((draw(clusters, shares) + 0.2).log().softmax(0))
         if layer.learned is not None:

@@ -27,7 +27,7 @@ def two_modes(assign="sample", num_clusters=2):
     """A layer whose first component sits on dark images, its second on bright ones."""
     norm = UCBNorm(3, num_clusters, assign=assign)
     mean = torch.linspace(DARK, BRIGHT, num_clusters)[:, None].expand(-1, 3) / 255
-    norm.running.set(mean, torch.full((num_clusters, 3), 0.01))
+    norm.running.set_components(mean, torch.full((num_clusters, 3), 0.01))
     return norm
 
 

@@ -61,9 +61,9 @@ def share_context(model: nn.Module) -> ClusterContext:
 
 
 def check_ids(ids: Tensor, num_samples: int, num_clusters: int) -> None:
-    """Refuse ids that do not fit the batch or the layer.
+    """Check that the ids fit the batch and the layer.
 
-    The range is looked at on the CPU only: on a GPU the look would stall the step.
+    The range is checked on the CPU only, because reading it on a GPU would synchronise.
 
     Raises:
         ValueError: there is not one id per sample, or an id is outside [0, num_clusters).

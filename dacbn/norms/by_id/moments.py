@@ -15,14 +15,14 @@ def sums_by_cluster(values: Tensor, ids: Tensor, num_clusters: int) -> Tensor:
     return values.new_zeros(num_clusters, *values.shape[1:]).index_add(0, ids, values)
 
 
-def rows_of(statistic: Tensor, ids: Tensor) -> Tensor:
+def gather_by_id(statistic: Tensor, ids: Tensor) -> Tensor:
     """Look up the statistic of each sample's cluster: (K, *) becomes (N, *)."""
     return statistic.index_select(0, ids)
 
 
 def standardise(x: Tensor, ids: Tensor, mean: Tensor, var: Tensor) -> Tensor:
     """Compute (x - mean) / sqrt(var) by the mean and variance of each sample's cluster."""
-    return (x - rows_of(mean, ids)[..., None]) * rows_of(var.rsqrt(), ids)[..., None]
+    return (x - gather_by_id(mean, ids)[..., None]) * gather_by_id(var.rsqrt(), ids)[..., None]
 
 
 def as_factor(per_cluster: Tensor, statistic: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ class RunningMoments(nn.Module):
         count = sums_by_cluster(x.new_ones(len(x)), ids, num_clusters) * x.shape[2]
         some = count.clamp_min(1)
         mean = sums_by_cluster(x.sum(2), ids, num_clusters) / some[:, None]
-        squares = self.squares(x - rows_of(mean, ids)[..., None])
+        squares = self.squares(x - gather_by_id(mean, ids)[..., None])
         var = sums_by_cluster(squares, ids, num_clusters)
         return count, mean, var / as_factor(some, var)
 

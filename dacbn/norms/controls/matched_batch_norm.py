@@ -1,16 +1,16 @@
-"""A BatchNorm with as many learned numbers as a mixture holds: a control for mixtures.
+"""BatchNorm with as many learned parameters as a mixture: a control for mixtures.
 
 Paper: none; it tests the claim of Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based
 Normalization Layer for Neural Networks", 2024, https://arxiv.org/abs/2403.16798.
 
-A mixture of K components has 3 K numbers per channel (shares, means, variances), and with them
-bends the values of a channel. This layer bends them with as many, learned ones, and finds no
-clusters:
+A mixture of K components has 3 K numbers per channel (shares, means, variances) and applies a
+non-linear function to the values of a channel. This layer has as many learned numbers for such a
+function, and finds no clusters:
 
     y = z + sum_k h_k tanh(s_k (z - p_k)),    z = (x - mean) / sqrt(var + eps).
 
-Where it gains as much as the mixture, capacity was the reason. Heights h start at zero, and the
-layer as BatchNorm.
+If it gains as much as the mixture, capacity was the reason. Heights h start at zero, so the layer
+starts as BatchNorm.
 """
 
 import torch
@@ -21,16 +21,16 @@ from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, check_num_clusters, norms
 from dacbn.norms.mixture.moments import spread
 
-REACH = 2.0  # standard deviations to either side, among which the bends start
+REACH = 2.0  # standard deviations to either side, over which the tanh terms are spread at first
 
 
 @norms.register("matched_batch_norm")
 class MatchedBatchNorm(Norm):
-    """BatchNorm with a learned bend for every component of a mixture: a control for capacity.
+    """BatchNorm plus K learned tanh terms per channel: a parameter-matched control.
 
     Args:
         num_features: channels C.
-        num_clusters: bends K of each channel.
+        num_clusters: tanh terms K of each channel, as many as a mixture has components.
         eps: added to the variance.
         momentum: weight of the newest batch in the running statistics.
         affine: learn `weight` and `bias`.
@@ -51,8 +51,8 @@ class MatchedBatchNorm(Norm):
         check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.standard = BatchNorm(num_features, eps, momentum, affine=False)
-        places = REACH * (2 * spread(num_clusters, torch.empty(0)) - 1)
-        self.place = nn.Parameter(places[:, None].repeat(1, num_features))
+        positions = REACH * (2 * spread(num_clusters, torch.empty(0)) - 1)
+        self.place = nn.Parameter(positions[:, None].repeat(1, num_features))
         self.slope = nn.Parameter(torch.ones(num_clusters, num_features))
         self.height = nn.Parameter(torch.zeros(num_clusters, num_features))
 
@@ -62,12 +62,12 @@ class MatchedBatchNorm(Norm):
         z = y
         for place, slope, height in zip(self.place, self.slope, self.height, strict=True):
             y = y + height[:, None] * torch.tanh(slope[:, None] * (z - place[:, None]))
-        return y
+        return self.affine(y)
 
-    def carry_over(self, batch_norm: _BatchNorm) -> None:
-        """Take over the running statistics."""
-        self.standard.carry_over(batch_norm)
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Load the running statistics."""
+        self.standard.load_batch_norm(batch_norm)
 
     def extra_repr(self) -> str:
-        """Say the sizes that a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, num_clusters={self.num_clusters}"

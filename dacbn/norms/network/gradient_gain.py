@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms.contract import Norm
+from dacbn.norms.modes import modes_kept
 
 LARGEST_SHARE = 0.99  # beyond it, the gain of small groups has no bound
 
@@ -92,16 +93,14 @@ def noise_like(x: Tensor) -> Tensor:
 @contextmanager
 def open_branches(model: nn.Module, layers: Mapping[str, Norm]) -> Iterator[None]:
     """Evaluate, and open the residual branches that start closed, for the length of a block."""
-    modes = [(module, module.training) for module in model.modules()]
     weights = [layer.weight for layer in layers.values() if layer.weight is not None]
     closed = [weight for weight in weights if not weight.any()]
-    try:
-        model.eval()
-        for weight in closed:
-            nn.init.ones_(weight)
-        yield
-    finally:
-        for weight in closed:
-            nn.init.zeros_(weight)
-        for module, mode in modes:
-            module.training = mode
+    with modes_kept(model):
+        try:
+            model.eval()
+            for weight in closed:
+                nn.init.ones_(weight)
+            yield
+        finally:
+            for weight in closed:
+                nn.init.zeros_(weight)

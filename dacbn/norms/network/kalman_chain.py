@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dacbn.norms.host_value import HostValue
 from dacbn.norms.network.moment_propagation import Moments
 
 
@@ -65,15 +66,18 @@ class LearnedTransition(nn.Module):
         self.noise = nn.Parameter(var.sqrt())
         self.matrix = nn.Parameter(mean.new_zeros(len(mean), previous)) if previous else None
         self.register_buffer("placed", torch.tensor(known, device=mean.device))
-        self.fresh = not known  # says the same without asking the device
-        self.register_load_state_dict_post_hook(_refresh)  # type: ignore[no-untyped-call]
+        self._host = HostValue()
+
+    @property
+    def uninitialised(self) -> bool:
+        """Whether the parameters wait for a first batch."""
+        return not self._host.read(self.placed)
 
     @torch.no_grad()
-    def place(self, x: Tensor) -> None:
-        """Start on the scale of the activations x (N, C, L)."""
+    def init_from_batch(self, x: Tensor) -> None:
+        """Initialise the noise to the scale of the activations x (N, C, L)."""
         self.noise.copy_(x.square().mean().sqrt().expand_as(self.noise))
-        self.placed.fill_(True)
-        self.fresh = False
+        self._host.fill_(self.placed, True)
 
     def predict(self) -> Moments:
         """Compute the prediction (C,), (C,); without the matrix for a layer run out of turn."""
@@ -83,7 +87,3 @@ class LearnedTransition(nn.Module):
             return self.offset, noise
         mean, var = (moment.to(self.matrix.dtype) for moment in belief)
         return self.offset + self.matrix @ mean, noise + self.matrix.square() @ var
-
-
-def _refresh(transition: Any, _: object) -> None:
-    transition.fresh = not bool(transition.placed)

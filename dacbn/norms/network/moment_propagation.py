@@ -17,7 +17,7 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.modules.pooling import _MaxPoolNd
 
-from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.contract import Norm
 
 Moments = tuple[Tensor, Tensor]
 
@@ -94,9 +94,9 @@ def stretch(moments: Moments, size: int) -> Moments | None:
 def normalised_moments(layer: nn.Module, like: Tensor) -> Moments | None:
     """Read the moments of what a BatchNorm puts out off its parameters: bias and squared weight."""
     plain = type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-    if not plain and not isinstance(layer, BatchNorm):
+    if not plain and not (isinstance(layer, Norm) and layer.standardises_channels):
         return None  # timm's subclasses apply an activation too
-    assert isinstance(layer, (BatchNorm, _BatchNorm))
+    assert isinstance(layer, (Norm, _BatchNorm))
     if layer.weight is None or layer.bias is None:
         return like.new_zeros(layer.num_features), like.new_ones(layer.num_features)
     return layer.bias.to(like.dtype), layer.weight.to(like.dtype).square()

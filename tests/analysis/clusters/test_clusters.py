@@ -75,7 +75,7 @@ def test_a_cluster_without_activations_is_dead():
 
 def test_equal_components_raise_the_alarm_and_tell_nothing():
     norm = UCBNorm(3, 3, assign="sample")
-    norm.running.set(torch.full((3, 3), 0.5), torch.ones(3, 3))
+    norm.running.set_components(torch.full((3, 3), 0.5), torch.ones(3, 3))
     each = look(planted_subject([DARK, BRIGHT], [DARK, BRIGHT], norm))
     assert each.overlap == pytest.approx(np.ones((3, 3)))
     assert each.information == pytest.approx(0, abs=1e-6)
@@ -119,7 +119,9 @@ def test_only_components_in_use_count_for_the_alarm():
 
 def test_components_of_a_channel_are_put_in_order_of_their_means():
     norm = UCBNorm(2, 3, assign="channel")
-    norm.running.set(torch.tensor([[0.0, 9.0], [5.0, 1.0], [10.0, 5.0]]), torch.ones(3, 2))
+    norm.running.set_components(
+        torch.tensor([[0.0, 9.0], [5.0, 1.0], [10.0, 5.0]]), torch.ones(3, 2)
+    )
     norm.running.prior.copy_(torch.tensor([[0.6, 0.5], [0.3, 0.3], [0.1, 0.2]]))
     x = torch.tensor([[[0.0, 0.0, 5.0, 10.0], [9.0, 9.0, 9.0, 1.0]]])
     soft, hard, _ = assign_images(norm, x, torch.arange(2))

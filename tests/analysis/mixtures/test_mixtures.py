@@ -95,7 +95,7 @@ def test_a_layer_that_has_learned_the_truth_is_as_good_as_scikit_learn(assign):
 
 def test_a_collapsed_layer_is_said_to_fit_worse_and_by_how_much(tmp_path):
     norm = two_modes("channel")
-    norm.running.set(torch.full((2, 3), 0.5), torch.full((2, 3), 0.09))
+    norm.running.set_components(torch.full((2, 3), 0.5), torch.full((2, 3), 0.09))
     section = draw_mixtures(noisy_subject(norm), tmp_path)
     fit = compute_mixtures(record(noisy_subject(norm)))["norm"]
     assert fit.advantage > 0.5

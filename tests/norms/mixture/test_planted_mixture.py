@@ -96,7 +96,7 @@ def test_a_shared_mixture_starts_in_different_groups(assign):
 
 def test_a_component_without_data_stays_where_it_is():
     layer = UCBNorm(1, 2)
-    layer.running.set(torch.tensor([[0.0], [1e3]]), torch.ones(2, 1))
+    layer.running.set_components(torch.tensor([[0.0], [1e3]]), torch.ones(2, 1))
     x = torch.randn(64, 1, requires_grad=True)
     for _ in range(200):
         y = layer(x)
@@ -111,7 +111,7 @@ def test_a_component_without_data_stays_where_it_is():
 
 def test_a_component_that_lost_its_data_can_win_them_back():
     layer = UCBNorm(1, 2)
-    layer.running.set(torch.tensor([[0.0], [20.0]]), torch.ones(2, 1))
+    layer.running.set_components(torch.tensor([[0.0], [20.0]]), torch.ones(2, 1))
     for _ in range(200):
         layer(torch.randn(64, 1))
     for _ in range(50):
@@ -133,7 +133,7 @@ def test_placement_sees_every_column_of_large_maps(column):
 def test_placement_waits_for_a_batch_with_something_for_every_component(assign):
     layer = UCBNorm(2, 4, assign=assign)
     layer(torch.randn(3, 2, 1))
-    assert layer.running.fresh
+    assert layer.running.uninitialised
     layer(torch.randn(6, 2, 1))
-    assert not layer.running.fresh
+    assert not layer.running.uninitialised
     assert len(layer.running.mean.unique(dim=0)) == 4

@@ -1,0 +1,84 @@
+"""The value of a scalar buffer, known on the host without waiting for the device.
+
+A layer may have to decide in Python by something that it must also save: whether its components
+are still to be initialised, for example. Such a fact lives in a buffer, so that copies, averages,
+`load_state_dict` and `functional_call` carry it. Reading a buffer makes the host wait for a GPU, so
+the value is remembered until the buffer changes.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class HostValue:
+    """Remembers the value of one integer or boolean scalar buffer.
+
+    Example:
+        >>> count, known = torch.tensor(0), HostValue()
+        >>> known.read(count)
+        0
+        >>> _ = count.copy_(torch.tensor(3))  # by whatever means: the change is noticed
+        >>> known.read(count)
+        3
+    """
+
+    def __init__(self) -> None:
+        self._value = 0
+        self._seen: tuple[Tensor, int] | None = None
+
+    def read(self, buffer: Tensor) -> int:
+        """Return the buffer's value; ask its device only if the buffer has changed since.
+
+        A tensor without values (under torch.compile, on the meta device, a fake one) is taken to
+        hold what was read or written last.
+        """
+        if _has_values(buffer) and not self._is_known(buffer):
+            self._value = int(buffer)
+            self._remember(buffer)
+        return self._value
+
+    def fill_(self, buffer: Tensor, value: int) -> None:
+        """Set the buffer."""
+        buffer.fill_(value)
+        self._value = value
+        self._remember(buffer)
+
+    def add_(self, buffer: Tensor, number: int) -> None:
+        """Add to the buffer."""
+        known = _has_values(buffer) and self._is_known(buffer)
+        buffer.add_(number)
+        if known:
+            self._value += number
+            self._remember(buffer)
+
+    def copy(self) -> "HostValue":
+        """Return what is known now, for `frozen_statistics`."""
+        copy = HostValue()
+        copy._value, copy._seen = self._value, self._seen
+        return copy
+
+    def follow(self, buffer: Tensor, copy: Tensor) -> None:
+        """Take over what is known of a buffer for a copy of it that takes its place."""
+        if _has_values(buffer) and self._is_known(buffer):
+            self._remember(copy)
+
+    def _is_known(self, buffer: Tensor) -> bool:
+        if self._seen is None or buffer.is_inference():  # inference tensors count no changes
+            return False
+        seen, version = self._seen
+        return seen is buffer and version == buffer._version
+
+    def _remember(self, buffer: Tensor) -> None:
+        if _has_values(buffer) and not buffer.is_inference():
+            self._seen = buffer, buffer._version
+
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy or a file has buffers of its own
+        return HostValue, ()
+
+
+def _has_values(buffer: Tensor) -> bool:
+    if torch.compiler.is_compiling():
+        return False
+    return type(buffer) is Tensor and not buffer.is_meta

@@ -7,8 +7,10 @@ import torch
 from norm_cases import LEAVE_THE_SCALE, LEND_NOTHING, OWN_ENDING, SHAPES, ids_of, run, trained
 from safetensors.torch import load, save
 from torch import nn
+from torch.func import functional_call
+from torch.optim.swa_utils import AveragedModel
 
-from dacbn.norms import Norm, norms
+from dacbn.norms import Norm, norms, share_context
 
 pytestmark = pytest.mark.parametrize("name", list(norms))
 
@@ -156,6 +158,36 @@ def test_a_loaded_layer_goes_on_like_the_saved_one(name, batches):
         x = torch.randn(8, 4) + 3
         assert torch.equal(run(loaded, x), run(layer, x))
     assert torch.equal(run(loaded.eval(), x), run(layer.eval(), x))
+
+
+@pytest.mark.parametrize("batches", [0, 2])
+def test_state_written_into_a_layer_is_all_it_takes(name, batches):
+    """As averages of weights and broadcasts between processes write it: no hook is called."""
+    layer, written, called = norms[name](4), norms[name](4), norms[name](4)
+    run(written, torch.randn(8, 4) * 100)
+    for _ in range(batches):
+        run(layer, torch.randn(8, 4))
+    state = {key: value.clone() for key, value in layer.state_dict().items()}
+    with torch.no_grad():
+        for key, value in written.state_dict().items():
+            value.copy_(state[key])
+    for _ in range(2):
+        x = torch.randn(8, 4) + 3
+        expected = run(layer, x)
+        assert torch.equal(run(written, x), expected)
+        with share_context(called).bind(ids_of(x)):
+            assert torch.equal(functional_call(called, state, (x,)), expected)
+
+
+@pytest.mark.parametrize("batches", [0, 2])
+def test_an_average_of_the_first_copy_goes_on_where_training_is(name, batches):
+    layer = norms[name](4)
+    average = AveragedModel(layer, use_buffers=True, avg_fn=lambda old, new, count: new)
+    for _ in range(batches):
+        run(layer, torch.randn(8, 4))
+    average.update_parameters(layer)
+    x = torch.randn(8, 4) + 3
+    assert torch.equal(run(average.module, x), run(layer, x))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -4,12 +4,12 @@ Paper: Carlucci, Porzi, Caputo, Ricci and Rota Bulò, "AutoDIAL: Automatic DomaI
 ICCV 2017, https://arxiv.org/abs/1704.08082.
 
 Each domain is normalised by the moments of a mixture of the domains, in which it has the share
-alpha and the others the rest. The layer learns alpha: at 1 every domain stands alone; at its
+alpha and the others the rest. The layer learns alpha: at 1 every domain is separate; at its
 lowest, one half for two domains, all share one mean and one variance. The mixture's moments are
 
     mean'_k = sum_j w_kj mean_j,    var'_k = sum_j w_kj (var_j + (mean_j - mean'_k)^2).
 
-Differs from the paper: domains are told apart by ids instead of by their place in the batch; with
+Differs from the paper: domains are distinguished by ids, not by position in the batch; with
 K of them the lowest alpha is 1 / K, and the others share the rest equally. Running statistics are
 those of each domain, mixed when evaluation needs them, so that they follow alpha at once. Alpha is
 clamped when used, and at a border no gradient pushes it further out. A domain with less than two

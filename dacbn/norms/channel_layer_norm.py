@@ -5,7 +5,7 @@ position of an image, as in Liu et al., "A ConvNet for the 2020s", CVPR 2022,
 https://arxiv.org/abs/2201.03545.
 Differs from the paper: none.
 
-Two layers go by this name. This one standardises the channels of each position by themselves, as
+Two layers have this name. This one standardises the channels of each position separately, as
 ConvNeXt (timm's LayerNorm2d) and transformers do. `layer_norm` standardises a sample over its
 channels and positions together. They agree where there is one position.
 """

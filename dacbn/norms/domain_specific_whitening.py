@@ -10,7 +10,7 @@ identity, and the inverse of its Cholesky factor whitens the group:
 
 An affine map shared by the domains follows. Groups of one channel and s = 0 give ContextBatchNorm.
 
-Differs from the paper: domains are told apart by ids instead of by halves of the batch; eps is
+Differs from the paper: domains are distinguished by ids instead of halves of the batch; eps is
 added to the variances, as in BatchNorm; running covariances are unbiased; correlations shrink by
 one part in 100 000, so that no rounding makes the factor fail. Where the group size does not divide
 the channels, the last group is smaller. A domain with a single value per channel in the batch is
@@ -124,7 +124,7 @@ def whitening(covariance: Tensor, shrinkage: float, eps: float) -> Tensor:
     """Compute lower triangular maps that whiten: the inverse Cholesky factors of (*, g, g)."""
     one = torch.eye(covariance.shape[-1], dtype=covariance.dtype, device=covariance.device)
     shrunk = covariance.lerp(one, shrinkage) + eps * one
-    # A factor scales with its channels, so only that of the correlations has to be found.
+    # A factor scales with its channels, so only that of the correlations is computed.
     std = shrunk.diagonal(dim1=-2, dim2=-1).sqrt()
     correlation = shrunk / (std[..., :, None] * std[..., None, :])
     factor = torch.linalg.cholesky_ex(correlation.lerp(one, CORRELATION_SHRINKAGE)).L

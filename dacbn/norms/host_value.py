@@ -19,7 +19,7 @@ class HostValue:
         >>> count, known = torch.tensor(0), HostValue()
         >>> known.read(count)
         0
-        >>> _ = count.copy_(torch.tensor(3))  # by whatever means: the change is noticed
+        >>> _ = count.copy_(torch.tensor(3))  # by any means: the change is noticed
         >>> known.read(count)
         3
     """
@@ -60,7 +60,7 @@ class HostValue:
         return copy
 
     def follow(self, buffer: Tensor, copy: Tensor) -> None:
-        """Take over what is known of a buffer for a copy of it that takes its place."""
+        """Transfer what is known of a buffer to a copy that replaces it."""
         if _has_values(buffer) and self._is_known(buffer):
             self._remember(copy)
 

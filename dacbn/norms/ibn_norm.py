@@ -3,8 +3,8 @@
 Paper: Pan, Luo, Shi and Tang, "Two at Once: Enhancing Learning and Generalization Capacities via
 IBN-Net", ECCV 2018, https://arxiv.org/abs/1807.09441.
 Differs from the paper: the paper puts this layer after the first convolution of the blocks in all
-stages but the last; here, `sites` of the conversion says where. Where a channel of a sample is a
-single value, the instance part leaves it as it is.
+stages but the last; here, `sites` of the conversion decides. Where a channel of a sample is a
+single value, the instance part leaves it unchanged.
 """
 
 import torch

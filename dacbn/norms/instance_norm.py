@@ -3,7 +3,7 @@
 Paper: Ulyanov, Vedaldi and Lempitsky, "Instance Normalization: The Missing Ingredient for Fast
 Stylization", 2016, https://arxiv.org/abs/1607.08022.
 Differs from the paper: where a channel of a sample is a single value (2-D input, 1x1 maps), whose
-standardised form would be zero whatever it was, the value stays as it is. Weight and bias are
+standardised form would always be zero, the value is left unchanged. Weight and bias are
 learned by default, unlike torch's layer, to be comparable with the other normalisers.
 """
 
@@ -24,5 +24,5 @@ class InstanceNorm(Norm):
     """
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L) by the moments over L; with L = 1, x is left as it is."""
+        """Normalise x of shape (N, C, L) by the moments over L; with L = 1, x is unchanged."""
         return self.affine(standardise_groups(x, self.num_features, self.eps))

@@ -5,7 +5,7 @@ Paper: Kim, Choi, Jang and Kim, "On the Ideal Number of Groups for Isometric Gra
 Differs from the paper: ours follows its principle, that the number of groups sets the scale of
 gradients and should be chosen for each layer so that it neither grows nor shrinks. The paper's
 closed form was not at hand; the gain in `gradient_gain` and the two choices below were derived
-anew, and may choose other numbers than the paper does.
+independently, and may choose other numbers than the paper does.
 """
 
 import math
@@ -126,7 +126,7 @@ def _choose_together(
     gains = {}
     with open_branches(model, layers):
         shares = measure_shares(model, layers, images)
-        first, last = (layers[list(shares)[place]] for place in (0, -1))
+        first, last = (layers[list(shares)[index]] for index in (0, -1))
         for excess in EXCESSES:
             _set_groups(layers, shares, excess)
             gains[excess] = measure_gain(model, first, last, images)

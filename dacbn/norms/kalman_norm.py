@@ -14,8 +14,8 @@ their running averages. With gain 1, or where nothing predicts, the layer is Bat
 a constant, not that of an optimal filter.
 
 Differs from the paper: covariances are diagonal, as in the authors' code. Of the two transitions,
-"moments" goes on from what the previous normalisers put out, whose moments are (bias, weight²);
-the code goes on from the moments before normalising, which are not those of what is passed on, and
+"moments" starts from the outputs of the previous normalisers, whose moments are (bias, weight²);
+the code starts from the moments before normalising, which are not those of the outputs, and
 draws samples where the propagation here is in closed form. It takes the network's images as
 standardised, so that the first layer has a prediction too. "learned" is the paper's linear map of
 the previous layer's belief. The code's guard against predictions much wider than the batch is left
@@ -43,7 +43,7 @@ Transition = Literal["moments", "learned"]
 class KalmanNorm(RunningStatistics):
     """Standardise by the batch's moments, fused with those the layers before it predict.
 
-    A conversion of a network links its layers; one that is built by itself is BatchNorm. Every
+    A conversion of a network links its layers; a layer built alone is BatchNorm. Every
     layer computes its prediction when it runs, from the weights between it and the normalisers
     before: together about one more pass over all weights, and several in DenseNet.
 
@@ -57,7 +57,7 @@ class KalmanNorm(RunningStatistics):
         transition: "moments" propagates means and variances through the traced network; "learned"
             learns linear maps from layer to layer, which any network allows, and is what becomes
             of "moments" where the network cannot be traced. Its maps together have about as many
-            parameters as 1x1 convolutions in their place, and gradient checkpointing is not for it.
+            parameters as 1x1 convolutions would, and gradient checkpointing is not supported.
 
     Raises:
         ValueError: gain is no fraction, or there is no such transition.

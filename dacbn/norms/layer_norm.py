@@ -5,7 +5,7 @@ images, as in Wu and He, "Group Normalization", ECCV 2018, https://arxiv.org/abs
 Differs from the paper: weight and bias are per channel, not per value, so that images may have any
 size.
 
-Two layers go by this name. This one standardises a sample over its channels and positions together
+Two layers have this name. This one standardises a sample over its channels and positions together
 (group normalisation with one group, timm's GroupNorm1); at the input of a network it standardises
 each image. `channel_layer_norm` standardises each position over its channels, as ConvNeXt does.
 """

@@ -3,7 +3,7 @@
 Paper: Hoffer, Banner, Golan and Soudry, "Norm matters: efficient and accurate normalization schemes
 in deep networks", NeurIPS 2018, https://arxiv.org/abs/1803.01814.
 
-Of a channel's n values, the k that lie farthest from the mean count (all of them without `top`):
+Of a channel's n values, the k farthest from the mean count (all of them without `top`):
 
     y = (x - mean) / sqrt(scale^2 + eps),    scale = (mean over k of |x - mean|^p)^(1/p) / g,
 
@@ -37,7 +37,7 @@ class LpBatchNorm(RunningStatistics):
     Args:
         num_features: channels C.
         p: of the norm: 1, 2, "inf" or any number from 1 on. High powers overflow early:
-            |x - mean|^p has to fit into float32.
+            |x - mean|^p must fit into float32.
         top: how many of a channel's values count, from the farthest on; None for all.
         calibrated: for p="inf" and `top`, divide by the Gaussian expectation (to half a percent,
             from ten values per counted one on) and not by the paper's constant.
@@ -99,7 +99,7 @@ class LpBatchNorm(RunningStatistics):
         farthest = torch.arange(
             min(self.top or 1, num_values), device=like.device, dtype=like.dtype
         )
-        # 0.4 is the plotting position that comes nearest to the expectation, whatever their number
+        # 0.4 is the plotting position nearest to the expectation for any number of values
         exceeded = (farthest + 0.6) / (num_values + 0.2)
         return _power_mean(torch.special.ndtri(exceeded / 2), self.p)
 

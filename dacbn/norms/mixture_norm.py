@@ -40,7 +40,7 @@ from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
 
 # Positions of a batch, at most, that the mixture is fitted to.
 FITTING_SAMPLE = 4096
-# Positions a component, at least, without which a batch says too little to fit a mixture to.
+# Positions per component, at least, that a batch needs for a mixture to be fitted to it.
 FEWEST_POSITIONS = 20
 # Components are taken for at least as wide as this part of the batch's variance: one that closes in
 # on a few positions would divide by nearly nothing, rounding errors and gradients alike.
@@ -166,7 +166,7 @@ def some_positions(x: Tensor, at_most: int) -> Tensor:
     """Take evenly spaced positions of x (N, C, L): (M, C, 1); all of them where there are few."""
     num_samples, _, length = x.shape
     step = math.ceil(num_samples * length / at_most)
-    while math.gcd(step, length) > 1:  # or all would lie in few columns of the map
+    while math.gcd(step, length) > 1:  # or all would be in few columns of the map
         step += 1
     chosen = torch.arange(0, num_samples * length, step, device=x.device)
     return x[chosen // length, :, chosen % length, None]

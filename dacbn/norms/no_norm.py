@@ -2,7 +2,7 @@
 
 Paper: Zhang, Dauphin and Ma, "Fixup Initialization: Residual Learning Without Normalization",
 ICLR 2019, https://arxiv.org/abs/1901.09321, trains residual networks with such scales and biases.
-Differs from the paper: the initialisation of the other layers is left as it is, so a deep network
+Differs from the paper: the initialisation of the other layers is unchanged, so a deep network
 should start from trained weights.
 
 A trained BatchNorm in evaluation is an affine map, y = w (x - m) / s + b with s = sqrt(v + eps),

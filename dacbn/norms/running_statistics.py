@@ -47,7 +47,7 @@ class RunningStatistics(Norm):
     def uses_batch(self, x: Tensor) -> bool:
         """Whether x, (N, C) or (N, C, *), is normalised by its own moments.
 
-        In training it is, unless channels have a single value, whose variance says nothing.
+        In training it is, unless channels have a single value, whose variance is meaningless.
         """
         return self.training and x.numel() > self.num_features
 

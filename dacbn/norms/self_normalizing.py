@@ -7,7 +7,7 @@ add up variances, so a branch whose sum has a skip starts closed, by zeros in it
 De and Smith, "Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep
 Networks", NeurIPS 2020, https://arxiv.org/abs/2002.10444; the k terms of other sums are divided by
 sqrt(k). A scale per channel is learned beside the bias. Padding by zeros, pooling and gates, such
-as those of squeeze-and-excitation, still move the moments.
+as those of squeeze-and-excitation, still change the moments.
 """
 
 from typing import ClassVar, Self
@@ -37,7 +37,7 @@ DROPOUTS: dict[type[nn.Module], type[nn.Module]] = {
 
 @norms.register("self_normalizing")
 class SelfNormalizing(Norm):
-    """Scale and shift each channel, in a network made to keep mean 0 and variance 1 by itself.
+    """Scale and shift each channel, in a network that needs no normalisers.
 
     The layer alone normalises nothing. A conversion changes the whole network: activations become
     SELU, dropout becomes alpha dropout, and all convolutions and linear layers are re-initialised
@@ -69,7 +69,7 @@ class SelfNormalizing(Norm):
 
 
 def _replace_activations(model: nn.Module) -> str:
-    """Put SELU and alpha dropout in place of activations and dropout."""
+    """Replace activations by SELU, and dropout by alpha dropout."""
     activations = dropouts = 0
     for name, layer in list(model.named_modules(remove_duplicate=False)):
         parent, _, leaf = name.rpartition(".")

@@ -12,7 +12,7 @@ channels in which the domains' means are similar get more weight than the others
 where d_c is the distance between mean / sqrt(var + eps) of the two domains. No gradient flows
 through a_c. It is 1 on average, so the output is about twice BatchNorm's.
 
-Differs from the paper: domains are told apart by ids instead of by halves of the batch, and the
+Differs from the paper: domains are distinguished by ids instead of halves of the batch, and the
 evaluation takes each sample's own domain; with more than two domains, d_c is the mean distance of
 all pairs, with one it is 0. A domain with less than two values per channel in the batch takes part
 in d_c, and is normalised, by its running statistics. Variances in d_c are biased in training, as

@@ -171,9 +171,9 @@ class UCBNorm(Norm):
 class UAN(UCBNorm):
     """Normalise by a mixture whose assignment is learned: UCB-Norm as it was published as UAN.
 
-    What UAN's paper says of its parameters, that gradient descent learns them and that moving
-    averages of the batches follow each component, both holds with update="hybrid" alone: gradients
-    move the mixture that assigns, averages the moments that normalise in evaluation. Values are
+    UAN's paper says that gradient descent learns its parameters, and that moving averages of the
+    batches follow each component. Both hold only with update="hybrid": gradients move the mixture
+    that assigns, averages the moments that normalise in evaluation. Values are
     assigned one by one, and terms are divided by the square root of their prior. The paper has no
     affine map: `affine=False`.
 

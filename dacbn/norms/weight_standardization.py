@@ -6,7 +6,7 @@ Weight Standardization", 2019, https://arxiv.org/abs/1903.10520.
     w'[i] = (w[i] - mean(w[i])) / sqrt(var(w[i]) + eps)
 
 Differs from the paper: three published versions place eps differently; here the variance is
-biased and eps is under the root. A filter with a single weight stays as it is.
+biased and eps is under the root. A filter with a single weight is unchanged.
 """
 
 import torch
@@ -17,11 +17,11 @@ from dacbn.norms.contract import weights
 
 @weights.register("weight_standardization")
 class WeightStandardization(nn.Module):
-    """Standardise each output filter of a weight; a normaliser has to follow.
+    """Standardise each output filter of a weight; a normaliser must follow.
 
     The filters' scale is lost: outputs grow with the square root of the fan-in, so that a network
     without a normaliser after each such layer explodes, and the running statistics of a trained
-    one no longer fit (`recalibrate` estimates them anew).
+    one no longer fit (`recalibrate` re-estimates them).
 
     Args:
         weight: of a convolution or linear layer, (out, in, *), or (out, in); output filters come

@@ -74,6 +74,6 @@ def check_ids(ids: Tensor, num_samples: int, num_clusters: int) -> None:
         low, high = ids.aminmax()
         if low < 0 or high >= num_clusters:
             raise ValueError(
-                f"cluster ids must lie in [0, {num_clusters}), got {int(low)} to {int(high)}; "
+                f"cluster ids must be in [0, {num_clusters}), got {int(low)} to {int(high)}; "
                 "raise num_clusters or renumber them"
             )

@@ -9,7 +9,7 @@ the value is remembered until the buffer changes.
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class HostValue:
@@ -34,7 +34,7 @@ class HostValue:
         A tensor without values (under torch.compile, on the meta device, a fake one) is taken to
         hold what was read or written last.
         """
-        if _has_values(buffer) and not self._is_known(buffer):
+        if has_values(buffer) and not self._is_known(buffer):
             self._value = int(buffer)
             self._remember(buffer)
         return self._value
@@ -47,7 +47,7 @@ class HostValue:
 
     def add_(self, buffer: Tensor, number: int) -> None:
         """Add to the buffer."""
-        known = _has_values(buffer) and self._is_known(buffer)
+        known = has_values(buffer) and self._is_known(buffer)
         buffer.add_(number)
         if known:
             self._value += number
@@ -61,7 +61,7 @@ class HostValue:
 
     def follow(self, buffer: Tensor, copy: Tensor) -> None:
         """Transfer what is known of a buffer to a copy that replaces it."""
-        if _has_values(buffer) and self._is_known(buffer):
+        if has_values(buffer) and self._is_known(buffer):
             self._remember(copy)
 
     def _is_known(self, buffer: Tensor) -> bool:
@@ -71,14 +71,15 @@ class HostValue:
         return seen is buffer and version == buffer._version
 
     def _remember(self, buffer: Tensor) -> None:
-        if _has_values(buffer) and not buffer.is_inference():
+        if has_values(buffer) and not buffer.is_inference():
             self._seen = buffer, buffer._version
 
     def __reduce__(self) -> tuple[Any, ...]:  # a copy or a file has buffers of its own
         return HostValue, ()
 
 
-def _has_values(buffer: Tensor) -> bool:
+def has_values(tensor: Tensor) -> bool:
+    """Whether a tensor's values can be read: not under torch.compile, on meta, or of a fake one."""
     if torch.compiler.is_compiling():
         return False
-    return type(buffer) is Tensor and not buffer.is_meta
+    return type(tensor) in (Tensor, nn.Parameter) and not tensor.is_meta

@@ -8,7 +8,7 @@ from norm_cases import LEAVE_THE_SCALE, LEND_NOTHING, OWN_ENDING, SHAPES, ids_of
 from safetensors.torch import load, save
 from torch import nn
 from torch.func import functional_call
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dacbn.norms import Norm, norms, share_context
 
@@ -188,6 +188,23 @@ def test_an_average_of_the_first_copy_goes_on_where_training_is(name, batches):
     average.update_parameters(layer)
     x = torch.randn(8, 4) + 3
     assert torch.equal(run(average.module, x), run(layer, x))
+
+
+def test_an_average_that_began_before_the_first_batch_keeps_its_clusters(name):
+    """Torch's AveragedModel rounds an integer count down to where it began: 0 for ever."""
+    layer = norms[name](4)
+    decay = get_ema_multi_avg_fn(0.9)
+    average = AveragedModel(layer, use_buffers=True, multi_avg_fn=decay)
+    for _ in range(4):
+        average.update_parameters(layer)
+        run(layer, torch.randn(8, 4) * 3 + 5)
+    average.update_parameters(layer)
+    mixture = average.module.mixture()
+    if mixture is None or len(mixture.mean) == 1:
+        pytest.skip("finds no clusters")
+    run(average.module.train(), torch.randn(8, 4) * 3 + 500)
+    moved = (average.module.mixture().mean - mixture.mean).abs()
+    assert moved.max() < 400  # by momentum, and not all the way to the new batch
 
 
 @pytest.mark.parametrize("training", [True, False])

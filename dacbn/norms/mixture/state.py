@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture, check_fraction
-from dacbn.norms.host_value import HostValue
+from dacbn.norms.host_value import HostValue, has_values
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, responsibilities, spread
 
@@ -94,8 +94,16 @@ class MixtureState(nn.Module):
 
     @property
     def uninitialised(self) -> bool:
-        """Whether the components wait for a first batch."""
-        return self._waits and self._count.read(self.num_batches_tracked) == 0
+        """Whether the components wait for a first batch.
+
+        All are equal then. That is looked at too, because averages of weights may leave the integer
+        count at 0: torch's AveragedModel with use_buffers=True rounds it down at each update.
+        """
+        if not self._waits or self._count.read(self.num_batches_tracked) > 0:
+            return False
+        if not has_values(self.mean):
+            return True
+        return bool((self.mean == self.mean[:1]).all())
 
     def init_from_batch(self, x: Tensor) -> None:
         """Initialise the components on the activations x (N, C, L)."""

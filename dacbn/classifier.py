@@ -5,7 +5,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dacbn.batch import Output
+from dacbn.batch import TARGET, Output
 from dacbn.datasets import (
     Images,
     LabelledLike,
@@ -16,14 +16,13 @@ from dacbn.datasets import (
     to_unlabelled,
 )
 from dacbn.methods import create_test_time_method
-from dacbn.methods.method import TARGET
 from dacbn.models import Network
 from dacbn.norms import recalibrate
 from dacbn.training import (
     TrainConfig,
     reading_options,
-    run_adapting,
     run_network,
+    run_online,
     score_logits,
 )
 
@@ -151,4 +150,4 @@ class Classifier:
         if adapt is None:
             return run_network(network, self.images_of(data), cluster_id, device)
         method = create_test_time_method(adapt, network)
-        return run_adapting(method, self.images_of(data), cluster_id, device)
+        return run_online(method, self.images_of(data), cluster_id, device)

@@ -65,7 +65,7 @@ class AdaMatch(Method):
         together, target = self.forward_both(views)
         source_logits = interpolate(together.logits, alone.logits)
         source_weak, target_weak = source_logits.chunk(2)[0], target.logits.chunk(2)[0]
-        labels, confident, threshold = self.label(source_weak.detach(), target_weak.detach())
+        labels, confident, threshold = self.pseudo_label(source_weak.detach(), target_weak.detach())
         rise = self.weight * warm_up(progress)
         target_loss = pseudo_label_loss(target.logits.chunk(2)[1], labels, confident)
         losses = {
@@ -80,7 +80,9 @@ class AdaMatch(Method):
         }
         return Step(losses, metrics)
 
-    def label(self, source_logits: Tensor, target_logits: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def pseudo_label(
+        self, source_logits: Tensor, target_logits: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Label target images, and move the running means.
 
         Args:
@@ -95,7 +97,9 @@ class AdaMatch(Method):
         source, target = (log_probabilities(z).exp() for z in (source_logits, target_logits))
         self.source_mean.lerp_(source.mean(0), SOURCE_MOMENTUM)
         self.target_means.copy_(torch.cat([self.target_means[1:], target.mean(0, keepdim=True)]))
-        confidence, labels = align(target, self.source_mean, self.target_means.mean(0)).max(1)
+        confidence, labels = align_distribution(
+            target, self.source_mean, self.target_means.mean(0)
+        ).max(1)
         threshold = self.threshold * source.amax(1).mean()
         return labels, confidence >= threshold, threshold
 
@@ -106,7 +110,7 @@ def interpolate(together: Tensor, alone: Tensor) -> Tensor:
     return torch.lerp(together, alone, torch.rand_like(together))
 
 
-def align(target: Tensor, source_mean: Tensor, target_mean: Tensor) -> Tensor:
+def align_distribution(target: Tensor, source_mean: Tensor, target_mean: Tensor) -> Tensor:
     """Give probabilities (B, C) of mean (C,) the mean (C,) of the source, roughly."""
     scaled = target * (source_mean + 1e-6) / (target_mean + 1e-6)
     return scaled / scaled.sum(1, keepdim=True)

@@ -27,9 +27,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dacbn.batch import Batch
+from dacbn.batch import SOURCE, Batch, domain_ids
 from dacbn.methods.dann import domain_loss
-from dacbn.methods.method import SOURCE, Method, Step, accuracy, methods
+from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network, mlp
 
 
@@ -92,9 +92,10 @@ class ADDA(Method):
 
     def adapt(self, batch: Batch) -> Step:
         """Compute the domain head's loss and the features'."""
-        ids = torch.full_like(batch.source_labels, SOURCE)
+        images = batch.source_images
+        ids = domain_ids(len(images), SOURCE, images.device)
         with torch.no_grad():
-            source = self.source_network.eval()(batch.source_images, ids)
+            source = self.source_network.eval()(images, ids)
         features = self.forward_target(batch.target_images).features
         source_domain = self.domain_head(source.features)
         target_domain = self.domain_head(features.detach())

@@ -37,7 +37,7 @@ class AFN(Method):
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
         """Compute the loss that lets the features grow."""
-        source_norms, target_norms = norms(source.features), norms(target.features)
+        source_norms, target_norms = feature_norms(source.features), feature_norms(target.features)
         loss = (growth_loss(source_norms, self.step) + growth_loss(target_norms, self.step)) / 2
         metrics = {
             "source_feature_norm": source_norms.detach().mean(),
@@ -46,7 +46,7 @@ class AFN(Method):
         return Step({"feature_norm": self.weight * loss}, metrics)
 
 
-def norms(features: Tensor) -> Tensor:
+def feature_norms(features: Tensor) -> Tensor:
     """Compute the Euclidean norms (B,) of features (B, D)."""
     lengths: Tensor = torch.linalg.vector_norm(features.float(), dim=1)
     return lengths

@@ -6,11 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dacbn.batch import Batch, Output
+from dacbn.batch import SOURCE, TARGET, Batch, Output, domain_ids
 from dacbn.models import Network
 from dacbn.registry import Registry
-
-SOURCE, TARGET = 0, 1  # the cluster ids of the two domains
 
 
 class Step(NamedTuple):
@@ -70,25 +68,23 @@ class Method(nn.Module):
     def forward_source(self, batch: Batch) -> Output:
         """Run the network on the source images alone."""
         images = batch.source_images
-        return self.network(images, _ids(images, SOURCE))  # type: ignore[no-any-return]
+        return self.network(images, domain_ids(len(images), SOURCE, images.device))  # type: ignore[no-any-return]
 
     def forward_target(self, images: Tensor) -> Output:
         """Run the network on target images (B, 3, S, S) alone."""
-        return self.network(images, _ids(images, TARGET))  # type: ignore[no-any-return]
+        return self.network(images, domain_ids(len(images), TARGET, images.device))  # type: ignore[no-any-return]
 
     def forward_both(self, batch: Batch) -> tuple[Output, Output]:
         """Run the network once on source and target images together; return one output each."""
         source, target = batch.source_images, batch.target_images
-        ids = torch.cat([_ids(source, SOURCE), _ids(target, TARGET)])
-        features, logits = self.network(torch.cat([source, target]), ids)
         sizes = [len(source), len(target)]
+        source_ids = domain_ids(len(source), SOURCE, source.device)
+        target_ids = domain_ids(len(target), TARGET, target.device)
+        images, ids = torch.cat([source, target]), torch.cat([source_ids, target_ids])
+        features, logits = self.network(images, ids)
         pairs = zip(features.split(sizes), logits.split(sizes), strict=True)
         source_output, target_output = (Output(*pair) for pair in pairs)
         return source_output, target_output
-
-
-def _ids(images: Tensor, domain: int) -> Tensor:
-    return torch.full((len(images),), domain, device=images.device)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

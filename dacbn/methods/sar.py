@@ -67,12 +67,12 @@ class SAR(OnlineMethod):
         entropies = entropy(logits)
         reliable = entropies < self.largest
         if reliable.any():
-            moves = self.look_around(entropies[reliable].mean())
+            moves = self.ascend(entropies[reliable].mean())
             again = entropy(self.network(images, cluster_ids).logits)[reliable]
             self.learn(again[again < self.largest], moves)
         return Output(features.detach(), logits.detach())
 
-    def look_around(self, loss: Tensor) -> list[Tensor]:
+    def ascend(self, loss: Tensor) -> list[Tensor]:
         """Move all parameters to where the loss is worse nearby, and return how."""
         gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
@@ -88,9 +88,9 @@ class SAR(OnlineMethod):
         self.move(moves, -1)
         if len(entropies):
             self.optimizer.step()
-            self.watch(entropies.mean().item())
+            self.check_collapse(entropies.mean().item())
 
-    def watch(self, newest: float) -> None:
+    def check_collapse(self, newest: float) -> None:
         """Follow the mean entropy, and start again if it says that predictions collapsed."""
         before = newest if self.mean_entropy is None else self.mean_entropy
         self.mean_entropy = MOMENTUM * before + (1 - MOMENTUM) * newest

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.batch import domain_ids
 from dacbn.norms.contract import Norm
 
 
@@ -101,4 +102,4 @@ def _modes(model: nn.Module) -> list[tuple[nn.Module, bool]]:
 
 
 def _ids(batch: Tensor, cluster_id: int) -> Tensor:
-    return torch.full((len(batch),), cluster_id, device=batch.device)
+    return domain_ids(len(batch), cluster_id, batch.device)

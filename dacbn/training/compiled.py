@@ -38,7 +38,7 @@ def compile_forward(network: nn.Module) -> Callable[..., Any]:
 
 
 @contextmanager
-def calling(network: nn.Module, forward: Callable[..., Any] | None) -> Iterator[None]:
+def use_forward(network: nn.Module, forward: Callable[..., Any] | None) -> Iterator[None]:
     """Let calls of a network run another forward for a while; None leaves it its own."""
     if forward is None:
         yield

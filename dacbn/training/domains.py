@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dacbn.batch import Batch, Output
+from dacbn.batch import SOURCE, TARGET, Batch, Output
 from dacbn.datasets import (
     Family,
     LabelledImages,
@@ -22,12 +22,11 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods.method import SOURCE, TARGET
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.evaluate import run_network, score_logits
 from dacbn.training.selection import VALIDATOR
-from dacbn.training.validator_inputs import gather_evidence
+from dacbn.training.validator_inputs import collect_validator_inputs
 from dacbn.training.validators import validate
 
 
@@ -115,8 +114,8 @@ class TrainingDomains:
         """Compute the validators; `source` are the outputs on the source's test."""
         if not self.validators:
             return {}
-        evidence = gather_evidence(network, (source, source_labels), self.target, device)
-        scores = validate(evidence, self.validators)
+        inputs = collect_validator_inputs(network, (source, source_labels), self.target, device)
+        scores = validate(inputs, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dacbn.batch import Output
+from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, LabelledImages, iterate
 from dacbn.models import Network
 
@@ -37,7 +37,7 @@ def run_network(
         disable=None if len(images) >= PROGRESS_FROM else True,
     )
     for batch in iterate(images, batch_size, device):
-        ids = torch.full((len(batch),), cluster_id, device=device)
+        ids = domain_ids(len(batch), cluster_id, device)
         outputs.append([tensor.float().cpu() for tensor in network(batch, ids)])
         bar.update(len(batch))
     bar.close()

@@ -13,10 +13,10 @@ from dacbn.methods import Step
 from dacbn.models import Network
 from dacbn.training.allocator import keep_freed_memory
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
-from dacbn.training.compiled import calling, compile_forward
+from dacbn.training.compiled import compile_forward, use_forward
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
-from dacbn.training.metric_window import DivergedError, Window
+from dacbn.training.metric_window import DivergedError, MetricWindow
 from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr
 from dacbn.training.state import TrainingState
@@ -63,12 +63,12 @@ def train(
         keep_freed_memory()
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None
-    window = Window()
+    window = MetricWindow()
     bar = tqdm(total=config.steps, initial=state.step, unit="step", desc="training", disable=None)
     with bar, Interrupt() as interrupt:
         for batch in stream(state.step):
             # layers place themselves on the first batch, by other code than afterwards
-            with autocast, calling(state.method.network, forward if state.step else None):
+            with autocast, use_forward(state.method.network, forward if state.step else None):
                 result = state.method(_arrange(batch), state.step / config.steps)
             optimise(state, result, config)
             window.add(result)
@@ -115,7 +115,11 @@ def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
 
 
 def _log(
-    window: Window, state: TrainingState, records: Records, bar: "tqdm[None]", folder: Path | None
+    window: MetricWindow,
+    state: TrainingState,
+    records: Records,
+    bar: "tqdm[None]",
+    folder: Path | None,
 ) -> None:
     try:
         numbers = window.read(state.step)

@@ -12,7 +12,7 @@ class DivergedError(RuntimeError):
     """A loss or a weight that is no finite number any more."""
 
 
-class Window:
+class MetricWindow:
     """The steps since the last log; `losses` are the names of what is optimised."""
 
     def __init__(self) -> None:

@@ -5,13 +5,13 @@ import math
 import torch
 from tqdm import tqdm
 
-from dacbn.batch import Output
+from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, iterate, shuffled_order
 from dacbn.methods import OnlineMethod
 from dacbn.training.evaluate import PROGRESS_FROM
 
 
-def run_adapting(
+def run_online(
     method: OnlineMethod, images: Images, cluster_id: int, device: torch.device, seed: int = 0
 ) -> Output:
     """Compute features and logits of all images while the network adapts to them, on the CPU.
@@ -36,7 +36,7 @@ def run_adapting(
     outputs = []
     with tqdm(total=count, unit="image", leave=False, disable=quiet) as bar:
         for batch in iterate(images, batch_size, device, seed):
-            ids = torch.full((len(batch),), cluster_id, device=device)
+            ids = domain_ids(len(batch), cluster_id, device)
             outputs.append([tensor.float().cpu() for tensor in method.predict(batch, ids)])
             bar.update(len(batch))
     places = shuffled_order(count, seed).argsort()

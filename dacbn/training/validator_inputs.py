@@ -1,6 +1,6 @@
 """What may choose between models: outputs on labelled source and on unlabelled target images.
 
-The target's training images and the source's test split are what evidence is made from: the
+The target's training images and the source's test split are what inputs is made from: the
 latter serves as the source's validation split. The target's test split stays out, because what
 has chosen a model cannot score it any more.
 """
@@ -11,16 +11,15 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dacbn.batch import Output
+from dacbn.batch import TARGET, Output
 from dacbn.datasets import Images, UnlabelledImages
-from dacbn.methods.method import TARGET
 from dacbn.models import Network
 from dacbn.training.evaluate import run_network
 
-MOST = 2000  # images of a domain, so that evaluations stay cheap and memory bounded
+MAX_IMAGES = 2000  # images of a domain, so that evaluations stay cheap and memory bounded
 
 
-class Evidence(NamedTuple):
+class ValidatorInputs(NamedTuple):
     """What a network says of two domains, on the CPU. There is no field for target labels.
 
     Args:
@@ -36,7 +35,7 @@ class Evidence(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class SomeImages:
+class ImageSubset:
     """Some images of a domain.
 
     Args:
@@ -61,13 +60,13 @@ class SomeImages:
         return self.images.gather(self.rows[indices])
 
 
-def gather_evidence(
+def collect_validator_inputs(
     network: Network,
     source: tuple[Output, Tensor] | None,
     target: UnlabelledImages,
     device: torch.device,
-) -> Evidence:
-    """Collect what a network says, of the same MOST images at most of each domain every time.
+) -> ValidatorInputs:
+    """Collect what a network says, of the same MAX_IMAGES images at most of each domain every time.
 
     Args:
         network: on `device`.
@@ -76,15 +75,15 @@ def gather_evidence(
         target: unlabelled images.
         device: where to compute.
     """
-    some = SomeImages(target.images, some_rows(len(target)))
+    some = ImageSubset(target.images, sample_rows(len(target)))
     outputs = run_network(network, some, TARGET, device)
     nothing = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
     (features, logits), labels = nothing if source is None else source
-    rows = some_rows(len(labels))
-    return Evidence(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)
+    rows = sample_rows(len(labels))
+    return ValidatorInputs(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)
 
 
-def some_rows(count: int) -> Tensor:
-    """Choose at most MOST of `count` rows, always the same, in order: int64."""
+def sample_rows(count: int) -> Tensor:
+    """Choose at most MAX_IMAGES of `count` rows, always the same, in order: int64."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randperm(count, generator=generator)[:MOST].sort().values
+    return torch.randperm(count, generator=generator)[:MAX_IMAGES].sort().values

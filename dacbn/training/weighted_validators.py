@@ -12,7 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from dacbn.training.validator_inputs import Evidence
+from dacbn.training.validator_inputs import ValidatorInputs
 from dacbn.training.validators import needs_source, validators
 
 Array = NDArray[np.float64]
@@ -23,7 +23,7 @@ LARGEST = 50.0  # logarithm of a weight: what is beyond says no more
 
 @validators.register("dev")
 @needs_source
-def dev(evidence: Evidence) -> float:
+def dev(inputs: ValidatorInputs) -> float:
     """Compute minus the source's loss, weighted to look like the target (DEV).
 
     You et al., "Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation", ICML
@@ -31,55 +31,53 @@ def dev(evidence: Evidence) -> float:
     regression, and half of the validation images train the one that weighs the other half, where
     the paper trains a network on the training images.
     """
-    return -deep_embedded_risk(importance_weights(evidence), source_losses(evidence))
+    return -deep_embedded_risk(importance_weights(inputs), source_losses(inputs))
 
 
 @validators.register("dev_normalised")
 @needs_source
-def dev_normalised(evidence: Evidence) -> float:
+def dev_normalised(inputs: ValidatorInputs) -> float:
     """Compute DEV with weights of mean one whose spread is at most one, whatever their size.
 
     Musgrave et al. 2022 found it to choose better than DEV.
     """
-    weights = importance_weights(evidence)
+    weights = importance_weights(inputs)
     weights = weights / weights.max()
-    return -deep_embedded_risk(weights - weights.mean() + 1, source_losses(evidence))
+    return -deep_embedded_risk(weights - weights.mean() + 1, source_losses(inputs))
 
 
 @validators.register("nearest_source")
 @needs_source
-def nearest_source(evidence: Evidence) -> float:
+def nearest_source(inputs: ValidatorInputs) -> float:
     """Compute the accuracy on each target image's nearest source image, weighted by closeness.
 
     Nearest are the features of largest cosine, which is the weight unless it is negative.
     """
-    source, target = (F.normalize(output.features.double(), dim=1) for output in evidence[::2])
-    right = evidence.source.logits.argmax(1) == evidence.source_labels
+    source, target = (F.normalize(output.features.double(), dim=1) for output in inputs[::2])
+    right = inputs.source.logits.argmax(1) == inputs.source_labels
     closeness, nearest = (target @ source.T).max(1)
     return (right[nearest] * closeness.clamp_min(0)).mean().item()
 
 
 @validators.register("reverse_validation")
 @needs_source
-def reverse_validation(evidence: Evidence) -> float:
+def reverse_validation(inputs: ValidatorInputs) -> float:
     """Compute the source's accuracy of a classifier trained on the target's predicted labels.
 
     Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016,
     https://arxiv.org/abs/1505.07818. Here it is a linear classifier of the features at hand, where
     they adapt a whole network back.
     """
-    features, labels = evidence.target.features.numpy(), evidence.target.logits.argmax(1).numpy()
+    features, labels = inputs.target.features.numpy(), inputs.target.logits.argmax(1).numpy()
     if len(np.unique(labels)) == 1:
-        return float((evidence.source_labels == labels[0]).double().mean())
+        return float((inputs.source_labels == labels[0]).double().mean())
     reverse = _fit(_classifier(), features, labels)
-    return float(reverse.score(evidence.source.features.numpy(), evidence.source_labels.numpy()))
+    return float(reverse.score(inputs.source.features.numpy(), inputs.source_labels.numpy()))
 
 
-def source_losses(evidence: Evidence) -> Array:
+def source_losses(inputs: ValidatorInputs) -> Array:
     """Compute the cross-entropy of each of the source's validation images, (N,)."""
-    losses = F.cross_entropy(
-        evidence.source.logits.double(), evidence.source_labels, reduction="none"
-    )
+    losses = F.cross_entropy(inputs.source.logits.double(), inputs.source_labels, reduction="none")
     array: Array = losses.numpy()
     return array
 
@@ -99,13 +97,13 @@ def deep_embedded_risk(weights: Array, losses: Array) -> float:
     return float(weighted.mean() + eta * (weights.mean() - 1))
 
 
-def importance_weights(evidence: Evidence) -> Array:
+def importance_weights(inputs: ValidatorInputs) -> Array:
     """Estimate the target's density over the source's at the source's features, (N,).
 
     Each half of the source is weighed by a domain classifier that saw the other half alone: it
     would know the images it has seen.
     """
-    source, target = (output.features.numpy() for output in evidence[::2])
+    source, target = (output.features.numpy() for output in inputs[::2])
     weights = np.ones(len(source))
     if len(source) < 4 or len(target) < 4:
         return weights

@@ -4,14 +4,14 @@ import math
 
 from torch.optim import SGD, AdamW, Optimizer
 
-from dacbn.methods import Method
+from dacbn.methods import Objective
 from dacbn.training.config import TrainConfig
 
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
 FUSED_ON = ("cpu", "cuda")
 
 
-def create_optimizer(method: Method, config: TrainConfig) -> Optimizer:
+def create_optimizer(method: Objective, config: TrainConfig) -> Optimizer:
     """Build the optimiser of all parameters of a method."""
     lr = config.lr if config.lr is not None else DEFAULT_LR[config.optimizer]
     parameters = [p for p in method.parameters() if p.requires_grad]

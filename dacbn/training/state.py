@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from dacbn.methods import Method
+from dacbn.methods import Objective
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.run_info import RunFolderError
@@ -20,13 +20,13 @@ from dacbn.training.storage import first_line
 class TrainingState:
     """The method with its network, the optimiser, the averaged weights, the next step."""
 
-    method: Method
+    method: Objective
     optimizer: Optimizer
     average: AveragedModel | None
     step: int = 0
 
     @classmethod
-    def create(cls, method: Method, config: TrainConfig) -> "TrainingState":
+    def create(cls, method: Objective, config: TrainConfig) -> "TrainingState":
         """Start a training; the method is on its device."""
         average = None
         if config.ema_decay is not None:

@@ -17,12 +17,13 @@ from dacbn.training.compiled import compile_forward, use_forward
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
 from dacbn.training.metric_window import DivergedError, MetricWindow
+from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
 from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr
 from dacbn.training.state import TrainingState
 
 ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
-SHOWN = ("source_accuracy", "domain_accuracy")  # beside the losses, in the progress bar
+SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress bar, after the loss
 
 
 class InterruptedTraining(Exception):  # noqa: N818  # a wish, not an error
@@ -127,7 +128,7 @@ def _log(
             raise DivergedError(f"a weight became infinite or NaN by step {state.step}")
     except DivergedError as error:
         raise DivergedError(f"{error}; {ADVICE}.{_last_good(folder)}") from None
-    losses = numbers | {"lr": state.optimizer.param_groups[0]["lr"]}
+    losses = numbers | {LEARNING_RATE: state.optimizer.param_groups[0]["lr"]}
     records.add(state.step, losses)
     shown = {"loss": f"{sum(numbers[name] for name in window.losses):.3f}"}
     shown |= {name: f"{numbers[name]:.0%}" for name in SHOWN if name in numbers}

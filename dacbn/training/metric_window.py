@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from dacbn.methods import Step
+from dacbn.training.metrics import STEPS_PER_SECOND
 
 
 class DivergedError(RuntimeError):
@@ -49,4 +50,4 @@ class MetricWindow:
                 f"the {self._names[column]} loss became {table[row, column].item()} at step {first}"
             )
         averages = dict(zip(self._names, table.mean(0).tolist(), strict=True))
-        return {**averages, "steps_per_second": len(table) / seconds}
+        return {**averages, STEPS_PER_SECOND: len(table) / seconds}

@@ -9,8 +9,8 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-VALIDATOR = "validator_"  # begins the names of label-free scores in records
-ACCURACY = "target_test_accuracy"
+from dacbn.training.metrics import TARGET_TEST_ACCURACY, VALIDATOR, is_validator
+
 MEDIAN_OF = 10  # evaluations, as the authors of AdaMatch report
 
 LAST, MEDIAN, ORACLE = "last", "median", "oracle"
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
 
 def evaluations_of(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return the records of evaluations, which others stand between, in order."""
-    return [row for row in records if ACCURACY in row or any(map(_is_validator, row))]
+    return [row for row in records if TARGET_TEST_ACCURACY in row or any(map(is_validator, row))]
 
 
 def choose(records: Iterable[Mapping[str, Any]]) -> list[Choice]:
@@ -43,20 +43,16 @@ def choose(records: Iterable[Mapping[str, Any]]) -> list[Choice]:
     rows = evaluations_of(records)
     if not rows:
         return []
-    names = dict.fromkeys(name for row in rows for name in row if _is_validator(name))
+    names = dict.fromkeys(name for row in rows for name in row if is_validator(name))
     choices = [_at(rows[-1], LAST)]
-    if accuracies := [row[ACCURACY] for row in rows if ACCURACY in row]:
+    if accuracies := [row[TARGET_TEST_ACCURACY] for row in rows if TARGET_TEST_ACCURACY in row]:
         choices.append(Choice(MEDIAN, None, statistics.median(accuracies[-MEDIAN_OF:])))
     for name in names:
         if (row := _best(rows, name)) is not None:
             choices.append(_at(row, name.removeprefix(VALIDATOR)))
-    if (row := _best(rows, ACCURACY)) is not None:
+    if (row := _best(rows, TARGET_TEST_ACCURACY)) is not None:
         choices.append(_at(row, ORACLE))
     return choices
-
-
-def _is_validator(name: str) -> bool:
-    return name.startswith(VALIDATOR)
 
 
 def _best(rows: list[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
@@ -66,4 +62,4 @@ def _best(rows: list[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
 
 
 def _at(row: Mapping[str, Any], rule: str) -> Choice:
-    return Choice(rule, row["step"], row.get(ACCURACY))
+    return Choice(rule, row["step"], row.get(TARGET_TEST_ACCURACY))

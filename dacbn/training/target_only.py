@@ -30,7 +30,7 @@ from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluate import evaluate
-from dacbn.training.selection import VALIDATOR
+from dacbn.training.metrics import VALIDATOR
 from dacbn.training.state import TrainingState
 from dacbn.training.validator_inputs import collect_validator_inputs
 from dacbn.training.validators import validate, without_source

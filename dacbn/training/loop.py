@@ -1,4 +1,4 @@
-"""The training loop, of which there is one: it knows batches and losses, and no method by name."""
+"""The training loop, the same for all methods."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -26,8 +26,8 @@ ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress bar, after the loss
 
 
-class InterruptedTraining(Exception):  # noqa: N818  # a wish, not an error
-    """The person asked to stop; what was learned is kept."""
+class InterruptedTraining(Exception):  # noqa: N818  # a request, not an error
+    """Training was interrupted by the user; with a run folder, a checkpoint was saved first."""
 
 
 def train(
@@ -40,21 +40,23 @@ def train(
 ) -> None:
     """Train from `state.step` to `config.steps`.
 
-    Between two logs nothing waits for the device: losses and metrics pile up there, and are read,
-    checked and logged together.
+    Losses and metrics stay on the device and are read, checked and recorded together when a log is
+    due, to avoid synchronisation in every step.
 
     Args:
-        state: what is trained, on its device.
-        stream: from a first step to the batches from there on.
+        state: the training state; its method is on the device to train on.
+        stream: function: start step -> iterator over the batches from that step on.
         config: the settings.
-        records: where numbers go.
-        folder: where checkpoints go, and with each the network for inference; None keeps none.
-        evaluate: scores the network; it sees test splits, so its numbers go to the records alone.
+        records: receives losses, metrics and scores.
+        folder: run folder for snapshots, checkpoints and the network for inference; None saves
+            nothing.
+        evaluate: scores the network. It may use test splits: its scores are recorded and have no
+            influence on the training.
 
     Raises:
-        DivergedError: a loss or weight is no finite number; the last checkpoint is good.
+        DivergedError: a loss or weight is infinite or NaN; the last checkpoint is from before.
         InterruptedTraining: on Ctrl-C or SIGTERM, after a checkpoint.
-        StorageError: a file could not be written; those written before are whole.
+        StorageError: a file could not be written; files written before are complete.
     """
     device = next(state.method.parameters()).device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(config, device))
@@ -68,7 +70,7 @@ def train(
     bar = tqdm(total=config.steps, initial=state.step, unit="step", desc="training", disable=None)
     with bar, Interrupt() as interrupt:
         for batch in stream(state.step):
-            # layers place themselves on the first batch, by other code than afterwards
+            # step 0 is not compiled: layers initialise themselves from its batch
             with autocast, use_forward(state.method.network, forward if state.step else None):
                 result = state.method(_arrange(batch), state.step / config.steps)
             optimise(state, result, config)
@@ -77,21 +79,24 @@ def train(
             if folder is not None and _due(state.step, config.snapshot_every):
                 save_network(folder, state.network, snapshot_name(state.step))
 
-            # looked at once: a request during an evaluation is answered after the next step
-            stop = interrupt.requested and state.step < config.steps
-            keep = stop or state.step == config.steps or _due(state.step, config.checkpoint_every)
-            score = state.step == config.steps or _due(state.step, config.eval_every)
-            if not (keep or score or _due(state.step, config.log_every)):
-                continue
-            _log(window, state, records, bar, folder)
-            if score and evaluate is not None:
+            last = state.step == config.steps
+            # read once: a request during an evaluation takes effect after the next step
+            stop = interrupt.requested and not last
+            checkpoint_due = last or stop or _due(state.step, config.checkpoint_every)
+            evaluation_due = last or _due(state.step, config.eval_every)
+            # a log checks that everything is finite, so it precedes evaluations and checkpoints
+            log_due = checkpoint_due or evaluation_due or _due(state.step, config.log_every)
+            if log_due:
+                _log(window, state, records, bar, folder)
+            if evaluation_due and evaluate is not None:
                 records.add(state.step, evaluate(state.network))
-            if keep and folder is not None:
+            if checkpoint_due and folder is not None:
                 save_network(folder, state.network)
                 save_checkpoint(folder, state.state_dict())
             if stop:
                 raise InterruptedTraining(f"stopped after step {state.step} of {config.steps}")
-            window.restart()
+            if log_due:
+                window.restart()  # here, so that steps per second excludes all of the above
 
 
 def _due(step: int, every: int) -> bool:
@@ -150,13 +155,13 @@ def _in_bfloat16(config: TrainConfig, device: torch.device) -> bool:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies in bfloat16, as far as this torch can say."""
+    """Whether the CPU supports bfloat16 natively; False if this version of torch cannot tell."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _arrange(batch: Batch | TargetBatch) -> Batch | TargetBatch:
-    """Lay out images as convolutions on a GPU like them."""
+    """Convert images on a GPU to channels-last, for faster convolutions."""
     if not batch.target_images.is_cuda:
         return batch
     arranged = {

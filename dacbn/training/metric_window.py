@@ -1,4 +1,4 @@
-"""Losses and metrics of some steps, left on the device until they are read together."""
+"""Losses and metrics since the last log, on the device until they are read together."""
 
 import time
 
@@ -10,11 +10,15 @@ from dacbn.training.metrics import STEPS_PER_SECOND
 
 
 class DivergedError(RuntimeError):
-    """A loss or a weight that is no finite number any more."""
+    """A loss or a weight became infinite or NaN."""
 
 
 class MetricWindow:
-    """The steps since the last log; `losses` are the names of what is optimised."""
+    """Losses and metrics of the steps since the last log.
+
+    Attributes:
+        losses: names of the losses, as opposed to the metrics.
+    """
 
     def __init__(self) -> None:
         self._rows: list[Tensor] = []
@@ -23,19 +27,19 @@ class MetricWindow:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the steps and start the clock."""
+        """Forget all steps and restart the clock."""
         self._rows.clear()
         self._started = time.perf_counter()
 
     def add(self, result: Step) -> None:
-        """Keep a step's numbers, without looking at them."""
+        """Store the numbers of a step, without synchronising with the device."""
         self._names = [*result.losses, *result.metrics]
         self.losses = list(result.losses)
         values = [*result.losses.values(), *result.metrics.values()]
         self._rows.append(torch.stack([value.detach().float() for value in values]))
 
     def read(self, step: int) -> dict[str, float]:
-        """Average the numbers of the steps up to `step`, and add `steps_per_second`.
+        """Average the stored numbers, of which those of `step` are the last; add steps per second.
 
         Raises:
             DivergedError: a loss was infinite or NaN; the text names the first step and the loss.

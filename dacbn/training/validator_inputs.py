@@ -1,8 +1,8 @@
-"""What may choose between models: outputs on labelled source and on unlabelled target images.
+"""Inputs to validators: outputs on labelled source and unlabelled target images.
 
-The target's training images and the source's test split are what inputs is made from: the
-latter serves as the source's validation split. The target's test split stays out, because what
-has chosen a model cannot score it any more.
+The source images are those of its test split, which serves as the validation split; the target
+images are those of its training split. The target's test split is not used, because it could not
+score a model fairly after selecting it.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from dacbn.datasets import Images, UnlabelledImages
 from dacbn.models import Network
 from dacbn.training.evaluate import run_network
 
-MAX_IMAGES = 2000  # images of a domain, so that evaluations stay cheap and memory bounded
+MAX_IMAGES = 2000  # images per domain; bounds the time and memory of an evaluation
 
 
 class ValidatorInputs(NamedTuple):
-    """What a network says of two domains, on the CPU. There is no field for target labels.
+    """Outputs of a network on two domains, on the CPU. There is no field for target labels.
 
     Args:
-        source: features (N, D) and logits (N, C) of images that were not trained on; none of them
-            where there is no source.
+        source: features (N, D) and logits (N, C) of images that were not trained on; N is 0 if
+            there is no source.
         source_labels: int64 (N,).
         target: features (M, D) and logits (M, C) of unlabelled images.
     """
@@ -36,11 +36,11 @@ class ValidatorInputs(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ImageSubset:
-    """Some images of a domain.
+    """A subset of the images of a domain.
 
     Args:
-        images: the domain's.
-        rows: which of them, int64.
+        images: all images.
+        rows: positions of the subset in `images`, int64 (N,).
     """
 
     images: Images
@@ -66,17 +66,17 @@ def collect_validator_inputs(
     target: UnlabelledImages,
     device: torch.device,
 ) -> ValidatorInputs:
-    """Collect what a network says, of the same MAX_IMAGES images at most of each domain every time.
+    """Run a network on at most MAX_IMAGES images of each domain, the same in every call.
 
     Args:
         network: on `device`.
         source: its outputs on the source's validation images and their labels, int64 (N,); None
             without a source.
         target: unlabelled images.
-        device: where to compute.
+        device: device to compute on.
     """
-    some = ImageSubset(target.images, sample_rows(len(target)))
-    outputs = run_network(network, some, TARGET, device)
+    subset = ImageSubset(target.images, sample_rows(len(target)))
+    outputs = run_network(network, subset, TARGET, device)
     nothing = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
     (features, logits), labels = nothing if source is None else source
     rows = sample_rows(len(labels))
@@ -84,6 +84,6 @@ def collect_validator_inputs(
 
 
 def sample_rows(count: int) -> Tensor:
-    """Choose at most MAX_IMAGES of `count` rows, always the same, in order: int64."""
+    """Sample at most MAX_IMAGES of `count` rows, always the same ones, in order: int64."""
     generator = torch.Generator().manual_seed(0)
     return torch.randperm(count, generator=generator)[:MAX_IMAGES].sort().values

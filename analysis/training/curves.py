@@ -77,7 +77,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         steps, values = curves[name].T
         marker = "o" if len(steps) < 12 else None
         label = _words(name)
-        if not is_validator(name):  # the title of the panel says accuracy
+        if not is_validator(name):  # the title of the panel has the word already
             label = label.removesuffix(" accuracy")
         axes.plot(
             *(steps, values), color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
@@ -126,7 +126,7 @@ def _plot_panel(curves: Curves, panel: Panel, names: tuple[str, ...], axes: Axes
     units = dict.fromkeys(metric.unit for metric in map(find_metric, names) if metric)
     clean(axes, "step", ", ".join(units), _words(names[0]).capitalize() if alone else panel.value)
     legend = axes.get_legend()
-    if alone and legend is not None:  # the title says it
+    if alone and legend is not None:  # the title is the same
         legend.remove()
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -1,7 +1,7 @@
 """Rules that look for typical problems of a training, one small function each.
 
-A rule returns a finding, with the numbers that support it and an advice, or None. An advice is what
-to try next; it may not work.
+A rule returns a finding, with the numbers that support it and advice, or None. The advice is what to
+try next; it may not help.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ from dacbn.training.metrics import (
     is_validator,
 )
 
-# Limits of what is healthy.
+# Limits of a healthy training.
 MAX_DOMAIN_ACCURACY = 0.97  # of the domain head; at or above, it is too strong
 MIN_DOMAIN_ACCURACY = 0.55  # of the domain head; at or below, it is at chance
 MAX_PROXY_DISTANCE = 1.0  # proxy A-distance; at 1, a linear classifier is right in 75 % of cases

@@ -1,4 +1,4 @@
-"""Training: its settings, the one loop, and what a run folder holds."""
+"""Training: settings, the training loop, evaluation, and run folders."""
 
 from dacbn.training.assemble import build_network as build_network
 from dacbn.training.assemble import check_names as check_names

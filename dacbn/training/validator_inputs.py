@@ -77,8 +77,8 @@ def collect_validator_inputs(
     """
     subset = ImageSubset(target.images, sample_rows(len(target)))
     outputs = run_network(network, subset, TARGET, device)
-    nothing = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
-    (features, logits), labels = nothing if source is None else source
+    empty = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
+    (features, logits), labels = empty if source is None else source
     rows = sample_rows(len(labels))
     return ValidatorInputs(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)
 

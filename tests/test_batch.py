@@ -14,4 +14,4 @@ def test_every_image_gets_the_id_of_its_domain(domain):
 
 
 def test_domains_are_numbered_from_0_with_the_source_first():
-    assert [SOURCE, TARGET] == list(range(NUM_DOMAINS))
+    assert list(range(NUM_DOMAINS)) == [SOURCE, TARGET]

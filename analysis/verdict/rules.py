@@ -1,7 +1,7 @@
 """Rules that look for typical problems of a training, one small function each.
 
-A rule returns a finding, with the numbers that support it and advice, or None. The advice is what to
-try next; it may not help.
+A rule returns a finding, with the numbers that support it and advice, or None. The advice is what
+to try next; it may not help.
 """
 
 from collections.abc import Callable, Mapping

@@ -58,6 +58,6 @@ from dacbn.analysis.verdict.comparison import compute_comparison as compute_comp
 from dacbn.analysis.verdict.comparison import draw_comparison as draw_comparison
 from dacbn.analysis.verdict.comparison import plot_comparison as plot_comparison
 from dacbn.analysis.verdict.rules import Evidence as Evidence
+from dacbn.analysis.verdict.verdict import apply_rules as apply_rules
 from dacbn.analysis.verdict.verdict import gather_evidence as gather_evidence
-from dacbn.analysis.verdict.verdict import judge as judge
 from dacbn.analysis.verdict.verdict import write_verdict as write_verdict

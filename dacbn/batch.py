@@ -1,15 +1,23 @@
-"""What travels: a batch into a method, an output out of a network."""
+"""What is passed between rooms: batches, network outputs, and the ids of the domains.
+
+Domains are numbered 0..D-1: sources first, then targets, in the order in which they are given.
+"""
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+SOURCE, TARGET = 0, 1  # domain ids of one source and one target
+NUM_DOMAINS = 2
 
 
 class Batch(NamedTuple):
-    """All that a training step may see. There is no field for target labels.
+    """Everything that a training step may see. There is no field for target labels.
 
     Images are float32 in [0, 1], shape (B, 3, H, W); source and target batch sizes may differ.
-    The strong views show the same samples as the plain ones, and are None unless asked for.
+    Strong views are stronger augmentations of the same samples, in the same order; they are None
+    unless the method asks for them (`wants_strong_views`).
     """
 
     source_images: Tensor
@@ -20,9 +28,9 @@ class Batch(NamedTuple):
 
 
 class TargetBatch(NamedTuple):
-    """All that a step of source-free adaptation may see. There is no field for source images.
+    """Everything that a step of source-free adaptation may see: no source, and no labels.
 
-    Images are as in `Batch`; `target_indices`, int64 (B,), say which of the target they are.
+    Images are as in `Batch`; `target_indices`, int64 (B,), are their positions in the target.
     """
 
     target_images: Tensor
@@ -30,7 +38,12 @@ class TargetBatch(NamedTuple):
 
 
 class Output(NamedTuple):
-    """What a network says of a batch: features (B, D) and logits (B, num_classes)."""
+    """The output of a network for a batch: features (B, D) and logits (B, num_classes)."""
 
     features: Tensor
     logits: Tensor
+
+
+def domain_ids(count: int, domain: int, device: torch.device) -> Tensor:
+    """Return the id of one domain for each of `count` images: int64 (count,)."""
+    return torch.full((count,), domain, device=device)

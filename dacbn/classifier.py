@@ -1,11 +1,11 @@
-"""A trained classifier: predictions, features and scores of whatever images a person holds."""
+"""Predictions, features and scores of a trained classifier for any image input."""
 
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dacbn.batch import Output
+from dacbn.batch import TARGET, Output
 from dacbn.datasets import (
     Images,
     LabelledLike,
@@ -16,33 +16,32 @@ from dacbn.datasets import (
     to_unlabelled,
 )
 from dacbn.methods import create_test_time_method
-from dacbn.methods.method import TARGET
 from dacbn.models import Network
 from dacbn.norms import recalibrate
 from dacbn.training import (
     TrainConfig,
     reading_options,
-    run_adapting,
     run_network,
+    run_online,
     score_logits,
 )
 
-BATCH_SIZE = 256  # of images to estimate statistics on
+BATCH_SIZE = 256  # for estimating statistics
 
 
 class NotFittedError(RuntimeError):
-    """Something was asked of a classifier that has not been trained."""
+    """The classifier has not been trained or loaded."""
 
 
 class Classifier:
     """A network for images of one size, with the names of its classes.
 
-    Where a method has the argument `adapt`, a test-time method such as "tent", "tent(lr=0.01)" or
-    "sar" adapts a copy of the network to the images while it answers: the answers depend on all of
-    them, and the network stays as it is.
+    Methods with an argument `adapt` take a test-time method such as "tent", "tent(lr=0.01)" or
+    "sar". It adapts a copy of the network to the images while predicting: results depend on all
+    images, and the network is not changed.
 
     Attributes:
-        config: the settings it is or was trained under.
+        config: the settings of its training.
     """
 
     config: TrainConfig
@@ -57,7 +56,7 @@ class Classifier:
         """The trained network.
 
         Raises:
-            NotFittedError: there is none yet.
+            NotFittedError: the classifier has not been trained or loaded.
         """
         if self._network is None:
             raise NotFittedError("this adapter is not trained: call fit or from_pretrained first")
@@ -65,7 +64,7 @@ class Classifier:
 
     @property
     def image_size(self) -> int:
-        """Pixels per side to which all images are brought; 0 before training."""
+        """Pixels per side to which all images are resized; 0 before training."""
         return self._size
 
     @property
@@ -80,13 +79,13 @@ class Classifier:
 
         Args:
             images: an array, a list of files, a folder, or a domain.
-            cluster_id: the population they are taken for: target 1, source 0.
-            adapt: a test-time method; None adapts nothing.
+            cluster_id: the domain id passed to the normalisers (source 0, target 1).
+            adapt: a test-time method; None does not adapt.
 
         Raises:
             NotFittedError: there is no network yet.
             UnknownNameError: there is no such test-time method.
-            ValueError: images that cannot be read, or a network without anything to adapt.
+            ValueError: images cannot be read, or the network has nothing to adapt.
         """
         logits = self._run(images, cluster_id, adapt).logits
         probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
@@ -95,7 +94,7 @@ class Classifier:
     def predict(
         self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
     ) -> NDArray[np.int64]:
-        """Predict the labels (N,) of images: positions in `classes`."""
+        """Predict the labels (N,) of images, as indices into `classes`."""
         labels: NDArray[np.int64] = self.predict_proba(images, cluster_id, adapt).argmax(1)
         return labels
 
@@ -116,19 +115,19 @@ class Classifier:
     def evaluate(
         self, test: LabelledLike, cluster_id: int = TARGET, adapt: str | None = None
     ) -> dict[str, float]:
-        """Compute the accuracy over images and its mean over classes."""
-        _ = self.network  # that there is none is said before any image is read
+        """Compute "accuracy" over all images and "class_accuracy", its mean over classes."""
+        _ = self.network  # raises before any image is read
         images = to_labelled(test, self._size, False, self.classes, **reading_options(self.config))
         check_same_classes(self.classes, images.classes)
         return score_logits(self._run(images, cluster_id, adapt).logits, images.labels)
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
-        """Estimate the running statistics anew, as AdaBN does with the target's images.
+        """Re-estimate the running statistics on images, usually of the target (AdaBN).
 
         Args:
-            images: an array, a list of files, a folder, a domain, or the name of a dataset, of
-                which the part that is trained on is taken.
-            cluster_id: the population they are taken for: target 1, source 0.
+            images: an array, a list of files, a folder, a domain, or the name of a dataset, whose
+                training split is used.
+            cluster_id: the domain id passed to the normalisers (source 0, target 1).
         """
         network = self.network
         device = next(network.parameters()).device
@@ -137,11 +136,11 @@ class Classifier:
         return self
 
     def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
-        """Read images as the network sees them, before augmentation.
+        """Load images at the network's size, without augmentation.
 
         Args:
             data: an array, a list of files, a folder, a dataset's name, or a domain.
-            train: of a name or folder, the part that is trained on instead of the test part.
+            train: use the training split of a name or folder instead of the test split.
         """
         return to_unlabelled(data, self._size, train, **reading_options(self.config)).images
 
@@ -151,4 +150,4 @@ class Classifier:
         if adapt is None:
             return run_network(network, self.images_of(data), cluster_id, device)
         method = create_test_time_method(adapt, network)
-        return run_adapting(method, self.images_of(data), cluster_id, device)
+        return run_online(method, self.images_of(data), cluster_id, device)

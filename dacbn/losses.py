@@ -1,4 +1,4 @@
-"""What several adaptation methods compute from logits; float32 or wider under autocast too."""
+"""Functions of logits shared by adaptation methods; float32 or wider, also under autocast."""
 
 import torch
 import torch.nn.functional as F
@@ -18,14 +18,14 @@ def entropy(logits: Tensor) -> Tensor:
 
 
 def pseudo_label_loss(logits: Tensor, labels: Tensor, confident: Tensor) -> Tensor:
-    """Compute the cross-entropy with labels some of which count, averaged over all.
+    """Compute the cross-entropy of confident labels, summed and divided by the whole batch size B.
 
-    Few that count pull little, and none gives 0.
+    The fewer labels are confident, the smaller the loss; it is 0 without any.
 
     Args:
         logits: (B, C).
         labels: int64 (B,).
-        confident: bool (B,), where a label counts.
+        confident: bool (B,), whether a label is used.
     """
     losses = F.nll_loss(log_probabilities(logits), labels, reduction="none")
     return (losses * confident).mean()

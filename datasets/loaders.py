@@ -14,7 +14,7 @@ from dacbn.batch import Batch, TargetBatch
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
-SOURCE, TARGET, VIEWS = range(3)  # what a seed is for
+SOURCE_ORDER, TARGET_ORDER, VIEWS = range(3)  # one stream of random numbers each
 AHEAD = 3  # batches of files being decoded while one is trained on
 
 
@@ -59,10 +59,10 @@ def stream_batches(
         )
     device = torch.device(device)
     source_rows = partial(
-        rows_at, count=len(source), batch_size=source_batch_size, key=(seed, SOURCE)
+        rows_at, count=len(source), batch_size=source_batch_size, key=(seed, SOURCE_ORDER)
     )
     target_rows = partial(
-        rows_at, count=len(target), batch_size=target_batch_size, key=(seed, TARGET)
+        rows_at, count=len(target), batch_size=target_batch_size, key=(seed, TARGET_ORDER)
     )
     labels = source.labels.to(device)
     steps = range(start, stop)
@@ -91,7 +91,7 @@ def stream_target(
     Images come in the order in which `stream_batches` gives them; the arguments are its.
     """
     device = torch.device(device)
-    rows = partial(rows_at, count=len(target), batch_size=batch_size, key=(seed, TARGET))
+    rows = partial(rows_at, count=len(target), batch_size=batch_size, key=(seed, TARGET_ORDER))
     steps = range(start, stop)
     images = _fetch(target.images, map(rows, steps), device)
     for step, plain in zip(steps, images, strict=True):

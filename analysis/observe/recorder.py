@@ -18,6 +18,7 @@ from tqdm import tqdm
 from dacbn.analysis.observe.assignments import CHANNELS, assign_images, mixture_of, some_channels
 from dacbn.analysis.observe.recording import Activations, Recording, blank, plan
 from dacbn.analysis.observe.subject import Subject
+from dacbn.batch import domain_ids
 from dacbn.datasets import to_float
 from dacbn.norms import Norm, frozen_statistics
 
@@ -141,7 +142,7 @@ def _run(subject: Subject, domain: str, rows: Tensor) -> None:
     sample, network = subject.samples[domain], subject.network
     images = to_float(sample.images.gather(rows).to(subject.device))
     if "cluster_ids" in signature(network.forward).parameters:
-        network(images, torch.full((len(rows),), sample.cluster_id, device=subject.device))
+        network(images, domain_ids(len(rows), sample.cluster_id, subject.device))
     else:
         network(images)
 

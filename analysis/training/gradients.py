@@ -19,6 +19,7 @@ from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.analysis.report.section import Row, Section
 from dacbn.analysis.report.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+from dacbn.batch import domain_ids
 from dacbn.datasets import to_float
 
 BATCHES = 8
@@ -136,7 +137,7 @@ def _gradient(
     device = weights[0].device
     images = to_float(sample.images.gather(rows).to(device))
     labels = torch.zeros_like(rows) if sample.labels is None else sample.labels[rows]
-    ids = torch.full((len(rows),), sample.cluster_id, device=device)
+    ids = domain_ids(len(rows), sample.cluster_id, device)
     value = loss(network(images, ids).logits, labels.to(device))
     found = torch.autograd.grad(value, weights, allow_unused=True)
     return [

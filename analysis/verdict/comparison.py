@@ -22,9 +22,15 @@ from dacbn.analysis.report.style import (
 )
 from dacbn.analysis.training.curves import Curves
 from dacbn.training import TrainConfig
+from dacbn.training.metrics import (
+    DOMAIN_ACCURACY,
+    SOURCE_ACCURACY,
+    SOURCE_TEST_ACCURACY,
+    TARGET_TEST_ACCURACY,
+)
 
 AGREEING = 500  # images of each domain that clusters are compared with
-QUANTITIES = ("target_test_accuracy", "source_test_accuracy", "source_accuracy", "domain_accuracy")
+QUANTITIES = (TARGET_TEST_ACCURACY, SOURCE_TEST_ACCURACY, SOURCE_ACCURACY, DOMAIN_ACCURACY)
 DASHES = ("-", "--", "-.", ":")  # beside colours, for those who cannot tell these apart
 
 
@@ -51,7 +57,7 @@ def compute_comparison(
             "steps": _last_step(curves[name]),
             "seed": config.seed,
         }
-        for quantity in ("target_test_accuracy", "source_test_accuracy", "domain_accuracy"):
+        for quantity in (TARGET_TEST_ACCURACY, SOURCE_TEST_ACCURACY, DOMAIN_ACCURACY):
             row[quantity.replace("_", " ")] = _last(curves[name], quantity)
         for field in Scores._fields:
             value = getattr(scores[name], field) if name in scores else np.nan
@@ -88,7 +94,7 @@ def plot_comparison(curves: Mapping[str, Curves], quantity: str, axes: Axes) -> 
                 linewidth=1.3,
                 label=name,
             )
-    if quantity == "domain_accuracy":
+    if quantity == DOMAIN_ACCURACY:
         axes.axhline(0.5, color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
 
 

@@ -1,4 +1,4 @@
-"""Is the adaptation healthy? A verdict in words, with its evidence."""
+"""The verdict of a report: problems that the rules find in a training, in sentences."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -13,6 +13,7 @@ from dacbn.analysis.predictions.predictions import compute_balance
 from dacbn.analysis.report.section import Section
 from dacbn.analysis.training.curves import Curves
 from dacbn.analysis.verdict.rules import RULES, Evidence, Finding
+from dacbn.training.metrics import TEST_ACCURACY
 
 
 def gather_evidence(
@@ -23,15 +24,15 @@ def gather_evidence(
     scores: Scores | None = None,
     overlaps: Mapping[str, float] = MappingProxyType({}),
 ) -> Evidence:
-    """Collect what rules look at from what other analyses have computed.
+    """Collect the input of the rules from the results of other analyses.
 
     Args:
-        curves: what was recorded.
-        steps: of the training, as planned.
-        outputs: of source and target; empty where the images are not at hand.
-        classes: their names.
-        scores: of their features.
-        overlaps: of the clusters, by layer, as `measure_overlaps` gives them.
+        curves: for each metric, (points, 2): step and value.
+        steps: planned number of training steps.
+        outputs: outputs on "source" and "target"; empty if the images are not available.
+        classes: class names.
+        scores: scores of the embedding of their features.
+        overlaps: overlap of the components, by layer, as `measure_overlaps` returns it.
     """
     distance = None if scores is None else scores.proxy_distance
     if not outputs or outputs["source"].labels is None:
@@ -48,10 +49,10 @@ def gather_evidence(
 
 
 def measure_overlaps(recording: Recording | None) -> dict[str, float]:
-    """Measure how alike the components in use of each mixture layer are.
+    """Measure how much the components in use of each mixture layer overlap.
 
     Returns:
-        by layer with several components, their mean overlap; NaN where one alone is in use.
+        for each layer with several components, their mean overlap; NaN if only one is in use.
     """
     if recording is None or not recording.mixtures:
         return {}
@@ -59,24 +60,24 @@ def measure_overlaps(recording: Recording | None) -> dict[str, float]:
     return {name: alike(each) for name, each in clusters.items() if each.occupancy.shape[1] > 1}
 
 
-def judge(evidence: Evidence) -> list[Finding]:
-    """Ask every rule; return what they say, in the order of `RULES`."""
+def apply_rules(evidence: Evidence) -> list[Finding]:
+    """Apply every rule and return the findings in the order of `RULES`."""
     found = [rule(evidence) for rule in RULES]
     return [finding for finding in found if finding is not None]
 
 
 def write_verdict(evidence: Evidence) -> Section:
-    """Put the verdict into sentences, the last test accuracies first."""
+    """Write the findings as sentences, after the last test accuracies."""
     sentences = [
         f"{finding.seen[0].upper()}{finding.seen[1:]}. {finding.advice}."
-        for finding in judge(evidence)
+        for finding in apply_rules(evidence)
     ]
     if not sentences:
-        sentences = ["No rule found anything alarming."]
+        sentences = ["No rule found a problem."]
     return Section("Verdict", tuple(_scores(evidence.curves) + sentences))
 
 
 def _scores(curves: Curves) -> list[str]:
-    known = [name for name in ("target", "source") if f"{name}_test_accuracy" in curves]
-    parts = [f"{curves[f'{name}_test_accuracy'][-1, 1]:.1%} on the {name}" for name in known]
+    domains = [domain for domain in ("target", "source") if TEST_ACCURACY[domain] in curves]
+    parts = [f"{curves[TEST_ACCURACY[each]][-1, 1]:.1%} on the {each}" for each in domains]
     return [f"The last test accuracy is {' and '.join(parts)}."] if parts else []

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from dacbn.batch import TARGET
 from dacbn.benchmarks.layers import Row
 from dacbn.benchmarks.timing import wait
 from dacbn.models import Network
@@ -21,7 +22,7 @@ from dacbn.training import (
 
 PAIRS = (("digits", "color_digits"), ("mnist", "mnist_m"))
 NORMS = (None, TrainConfig.norm)
-SIZE, TARGET = 32, 1
+SIZE = 32
 ACCURACY = "accuracy"
 
 

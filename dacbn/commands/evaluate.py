@@ -6,9 +6,9 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
+from dacbn.batch import SOURCE, TARGET
 from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
-from dacbn.methods.method import SOURCE, TARGET
 from dacbn.training import has_records, read_records, write_json
 
 

@@ -4,17 +4,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dacbn.training import Choice, choose, evaluations_of
+from dacbn.training.metrics import TEST_ACCURACY, TEST_CLASS_ACCURACY
 from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
 
 
 def print_scores(numbers: Mapping[str, float]) -> None:
     """Print the accuracies among some numbers, a line for each test split."""
-    for name in ("source_test", "target_test"):
-        if f"{name}_accuracy" in numbers:
-            accuracy, by_class = numbers[f"{name}_accuracy"], numbers[f"{name}_class_accuracy"]
-            print(
-                f"{name.replace('_', ' ')}: accuracy {accuracy:.1%}, mean of classes {by_class:.1%}"
-            )
+    for domain, name in TEST_ACCURACY.items():
+        if name in numbers:
+            accuracy, by_class = numbers[name], numbers[TEST_CLASS_ACCURACY[domain]]
+            print(f"{domain} test: accuracy {accuracy:.1%}, mean of classes {by_class:.1%}")
 
 
 def print_choices(records: Sequence[Mapping[str, Any]]) -> None:

@@ -7,6 +7,7 @@ import torch
 
 from dacbn.adapter import IN_MEMORY, DomainAdapter
 from dacbn.analysis.observe.subject import Sample, Subject
+from dacbn.batch import SOURCE, TARGET
 from dacbn.datasets import (
     Images,
     LabelledImages,
@@ -14,7 +15,6 @@ from dacbn.datasets import (
     check_same_classes,
     load_sample,
 )
-from dacbn.methods.method import SOURCE, TARGET
 from dacbn.training import (
     RunFolderError,
     TrainConfig,

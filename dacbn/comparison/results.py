@@ -7,7 +7,13 @@ from typing import Any, NamedTuple
 from dacbn.comparison.cells import FINISHED, state_of
 from dacbn.comparison.grid import Cell, Variant
 from dacbn.training import choose, evaluations_of, read_records
-from dacbn.training.selection import LAST, VALIDATOR
+from dacbn.training.metrics import (
+    SOURCE_TEST_ACCURACY,
+    STEPS_PER_SECOND,
+    VALIDATOR,
+    is_validator,
+)
+from dacbn.training.selection import LAST
 
 
 class Result(NamedTuple):
@@ -49,8 +55,8 @@ def _read(cell: Cell, folder: Path) -> Result:
         state,
         why,
         {rule: accuracy for rule, accuracy in accuracies.items() if accuracy is not None},
-        last["source_test_accuracy"],
-        {n.removeprefix(VALIDATOR): v for n, v in last.items() if n.startswith(VALIDATOR)},
+        last[SOURCE_TEST_ACCURACY],
+        {n.removeprefix(VALIDATOR): v for n, v in last.items() if is_validator(n)},
         training_seconds(records),
     )
 
@@ -59,8 +65,8 @@ def training_seconds(records: Iterable[Mapping[str, Any]]) -> float:
     """Add up the time of the steps between logs, interruptions left out."""
     seconds, before = 0.0, 0
     for row in records:
-        if "steps_per_second" in row:
-            seconds += (row["step"] - before) / row["steps_per_second"]
+        if STEPS_PER_SECOND in row:
+            seconds += (row["step"] - before) / row[STEPS_PER_SECOND]
             before = row["step"]
     return seconds
 

@@ -1,4 +1,4 @@
-"""Adaptation methods, one published method a file, found by name in `methods`."""
+"""Adaptation methods, one published method per file, registered by name in `methods`."""
 
 from dacbn.methods.adamatch import AdaMatch as AdaMatch
 from dacbn.methods.adda import ADDA as ADDA
@@ -20,6 +20,7 @@ from dacbn.methods.mcc import MCC as MCC
 from dacbn.methods.mcd import MCD as MCD
 from dacbn.methods.mdd import MDD as MDD
 from dacbn.methods.method import Method as Method
+from dacbn.methods.method import Objective as Objective
 from dacbn.methods.method import Step as Step
 from dacbn.methods.method import methods as methods
 from dacbn.methods.minimum_entropy import MinimumEntropy as MinimumEntropy

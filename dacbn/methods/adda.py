@@ -3,19 +3,18 @@
 Paper: Tzeng, Hoffman, Saenko and Darrell, "Adversarial Discriminative Domain Adaptation",
 CVPR 2017, https://arxiv.org/abs/1702.05464.
 
-For the first `source_share` of the training the network learns the source alone. What it is then
-is kept as a frozen copy, and the network itself is adapted: with f_s = copy(source) and
-f_t = network(target), a domain head h learns to tell them apart, and the features f_t to be taken
-for the source's, as if the labels were inverted:
+For the first `source_share` of the training the network learns the source alone. It is then copied
+and the copy frozen, and the network itself is adapted: with f_s = copy(source) and
+f_t = network(target), a domain head h learns to predict the domain, and the features f_t learn to
+be classified as source features (inverted labels):
 
     domain      = mean_i -log(1 - p(f_s,i)) / 2 + mean_i -log p(f_t,i) / 2,   p = sigmoid of h
     adversarial = mean_i -log(1 - p(f_t,i)),
 
-the first moving h alone, the second the backbone alone, both at a fifth of the learning rate: at
-the whole one the backbone ran away from its classes (USPS → MNIST, seed 20: 27.9 % instead of
-90.9 %, from 85.6 % before). The classifier stays as the source taught it. The copy normalises by
-its running statistics, and the network by batches of the target alone, so that its own running
-statistics become the target's: it is a network for the target.
+the first trains h only, the second the backbone only, both at a fifth of the learning rate
+(`lr_share`), because larger rates are unstable. The classifier is not changed in this stage. The
+copy normalises by its running statistics, and the network by batches of the target alone, so that
+its running statistics become the target's: the result is a network for the target.
 Differs from the paper: both stages are one training, with one optimiser and one schedule; both
 domains weigh the same in the domain loss when their batches differ in size.
 """
@@ -27,21 +26,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dacbn.batch import Batch
-from dacbn.methods.dann import domain_loss
-from dacbn.methods.method import SOURCE, Method, Step, accuracy, methods
+from dacbn.batch import SOURCE, Batch, domain_ids
+from dacbn.methods.dann import domain_accuracy, domain_loss
+from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network, mlp
 
 
 @methods.register("adda")
 class ADDA(Method):
-    """Classify the source first, then make target features look like the source's.
+    """Learn the source, then adapt target features until a discriminator takes them for source.
 
     Args:
-        network: what is trained.
-        source_share: the share of the training that is spent on the source alone.
-        lr_share: the share of the scheduled learning rate afterwards.
-        head: widths of the domain head.
+        network: the network to train.
+        source_share: share of the training steps that use the source alone.
+        lr_share: factor on the scheduled learning rate afterwards.
+        head: widths of the domain head's hidden layers.
 
     Raises:
         ValueError: `source_share` is not in [0, 1), or `lr_share` not positive.
@@ -66,7 +65,7 @@ class ADDA(Method):
         self.adapting = False
 
     def forward(self, batch: Batch, progress: float) -> Step:
-        """Compute the source's loss, or both losses of the adaptation; the others are 0."""
+        """Compute the losses of the current stage; those of the other stage are 0."""
         if progress < self.source_share:
             return self.learn_source(batch)
         if not self.adapting:
@@ -75,7 +74,7 @@ class ADDA(Method):
         return self.adapt(batch)
 
     def lr_factor(self, progress: float) -> float:
-        """Slow down once the source is learned."""
+        """Return 1 in the first stage and `lr_share` in the second."""
         return 1.0 if progress < self.source_share else self.lr_share
 
     def learn_source(self, batch: Batch) -> Step:
@@ -86,15 +85,16 @@ class ADDA(Method):
         losses = {"classification": classification, "domain": zero, "adversarial": zero}
         metrics = {
             "source_accuracy": accuracy(source.logits, batch.source_labels),
-            "domain_accuracy": zero + 0.5,  # nobody guesses yet
+            "domain_accuracy": zero + 0.5,  # chance: the domain head is not in use yet
         }
         return Step(losses, metrics)
 
     def adapt(self, batch: Batch) -> Step:
-        """Compute the domain head's loss and the features'."""
-        ids = torch.full_like(batch.source_labels, SOURCE)
+        """Compute the losses of the domain head and of the features."""
+        images = batch.source_images
+        ids = domain_ids(len(images), SOURCE, images.device)
         with torch.no_grad():
-            source = self.source_network.eval()(batch.source_images, ids)
+            source = self.source_network.eval()(images, ids)
         features = self.forward_target(batch.target_images).features
         source_domain = self.domain_head(source.features)
         target_domain = self.domain_head(features.detach())
@@ -105,24 +105,23 @@ class ADDA(Method):
             "domain": domain_loss(source_domain, target_domain),
             "adversarial": adversarial,
         }
-        correct = (source_domain < 0).float().mean() + (target_domain >= 0).float().mean()
         metrics = {
             "source_accuracy": accuracy(source.logits, batch.source_labels),
-            "domain_accuracy": correct / 2,
+            "domain_accuracy": domain_accuracy(source_domain, target_domain),
         }
         return Step(losses, metrics)
 
     def get_extra_state(self) -> Tensor:
-        """Say whether the copy has been taken, for a training that goes on."""
+        """Return whether the copy has been made, for the checkpoint."""
         return torch.tensor(self.adapting)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take up what `get_extra_state` said."""
+        """Restore what `get_extra_state` returned."""
         self.adapting = bool(state)
 
 
 def apply_fixed(head: nn.Module, features: Tensor) -> Tensor:
-    """Apply a head whose parameters get no gradient, and whose input (B, D) does."""
+    """Apply a head to features (B, D), with a gradient for the features but not for the head."""
     fixed = {name: parameter.detach() for name, parameter in head.named_parameters()}
     logits: Tensor = functional_call(head, fixed, (features,))
     return logits

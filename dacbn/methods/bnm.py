@@ -4,8 +4,8 @@ Paper: Cui et al., "Towards Discriminability and Diversity: Batch Nuclear-norm M
 Label Insufficient Situations", CVPR 2020, https://arxiv.org/abs/2003.12237.
 
 With P (B, C) the predictions of B target images, the loss is -weight * ||P||_* / B, the sum of the
-singular values of P. It is large where predictions are certain and of many classes; the most that
-B images and C classes allow is sqrt(min(B, C) / B).
+singular values of P. The nuclear norm is large where predictions are confident and diverse; its
+largest value for B images and C classes, divided by B, is sqrt(min(B, C) / B).
 Differs from the paper: nothing.
 """
 
@@ -20,11 +20,11 @@ from dacbn.models import Network
 
 @methods.register("bnm")
 class BNM(Method):
-    """Classify the source, and make the matrix of target predictions of large nuclear norm.
+    """Classify the source, and maximise the nuclear norm of the matrix of target predictions.
 
     Args:
-        network: what is trained.
-        weight: of the nuclear norm.
+        network: the network to train.
+        weight: weight of the nuclear norm.
     """
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
@@ -34,14 +34,14 @@ class BNM(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute minus the nuclear norm of the target's predictions, per image."""
+        """Compute minus the nuclear norm of the target predictions, per image."""
         norm = mean_nuclear_norm(target.logits)
         return Step({"nuclear_norm": -self.weight * norm}, {})
 
 
 def mean_nuclear_norm(logits: Tensor) -> Tensor:
     """Compute the nuclear norm of softmax(logits), divided by the B rows of logits (B, C)."""
-    # a decomposition raises on NaN, where the loop would say what diverged; a GPU is waited for
+    # svdvals raises on NaN; let it pass, so that the loop reports which loss diverged
     probabilities = log_probabilities(logits).exp().nan_to_num()
     singular_values: Tensor = torch.linalg.svdvals(probabilities)
     return singular_values.sum() / len(logits)

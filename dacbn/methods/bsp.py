@@ -1,10 +1,10 @@
-"""Batch spectral penalisation (BSP): no direction of the features rules all others.
+"""Batch spectral penalisation (BSP): penalise the largest singular values of the features.
 
 Paper: Chen et al., "Transferability vs. Discriminability: Batch Spectral Penalization for
 Adversarial Domain Adaptation", ICML 2019, https://proceedings.mlr.press/v97/chen19i.html.
 
-Added to an adversarial method, as in "cdan + bsp", it adds the squares of the k largest singular
-values of each domain's features (B, D), which adversarial training makes stand out.
+Used together with an adversarial method, as in "cdan + bsp": it adds the squares of the k largest
+singular values of each domain's features (B, D), which adversarial training makes dominant.
 Differs from the paper: the squares are divided by the batch size, so that batches of different
 sizes weigh the same; the default weight is the paper's 1e-4 at its batches of 36.
 """
@@ -22,9 +22,9 @@ class BSP(Method):
     """Classify the source while the largest singular values of the features stay small.
 
     Args:
-        network: what is trained.
-        weight: of the sum of squared singular values.
-        count: how many of them, k.
+        network: the network to train.
+        weight: weight of the sum of squared singular values.
+        count: number k of penalised singular values.
     """
 
     def __init__(self, network: Network, weight: float = 3.6e-3, count: int = 1) -> None:
@@ -35,7 +35,7 @@ class BSP(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the penalty of both domains."""
+        """Compute the sum of both domains' penalties."""
         of_source = spectral_penalty(source.features, self.count)
         of_target = spectral_penalty(target.features, self.count)
         return Step({"spectral": self.weight * (of_source + of_target)}, {})
@@ -44,13 +44,13 @@ class BSP(Method):
 def spectral_penalty(features: Tensor, count: int) -> Tensor:
     """Compute the sum of the largest squared singular values of features (B, D), divided by B.
 
-    They are the largest eigenvalues of the smaller product of the features with themselves. No
-    eigenvectors are asked for: their gradient, unlike that of eigenvalues, is infinite where two
-    eigenvalues are equal.
+    They are the largest eigenvalues of the smaller of the two Gram matrices. Eigenvectors are not
+    computed: their gradient, unlike that of eigenvalues, is infinite where two eigenvalues are
+    equal.
     """
     with torch.autocast(features.device.type, enabled=False):
         rows = features.float()
         products = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
-    # a decomposition raises on NaN, where the loop would say what diverged; a GPU is waited for
+    # eigvalsh raises on NaN; let it pass, so that the loop reports which loss diverged
     squares: Tensor = torch.linalg.eigvalsh(products.nan_to_num(0, 0, 0))  # ascending
     return squares[-count:].sum() / len(features)

@@ -3,14 +3,14 @@
 Paper: Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018,
 https://arxiv.org/abs/1705.10667.
 
-As DANN, but the domain head sees the outer product of softmax g and features f, so that it compares
-the domains class by class. Where that has more than 4096 entries, random projections stand in,
-(R_f f) * (R_g g) / sqrt(d), whose inner products are those of the outer products in the mean. With
-`entropy`, each sample weighs 1 + exp(-H(g)), so that confident predictions count more.
-Differs from the paper: g and the weights are given to the domain head without a gradient, so that
-it is features and not predictions that change; weights are relative to their mean over a domain,
-and both domains weigh the same when their batches differ in size; the strength ends at `weight`, as
-in DANN here, instead of 1.
+As DANN, but the input of the domain head is the outer product of the softmax g and the features f,
+so that the domains are compared class by class. An outer product of more than 4096 entries is
+replaced by random projections, (R_f f) * (R_g g) / sqrt(d), whose inner products equal those of the
+outer products in expectation. With `entropy`, each sample weighs 1 + exp(-H(g)), so that confident
+predictions count more.
+Differs from the paper: g and the weights have no gradient, so that features change and not
+predictions; weights are relative to their mean over a domain, and both domains weigh the same when
+their batches differ in size; the strength ends at `weight`, as in DANN here, instead of 1.
 """
 
 import math
@@ -21,24 +21,24 @@ from torch import Tensor
 
 from dacbn.batch import Output
 from dacbn.losses import entropy, log_probabilities
-from dacbn.methods.dann import adversarial_strength
+from dacbn.methods.dann import adversarial_strength, domain_accuracy
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network, mlp
 
-LARGEST_MAP = 4096  # entries of an outer product that the domain head can take
+LARGEST_MAP = 4096  # entries of the outer product; larger ones are projected
 
 
 @methods.register("cdan")
 class CDAN(Method):
-    """Classify the source while a domain head that knows the predictions cannot tell domains apart.
+    """Train features from which the domain cannot be predicted, even given the predicted class.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         weight: the adversarial strength at the end of training.
         entropy: let confident predictions count more (CDAN+E).
-        head: widths of the domain head.
-        projections: random projections d, where the outer product is too large.
+        head: widths of the domain head's hidden layers.
+        projections: number d of random projections, used if the outer product is too large.
     """
 
     feature_map: Tensor
@@ -66,22 +66,21 @@ class CDAN(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the domain loss, whose gradient reaches the features reversed."""
+        """Compute the domain loss; its gradient reaches the features reversed."""
         strength = self.weight * adversarial_strength(progress)
         source_domain = self.domain_head(self.condition(source, strength)).squeeze(1).float()
         target_domain = self.domain_head(self.condition(target, strength)).squeeze(1).float()
         of_source = F.softplus(source_domain)  # -log(1 - p), p = sigmoid of "is target"
         of_target = F.softplus(-target_domain)  # -log p
         loss = (self.average(of_source, source) + self.average(of_target, target)) / 2
-        correct = (source_domain < 0).float().mean() + (target_domain >= 0).float().mean()
         metrics = {
-            "domain_accuracy": correct / 2,
+            "domain_accuracy": domain_accuracy(source_domain, target_domain),
             "adversarial_strength": torch.full_like(source_domain[0], strength),
         }
         return Step({"conditional_domain": loss}, metrics)
 
     def condition(self, output: Output, strength: float) -> Tensor:
-        """Join features, whose gradient will be reversed, and predictions: (B, d)."""
+        """Combine features (their gradient is reversed) and predictions into head inputs (B, d)."""
         features = reverse_gradient(output.features, strength)
         predictions = log_probabilities(output.logits.detach()).exp()
         if self.random:
@@ -89,7 +88,7 @@ class CDAN(Method):
         return (predictions[:, :, None] * features[:, None]).flatten(1)
 
     def average(self, losses: Tensor, output: Output) -> Tensor:
-        """Average the losses (B,) of a domain, weighted if so asked."""
+        """Average the losses (B,) of a domain, weighted by certainty if `entropy` is set."""
         if self.entropy:
             losses = losses * certainty(output.logits.detach())
         return losses.mean()

@@ -1,4 +1,4 @@
-"""Central moment discrepancy (CMD): the same moments in both domains, one feature at a time.
+"""Central moment discrepancy (CMD): match the central moments of each feature.
 
 Paper: Zellinger et al., "Central Moment Discrepancy (CMD) for Domain-Invariant Representation
 Learning", ICLR 2017, https://arxiv.org/abs/1702.08811.
@@ -6,8 +6,8 @@ Learning", ICLR 2017, https://arxiv.org/abs/1702.08811.
 With features in [a, b], the loss is |m_s - m_t| / |b - a| + sum over k = 2 … K of
 |c_k(s) - c_k(t)| / |b - a|^k, where m are the means and c_k the k-th central moments of all
 features over each domain's batch, and |.| is the Euclidean norm.
-Differs from the paper: the features of a backbone have no bounds, so it is their tanh, which lies
-in [-1, 1], whose moments are compared; the classifier sees the features as they are.
+Differs from the paper: the features of a backbone are unbounded, so the moments of their tanh, in
+[-1, 1], are compared; the classifier receives the features themselves.
 """
 
 import torch
@@ -17,7 +17,7 @@ from dacbn.batch import Output
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
 
-WIDTH = 2  # of the interval [-1, 1] that tanh maps to
+WIDTH = 2  # of the interval [-1, 1], the range of tanh
 
 
 @methods.register("cmd")
@@ -25,8 +25,8 @@ class CMD(Method):
     """Classify the source while the moments of each feature agree between the domains.
 
     Args:
-        network: what is trained.
-        weight: of the loss.
+        network: the network to train.
+        weight: weight of the discrepancy.
         moments: the order K of the highest moment.
     """
 
@@ -38,13 +38,13 @@ class CMD(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the discrepancy of the features' moments."""
+        """Compute the discrepancy between the moments of source and target features."""
         loss = moment_discrepancy(source.features, target.features, self.moments)
         return Step({"moment_discrepancy": self.weight * loss}, {})
 
 
 def moment_discrepancy(source: Tensor, target: Tensor, moments: int) -> Tensor:
-    """Compute the discrepancy of the tanh of features (B, D) and (B', D)."""
+    """Compute the moment discrepancy between the tanh of features (B, D) and (B', D)."""
     source, target = source.float().tanh(), target.float().tanh()
     source_mean, target_mean = source.mean(0), target.mean(0)
     source, target = source - source_mean, target - target_mean

@@ -15,25 +15,27 @@ class Combined(Method):
     """Several methods on the same outputs, with the sum of their losses.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         parts: methods by name, built on that network.
 
     Raises:
-        ValueError: a method runs the network in a way of its own.
+        ValueError: a method defines its own forward pass.
     """
 
     def __init__(self, network: Network, parts: dict[str, Method]) -> None:
         super().__init__(network)
         for name, part in parts.items():
             if type(part).forward is not Method.forward:
-                raise ValueError(f"{name} trains in a way of its own: it cannot be added to others")
-            del part.network  # it is kept once, here
+                raise ValueError(
+                    f"{name} defines its own forward pass and cannot be combined with other methods"
+                )
+            del part.network  # registered once, in this module
         self.parts = nn.ModuleDict(parts)
 
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute what each method adds."""
+        """Compute the losses that each method adds."""
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
         for name, part in self.parts.items():

@@ -1,13 +1,14 @@
-"""Deep adaptation network (DAN): the same kernel means in both domains.
+"""Deep adaptation network (DAN): match kernel mean embeddings of the domains.
 
 Paper: Long et al., "Learning Transferable Features with Deep Adaptation Networks", ICML 2015,
 https://arxiv.org/abs/1502.02791.
 
-For the features and for the logits, the squared maximum mean discrepancy of the domains,
-E k(s, s') + E k(t, t') - 2 E k(s, t), with a mean of Gaussian kernels k.
+The loss is the squared maximum mean discrepancy of the domains,
+E k(s, s') + E k(t, t') - 2 E k(s, t), with k a mean of Gaussian kernels, for the features plus that
+for the logits.
 Differs from the paper: the unbiased estimate takes all pairs of the batch, where the paper's takes
-each sample once; the five kernels weigh the same, and their widths follow the batch's mean squared
-distance; the adapted layers are the two that every network here has.
+each sample once; the five kernels weigh the same, and their widths are proportional to the batch's
+mean squared distance; the adapted layers are features and logits, which every network here has.
 """
 
 import torch
@@ -21,11 +22,11 @@ from dacbn.models import Network
 
 @methods.register("dan")
 class DAN(Method):
-    """Classify the source while kernel means of features and logits agree between the domains.
+    """Classify the source while matching kernel means of features and logits across domains.
 
     Args:
-        network: what is trained.
-        weight: of the sum of both layers' discrepancies.
+        network: the network to train.
+        weight: weight of the sum of both layers' discrepancies.
     """
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
@@ -42,5 +43,5 @@ class DAN(Method):
 
 
 def mmd_loss(source: Tensor, target: Tensor) -> Tensor:
-    """Estimate the squared discrepancy of rows (B, D) and (B', D)."""
+    """Estimate the squared maximum mean discrepancy of rows (B, D) and (B', D)."""
     return squared_mmd(gaussian_kernels(torch.cat([source, target])), len(source))

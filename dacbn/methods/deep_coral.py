@@ -1,11 +1,11 @@
-"""Deep CORAL: the same covariances in both domains.
+"""Deep CORAL: match the covariances of the domains.
 
 Paper: Sun and Saenko, "Deep CORAL: Correlation Alignment for Deep Domain Adaptation", ECCV
 workshops 2016, https://arxiv.org/abs/1607.01719.
 
 The loss is |C_s - C_t|_F^2 / (4 d^2), where C_s and C_t are the unbiased covariances of the d
 logits over each domain's batch.
-Differs from the paper: a batch of one has no covariance and counts as 0.
+Differs from the paper: the covariance of a single row, which is undefined, is 0.
 """
 
 import torch
@@ -18,11 +18,12 @@ from dacbn.models import Network
 
 @methods.register("deep_coral")
 class DeepCORAL(Method):
-    """Classify the source while the logits have the same covariance in both domains.
+    """Classify the source while matching the covariances of the logits across domains.
 
     Args:
-        network: what is trained.
-        weight: of the loss; the paper's makes it as large as the classification loss in the end.
+        network: the network to train.
+        weight: weight of the loss; the paper chooses it so that this loss and the classification
+            loss are about equal at the end.
     """
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
@@ -32,12 +33,12 @@ class DeepCORAL(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the distance of the covariances."""
+        """Compute the distance between the covariances of source and target logits."""
         return Step({"coral": self.weight * coral_loss(source.logits, target.logits)}, {})
 
 
 def coral_loss(source: Tensor, target: Tensor) -> Tensor:
-    """Compute the distance of the covariances of rows (B, d) and (B', d)."""
+    """Compute the distance between the covariances of rows (B, d) and (B', d)."""
     return (covariance(source) - covariance(target)).square().mean() / 4
 
 

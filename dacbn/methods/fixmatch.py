@@ -1,10 +1,10 @@
-"""FixMatch: what the network is sure of in a weak view, it learns from a strong one.
+"""FixMatch: confident predictions on weak views are labels for strong views.
 
 Paper: Sohn et al., "FixMatch: Simplifying Semi-Supervised Learning with Consistency and
 Confidence", NeurIPS 2020, https://arxiv.org/abs/2001.07685.
 
-With q_i the prediction of target image i in its weak view, a label without gradient, and p_i that
-in its strong view, the loss is weight * mean_i [max q_i >= threshold] * -log p_i(argmax q_i).
+With q_i the prediction for the weak view of target image i, without gradient, and p_i that for its
+strong view, the loss is weight * mean_i [max q_i >= threshold] * -log p_i(argmax q_i).
 Differs from the paper: nothing in the losses; the labelled images are the source's, the unlabelled
 ones the target's.
 """
@@ -25,9 +25,9 @@ class FixMatch(Method):
     """Learn confident predictions of weak target views as labels of strong ones.
 
     Args:
-        network: what is trained.
-        weight: of the target's loss.
-        threshold: the probability from which a prediction is a label.
+        network: the network to train.
+        weight: weight of the pseudo-label loss.
+        threshold: smallest probability of a prediction that is used as a label.
     """
 
     wants_strong_views: ClassVar[bool] = True
@@ -39,7 +39,7 @@ class FixMatch(Method):
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute both losses from one pass of source, weak and strong target views."""
-        assert batch.target_strong is not None  # asked for above
+        assert batch.target_strong is not None
         views = torch.cat([batch.target_images, batch.target_strong])
         source, target = self.forward_both(batch._replace(target_images=views))
         weak, strong = target.logits.chunk(2)

@@ -1,4 +1,4 @@
-"""Gradient reversal: the identity whose gradient changes sign."""
+"""Gradient reversal: identity in the forward pass, negated gradient in the backward pass."""
 
 from typing import Any
 

@@ -1,15 +1,15 @@
-"""Information maximisation: certain predictions of the target, which differ between images.
+"""Information maximisation: confident and diverse target predictions.
 
 Paper: Liang et al., "Do We Really Need to Access the Source Data? Source Hypothesis Transfer for
 Unsupervised Domain Adaptation", ICML 2020 (SHOT-IM), https://arxiv.org/abs/2002.08546.
 
 With p_i the prediction of the i-th of B target images, the loss is
 weight * (mean_i H(p_i) - H(mean_i p_i)), H(p) = -sum_c p_c log p_c. It is minus the mutual
-information of image and predicted class, between -log C and 0; the second term keeps certainty
-from being reached by one class for all.
-Differs from the paper: the source's images stay in the training, in one stage instead of two, and
-the classifier learns from both domains, where the paper freezes it after the source; its
-pseudo-labels from class centres and label smoothing are left out.
+information of image and predicted class, between -log C and 0; its second term prevents the trivial
+solution of one class for all images.
+Differs from the paper: source images are used throughout, in one stage instead of two; the
+classifier learns from both domains, where the paper freezes it after the source; without
+pseudo-labels and label smoothing.
 """
 
 from torch import Tensor
@@ -22,11 +22,11 @@ from dacbn.models import Network
 
 @methods.register("information_maximisation")
 class InformationMaximisation(Method):
-    """Classify the source, and make target predictions certain but spread over the classes.
+    """Classify the source, and make target predictions confident but diverse.
 
     Args:
-        network: what is trained.
-        weight: of the mutual information.
+        network: the network to train.
+        weight: weight of the mutual information.
     """
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
@@ -46,6 +46,6 @@ class InformationMaximisation(Method):
 
 def mutual_information(logits: Tensor) -> Tensor:
     """Compute H(mean of predictions) - mean of H(prediction), in nats, from logits (B, C)."""
-    # the logarithm of the mean, from logarithms, stays finite for a class nobody is taken for
+    # in log space, a class that is never predicted stays finite
     log_sum = log_probabilities(logits).logsumexp(0, keepdim=True)
     return (entropy(log_sum) - entropy(logits)).mean()

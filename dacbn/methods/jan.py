@@ -1,14 +1,13 @@
-"""Joint adaptation network (JAN): features and predictions are the same together.
+"""Joint adaptation network (JAN): match the joint distribution of features and predictions.
 
 Paper: Long et al., "Deep Transfer Learning with Joint Adaptation Networks", ICML 2017,
 https://arxiv.org/abs/1605.06636.
 
-The squared maximum mean discrepancy under the product of a kernel of the features and one of the
-softmax, so that which features come with which prediction counts. Its weight rises with DANN's
-schedule.
+The loss is the squared maximum mean discrepancy under the product of a kernel of the features and
+one of the softmax, which compares joint distributions. Its weight rises with DANN's schedule.
 Differs from the paper: the unbiased estimate takes all pairs of the batch, where the paper's takes
-each sample once; each kernel is the mean of five Gaussians around the batch's mean squared
-distance, and not one at the median.
+each sample once; each kernel is the mean of five Gaussians with widths around the batch's mean
+squared distance, and not a single one at the median.
 """
 
 import torch
@@ -23,11 +22,11 @@ from dacbn.models import Network
 
 @methods.register("jan")
 class JAN(Method):
-    """Classify the source while features and predictions agree jointly between the domains.
+    """Classify the source while matching features and predictions jointly across domains.
 
     Args:
-        network: what is trained.
-        weight: of the discrepancy, at the end of training.
+        network: the network to train.
+        weight: weight of the discrepancy at the end of training.
     """
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
@@ -37,7 +36,7 @@ class JAN(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the joint discrepancy."""
+        """Compute the joint discrepancy of features and predictions."""
         loss = joint_mmd_loss(source.features, source.logits, target.features, target.logits)
         return Step({"joint_mmd": self.weight * adversarial_strength(progress) * loss}, {})
 

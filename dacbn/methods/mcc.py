@@ -3,11 +3,12 @@
 Paper: Jin et al., "Minimum Class Confusion for Versatile Domain Adaptation", ECCV 2020,
 https://arxiv.org/abs/1912.03699.
 
-With p_i = softmax(logits_i / T) of the i-th of B target images, and more weight on certain ones,
-w_i = 1 + exp(-H(p_i)), the confusion of classes j and k is C_jk = sum_i w_i p_ij p_ik. Each row is
-divided by its sum; the loss is what then stands off the diagonal, sum_{j != k} C_jk / num_classes.
+With p_i = softmax(logits_i / T) of the i-th of B target images, and weights
+w_i = 1 + exp(-H(p_i)), larger for confident predictions, the confusion of classes j and k is
+C_jk = sum_i w_i p_ij p_ik. Each row is divided by its sum; the loss is the mean of the off-diagonal
+sums, sum_{j != k} C_jk / num_classes.
 Differs from the paper: nothing; as in the authors' code, w_i gets no gradient. (The scale of w
-cancels, and C is not formed: see `class_confusion`.)
+cancels, and C is never built: see `class_confusion`.)
 """
 
 import torch
@@ -21,12 +22,12 @@ from dacbn.models import Network
 
 @methods.register("mcc")
 class MCC(Method):
-    """Classify the source, and keep target predictions from hesitating between classes.
+    """Classify the source and minimise class confusion on the target.
 
     Args:
-        network: what is trained.
-        weight: of the confusion.
-        temperature: T, divides the logits.
+        network: the network to train.
+        weight: weight of the confusion.
+        temperature: T, by which logits are divided.
     """
 
     def __init__(self, network: Network, weight: float = 1.0, temperature: float = 2.5) -> None:
@@ -37,19 +38,20 @@ class MCC(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the confusion of classes in the target's predictions."""
+        """Compute the class confusion of the target predictions."""
         confusion = class_confusion(target.logits, self.temperature)
         return Step({"confusion": self.weight * confusion}, {})
 
 
 def class_confusion(logits: Tensor, temperature: float) -> Tensor:
-    """Compute the mean over classes of the share of confusion with others, from logits (B, C).
+    """Compute the mean over classes of the confusion with other classes, from logits (B, C).
 
-    As sum_k p_ik = 1, row j of the confusion sums to sum_i w_i p_ij. So its diagonal, divided by
-    that, is a mean of p_ij over images with weights w_i p_ij, which a softmax over images gives
-    without dividing by what may underflow: the share of a class that no image is taken for.
+    As sum_k p_ik = 1, row j of the confusion sums to sum_i w_i p_ij. Its diagonal entry divided by
+    that sum is the mean of p_ij over images with weights w_i p_ij. A softmax over images gives
+    these weights without a division by the sum, which underflows for a class that is never
+    predicted.
     """
-    scaled = log_probabilities(logits) / temperature  # the logits, shifted, in float32
+    scaled = log_probabilities(logits) / temperature  # shifted logits in float32
     log_p = log_probabilities(scaled)
     log_weights = torch.log1p(torch.exp(-entropy(scaled))).detach()
     shares = (log_p + log_weights[:, None]).softmax(0)  # (B, C), each column sums to 1

@@ -1,16 +1,17 @@
-"""Maximum classifier discrepancy (MCD): two classifiers of the source agree on the target too.
+"""Maximum classifier discrepancy (MCD): two source classifiers must agree on the target.
 
 Paper: Saito et al., "Maximum Classifier Discrepancy for Unsupervised Domain Adaptation", CVPR 2018,
 https://arxiv.org/abs/1712.02560.
 
-Two more classifiers learn the source, and to disagree on the target; the features learn to make
-them agree there, and so to stay clear of the boundaries of both. With p and q their softmaxes, the
-discrepancy is d = mean |p - q| over target images and classes; the losses are both classifiers'
-cross-entropies in the source, and -d, whose gradient reaches the features reversed.
-Differs from the paper: its three steps (learn the source; change the classifiers; change the
-features, n = 4 times) are one backward pass, as in the authors' one-step variant; `weight` takes
-the place of n. The predictions are the network's own classifier's, which learns the source on the
-same features, and not those of the two that disagree.
+Two additional classifiers learn the source and maximise their disagreement on the target; the
+features minimise it, which keeps target features away from the decision boundaries. With p and q
+their softmaxes, the discrepancy is d = mean |p - q| over target images and classes; the losses are
+both classifiers' cross-entropies on the source, and -d, whose gradient reaches the features
+reversed.
+Differs from the paper: its three steps (learn the source; update the classifiers; update the
+features, n = 4 times) are one backward pass, as in the authors' one-step variant; `weight` replaces
+n. Predictions come from the network's own classifier, which learns the source on the same features,
+and not from the two additional ones.
 """
 
 import torch.nn.functional as F
@@ -24,11 +25,11 @@ from dacbn.models import Network, mlp
 
 @methods.register("mcd")
 class MCD(Method):
-    """Classify the source while two classifiers that try to differ on the target cannot.
+    """Classify the source; two classifiers maximise their disagreement, the features minimise it.
 
     Args:
-        network: what is trained.
-        weight: how much stronger the features' gradient is than the classifiers'.
+        network: the network to train.
+        weight: factor on the reversed gradient that reaches the features.
         head: widths of the two classifiers' hidden layers.
     """
 

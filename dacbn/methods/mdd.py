@@ -1,11 +1,11 @@
-"""Margin disparity discrepancy (MDD): no second classifier can differ in the target alone.
+"""Margin disparity discrepancy (MDD): an adversary maximises it, the features minimise it.
 
 Paper: Zhang et al., "Bridging Theory and Algorithm for Domain Adaptation", ICML 2019,
 https://arxiv.org/abs/1904.05801.
 
-An adversary, a second classifier, learns to predict what the classifier predicts in the source and
-anything else in the target; the features learn to leave it no room for that. With y the
-classifier's prediction and p the adversary's softmax, the adversary minimises
+An adversary, a second classifier, learns to agree with the classifier on the source and to disagree
+on the target; the features learn to prevent this. With y the classifier's prediction and p the
+adversary's softmax, the adversary minimises
 margin * E_source[-log p_y] + E_target[-log(1 - p_y)], whose gradient reaches the features reversed,
 with a strength that rises from 0 to `weight` over the training.
 Differs from the paper: the strength rises with DANN's schedule, over the whole training.
@@ -24,12 +24,12 @@ from dacbn.models import Network, mlp
 
 @methods.register("mdd")
 class MDD(Method):
-    """Classify the source while no adversary agrees there and disagrees in the target.
+    """Classify the source and minimise the margin disparity discrepancy.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         weight: the adversarial strength at the end of training.
-        margin: how much more the source counts than the target.
+        margin: weight of the source relative to the target.
         head: widths of the adversary's hidden layers.
     """
 
@@ -48,7 +48,7 @@ class MDD(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the adversary's loss, whose gradient reaches the features reversed."""
+        """Compute the adversary's loss; its gradient reaches the features reversed."""
         strength = self.weight * adversarial_strength(progress)
         source_logits = self.adversary(reverse_gradient(source.features, strength))
         target_logits = self.adversary(reverse_gradient(target.features, strength))

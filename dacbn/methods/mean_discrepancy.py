@@ -1,24 +1,24 @@
-"""Maximum mean discrepancy (MMD) of two samples, with kernels that set their own widths."""
+"""Maximum mean discrepancy (MMD) of two samples, with kernel widths taken from the data."""
 
 import torch
 from torch import Tensor
 
-CLOSEST = 1e-6  # rows whose mean squared distance is below this count as equal
+MIN_DISTANCE = 1e-6  # lower bound of the mean squared distance, for rows that are all equal
 
 
 def gaussian_kernels(x: Tensor) -> Tensor:
-    """Compute the mean of five Gaussian kernels between all rows of x (N, D), as (N, N).
+    """Compute the mean of five Gaussian kernels between all rows of x (N, D): (N, N).
 
-    They are exp(-|x_i - x_j|^2 / (2^k g)) for k = -2 … 2, where g is the mean squared distance of
-    two different rows, which gets no gradient. N is at least 2.
+    The kernels are exp(-|x_i - x_j|^2 / (2^k g)) for k = -2 … 2, where g is the mean squared
+    distance between different rows, without gradient. N is at least 2.
     """
     x = x.float()
-    x = x - x.detach().mean(0)  # distances stay, and cancel less
+    x = x - x.detach().mean(0)  # the same distances, with less cancellation
     lengths = x.square().sum(1)
     with torch.autocast(x.device.type, enabled=False):
         distances = lengths[:, None] + lengths - 2 * x @ x.T
     total = distances.detach().sum() - distances.detach().trace()
-    mean = (total / (len(x) * (len(x) - 1))).clamp(min=CLOSEST)
+    mean = (total / (len(x) * (len(x) - 1))).clamp(min=MIN_DISTANCE)
     kernels = [torch.exp(-distances / (4 * mean))]
     for _ in range(4):
         kernels.append(kernels[-1].square())  # half as wide
@@ -28,12 +28,12 @@ def gaussian_kernels(x: Tensor) -> Tensor:
 def squared_mmd(kernel: Tensor, num_source: int) -> Tensor:
     """Compute the unbiased estimate of the squared maximum mean discrepancy.
 
-    It averages to 0 where both domains are alike, and so is negative at times. A domain of a single
-    row, which has no pairs, counts as copies of that row.
+    Its expectation is 0 for equal distributions, so single values may be negative. A domain of a
+    single row, which has no pairs, is treated as copies of that row.
 
     Args:
-        kernel: k(x_i, x_j) of all pairs, (N, N); the first rows are the source's.
-        num_source: how many those are.
+        kernel: k(x_i, x_j) of all pairs, (N, N); source rows first.
+        num_source: number of source rows.
     """
     source, target = kernel[:num_source, :num_source], kernel[num_source:, num_source:]
     between = kernel[:num_source, num_source:].mean()

@@ -1,4 +1,4 @@
-"""What a test-time method is: it adapts a trained network while it predicts, batch by batch."""
+"""The interface of test-time methods: a network adapts while it predicts, batch by batch."""
 
 import copy
 from typing import ClassVar
@@ -17,21 +17,21 @@ NORMALISERS = (Norm, _BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 class OnlineMethod:
-    """A way to adapt while predicting: each batch is answered, and then learned from.
+    """A way to adapt while predicting: each batch is predicted first and then learned from.
 
-    It works on a copy of the network, in which normalisers are in training mode, so that those
-    with batch statistics use them, and everything else is in evaluation mode; only the affine
-    parameters of normalisers are learned.
+    It works on a copy of the network. Normalisers are in training mode, so that those with batch
+    statistics use them; everything else is in evaluation mode. Only the affine parameters of
+    normalisers are learned.
 
     Args:
-        network: what has been trained; stays as it is.
+        network: a trained network, which is not changed.
 
     Raises:
-        ValueError: the network has no affine parameters of normalisers.
+        ValueError: the normalisers have no affine parameters.
 
     Attributes:
         network: the copy.
-        parameters: what is learned.
+        parameters: the affine parameters of its normalisers.
     """
 
     batch_size: ClassVar[int] = 200
@@ -41,8 +41,8 @@ class OnlineMethod:
         self.parameters: list[nn.Parameter] = affine_parameters(self.network)
         if not self.parameters:
             raise ValueError(
-                "adapting at test time moves scales and shifts of normalisers, and this network "
-                "has none: predict without it"
+                "test-time adaptation learns the affine parameters of normalisers, and this "
+                "network has none: predict without adapting"
             )
         for layer in self.network.modules():
             if isinstance(layer, NORMALISERS):
@@ -51,7 +51,7 @@ class OnlineMethod:
             parameter.requires_grad_(True)
 
     def predict(self, images: Tensor, cluster_ids: Tensor) -> Output:
-        """Compute outputs of images (B, 3, S, S), without gradient, and learn from them."""
+        """Compute outputs of images (B, 3, S, S), without gradient, then learn from the images."""
         raise NotImplementedError
 
 

@@ -1,15 +1,15 @@
-"""Sharpness-aware and reliable entropy minimisation (SAR): Tent that does not collapse.
+"""Sharpness-aware and reliable entropy minimisation (SAR): a stabilised Tent.
 
 Paper: Niu, Wu, Zhang, Wen, Chen, Zhao and Tan, "Towards Stable Test-Time Adaptation in Dynamic Wild
 World", ICLR 2023, https://arxiv.org/abs/2302.12400.
 
-As in Tent, with three changes. Only images count whose entropy is below margin * log C. The step is
-sharpness-aware: parameters w move to w + radius * g / |g| along the gradient g of the mean entropy,
-and the step from w takes the gradient found there, of the images whose entropy is below the margin
-there too. Where the running mean of that entropy (of which the newest batch is a tenth) falls below
-`reset_below`, predictions are taken to have collapsed, and the network starts again.
-Differs from the paper: the normalisers of all stages adapt, where the paper leaves those of the
-last; after a reset the running mean starts anew too.
+As Tent, with three changes. Only images whose entropy is below margin * log C are used. The step is
+sharpness-aware (SAM): parameters w are perturbed to w + radius * g / |g| along the gradient g of
+the mean entropy, and the step from w uses the gradient at the perturbed point, of the images whose
+entropy is below the margin there too. If the running mean of that entropy (momentum 0.9) falls
+below `reset_below`, predictions have collapsed, and the network is reset.
+Differs from the paper: the normalisers of all stages adapt, where the paper excludes those of the
+last; a reset also restarts the running mean.
 """
 
 import copy
@@ -29,14 +29,14 @@ MOMENTUM = 0.9  # of SGD, and of the running mean of entropies
 
 @test_time_methods.register("sar")
 class SAR(OnlineMethod):
-    """Make reliable predictions certain, in flat directions, and start again after a collapse.
+    """Minimise the entropy of reliable predictions by SAM steps, and reset after a collapse.
 
     Args:
-        network: what has been trained; stays as it is.
+        network: a trained network, which is not changed.
         lr: learning rate.
-        margin: the share of the largest entropy, log C, from which a prediction is unreliable.
-        radius: how far the sharpness-aware step looks.
-        reset_below: the running mean of entropies that means a collapse, in nats.
+        margin: share of the largest entropy, log C, from which a prediction is unreliable.
+        radius: length of the perturbation of the parameters.
+        reset_below: running mean of entropies, in nats, below which the network is reset.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class SAR(OnlineMethod):
         self.reset()
 
     def reset(self) -> None:
-        """Go back to the trained network."""
+        """Restore the trained network, and restart the optimiser and the running mean."""
         self.network.load_state_dict(self.trained)
         self.optimizer = SGD(self.parameters, lr=self.lr, momentum=MOMENTUM)
         self.mean_entropy: float | None = None
@@ -67,13 +67,13 @@ class SAR(OnlineMethod):
         entropies = entropy(logits)
         reliable = entropies < self.largest
         if reliable.any():
-            moves = self.look_around(entropies[reliable].mean())
+            moves = self.ascend(entropies[reliable].mean())
             again = entropy(self.network(images, cluster_ids).logits)[reliable]
             self.learn(again[again < self.largest], moves)
         return Output(features.detach(), logits.detach())
 
-    def look_around(self, loss: Tensor) -> list[Tensor]:
-        """Move all parameters to where the loss is worse nearby, and return how."""
+    def ascend(self, loss: Tensor) -> list[Tensor]:
+        """Perturb parameters along the gradient (SAM ascent step); return the perturbation."""
         gradients = torch.autograd.grad(loss, self.parameters, materialize_grads=True)
         length = torch.cat([gradient.flatten() for gradient in gradients]).norm()
         moves = [self.radius * gradient / (length + 1e-12) for gradient in gradients]
@@ -81,17 +81,17 @@ class SAR(OnlineMethod):
         return moves
 
     def learn(self, entropies: Tensor, moves: list[Tensor]) -> None:
-        """Move back, and take a step by the entropies of those that are still reliable."""
+        """Undo the perturbation, and take a step on the entropies that are still reliable."""
         self.optimizer.zero_grad(set_to_none=True)
         if len(entropies):
             entropies.mean().backward()  # type: ignore[no-untyped-call]
         self.move(moves, -1)
         if len(entropies):
             self.optimizer.step()
-            self.watch(entropies.mean().item())
+            self.check_collapse(entropies.mean().item())
 
-    def watch(self, newest: float) -> None:
-        """Follow the mean entropy, and start again if it says that predictions collapsed."""
+    def check_collapse(self, newest: float) -> None:
+        """Update the running mean entropy; reset the network if it falls below the threshold."""
         before = newest if self.mean_entropy is None else self.mean_entropy
         self.mean_entropy = MOMENTUM * before + (1 - MOMENTUM) * newest
         if self.mean_entropy < self.reset_below:
@@ -99,6 +99,6 @@ class SAR(OnlineMethod):
 
     @torch.no_grad()
     def move(self, moves: list[Tensor], sign: int) -> None:
-        """Add moves to the parameters, or take them back."""
+        """Add the perturbation to the parameters (sign 1), or subtract it (sign -1)."""
         for parameter, move in zip(self.parameters, moves, strict=True):
             parameter.add_(move, alpha=sign)

@@ -3,19 +3,19 @@
 Paper: Liang, Hu and Feng, "Do We Really Need to Access the Source Data? Source Hypothesis Transfer
 for Unsupervised Domain Adaptation", ICML 2020, https://arxiv.org/abs/2002.08546.
 
-The last layer, the source's hypothesis, stays; the features move until the target's fit it. With
-p_i the predictions and f_i the features of target images, the loss is
+The last layer, the source's hypothesis, is frozen; the features are adapted until those of the
+target fit it. With p_i the predictions and f_i the features of target images, the loss is
 
     mean_i H(p_i) - H(mean_i p_i) + weight * mean_i -log p_i(y_i),
 
 the first two terms being minus the mutual information of image and class. The pseudo-labels y_i
 come from the whole target, `rounds` times over the adaptation: centres c_k = sum_i p_i(k) f_i,
-labels y_i = the class of the nearest centre by cosine, then both once more with the labels instead
-of the predictions. The network to start from has learned the source with smoothed labels:
-`source_only(label_smoothing=0.1)`.
-Differs from the paper: the classifier's last layer has no weight normalisation, and features before
-a hidden layer of the classifier (the authors' bottleneck) are what centres are made of; a class
-that has no labels in the second round takes no part in it, where the authors count before the
+labels y_i = the class of the centre with the largest cosine, then centres and labels once more with
+the labels in place of the predictions. In the paper, the network has been trained on the source
+with smoothed labels: `source_only(label_smoothing=0.1)`.
+Differs from the paper: the classifier's last layer has no weight normalisation; centres are means
+of the backbone's features, before any hidden layer of the classifier (the authors' bottleneck); a
+class without labels in the second round is left out of it, where the authors count before the
 first; one learning rate for all layers.
 """
 
@@ -33,13 +33,13 @@ from dacbn.models import Network
 
 @source_free_methods.register("shot")
 class SHOT(SourceFreeMethod):
-    """Move features until target predictions are certain, diverse and gathered around centres.
+    """Adapt features until target predictions are certain, diverse and clustered around centres.
 
     Args:
-        network: what is adapted; its last layer is frozen.
+        network: the network to adapt; its last layer is frozen.
         target: all images of the target.
-        weight: of the pseudo-labels; the paper has 0.1 for digits, and 0 is SHOT-IM.
-        rounds: how often the whole target is labelled anew.
+        weight: weight of the pseudo-label loss; 0.1 for digits in the paper, and 0 is SHOT-IM.
+        rounds: how often the whole target is relabelled.
 
     Raises:
         ValueError: `rounds` is less than 1.
@@ -55,12 +55,12 @@ class SHOT(SourceFreeMethod):
             raise ValueError(f"rounds of shot must be at least 1, got {rounds}")
         self.weight = weight
         self.rounds = rounds
-        self.round = -1  # the one that the pseudo-labels are of
+        self.round = -1  # the round in which the pseudo-labels were made
         self.register_buffer("pseudo_labels", torch.zeros(len(target), dtype=torch.int64))
         list(network.classifier.modules())[-1].requires_grad_(False)
 
-    def forward(self, batch: TargetBatch, progress: float) -> Step:  # type: ignore[override]
-        """Compute both losses; at the start of a round, label the target first."""
+    def forward(self, batch: TargetBatch, progress: float) -> Step:
+        """Compute both losses; at the start of a round, relabel the target first."""
         if (due := int(progress * self.rounds)) != self.round:
             self.label_target()
             self.round = due
@@ -79,7 +79,7 @@ class SHOT(SourceFreeMethod):
 
     @torch.no_grad()
     def label_target(self) -> None:
-        """Label all images as the network predicts them now; holds their features meanwhile."""
+        """Label all target images by the current network; needs memory for all features."""
         self.network.eval()
         outputs = [self.forward_target(images) for images in self.target.batches()]
         self.network.train()
@@ -87,20 +87,20 @@ class SHOT(SourceFreeMethod):
         self.pseudo_labels.copy_(label_by_centres(features, logits))
 
     def get_extra_state(self) -> Tensor:
-        """Return the round, for an adaptation that goes on."""
+        """Return the round, for the checkpoint."""
         return torch.tensor(self.round)
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take up what `get_extra_state` returned."""
+        """Restore what `get_extra_state` returned."""
         self.round = int(state)
 
 
 def label_by_centres(features: Tensor, logits: Tensor) -> Tensor:
-    """Label each image by the class whose centre is nearest by cosine.
+    """Label each image by the class centre with the largest cosine similarity.
 
     Args:
         features: (N, D).
-        logits: (N, C), which weigh the images in the first centres.
+        logits: (N, C); their softmax weights the images in the first centres.
 
     Returns:
         int64 (N,).
@@ -109,7 +109,7 @@ def label_by_centres(features: Tensor, logits: Tensor) -> Tensor:
     weights = log_probabilities(logits).exp()
     for _ in range(2):
         centres = F.normalize(weights.T @ directions, dim=1)
-        nearness = (directions @ centres.T).masked_fill(weights.sum(0) == 0, -torch.inf)
-        labels = nearness.argmax(1)
+        similarity = (directions @ centres.T).masked_fill(weights.sum(0) == 0, -torch.inf)
+        labels = similarity.argmax(1)
         weights = F.one_hot(labels, logits.shape[1]).float()
     return labels

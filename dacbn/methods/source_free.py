@@ -1,4 +1,4 @@
-"""What a source-free method is: it adapts a trained network to target images alone."""
+"""The interface of source-free methods: a trained network adapts to target images alone."""
 
 from collections.abc import Iterator
 from typing import Protocol
@@ -7,13 +7,13 @@ from torch import Tensor
 
 from dacbn.batch import TargetBatch
 from dacbn.methods.combined import check_options
-from dacbn.methods.method import Method, Step
+from dacbn.methods.method import Objective, Step
 from dacbn.models import Network
 from dacbn.registry import Registry, parse_spec
 
 
 class WholeTarget(Protocol):
-    """All target images, for a method that looks at more than a batch."""
+    """All target images, for a method that needs more than a batch."""
 
     def __len__(self) -> int:
         """Return how many images there are."""
@@ -22,13 +22,11 @@ class WholeTarget(Protocol):
         """Yield all images, unchanged and in order."""
 
 
-class SourceFreeMethod(Method):
-    """A way to adapt a trained network without the source.
-
-    Nothing that it is given holds source images or labels.
+class SourceFreeMethod(Objective):
+    """A way to adapt a trained network without source images and without labels.
 
     Args:
-        network: what is adapted.
+        network: the network to adapt.
         target: all images of the target.
     """
 
@@ -36,8 +34,13 @@ class SourceFreeMethod(Method):
         super().__init__(network)
         self.target = target
 
-    def forward(self, batch: TargetBatch, progress: float) -> Step:  # type: ignore[override]
-        """Compute the losses of a batch, at a share `progress` in [0, 1] of the adaptation."""
+    def forward(self, batch: TargetBatch, progress: float) -> Step:
+        """Compute losses and metrics of a batch.
+
+        Args:
+            batch: target images and their positions in the target.
+            progress: the share in [0, 1) of the adaptation's steps that are done.
+        """
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Training on the source alone: the figure that any adaptation has to beat."""
+"""Training on the source only: the baseline."""
 
 import torch.nn.functional as F
 
@@ -9,11 +9,11 @@ from dacbn.models import Network
 
 @methods.register("source_only")
 class SourceOnly(Method):
-    """Minimise the source's cross-entropy; the target is never looked at.
+    """Minimise the source's cross-entropy; target images are not used.
 
     Args:
-        network: what is trained.
-        label_smoothing: the share of each label that is spread over all classes.
+        network: the network to train.
+        label_smoothing: share of each label that is distributed evenly over all classes.
     """
 
     def __init__(self, network: Network, label_smoothing: float = 0.0) -> None:

@@ -3,9 +3,9 @@
 Paper: Wang, Shelhamer, Liu, Olshausen and Darrell, "Tent: Fully Test-Time Adaptation by Entropy
 Minimization", ICLR 2021, https://arxiv.org/abs/2006.10726.
 
-Normalisers take their statistics from the batch; a step of Adam a batch lowers the mean entropy of
-its predictions by their scales and shifts. Predictions are those before the step.
-Differs from the paper: nothing. Its settings are those of the authors for small images.
+Normalisers use the statistics of the batch; one step of Adam per batch lowers the mean entropy of
+its predictions by changing their affine parameters. Predictions are made before the step.
+Differs from the paper: nothing. Defaults are the authors' settings for small images.
 """
 
 from torch import Tensor
@@ -19,10 +19,10 @@ from dacbn.models import Network
 
 @test_time_methods.register("tent")
 class Tent(OnlineMethod):
-    """Make predictions certain, batch by batch, by the scales and shifts of normalisers.
+    """Minimise the entropy of predictions, batch by batch, in the normalisers' affine parameters.
 
     Args:
-        network: what has been trained; stays as it is.
+        network: a trained network, which is not changed.
         lr: learning rate.
     """
 

@@ -4,14 +4,15 @@ Paper: Shu et al., "A DIRT-T Approach to Unsupervised Domain Adaptation", ICLR 2
 https://arxiv.org/abs/1802.08735; its smoothness term: Miyato et al., "Virtual Adversarial
 Training", TPAMI 2018, https://arxiv.org/abs/1704.03976.
 
-Beside the source's cross-entropy and a domain head as DANN's, whose reversed gradient reaches the
-features with strength `domain_weight`, the loss is
+In addition to the source's cross-entropy and a domain head as in DANN, whose reversed gradient
+reaches the features with strength `domain_weight`, the loss is
 source_weight * V(source) + target_weight * (V(target) + mean entropy of the target), with
 V = mean_i KL(p(x_i) || p(x_i + r_i)), p(x_i) without gradient, and r_i of length `radius` along
-the gradient of that divergence at a random perturbation: class boundaries keep off the images.
-Differs from the paper: reversed gradients in one step instead of two steps in turns with flipped
-domain labels; both domains in one pass, so that the normaliser decides what they share; the random
-perturbation is as long as the radius, where one of 1e-6 is lost in rounding.
+the gradient of that divergence at a random perturbation: a consistency loss that keeps decision
+boundaries away from the data.
+Differs from the paper: reversed gradients in one step instead of two alternating steps with flipped
+domain labels; both domains in one forward pass, so that the normaliser decides what they share; the
+random perturbation has the length of the radius, because 1e-6 is lost in rounding.
 """
 
 import math
@@ -22,26 +23,27 @@ from torch import Tensor
 
 from dacbn.batch import Batch
 from dacbn.losses import entropy, log_probabilities
-from dacbn.methods.dann import domain_loss
+from dacbn.methods.dann import domain_accuracy, domain_loss
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network, mlp
 from dacbn.norms import frozen_statistics
 
-PAPER_VALUES = 3 * 32 * 32  # numbers in the paper's images, which span [-1, 1]
+PAPER_VALUES = 3 * 32 * 32  # values per image in the paper, where pixels are in [-1, 1]
 
 
 @methods.register("vada")
 class VADA(Method):
-    """Keep class boundaries off the images of both domains, and domains alike in the features.
+    """Train domain-invariant features with decision boundaries away from the data.
 
     Args:
-        network: what is trained.
-        domain_weight: the adversarial strength.
-        source_weight: of the source's smoothness.
-        target_weight: of the target's smoothness and entropy.
-        radius: length of perturbations of the paper's images; others get the same per pixel.
-        head: widths of the domain head.
+        network: the network to train.
+        domain_weight: the adversarial strength, constant.
+        source_weight: weight of the source's consistency loss.
+        target_weight: weight of the target's consistency loss and entropy.
+        radius: length of the perturbations of images of the paper's size; images of other sizes are
+            perturbed by as much per pixel.
+        head: widths of the domain head's hidden layers.
     """
 
     def __init__(
@@ -61,7 +63,7 @@ class VADA(Method):
         self.domain_head = mlp(network.num_features, head, 1)
 
     def forward(self, batch: Batch, progress: float) -> Step:
-        """Compute all losses, from a pass of the images and two of perturbed ones."""
+        """Compute all losses, from a pass of the images and two of perturbed images."""
         source, target = self.forward_both(batch)
         source_domain, target_domain = (
             self.domain_head(reverse_gradient(output.features, self.domain_weight))
@@ -76,22 +78,21 @@ class VADA(Method):
             "target_smoothness": self.target_weight * target_smoothness.mean(),
             "entropy": self.target_weight * entropy(target.logits).mean(),
         }
-        correct = (source_domain < 0).float().mean() + (target_domain >= 0).float().mean()
         metrics = {
             "source_accuracy": accuracy(source.logits, batch.source_labels),
-            "domain_accuracy": correct / 2,
+            "domain_accuracy": domain_accuracy(source_domain, target_domain),
         }
         return Step(losses, metrics)
 
     def smoothness(self, batch: Batch, logits: Tensor) -> Tensor:
-        """Compute how far the worst small perturbation moves each prediction.
+        """Compute the change of each prediction under the worst small perturbation.
 
         Args:
-            batch: source images, then target images, B in all.
-            logits: (B, C) without gradient, of the images as they are.
+            batch: source and target images, B in total.
+            logits: (B, C) without gradient, of the unperturbed images, source first.
 
         Returns:
-            divergences (B,), with gradient through the perturbed images' predictions alone.
+            divergences (B,), in nats; the gradient passes through the perturbed images only.
         """
         images = torch.cat([batch.source_images, batch.target_images])
         length = self.radius / 2 * math.sqrt(images[0].numel() / PAPER_VALUES)
@@ -101,7 +102,7 @@ class VADA(Method):
         return self.divergence(batch, logits, length * to_unit(worst))
 
     def divergence(self, batch: Batch, logits: Tensor, change: Tensor) -> Tensor:
-        """Compute KL(p(x) || p(x + change)) (B,) with logits (B, C) of p(x)."""
+        """Compute KL(p(x) || p(x + change)) (B,) from logits (B, C) of p(x)."""
         of_source, of_target = change.tensor_split([len(batch.source_images)])
         perturbed = batch._replace(
             source_images=batch.source_images + of_source,
@@ -115,8 +116,8 @@ class VADA(Method):
 
 
 def to_unit(x: Tensor) -> Tensor:
-    """Scale each sample (B, ...) to length 1, however short it is; a zero stays zero."""
+    """Scale each sample (B, ...) to length 1, even a very short one; zero stays zero."""
     flat = x.flatten(1)
-    # squares of small numbers vanish
+    # squares of small numbers underflow, so scale by the largest entry first
     flat = flat / flat.abs().amax(1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
     return F.normalize(flat, dim=1).reshape(x.shape)

@@ -1,4 +1,4 @@
-"""Networks: backbones by name, their normalisers converted, and the heads on top."""
+"""Networks: backbones by name, conversion of their normalisers, and heads."""
 
 from dacbn.models.backbones import create_backbone as create_backbone
 from dacbn.models.convert import ConversionReport as ConversionReport

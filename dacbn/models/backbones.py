@@ -1,4 +1,4 @@
-"""Backbones by name: the small networks of this package, and everything timm has."""
+"""Backbones by name: the small networks of this package, and all models of timm."""
 
 from collections.abc import Callable
 from difflib import get_close_matches
@@ -20,19 +20,19 @@ class UnknownBackboneError(ValueError):
 
 
 class PretrainedWeightsError(RuntimeError):
-    """Pretrained weights that cannot be had."""
+    """Pretrained weights do not exist or cannot be loaded."""
 
 
 def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
-    """Build a network from images (B, 3, S, S) to pooled features (B, head_hidden_size).
+    """Build a network that maps images (B, 3, S, S) to pooled features (B, head_hidden_size).
 
     Args:
         name: a name in `OWN`, such as "digits_cnn", or of `timm.list_models()`.
-        pretrained: load timm's weights, from its cache or the network.
+        pretrained: load timm's weights, from its cache or the internet.
 
     Raises:
-        UnknownBackboneError: nothing has that name.
-        PretrainedWeightsError: there are no weights, or they cannot be reached.
+        UnknownBackboneError: no backbone has that name.
+        PretrainedWeightsError: there are no weights, or they cannot be loaded.
     """
     if name in OWN:
         if pretrained:
@@ -50,16 +50,16 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
     except Exception as error:
         if not pretrained:
             raise
-        # timm reaches its hub through several libraries, each with errors of its own
+        # timm downloads through several libraries, which raise their own types of errors
         raise PretrainedWeightsError(
             f"cannot load pretrained weights of {name} ({type(error).__name__}). Connect to the "
-            "network once, or copy the Hugging Face cache of a machine that has them, or train "
+            "internet once, or copy the Hugging Face cache of a machine that has them, or train "
             "without --pretrained"
         ) from error
     return backbone
 
 
 def pixel_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Look up the mean and standard deviation of RGB pixels that a backbone was made for."""
+    """Return the mean and standard deviation of RGB pixels that a backbone expects."""
     config = getattr(backbone, "pretrained_cfg", None) or {}
     return config.get("mean", (0.5, 0.5, 0.5)), config.get("std", (0.5, 0.5, 0.5))

@@ -2,21 +2,20 @@
 
 Paper: Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016,
 https://arxiv.org/abs/1505.07818, figure 4a (the MNIST architecture): two 5x5 convolutions with 32
-and 48 filters, each followed by pooling and ReLU, whose flattened output is what the domain head
-sees.
-Differs from the paper: a BatchNorm follows each convolution (after pooling, where it costs a
-quarter), without which there would be nothing to convert; the classifier is linear.
+and 48 filters, each followed by pooling and ReLU, and the flattened output as features.
+Differs from the paper: each convolution is followed by a BatchNorm, to have a layer to convert
+(after pooling, where it costs a quarter); the classifier is linear.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-GRID = 5  # positions per side that are left of a 32x32 image
+GRID = 5  # height and width of the last feature map of a 32x32 image
 
 
 class _PoolToGrid(nn.Module):
-    """Pool maps to GRID x GRID, unless they are: pooling what fits is for nothing, and slow."""
+    """Pool feature maps to GRID x GRID; skip pooling when they already have that size."""
 
     def forward(self, maps: Tensor) -> Tensor:
         fits = maps.shape[-2:] == (GRID, GRID)

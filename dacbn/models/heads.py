@@ -1,4 +1,4 @@
-"""Small networks on top of features."""
+"""Heads: small networks on features."""
 
 from torch import nn
 
@@ -8,12 +8,12 @@ from dacbn.norms import BatchNorm
 def mlp(
     num_features: int, widths: tuple[int, ...], num_outputs: int, batch_norm: bool = False
 ) -> nn.Sequential:
-    """Build a classifier of features (B, num_features): to (B, num_outputs).
+    """Build a multi-layer perceptron: features (B, num_features) -> logits (B, num_outputs).
 
     Args:
-        num_features: D.
-        widths: of the hidden layers, each followed by a ReLU; none makes it linear.
-        num_outputs: logits.
+        num_features: number of features.
+        widths: widths of the hidden layers, each with a ReLU; an empty tuple makes it linear.
+        num_outputs: number of logits.
         batch_norm: put a BatchNorm before each ReLU.
     """
     layers: list[nn.Module] = []

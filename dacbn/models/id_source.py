@@ -1,4 +1,4 @@
-"""What cluster-aware normalisers are told of an image's domain: the truth, or a control's."""
+"""Ids passed to cluster-aware normalisers: the true domain ids, or those of a control."""
 
 from typing import Literal, get_args
 
@@ -6,31 +6,34 @@ from torch import Tensor
 
 from dacbn.norms.controls.scramble import hash_to_int
 
-Told = Literal["domain", "random", "swapped"]
+IdSource = Literal["domain", "random", "swapped"]
 
 
-def check_told(told: str) -> None:
-    """Refuse what is no way to tell ids.
-
-    Raises:
-        ValueError: it is none of the known ones.
-    """
-    if told not in get_args(Told):
-        raise ValueError(f"cluster_ids must be one of {', '.join(get_args(Told))}, got {told!r}")
+def check_id_source(id_source: str) -> None:
+    """Raise ValueError for an unknown id source."""
+    if id_source not in get_args(IdSource):
+        known = ", ".join(get_args(IdSource))
+        raise ValueError(f"cluster_ids must be one of {known}, got {id_source!r}")
 
 
-def told_ids(ids: Tensor, images: Tensor, told: Told, training: bool) -> Tensor:
-    """Return the ids (B,) that normalisers are told instead of an image's domain.
+def shown_ids(
+    ids: Tensor, images: Tensor, id_source: IdSource, num_domains: int, training: bool
+) -> Tensor:
+    """Return the ids that normalisers receive: int64 (B,) in [0, num_domains).
 
-    Where "random" ids do as well, it is not the domains that help; where "swapped" ones do, which
-    are right in training and exchanged in evaluation, the domains' statistics are alike.
+    Both controls test whether the domains matter to a normaliser. "random" ids do not depend on the
+    domain. "swapped" ids are right in training; in evaluation each domain has the id of the next
+    one, so that two domains are exchanged.
 
     Args:
-        ids: of the two domains, source 0 and target 1, int64 (B,).
-        images: (B, 3, S, S); equal ones draw equal random ids.
-        told: "domain" tells the truth.
-        training: whether the network is trained now.
+        ids: domain ids, int64 (B,).
+        images: (B, 3, S, S); equal images get equal random ids.
+        id_source: "domain" returns `ids` unchanged.
+        num_domains: number of domains.
+        training: whether the network is in training mode.
     """
-    if told == "random":
-        return hash_to_int(images.detach(), 2, (1, 2, 3)).flatten()
-    return 1 - ids if told == "swapped" and not training else ids
+    if id_source == "random":
+        return hash_to_int(images.detach(), num_domains, (1, 2, 3)).flatten()
+    if id_source == "swapped" and not training:
+        return (ids + 1) % num_domains
+    return ids

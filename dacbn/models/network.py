@@ -1,27 +1,27 @@
-"""A backbone and its classifier, with one door for images and cluster ids."""
+"""A backbone plus classifier: `forward(images, cluster_ids)`."""
 
 import torch
 from torch import Tensor, nn
 
-from dacbn.batch import Output
+from dacbn.batch import NUM_DOMAINS, Output
 from dacbn.models.backbones import create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
 from dacbn.models.heads import mlp
-from dacbn.models.id_source import Told, check_told, told_ids
+from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.sites import Replaces
 from dacbn.norms import share_context
 
 
 class Network(nn.Module):
-    """Classify images; all cluster-aware layers of the backbone read the ids given here.
+    """Classify images; all cluster-aware layers of the backbone read the ids given to `forward`.
 
     Args:
-        backbone: from images (B, 3, S, S) to features (B, head_hidden_size), as timm's with
-            `num_classes=0`. It expects pixels standardised by `pixel_mean` and `pixel_std`.
-        num_classes: classes.
-        classifier: widths of the classifier's hidden layers, each with a BatchNorm; none makes it
-            linear.
-        told: what normalisers are told of the ids; see `told_ids`.
+        backbone: maps images (B, 3, S, S) to features (B, head_hidden_size), as timm's models with
+            `num_classes=0` do. It expects pixels standardised by `pixel_mean` and `pixel_std`.
+        num_classes: number of classes.
+        classifier: widths of the classifier's hidden layers, each with a BatchNorm; an empty tuple
+            makes it linear.
+        id_source: which ids the normalisers receive (domain, random or swapped); see `shown_ids`.
     """
 
     pixel_mean: Tensor
@@ -32,11 +32,11 @@ class Network(nn.Module):
         backbone: nn.Module,
         num_classes: int,
         classifier: tuple[int, ...] = (),
-        told: Told = "domain",
+        id_source: IdSource = "domain",
     ) -> None:
         super().__init__()
-        check_told(told)
-        self.told: Told = told
+        check_id_source(id_source)
+        self.id_source: IdSource = id_source
         self.backbone = backbone
         self.num_classes = num_classes
         self.num_features = int(backbone.head_hidden_size)  # type: ignore[arg-type]
@@ -55,14 +55,14 @@ class Network(nn.Module):
 
         Args:
             images: (B, 3, S, S), float in [0, 1].
-            cluster_ids: int64 (B,), the population of each image (source 0, target 1). Only
-                cluster-aware normalisers need them.
+            cluster_ids: int64 (B,), usually domain ids (source 0, target 1). Only cluster-aware
+                normalisers need them.
 
         Raises:
-            RuntimeError: a layer needs cluster ids and there are none.
+            RuntimeError: a layer needs cluster ids and none are given.
         """
-        if cluster_ids is not None and self.told != "domain":
-            cluster_ids = told_ids(cluster_ids, images, self.told, self.training)
+        if cluster_ids is not None and self.id_source != "domain":
+            cluster_ids = shown_ids(cluster_ids, images, self.id_source, NUM_DOMAINS, self.training)
         with self.context.bind(cluster_ids):
             features = self.backbone((images - self.pixel_mean) / self.pixel_std)
         return Output(features, self.classifier(features))
@@ -77,24 +77,24 @@ def create_network(
     replaces: Replaces = "batch_norm",
     input_norm: str | None = None,
     classifier: tuple[int, ...] = (),
-    told: Told = "domain",
+    id_source: IdSource = "domain",
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
     Args:
         backbone: see `create_backbone`.
-        norm: see `convert_norms`; None leaves the backbone as it is.
-        num_classes: classes.
+        norm: see `convert_norms`; None leaves the backbone unchanged.
+        num_classes: number of classes.
         pretrained: load timm's weights, before the conversion.
         sites: which normalisers to replace; see `convert_norms`.
-        replaces: what kind of them; see `convert_norms`.
+        replaces: which kind of layer to replace; see `convert_norms`.
         input_norm: a normaliser of the images themselves, before the backbone.
         classifier: widths of the classifier's hidden layers.
-        told: what normalisers are told of cluster ids; see `told_ids`.
+        id_source: which ids the normalisers receive; see `shown_ids`.
     """
     model = create_backbone(backbone, pretrained)
     if norm is not None:
         convert_norms(model, norm, sites, replaces)
     if input_norm is not None:
         convert_norms(model, input_norm, "input")
-    return Network(model, num_classes, classifier, told)
+    return Network(model, num_classes, classifier, id_source)

@@ -1,4 +1,4 @@
-"""Where a network normalises: finding its layers, and what surrounds one that is replaced."""
+"""Find the normalisation layers of a network, and fit a new normaliser into their place."""
 
 from collections import Counter
 from fnmatch import fnmatch
@@ -17,10 +17,10 @@ WORDS: dict[Replaces, str] = {"batch_norm": "BatchNorm", "layer_norm": "LayerNor
 
 
 class ChannelsLast(nn.Module):
-    """A normaliser for activations whose channels come last, (N, *, C), as in transformers.
+    """Apply a normaliser to activations with channels last, (N, *, C), as in transformers.
 
     Args:
-        norm: expects (N, C, *).
+        norm: normaliser of activations (N, C, *).
     """
 
     def __init__(self, norm: Norm) -> None:
@@ -34,10 +34,10 @@ class ChannelsLast(nn.Module):
 
 
 def find_layers(model: nn.Module, replaces: Replaces) -> dict[str, nn.Module]:
-    """Find every layer of a kind under every name it has; one used twice is replaced twice.
+    """Find every layer of a kind; a layer that is used twice is found under both names.
 
     Raises:
-        ValueError: model has none; the text says what it has instead.
+        ValueError: the model has none; the text lists the layers that it has instead.
     """
     found = {
         name: layer
@@ -50,7 +50,7 @@ def find_layers(model: nn.Module, replaces: Replaces) -> dict[str, nn.Module]:
 
 
 def select(names: list[str], sites: str) -> list[str]:
-    """Choose among the names of layers: "all", "first", "last" or a pattern.
+    """Select from the names of layers: "all", "first", "last" or a pattern.
 
     Raises:
         ValueError: nothing matches the pattern.
@@ -69,32 +69,34 @@ def select(names: list[str], sites: str) -> list[str]:
 
 
 def as_batch_norm(layer: nn.Module) -> _BatchNorm:
-    """See a layer as the BatchNorm that has its affine map; one without statistics is untrained."""
+    """Return a BatchNorm with the layer's affine parameters and, if any, its statistics."""
     if isinstance(layer, _BatchNorm):
         return layer
     assert isinstance(layer, nn.LayerNorm)
-    alike = nn.BatchNorm1d(layer.normalized_shape[0], layer.eps, affine=layer.elementwise_affine)
+    batch_norm = nn.BatchNorm1d(
+        layer.normalized_shape[0], layer.eps, affine=layer.elementwise_affine
+    )
     with torch.no_grad():
-        for mine, theirs in ((alike.weight, layer.weight), (alike.bias, layer.bias)):
-            if theirs is not None and mine is not None:
-                mine.copy_(theirs)
+        for ours, theirs in ((batch_norm.weight, layer.weight), (batch_norm.bias, layer.bias)):
+            if theirs is not None and ours is not None:
+                ours.copy_(theirs)
     device = None if layer.weight is None else layer.weight.device
-    return alike.to(device).train(layer.training)
+    return batch_norm.to(device).train(layer.training)
 
 
 def in_place_of(layer: nn.Module, norm: Norm) -> nn.Module:
-    """Put around a normaliser what the layer it replaces did besides normalising."""
+    """Keep the channel order, dropout and activation of the replaced layer."""
     if isinstance(layer, nn.LayerNorm) and not isinstance(layer, LayerNorm2d):
         return ChannelsLast(norm)
-    # timm's BatchNormAct layers are BatchNorms that also apply these two
+    # timm's BatchNormAct layers are BatchNorms with dropout and activation fused in
     fused = [getattr(layer, part) for part in ("drop", "act") if hasattr(layer, part)]
     return nn.Sequential(norm, *fused) if fused else norm
 
 
 def insert_at_input(model: nn.Module, norm: Norm) -> None:
-    """Let a normaliser see the images before the network does, as `model.input_norm`."""
+    """Insert a normaliser before the network's first layer, as `model.input_norm`."""
     if hasattr(model, "input_norm"):
-        raise ValueError(f"{type(model).__name__} has an input_norm already")
+        raise ValueError(f"{type(model).__name__} already has an input_norm: insert only one")
     model.add_module("input_norm", norm)
     model.register_forward_pre_hook(_normalise_input)
 
@@ -110,7 +112,7 @@ def _none_to_replace(model: nn.Module, replaces: Replaces) -> str:
     )
     instead = ", ".join(f"{count} {kind}" for kind, count in kinds.most_common())
     text = f"{type(model).__name__} has no {WORDS[replaces]} to replace"
-    text += f"; it normalises with {instead}" if instead else "; it has no normaliser at all"
+    text += f"; it normalises with {instead}" if instead else "; it has no normaliser"
     for other, kind in KINDS.items():
         if other != replaces and any(isinstance(layer, kind) for layer in model.modules()):
             return f"{text}. Replace those by replaces={other!r}, or choose another backbone"

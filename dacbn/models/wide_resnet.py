@@ -1,26 +1,26 @@
 """The wide residual network of the semi-supervised and AdaMatch experiments, WRN-28-2.
 
 Paper: Zagoruyko and Komodakis, "Wide Residual Networks", BMVC 2016,
-https://arxiv.org/abs/1605.07146, as AdaMatch's authors use it: blocks normalise and activate before
-they convolve, LeakyReLU has slope 0.1, and running statistics take a thousandth of each batch.
-Differs from the paper: LeakyReLU for ReLU, and that momentum; no dropout.
+https://arxiv.org/abs/1605.07146, in the variant of AdaMatch's authors: pre-activation blocks,
+LeakyReLU with slope 0.1, and BatchNorm momentum 0.001.
+Differs from the paper: LeakyReLU instead of ReLU, and that momentum; no dropout.
 """
 
 from torch import Tensor, nn
 
-WIDTHS = (32, 64, 128)  # of the three stages; 2 times those of a plain ResNet
-BLOCKS = 4  # n of the 6 n + 4 layers
+WIDTHS = (32, 64, 128)  # channels of the three stages; twice those of a plain ResNet
+BLOCKS = 4  # per stage; n in the depth 6 n + 4
 SLOPE = 0.1
 MOMENTUM = 0.001
 
 
 class WideBlock(nn.Module):
-    """Two convolutions and the input, which is convolved too where the sizes differ.
+    """Pre-activation residual block; the shortcut is a 1x1 convolution if shapes differ.
 
     Args:
-        width_in: channels that come.
-        width: channels that leave.
-        stride: of the first convolution.
+        width_in: number of input channels.
+        width: number of output channels.
+        stride: stride of the first convolution.
     """
 
     def __init__(self, width_in: int, width: int, stride: int) -> None:
@@ -68,7 +68,7 @@ class WideResNet(nn.Module):
 
 
 def convolve(width_in: int, width: int, stride: int = 1) -> nn.Conv2d:
-    """Build a 3x3 convolution that keeps the size, up to its stride."""
+    """Build a 3x3 convolution with padding 1."""
     return nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.batch import domain_ids
 from dacbn.norms.contract import Norm, check_fraction, trained_statistics
 from dacbn.norms.host_value import HostValue
 from dacbn.norms.modes import modes_kept
@@ -143,7 +144,11 @@ def recalibrate(
                 seen += len(batch)
                 for part in averaging:
                     part.momentum = len(batch) / max(seen, 1)  # type: ignore[assignment]
-                ids = () if cluster_id is None else (_ids(batch, cluster_id),)
+                ids = (
+                    ()
+                    if cluster_id is None
+                    else (domain_ids(len(batch), cluster_id, batch.device),)
+                )
                 model(batch, *ids)
         finally:
             for part, momentum in zip(averaging, momenta, strict=True):
@@ -162,7 +167,3 @@ def _host_values(part: nn.Module) -> dict[str, HostValue]:
     return {
         name: value.copy() for name, value in vars(part).items() if isinstance(value, HostValue)
     }
-
-
-def _ids(batch: Tensor, cluster_id: int) -> Tensor:
-    return torch.full((len(batch),), cluster_id, device=batch.device)

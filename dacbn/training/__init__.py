@@ -1,4 +1,4 @@
-"""Training: its settings, the one loop, and what a run folder holds."""
+"""Training: settings, the training loop, evaluation, and run folders."""
 
 from dacbn.training.assemble import build_network as build_network
 from dacbn.training.assemble import check_names as check_names
@@ -30,7 +30,7 @@ from dacbn.training.run_info import RunFolderError as RunFolderError
 from dacbn.training.run_info import check_resumable as check_resumable
 from dacbn.training.run_info import read_card as read_card
 from dacbn.training.run_info import write_card as write_card
-from dacbn.training.run_online import run_adapting as run_adapting
+from dacbn.training.run_online import run_online as run_online
 from dacbn.training.selection import Choice as Choice
 from dacbn.training.selection import choose as choose
 from dacbn.training.selection import evaluations_of as evaluations_of
@@ -41,7 +41,7 @@ from dacbn.training.storage import write_json as write_json
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state
-from dacbn.training.validator_inputs import Evidence as Evidence
+from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs
 from dacbn.training.validators import validate as validate
 from dacbn.training.validators import validators as validators
 from dacbn.training.weighted_validators import importance_weights as importance_weights

@@ -1,7 +1,6 @@
-"""Weights and state of a training in its run folder.
+"""Weights and training state in the run folder.
 
-model.safetensors, with the card beside it, is what inference needs; checkpoint.pt is what a resumed
-training needs besides.
+Inference needs model.safetensors and config.json; resuming a training also needs checkpoint.pt.
 """
 
 import io
@@ -23,40 +22,40 @@ def save_network(folder: Path, network: Network, name: str = MODEL) -> None:
     """Write a network's weights.
 
     Args:
-        folder: of the run.
-        network: what is saved.
-        name: of the file.
+        folder: run folder.
+        network: network to save.
+        name: file name in the run folder.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    # safetensors refuses tensors that share memory, as those of a layer used twice do
+    # safetensors refuses tensors that share memory, such as those of a layer used twice
     tensors = {name: t.contiguous().clone() for name, t in network.state_dict().items()}
-    # save_file would make the file readable for its owner alone
+    # not save_file, which makes the file readable by its owner only
     write_atomically(folder / name, lambda draft: draft.write_bytes(save(tensors)))
 
 
 def snapshot_name(step: int) -> str:
-    """Name the file of the network as it was after a step, in the folder of its run."""
+    """Return the file name, in the run folder, of the snapshot after a step."""
     return f"{SNAPSHOTS}/step-{step:06d}.safetensors"
 
 
 def find_snapshots(folder: Path) -> dict[int, str]:
-    """Find the snapshots of a run, by step in order: names to give to `load_weights`."""
+    """Find the snapshots of a run: step -> name for `load_weights`, in order of steps."""
     files = (folder / SNAPSHOTS).glob("step-*.safetensors")
     return {step: snapshot_name(step) for step in sorted(int(file.stem[5:]) for file in files)}
 
 
 def load_weights(folder: Path, network: Network, name: str = MODEL) -> None:
-    """Load the weights that `save_network` wrote into a network built for them.
+    """Load weights that `save_network` wrote into a network of the same architecture.
 
     Args:
-        folder: of the run.
-        network: is filled.
-        name: of the file.
+        folder: run folder.
+        network: network to load into.
+        name: file name in the run folder.
 
     Raises:
-        RunFolderError: the file is missing, damaged, or of another network.
+        RunFolderError: the file is missing, damaged, or belongs to another network.
     """
     path = folder / name
     if not path.exists():
@@ -72,18 +71,18 @@ def load_weights(folder: Path, network: Network, name: str = MODEL) -> None:
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
-    """Write the state of a training.
+    """Write the training state.
 
     Raises:
         StorageError: the folder cannot be written.
     """
-    content = io.BytesIO()  # writing to a full disk, torch says "unexpected pos 704 vs 598"
+    content = io.BytesIO()  # torch's own error for a full disk is "unexpected pos 704 vs 598"
     torch.save(state, content)
     write_atomically(folder / CHECKPOINT, lambda draft: draft.write_bytes(content.getbuffer()))
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """Read the state of a training, on the CPU; None if it ended before its first checkpoint.
+    """Read the training state, on the CPU; None if the run ended before its first checkpoint.
 
     Raises:
         RunFolderError: the file is damaged.
@@ -94,8 +93,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        # a truncated zip file surfaces as any of half a dozen types
+        # a truncated zip file raises one of half a dozen types
         raise RunFolderError(
-            f"{path} is damaged ({first_line(error)}); delete it to start anew"
+            f"{path} is damaged ({first_line(error)}); delete it to start again"
         ) from error
     return state

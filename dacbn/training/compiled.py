@@ -1,7 +1,7 @@
-"""Compiling what training calls of a network, and nothing else.
+"""torch.compile, used for training steps only.
 
-Evaluation, whose batches have other sizes, would compile it again, and whoever takes a trained
-network away wants a plain module. So a network keeps its own forward except within a training step.
+Evaluation uses other batch sizes, which would compile again, and a trained network should be a
+plain module. So the compiled forward replaces the network's own only within a training step.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,10 +15,10 @@ from dacbn.training.storage import first_line
 
 
 def compile_forward(network: nn.Module) -> Callable[..., Any]:
-    """Compile a network's forward, when it is first called.
+    """Return a compiled version of a network's forward; it is compiled in the first call.
 
-    What torch.compile cannot trace runs as it is, between compiled parts. The function raises
-    ValueError where the compiler itself fails.
+    Code that torch.compile cannot trace runs uncompiled, between compiled parts. The returned
+    function raises ValueError if the compiler itself fails.
     """
     compiled = torch.compile(network.forward)
 
@@ -38,8 +38,8 @@ def compile_forward(network: nn.Module) -> Callable[..., Any]:
 
 
 @contextmanager
-def calling(network: nn.Module, forward: Callable[..., Any] | None) -> Iterator[None]:
-    """Let calls of a network run another forward for a while; None leaves it its own."""
+def use_forward(network: nn.Module, forward: Callable[..., Any] | None) -> Iterator[None]:
+    """Temporarily replace `network.forward` (no change for None)."""
     if forward is None:
         yield
         return

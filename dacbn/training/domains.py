@@ -1,4 +1,4 @@
-"""What a training reads: both domains, how their images may be moved, and what it is scored on."""
+"""The data of a training: two domains, their augmentation family, and the test sets."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dacbn.batch import Batch, Output
+from dacbn.batch import SOURCE, TARGET, Batch, Output
 from dacbn.datasets import (
     Family,
     LabelledImages,
@@ -22,25 +22,24 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods.method import SOURCE, TARGET
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.evaluate import run_network, score_logits
-from dacbn.training.selection import VALIDATOR
-from dacbn.training.validator_inputs import gather_evidence
+from dacbn.training.metrics import VALIDATOR
+from dacbn.training.validator_inputs import collect_validator_inputs
 from dacbn.training.validators import validate
 
 
 @dataclass(frozen=True)
 class TrainingDomains:
-    """Domains of one image size.
+    """The domains of a training, with images of one size.
 
     Args:
-        source: images and labels.
-        target: images.
-        tests: by name, labelled images to score on and the population they are taken for.
-        family: which augmentations.
-        validators: names of the label-free scores that go with those on the tests.
+        source: labelled images.
+        target: unlabelled images.
+        tests: test sets by name, each labelled images and their domain id.
+        family: augmentation family.
+        validators: names of the validators to compute with the test scores.
     """
 
     source: LabelledImages
@@ -59,10 +58,10 @@ class TrainingDomains:
         source_test: LabelledLike | None,
         target_test: LabelledLike | None,
     ) -> Self:
-        """Read whatever a person gave.
+        """Load the domains and test sets from names, folders, arrays, files or domains.
 
         Raises:
-            ValueError: it cannot be read, or a test has other classes than the source.
+            ValueError: data cannot be read, or a test set has other classes than the source.
         """
         options = reading_options(config)
         labelled = to_labelled(source, size, train=True, **options)
@@ -80,7 +79,7 @@ class TrainingDomains:
     def stream(
         self, config: TrainConfig, device: torch.device, strong: bool
     ) -> Callable[[int], Iterator[Batch]]:
-        """Return the function from a first step to the batches from there on."""
+        """Return a function: start step -> iterator over the batches from that step on."""
         source, target = self.source, self.target
         return lambda start: stream_batches(
             LabelledImages(place_images(source.images, device), source.labels, source.classes),
@@ -96,7 +95,7 @@ class TrainingDomains:
         )
 
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
-        """Return the function that scores a network on the tests; None without tests."""
+        """Return a function that scores a network on the test sets; None without test sets."""
         return partial(self._score, device=device) if self.tests else None
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
@@ -112,16 +111,16 @@ class TrainingDomains:
     def _validate(
         self, network: Network, source: Output, source_labels: Tensor, device: torch.device
     ) -> dict[str, float]:
-        """Compute the validators; `source` are the outputs on the source's test."""
+        """Compute the validators; `source` is the output on the source's test set."""
         if not self.validators:
             return {}
-        evidence = gather_evidence(network, (source, source_labels), self.target, device)
-        scores = validate(evidence, self.validators)
+        inputs = collect_validator_inputs(network, (source, source_labels), self.target, device)
+        scores = validate(inputs, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
 
 
 def reading_options(config: TrainConfig) -> dict[str, Any]:
-    """Return what the settings say on reading names and folders."""
+    """Return the settings that concern loading, as keyword arguments of `to_labelled`."""
     return {
         "root": config.data_root,
         "download": config.download,

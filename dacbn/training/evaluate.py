@@ -1,31 +1,31 @@
-"""Running a trained network over images, and scoring it where labels exist."""
+"""Run a trained network over images, and score it on labelled ones."""
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from dacbn.batch import Output
+from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, LabelledImages, iterate
 from dacbn.models import Network
 
-PROGRESS_FROM = 2000  # images; fewer are done before a bar is read
+PROGRESS_FROM = 2000  # images from which a progress bar is shown
 
 
 @torch.inference_mode()
 def run_network(
     network: Network, images: Images, cluster_id: int, device: torch.device, batch_size: int = 256
 ) -> Output:
-    """Compute features and logits of all images, in order, in evaluation mode, on the CPU.
+    """Compute features and logits of all images, in order, in evaluation mode.
 
     Args:
-        network: on `device`; left in the mode it was in.
+        network: on `device`; its training mode is restored afterwards.
         images: N images.
-        cluster_id: which population they are taken for (source 0, target 1).
-        device: where to compute.
-        batch_size: images at a time.
+        cluster_id: the domain id passed to the normalisers (source 0, target 1).
+        device: device to compute on.
+        batch_size: images per forward pass.
 
     Returns:
-        features (N, D) and logits (N, num_classes).
+        features (N, D) and logits (N, num_classes), on the CPU.
     """
     training = network.training
     network.eval()
@@ -37,7 +37,7 @@ def run_network(
         disable=None if len(images) >= PROGRESS_FROM else True,
     )
     for batch in iterate(images, batch_size, device):
-        ids = torch.full((len(batch),), cluster_id, device=device)
+        ids = domain_ids(len(batch), cluster_id, device)
         outputs.append([tensor.float().cpu() for tensor in network(batch, ids)])
         bar.update(len(batch))
     bar.close()
@@ -47,7 +47,7 @@ def run_network(
 
 
 def class_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the accuracy within every class (num_classes,); NaN for a class without images."""
+    """Compute the accuracy of every class (num_classes,); NaN for a class without images."""
     num_classes = logits.shape[1]
     correct = (logits.argmax(1) == labels).double()
     hits = torch.zeros(num_classes, dtype=torch.double).index_add_(0, labels, correct)
@@ -60,13 +60,13 @@ def evaluate(
     """Score a network on labelled images.
 
     Returns:
-        `accuracy` over images, and `class_accuracy`, its mean over the classes present.
+        "accuracy" over all images, and "class_accuracy", its mean over the classes that occur.
     """
     return score_logits(run_network(network, test.images, cluster_id, device).logits, test.labels)
 
 
 def score_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Score logits (N, num_classes), on the CPU, by labels (N,), as `evaluate` does."""
+    """Score logits (N, num_classes), on the CPU, with labels (N,); returns as `evaluate`."""
     labels = labels.cpu()
     return {
         "accuracy": (logits.argmax(1) == labels).double().mean().item(),

@@ -1,4 +1,4 @@
-"""Turning Ctrl-C into a request that the loop answers between two steps."""
+"""Turn Ctrl-C into a request that the training loop handles between two steps."""
 
 import signal
 import threading
@@ -9,7 +9,7 @@ from typing import Any, Self
 class Interrupt:
     """While active, the first SIGINT or SIGTERM sets `requested`; a second one acts as usual.
 
-    Outside the main thread, where Python lets nobody handle signals, it never asks.
+    Outside the main thread, where Python does not allow signal handlers, it has no effect.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The training loop, of which there is one: it knows batches and losses, and no method by name."""
+"""The training loop, the same for all methods."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,20 +13,21 @@ from dacbn.methods import Step
 from dacbn.models import Network
 from dacbn.training.allocator import keep_freed_memory
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
-from dacbn.training.compiled import calling, compile_forward
+from dacbn.training.compiled import compile_forward, use_forward
 from dacbn.training.config import TrainConfig
 from dacbn.training.interrupt import Interrupt
-from dacbn.training.metric_window import DivergedError, Window
+from dacbn.training.metric_window import DivergedError, MetricWindow
+from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
 from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr
 from dacbn.training.state import TrainingState
 
 ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
-SHOWN = ("source_accuracy", "domain_accuracy")  # beside the losses, in the progress bar
+SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress bar, after the loss
 
 
-class InterruptedTraining(Exception):  # noqa: N818  # a wish, not an error
-    """The person asked to stop; what was learned is kept."""
+class InterruptedTraining(Exception):  # noqa: N818  # a request, not an error
+    """Training was interrupted by the user; with a run folder, a checkpoint was saved first."""
 
 
 def train(
@@ -39,21 +40,23 @@ def train(
 ) -> None:
     """Train from `state.step` to `config.steps`.
 
-    Between two logs nothing waits for the device: losses and metrics pile up there, and are read,
-    checked and logged together.
+    Losses and metrics stay on the device and are read, checked and recorded together when a log is
+    due, to avoid synchronisation in every step.
 
     Args:
-        state: what is trained, on its device.
-        stream: from a first step to the batches from there on.
+        state: the training state; its method is on the device to train on.
+        stream: function: start step -> iterator over the batches from that step on.
         config: the settings.
-        records: where numbers go.
-        folder: where checkpoints go, and with each the network for inference; None keeps none.
-        evaluate: scores the network; it sees test splits, so its numbers go to the records alone.
+        records: receives losses, metrics and scores.
+        folder: run folder for snapshots, checkpoints and the network for inference; None saves
+            nothing.
+        evaluate: scores the network. It may use test splits: its scores are recorded and have no
+            influence on the training.
 
     Raises:
-        DivergedError: a loss or weight is no finite number; the last checkpoint is good.
+        DivergedError: a loss or weight is infinite or NaN; the last checkpoint is from before.
         InterruptedTraining: on Ctrl-C or SIGTERM, after a checkpoint.
-        StorageError: a file could not be written; those written before are whole.
+        StorageError: a file could not be written; files written before are complete.
     """
     device = next(state.method.parameters()).device
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=_in_bfloat16(config, device))
@@ -63,12 +66,12 @@ def train(
         keep_freed_memory()
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None
-    window = Window()
+    window = MetricWindow()
     bar = tqdm(total=config.steps, initial=state.step, unit="step", desc="training", disable=None)
     with bar, Interrupt() as interrupt:
         for batch in stream(state.step):
-            # layers place themselves on the first batch, by other code than afterwards
-            with autocast, calling(state.method.network, forward if state.step else None):
+            # step 0 is not compiled: layers initialise themselves from its batch
+            with autocast, use_forward(state.method.network, forward if state.step else None):
                 result = state.method(_arrange(batch), state.step / config.steps)
             optimise(state, result, config)
             window.add(result)
@@ -76,21 +79,24 @@ def train(
             if folder is not None and _due(state.step, config.snapshot_every):
                 save_network(folder, state.network, snapshot_name(state.step))
 
-            # looked at once: a request during an evaluation is answered after the next step
-            stop = interrupt.requested and state.step < config.steps
-            keep = stop or state.step == config.steps or _due(state.step, config.checkpoint_every)
-            score = state.step == config.steps or _due(state.step, config.eval_every)
-            if not (keep or score or _due(state.step, config.log_every)):
-                continue
-            _log(window, state, records, bar, folder)
-            if score and evaluate is not None:
+            last = state.step == config.steps
+            # read once: a request during an evaluation takes effect after the next step
+            stop = interrupt.requested and not last
+            checkpoint_due = last or stop or _due(state.step, config.checkpoint_every)
+            evaluation_due = last or _due(state.step, config.eval_every)
+            # a log checks that everything is finite, so it precedes evaluations and checkpoints
+            log_due = checkpoint_due or evaluation_due or _due(state.step, config.log_every)
+            if log_due:
+                _log(window, state, records, bar, folder)
+            if evaluation_due and evaluate is not None:
                 records.add(state.step, evaluate(state.network))
-            if keep and folder is not None:
+            if checkpoint_due and folder is not None:
                 save_network(folder, state.network)
                 save_checkpoint(folder, state.state_dict())
             if stop:
                 raise InterruptedTraining(f"stopped after step {state.step} of {config.steps}")
-            window.restart()
+            if log_due:
+                window.restart()  # here, so that steps per second excludes all of the above
 
 
 def _due(step: int, every: int) -> bool:
@@ -115,7 +121,11 @@ def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
 
 
 def _log(
-    window: Window, state: TrainingState, records: Records, bar: "tqdm[None]", folder: Path | None
+    window: MetricWindow,
+    state: TrainingState,
+    records: Records,
+    bar: "tqdm[None]",
+    folder: Path | None,
 ) -> None:
     try:
         numbers = window.read(state.step)
@@ -123,7 +133,7 @@ def _log(
             raise DivergedError(f"a weight became infinite or NaN by step {state.step}")
     except DivergedError as error:
         raise DivergedError(f"{error}; {ADVICE}.{_last_good(folder)}") from None
-    losses = numbers | {"lr": state.optimizer.param_groups[0]["lr"]}
+    losses = numbers | {LEARNING_RATE: state.optimizer.param_groups[0]["lr"]}
     records.add(state.step, losses)
     shown = {"loss": f"{sum(numbers[name] for name in window.losses):.3f}"}
     shown |= {name: f"{numbers[name]:.0%}" for name in SHOWN if name in numbers}
@@ -145,13 +155,13 @@ def _in_bfloat16(config: TrainConfig, device: torch.device) -> bool:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU multiplies in bfloat16, as far as this torch can say."""
+    """Whether the CPU supports bfloat16 natively; False if this version of torch cannot tell."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
 def _arrange(batch: Batch | TargetBatch) -> Batch | TargetBatch:
-    """Lay out images as convolutions on a GPU like them."""
+    """Convert images on a GPU to channels-last, for faster convolutions."""
     if not batch.target_images.is_cuda:
         return batch
     arranged = {

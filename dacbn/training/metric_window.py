@@ -1,4 +1,4 @@
-"""Losses and metrics of some steps, left on the device until they are read together."""
+"""Losses and metrics since the last log, on the device until they are read together."""
 
 import time
 
@@ -6,14 +6,19 @@ import torch
 from torch import Tensor
 
 from dacbn.methods import Step
+from dacbn.training.metrics import STEPS_PER_SECOND
 
 
 class DivergedError(RuntimeError):
-    """A loss or a weight that is no finite number any more."""
+    """A loss or a weight became infinite or NaN."""
 
 
-class Window:
-    """The steps since the last log; `losses` are the names of what is optimised."""
+class MetricWindow:
+    """Losses and metrics of the steps since the last log.
+
+    Attributes:
+        losses: names of the losses, as opposed to the metrics.
+    """
 
     def __init__(self) -> None:
         self._rows: list[Tensor] = []
@@ -22,19 +27,19 @@ class Window:
         self.restart()
 
     def restart(self) -> None:
-        """Forget the steps and start the clock."""
+        """Forget all steps and restart the clock."""
         self._rows.clear()
         self._started = time.perf_counter()
 
     def add(self, result: Step) -> None:
-        """Keep a step's numbers, without looking at them."""
+        """Store the numbers of a step, without synchronising with the device."""
         self._names = [*result.losses, *result.metrics]
         self.losses = list(result.losses)
         values = [*result.losses.values(), *result.metrics.values()]
         self._rows.append(torch.stack([value.detach().float() for value in values]))
 
     def read(self, step: int) -> dict[str, float]:
-        """Average the numbers of the steps up to `step`, and add `steps_per_second`.
+        """Average the stored numbers, of which those of `step` are the last; add steps per second.
 
         Raises:
             DivergedError: a loss was infinite or NaN; the text names the first step and the loss.
@@ -49,4 +54,4 @@ class Window:
                 f"the {self._names[column]} loss became {table[row, column].item()} at step {first}"
             )
         averages = dict(zip(self._names, table.mean(0).tolist(), strict=True))
-        return {**averages, "steps_per_second": len(table) / seconds}
+        return {**averages, STEPS_PER_SECOND: len(table) / seconds}

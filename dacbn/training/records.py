@@ -1,4 +1,4 @@
-"""The numbers of a run: metrics.jsonl, one line per record, and TensorBoard on request."""
+"""Metrics of a run: metrics.jsonl, one record per line, and optionally TensorBoard."""
 
 import json
 from pathlib import Path
@@ -12,15 +12,15 @@ METRICS = "metrics.jsonl"
 
 
 class Records:
-    """Append records to metrics.jsonl, each a step and some numbers.
+    """Append records to metrics.jsonl, each a step with metrics by name.
 
     Args:
         folder: the run folder; None keeps records in memory only.
-        resume_at: drop records of later steps, which a resumed run will make again.
-        tensorboard: write TensorBoard events too.
+        resume_at: drop records of later steps, because the resumed run records them again.
+        tensorboard: also write TensorBoard events.
 
     Raises:
-        ImportError: TensorBoard is asked for and not installed.
+        ImportError: TensorBoard is requested and not installed.
         StorageError: the folder cannot be written.
     """
 
@@ -35,10 +35,10 @@ class Records:
         self._events = _open_tensorboard(folder, resume_at) if folder and tensorboard else None
 
     def add(self, step: int, numbers: dict[str, float]) -> None:
-        """Record numbers of a step.
+        """Record metrics of a step.
 
         Raises:
-            StorageError: the disk is full or the folder has gone.
+            StorageError: the disk is full or the folder was removed.
         """
         row = {"step": step, **numbers}
         self.rows.append(row)
@@ -66,12 +66,12 @@ class Records:
 
 
 def has_records(folder: Path) -> bool:
-    """Whether a folder holds records: the one of a network that was only saved does not."""
+    """Whether a folder has records; that of a network saved without training has none."""
     return (folder / METRICS).exists()
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl; a last line that a crash cut short is left out.
+    """Read metrics.jsonl, without a last line that a crash cut off.
 
     Raises:
         RunFolderError: there is no such file.

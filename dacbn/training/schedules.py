@@ -1,18 +1,18 @@
-"""Learning rates over a training, as factors of the first one."""
+"""Optimisers, and learning rate schedules as factors on the initial rate."""
 
 import math
 
 from torch.optim import SGD, AdamW, Optimizer
 
-from dacbn.methods import Method
+from dacbn.methods import Objective
 from dacbn.training.config import TrainConfig
 
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
 FUSED_ON = ("cpu", "cuda")
 
 
-def create_optimizer(method: Method, config: TrainConfig) -> Optimizer:
-    """Build the optimiser of all parameters of a method."""
+def create_optimizer(method: Objective, config: TrainConfig) -> Optimizer:
+    """Create the optimiser of all parameters of a method that require a gradient."""
     lr = config.lr if config.lr is not None else DEFAULT_LR[config.optimizer]
     parameters = [p for p in method.parameters() if p.requires_grad]
     fused = all(p.device.type in FUSED_ON for p in parameters) or None
@@ -23,9 +23,9 @@ def create_optimizer(method: Method, config: TrainConfig) -> Optimizer:
 
 
 def lr_factor(schedule: str, progress: float) -> float:
-    """Compute what the first learning rate is multiplied by at a share `progress` of the training.
+    """Compute the factor on the initial learning rate at `progress`, the share of steps done.
 
-    "dann" is (1 + 10 p)^-0.75 of Ganin et al., JMLR 2016, https://arxiv.org/abs/1505.07818.
+    "dann" is (1 + 10 progress)^-0.75 of Ganin et al., JMLR 2016, https://arxiv.org/abs/1505.07818.
     """
     if schedule == "dann":
         return float((1 + 10 * progress) ** -0.75)
@@ -35,7 +35,7 @@ def lr_factor(schedule: str, progress: float) -> float:
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> None:
-    """Set the learning rates to a share of the first ones."""
+    """Set each learning rate to `factor` times its initial value."""
     for group in optimizer.param_groups:
         group.setdefault("first_lr", group["lr"])
         group["lr"] = group["first_lr"] * factor

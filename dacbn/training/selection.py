@@ -1,7 +1,7 @@
-"""Which moment of a training a rule chooses, read from its records.
+"""Model selection: the evaluation that each rule selects from the records of a training.
 
-The last checkpoint is what training keeps, whatever is chosen here: the choices are a report. The
-headline is the last one, or the median of the last ten evaluations, which no selection has touched.
+Selections are for the report only: training always saves the last network. The main results are the
+last evaluation and the median of the last ten, which do not involve selection.
 """
 
 import math
@@ -9,20 +9,20 @@ import statistics
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-VALIDATOR = "validator_"  # begins the names of label-free scores in records
-ACCURACY = "target_test_accuracy"
-MEDIAN_OF = 10  # evaluations, as the authors of AdaMatch report
+from dacbn.training.metrics import TARGET_TEST_ACCURACY, VALIDATOR, is_validator
+
+MEDIAN_OF = 10  # evaluations, as reported by the authors of AdaMatch
 
 LAST, MEDIAN, ORACLE = "last", "median", "oracle"
 
 
 class Choice(NamedTuple):
-    """What a rule chooses.
+    """The evaluation that a rule selects.
 
     Args:
         rule: LAST, MEDIAN, ORACLE, or a validator's name.
-        step: after which the evaluation was made; None for a median.
-        accuracy: on the target's test split, there; None where the target has no labels.
+        step: step of the evaluation; None for the median.
+        accuracy: test accuracy on the target at that step; None if the target has no labels.
     """
 
     rule: str
@@ -31,39 +31,35 @@ class Choice(NamedTuple):
 
 
 def evaluations_of(records: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the records of evaluations, which others stand between, in order."""
-    return [row for row in records if ACCURACY in row or any(map(_is_validator, row))]
+    """Return the evaluation records, in order (other records are skipped)."""
+    return [row for row in records if TARGET_TEST_ACCURACY in row or any(map(is_validator, row))]
 
 
 def choose(records: Iterable[Mapping[str, Any]]) -> list[Choice]:
-    """Choose by every rule that the records allow: the last and the oracle enclose the others.
+    """Apply every selection rule that the records allow; first the last one, finally the oracle.
 
-    The oracle looks at the target's labels, and so cannot be had in practice; validators do not.
+    The oracle uses target labels, so it is not available in practice; validators do not use them.
     """
     rows = evaluations_of(records)
     if not rows:
         return []
-    names = dict.fromkeys(name for row in rows for name in row if _is_validator(name))
+    names = dict.fromkeys(name for row in rows for name in row if is_validator(name))
     choices = [_at(rows[-1], LAST)]
-    if accuracies := [row[ACCURACY] for row in rows if ACCURACY in row]:
+    if accuracies := [row[TARGET_TEST_ACCURACY] for row in rows if TARGET_TEST_ACCURACY in row]:
         choices.append(Choice(MEDIAN, None, statistics.median(accuracies[-MEDIAN_OF:])))
     for name in names:
         if (row := _best(rows, name)) is not None:
             choices.append(_at(row, name.removeprefix(VALIDATOR)))
-    if (row := _best(rows, ACCURACY)) is not None:
+    if (row := _best(rows, TARGET_TEST_ACCURACY)) is not None:
         choices.append(_at(row, ORACLE))
     return choices
 
 
-def _is_validator(name: str) -> bool:
-    return name.startswith(VALIDATOR)
-
-
 def _best(rows: list[Mapping[str, Any]], name: str) -> Mapping[str, Any] | None:
-    """Return the record where a number is largest, the latest of several; NaN never is."""
+    """Return the record with the largest value, the latest of equal ones; NaN is skipped."""
     found = [row for row in rows if not math.isnan(row.get(name, math.nan))]
     return max(reversed(found), key=lambda row: row[name], default=None)
 
 
 def _at(row: Mapping[str, Any], rule: str) -> Choice:
-    return Choice(rule, row["step"], row.get(ACCURACY))
+    return Choice(rule, row["step"], row.get(TARGET_TEST_ACCURACY))

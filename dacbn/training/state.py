@@ -1,4 +1,4 @@
-"""All that changes while training, as one thing to save and to go on from."""
+"""All mutable training state, as one object to save and restore."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from dacbn.methods import Method
+from dacbn.methods import Objective
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.run_info import RunFolderError
@@ -18,16 +18,16 @@ from dacbn.training.storage import first_line
 
 @dataclass
 class TrainingState:
-    """The method with its network, the optimiser, the averaged weights, the next step."""
+    """Method with network, optimiser, averaged weights, and number of completed steps."""
 
-    method: Method
+    method: Objective
     optimizer: Optimizer
     average: AveragedModel | None
     step: int = 0
 
     @classmethod
-    def create(cls, method: Method, config: TrainConfig) -> "TrainingState":
-        """Start a training; the method is on its device."""
+    def create(cls, method: Objective, config: TrainConfig) -> "TrainingState":
+        """Create the state at step 0 for a method that is on its device."""
         average = None
         if config.ema_decay is not None:
             average = AveragedModel(method.network).requires_grad_(False)
@@ -35,18 +35,18 @@ class TrainingState:
 
     @property
     def network(self) -> Network:
-        """The network to evaluate and to keep: the averaged one, if there is one."""
+        """The network to evaluate and save: the averaged one, if there is one."""
         network: nn.Module = self.average.module if self.average else self.method.network
         assert isinstance(network, Network)
         return network
 
     def is_finite(self) -> bool:
-        """Whether every weight is a finite number; asks the device."""
+        """Whether every weight is finite; synchronises with the device."""
         finite = [p.isfinite().all() for p in self.method.parameters()]
         return bool(torch.stack(finite).all())
 
     def state_dict(self) -> dict[str, Any]:
-        """Collect everything, with the state of torch's random numbers."""
+        """Return everything, including the states of torch's random number generators."""
         return {
             "step": self.step,
             "method": self.method.state_dict(),
@@ -57,10 +57,10 @@ class TrainingState:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` collected.
+        """Restore what `state_dict` returned.
 
         Raises:
-            RunFolderError: it was collected under other settings.
+            RunFolderError: it belongs to a training with other settings.
         """
         try:
             self.step = state["step"]
@@ -71,8 +71,8 @@ class TrainingState:
             torch.set_rng_state(state["cpu_random"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunFolderError(
-                f"checkpoint.pt is of another training ({first_line(error)}): delete it to start "
-                "anew"
+                f"checkpoint.pt belongs to another training ({first_line(error)}): delete it to "
+                "start again"
             ) from error
         if state["cuda_random"] and torch.cuda.is_available():
             torch.cuda.set_rng_state_all(state["cuda_random"])

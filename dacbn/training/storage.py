@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and saying what to do where that fails."""
+"""Atomic file writes with clear error messages."""
 
 import errno
 import json
@@ -11,27 +11,27 @@ from safetensors import SafetensorError
 
 
 class StorageError(RuntimeError):
-    """A file that could not be written; the text says why and what to do.
+    """A file could not be written; the text gives the cause and the cure.
 
     Args:
         path: the file.
-        error: what went wrong.
+        error: the cause.
     """
 
     def __init__(self, path: Path, error: Exception) -> None:
-        # torch and safetensors wrap a full disk in errors of their own
+        # torch and safetensors raise their own errors when the disk is full
         full = getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
         cause = "the disk is full" if full else first_line(error)
         if isinstance(error, FileExistsError | NotADirectoryError):
             cause = f"{path.parent} is no folder"
         super().__init__(
             f"cannot write {path}: {cause}. What was saved before is untouched; make room or "
-            "choose another folder, then go on (a training with --resume)"
+            "choose another folder, then run again (a training with --resume)"
         )
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there, so that a crash leaves the old one.
+    """Write to a temporary file and rename it, so that a crash leaves the old file intact.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
@@ -57,6 +57,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return what an error says first, or its kind where it says nothing."""
+    """Return the first line of an error's message, or its type if there is no message."""
     reason = getattr(error, "strerror", None) or str(error)  # strerror: without the errno and path
     return (str(reason).strip() or type(error).__name__).splitlines()[0]

@@ -8,7 +8,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from dacbn.batch import TargetBatch
+from dacbn.batch import TARGET, TargetBatch
 from dacbn.datasets import (
     Family,
     LabelledImages,
@@ -24,16 +24,15 @@ from dacbn.datasets import (
     to_unlabelled,
 )
 from dacbn.methods import create_source_free_method, source_free_methods
-from dacbn.methods.method import TARGET
 from dacbn.models import Network
 from dacbn.registry import parse_spec
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluate import evaluate
-from dacbn.training.selection import VALIDATOR
+from dacbn.training.metrics import VALIDATOR
 from dacbn.training.state import TrainingState
-from dacbn.training.validator_inputs import gather_evidence
+from dacbn.training.validator_inputs import collect_validator_inputs
 from dacbn.training.validators import validate, without_source
 
 KEPT = {  # what the trained network comes with
@@ -132,8 +131,8 @@ class TargetDomain:
     def _score(self, network: Network) -> dict[str, float]:
         scores: dict[str, float] = {}
         if self.validators:
-            evidence = gather_evidence(network, None, self.images, self.device)
-            found = validate(evidence, self.validators)
+            inputs = collect_validator_inputs(network, None, self.images, self.device)
+            found = validate(inputs, self.validators)
             scores |= {f"{VALIDATOR}{name}": score for name, score in found.items()}
         if self.test is not None:
             found = evaluate(network, self.test, TARGET, self.device)

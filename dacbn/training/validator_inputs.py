@@ -1,8 +1,8 @@
-"""What may choose between models: outputs on labelled source and on unlabelled target images.
+"""Inputs to validators: outputs on labelled source and unlabelled target images.
 
-The target's training images and the source's test split are what evidence is made from: the
-latter serves as the source's validation split. The target's test split stays out, because what
-has chosen a model cannot score it any more.
+The source images are those of its test split, which serves as the validation split; the target
+images are those of its training split. The target's test split is not used, because it could not
+score a model fairly after selecting it.
 """
 
 from dataclasses import dataclass
@@ -11,21 +11,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from dacbn.batch import Output
+from dacbn.batch import TARGET, Output
 from dacbn.datasets import Images, UnlabelledImages
-from dacbn.methods.method import TARGET
 from dacbn.models import Network
 from dacbn.training.evaluate import run_network
 
-MOST = 2000  # images of a domain, so that evaluations stay cheap and memory bounded
+MAX_IMAGES = 2000  # images per domain; bounds the time and memory of an evaluation
 
 
-class Evidence(NamedTuple):
-    """What a network says of two domains, on the CPU. There is no field for target labels.
+class ValidatorInputs(NamedTuple):
+    """Outputs of a network on two domains, on the CPU. There is no field for target labels.
 
     Args:
-        source: features (N, D) and logits (N, C) of images that were not trained on; none of them
-            where there is no source.
+        source: features (N, D) and logits (N, C) of images that were not trained on; N is 0 if
+            there is no source.
         source_labels: int64 (N,).
         target: features (M, D) and logits (M, C) of unlabelled images.
     """
@@ -36,12 +35,12 @@ class Evidence(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class SomeImages:
-    """Some images of a domain.
+class ImageSubset:
+    """A subset of the images of a domain.
 
     Args:
-        images: the domain's.
-        rows: which of them, int64.
+        images: all images.
+        rows: positions of the subset in `images`, int64 (N,).
     """
 
     images: Images
@@ -61,30 +60,30 @@ class SomeImages:
         return self.images.gather(self.rows[indices])
 
 
-def gather_evidence(
+def collect_validator_inputs(
     network: Network,
     source: tuple[Output, Tensor] | None,
     target: UnlabelledImages,
     device: torch.device,
-) -> Evidence:
-    """Collect what a network says, of the same MOST images at most of each domain every time.
+) -> ValidatorInputs:
+    """Run a network on at most MAX_IMAGES images of each domain, the same in every call.
 
     Args:
         network: on `device`.
         source: its outputs on the source's validation images and their labels, int64 (N,); None
             without a source.
         target: unlabelled images.
-        device: where to compute.
+        device: device to compute on.
     """
-    some = SomeImages(target.images, some_rows(len(target)))
-    outputs = run_network(network, some, TARGET, device)
-    nothing = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
-    (features, logits), labels = nothing if source is None else source
-    rows = some_rows(len(labels))
-    return Evidence(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)
+    subset = ImageSubset(target.images, sample_rows(len(target)))
+    outputs = run_network(network, subset, TARGET, device)
+    empty = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
+    (features, logits), labels = empty if source is None else source
+    rows = sample_rows(len(labels))
+    return ValidatorInputs(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)
 
 
-def some_rows(count: int) -> Tensor:
-    """Choose at most MOST of `count` rows, always the same, in order: int64."""
+def sample_rows(count: int) -> Tensor:
+    """Sample at most MAX_IMAGES of `count` rows, always the same ones, in order: int64."""
     generator = torch.Generator().manual_seed(0)
-    return torch.randperm(count, generator=generator)[:MOST].sort().values
+    return torch.randperm(count, generator=generator)[:MAX_IMAGES].sort().values

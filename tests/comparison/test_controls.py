@@ -53,8 +53,8 @@ def test_every_control_can_be_built(norm):
     for control in controls_of(norm):
         resolve_norm(control.norm)
         options = dict(control.changes)
-        told = options.pop("cluster_ids", "domain")
-        create_network("digits_cnn", control.norm, 3, told=told, **options)
+        id_source = options.pop("cluster_ids", "domain")
+        create_network("digits_cnn", control.norm, 3, id_source=id_source, **options)
 
 
 def test_an_unknown_norm_names_the_known_ones():

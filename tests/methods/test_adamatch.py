@@ -8,7 +8,7 @@ import torch
 from flat_network import flat_batch, flat_network, gradients
 
 from dacbn.methods import AdaMatch
-from dacbn.methods.adamatch import align, interpolate, warm_up
+from dacbn.methods.adamatch import align_distribution, interpolate, warm_up
 from dacbn.models import create_network
 
 
@@ -76,15 +76,17 @@ def test_alignment_is_per_class():
     source_mean, target_mean = torch.tensor([0.2, 0.2, 0.6]), torch.tensor([0.6, 0.2, 0.2])
     wanted = target * torch.tensor([1 / 3, 1.0, 3.0])
     wanted /= wanted.sum(1, keepdim=True)
-    torch.testing.assert_close(align(target, source_mean, target_mean), wanted, rtol=1e-4, atol=0)
-    same = align(target, torch.full((3,), 1 / 3), torch.full((3,), 1 / 3))
+    torch.testing.assert_close(
+        align_distribution(target, source_mean, target_mean), wanted, rtol=1e-4, atol=0
+    )
+    same = align_distribution(target, torch.full((3,), 1 / 3), torch.full((3,), 1 / 3))
     torch.testing.assert_close(same, target)
 
 
 def test_a_class_that_nobody_is_taken_for_keeps_the_alignment_finite():
     target = torch.tensor([[1.0, 0.0, 0.0]]).repeat(3, 1)
     for mean in (torch.tensor([0.0, 0.5, 0.5]), torch.tensor([1.0, 0.0, 0.0])):
-        aligned = align(target, mean, target.mean(0))
+        aligned = align_distribution(target, mean, target.mean(0))
         torch.testing.assert_close(aligned, target)
 
 
@@ -92,9 +94,9 @@ def test_running_means_find_the_class_balance_and_relabel():
     method = adamatch()
     source = 3 * torch.eye(3)[torch.tensor([0, 1, 1, 1, 2, 2])]
     target = torch.tensor([[0.3, 0.0, -5.0]]).repeat(8, 1)
-    assert method.label(source, target)[0].tolist() == [0] * 8
+    assert method.pseudo_label(source, target)[0].tolist() == [0] * 8
     for _ in range(1500):
-        labels, *_ = method.label(source, target)
+        labels, *_ = method.pseudo_label(source, target)
     torch.testing.assert_close(method.target_means.mean(0), target[0].softmax(0))
     torch.testing.assert_close(method.source_mean, source.softmax(1).mean(0), rtol=0, atol=0.04)
     assert labels.tolist() == [1] * 8  # all targets look the same: the source's largest class
@@ -112,10 +114,10 @@ def test_the_target_loss_rises_by_half_a_cosine_over_the_first_half():
 def test_the_threshold_follows_the_sources_confidence():
     method = adamatch(threshold=0.8)
     source, target = torch.randn(5, 3), 0.1 * torch.randn(9, 3)
-    _, confident, threshold = method.label(source, target)
+    _, confident, threshold = method.pseudo_label(source, target)
     assert threshold.item() == pytest.approx(0.8 * source.softmax(1).amax(1).mean().item())
     assert not confident.any()
-    assert method.label(torch.zeros(5, 3), target)[1].all()
+    assert method.pseudo_label(torch.zeros(5, 3), target)[1].all()
 
 
 def test_nothing_confident_gives_zero_and_no_gradient():

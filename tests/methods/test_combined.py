@@ -44,7 +44,7 @@ def test_one_term_is_the_method_itself():
     ("spec", "text"),
     [
         ("dann + dann", "dann stands twice"),
-        ("dann + fixmatch", "fixmatch trains in a way of its own"),
+        ("dann + fixmatch", "fixmatch defines its own forward pass"),
         ("dann + mcc(heat=2)", "mcc has no option 'heat', only weight, temperature"),
         ("mcc(weight='a')", "weight of mcc must be a number"),
     ],

@@ -59,7 +59,7 @@ def test_nothing_moves_where_no_prediction_is_reliable(network, images):
     assert method.mean_entropy is None
 
 
-def test_a_look_around_that_leaves_nothing_reliable_is_taken_back(network, images):
+def test_an_ascent_that_leaves_nothing_reliable_is_taken_back(network, images):
     largest = ByHand(network, images).entropies(affine_of(network)).min() * 1.0001
     method = SAR(network, margin=largest / math.log(3), radius=3.0)
     method.predict(images, TARGET)
@@ -69,7 +69,7 @@ def test_a_look_around_that_leaves_nothing_reliable_is_taken_back(network, image
 def test_the_running_mean_is_nine_parts_old_and_one_new(network):
     method = SAR(network, reset_below=0.0)
     for newest, wanted in [(0.5, 0.5), (0.3, 0.48), (1.0, 0.532)]:
-        method.watch(newest)
+        method.check_collapse(newest)
         assert method.mean_entropy == pytest.approx(wanted)
 
 
@@ -79,9 +79,9 @@ def test_a_collapse_starts_again_from_the_trained_network(network, images):
     method.predict(images, TARGET)
     assert not np.array_equal(affine_of(method.network), affine_of(network))
     method.reset_below = 0.2
-    method.watch(0.21)
+    method.check_collapse(0.21)
     method.mean_entropy = 0.2001
-    method.watch(0.19)  # 0.9 * 0.2001 + 0.1 * 0.19 < 0.2
+    method.check_collapse(0.19)  # 0.9 * 0.2001 + 0.1 * 0.19 < 0.2
     found = method.network.state_dict()
     assert all(torch.equal(value, found[name]) for name, value in trained.items())
     assert method.mean_entropy is None and not method.optimizer.state

@@ -111,7 +111,7 @@ def test_every_kind_of_normaliser_is_found_once():
 
 def test_a_network_without_normalisers_cannot_be_adapted():
     network = Network(Normalised(nn.Identity()), 3)
-    with pytest.raises(ValueError, match="this network has none: predict without it"):
+    with pytest.raises(ValueError, match="network has none: predict without adapting"):
         Tent(network)
 
 

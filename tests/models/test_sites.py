@@ -87,7 +87,7 @@ def test_a_copy_of_a_model_has_an_input_norm_of_its_own():
 def test_a_second_input_norm_raises():
     model = create_backbone("digits_cnn")
     convert_norms(model, "batch_norm", sites="input")
-    with pytest.raises(ValueError, match="has an input_norm already"):
+    with pytest.raises(ValueError, match="already has an input_norm"):
         convert_norms(model, "batch_norm", sites="input")
 
 

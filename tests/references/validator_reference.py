@@ -1,4 +1,4 @@
-"""Validators written image by image from their definitions, in float64, and planted evidence."""
+"""Validators written image by image from their definitions, in float64, and planted inputs."""
 
 import numpy as np
 import torch
@@ -6,17 +6,17 @@ from scipy.special import softmax
 from scipy.stats import entropy
 
 from dacbn.batch import Output
-from dacbn.training import Evidence
+from dacbn.training import ValidatorInputs
 
 
-def draw_evidence(source=40, target=30, classes=4, features=6, seed=0):
+def draw_inputs(source=40, target=30, classes=4, features=6, seed=0):
     """Draw outputs without any structure."""
     g = torch.Generator().manual_seed(seed)
     outputs = [
         Output(torch.randn(n, features, generator=g), 2 * torch.randn(n, classes, generator=g))
         for n in (source, target)
     ]
-    return Evidence(outputs[0], torch.randint(classes, (source,), generator=g), outputs[1])
+    return ValidatorInputs(outputs[0], torch.randint(classes, (source,), generator=g), outputs[1])
 
 
 def plant(mixed, count=120, classes=4, seed=0):
@@ -39,7 +39,7 @@ def plant(mixed, count=120, classes=4, seed=0):
 
     degree = mixed * torch.rand(count, 1, generator=g)
     target = (1 - degree) * corners[labels] + degree * corners[towards]
-    return Evidence(outputs(corners[labels]), labels, outputs(target))
+    return ValidatorInputs(outputs(corners[labels]), labels, outputs(target))
 
 
 def neighbourhood_density(logits, temperature=0.05):
@@ -54,10 +54,10 @@ def neighbourhood_density(logits, temperature=0.05):
     return np.mean(entropies)
 
 
-def nearest_source_accuracy(evidence):
+def nearest_source_accuracy(inputs):
     """Look up every target image's nearest source image by the angle."""
-    source, target = evidence.source.features.numpy(), evidence.target.features.numpy()
-    right = evidence.source.logits.argmax(1).numpy() == evidence.source_labels.numpy()
+    source, target = inputs.source.features.numpy(), inputs.target.features.numpy()
+    right = inputs.source.logits.argmax(1).numpy() == inputs.source_labels.numpy()
     scores = []
     for point in target.astype(np.float64):
         lengths = np.linalg.norm(source, axis=1) * np.linalg.norm(point)

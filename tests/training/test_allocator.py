@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from dacbn.training.allocator import BY_HAND
+from dacbn.training.allocator import USER_SETTINGS
 
 COUNT = """
 import resource, torch
@@ -29,7 +29,7 @@ print(int(kept), page_faults())
 def count(**environment: str) -> tuple[int, int]:
     """Count page faults in a process of its own; say whether memory was kept."""
     command = [sys.executable, "-c", COUNT]
-    own = {name: value for name, value in os.environ.items() if name not in BY_HAND}
+    own = {name: value for name, value in os.environ.items() if name not in USER_SETTINGS}
     run = subprocess.run(command, env=own | environment, capture_output=True, text=True, check=True)
     kept, page_faults = map(int, run.stdout.split())
     return kept, page_faults

@@ -8,7 +8,7 @@ import torch
 
 from dacbn.norms import norms
 from dacbn.training import InterruptedTraining, Records
-from dacbn.training.compiled import calling, compile_forward
+from dacbn.training.compiled import compile_forward, use_forward
 
 COMPILE = torch.compile
 
@@ -86,7 +86,7 @@ def test_an_error_of_the_network_stays_its_own(graphs):
             raise KeyError("mine")
 
     network = Broken()
-    with pytest.raises(KeyError, match="mine"), calling(network, compile_forward(network)):
+    with pytest.raises(KeyError, match="mine"), use_forward(network, compile_forward(network)):
         network(torch.zeros(2))
     assert "forward" not in vars(network)
 

@@ -10,7 +10,7 @@ from dacbn.batch import Output
 from dacbn.datasets import TensorImages
 from dacbn.methods.online import OnlineMethod
 from dacbn.models import create_network
-from dacbn.training import run_adapting
+from dacbn.training import run_online
 
 
 class Witness(OnlineMethod):
@@ -35,7 +35,7 @@ class Witness(OnlineMethod):
 def test_answers_are_in_the_order_of_the_images_and_batches_of_nearly_one_size(count, sizes):
     pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
     method = Witness(create_network("digits_cnn", "batch_norm", 3))
-    output = run_adapting(method, TensorImages(pixels), 1, torch.device("cpu"))
+    output = run_online(method, TensorImages(pixels), 1, torch.device("cpu"))
     torch.testing.assert_close(output.logits[:, 0] * 255, torch.arange(count).float())
     assert method.sizes == sizes and method.ids == [1] * count
 
@@ -45,7 +45,7 @@ def test_images_sorted_by_class_are_mixed():
     seen = []
     method.predict = lambda images, ids: seen.append(images) or Witness.predict(method, images, ids)
     pixels = torch.arange(100, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
-    run_adapting(method, TensorImages(pixels), 1, torch.device("cpu"))
+    run_online(method, TensorImages(pixels), 1, torch.device("cpu"))
     assert all(255 * images.std() > 10 for images in seen)  # in order, it would be 3
 
 

@@ -19,7 +19,7 @@ from dacbn.training import (
     run_network,
     train,
 )
-from dacbn.training.metric_window import Window
+from dacbn.training.metric_window import MetricWindow
 from dacbn.training.schedules import lr_factor
 
 CPU = torch.device("cpu")
@@ -163,7 +163,7 @@ def test_a_step_is_kept_without_being_looked_at(monkeypatch):
     def refuse(*_):
         raise AssertionError("this waits for the device")
 
-    window, step = Window(), Step({"a": torch.ones(())}, {"b": torch.ones(())})
+    window, step = MetricWindow(), Step({"a": torch.ones(())}, {"b": torch.ones(())})
     for name in ("item", "cpu", "tolist", "numpy", "__bool__", "__float__"):
         monkeypatch.setattr(Tensor, name, refuse)
     window.add(step)
@@ -173,8 +173,8 @@ def test_a_step_is_kept_without_being_looked_at(monkeypatch):
 
 def test_numbers_are_read_and_weights_checked_at_logs_only(tiny, source, target, monkeypatch):
     calls = []
-    read, is_finite = Window.read, TrainingState.is_finite
-    monkeypatch.setattr(Window, "read", lambda *a: [calls.append("read"), read(*a)][1])
+    read, is_finite = MetricWindow.read, TrainingState.is_finite
+    monkeypatch.setattr(MetricWindow, "read", lambda *a: [calls.append("read"), read(*a)][1])
     monkeypatch.setattr(
         TrainingState, "is_finite", lambda *a: [calls.append("check"), is_finite(*a)][1]
     )

@@ -89,7 +89,7 @@ def test_a_full_disk_says_so_and_the_old_checkpoint_resumes(
             tiny().fit(source, target, run=tmp_path)
     assert str(caught.value) == (
         f"cannot write {tmp_path / 'checkpoint.pt'}: the disk is full. What was saved before is "
-        "untouched; make room or choose another folder, then go on (a training with --resume)"
+        "untouched; make room or choose another folder, then run again (a training with --resume)"
     )
     assert load_checkpoint(tmp_path)["step"] == 2
     resumed = tiny().fit(source, target, run=tmp_path, resume=True)

@@ -8,7 +8,12 @@ from dacbn.batch import Output
 from dacbn.datasets import TensorImages, UnlabelledImages
 from dacbn.registry import UnknownNameError
 from dacbn.training import TrainConfig, validators
-from dacbn.training.validator_inputs import MOST, SomeImages, gather_evidence, some_rows
+from dacbn.training.validator_inputs import (
+    MAX_IMAGES,
+    ImageSubset,
+    collect_validator_inputs,
+    sample_rows,
+)
 
 
 def scores(adapter):
@@ -71,7 +76,7 @@ def test_scores_change_no_bit_of_the_weights(fitted, weights):
 
 
 def test_no_validator_costs_no_pass(fitted, monkeypatch):
-    monkeypatch.setattr("dacbn.training.domains.gather_evidence", None)
+    monkeypatch.setattr("dacbn.training.domains.collect_validator_inputs", None)
     assert scores(fitted(validators=())) == [{}, {}]
 
 
@@ -91,35 +96,35 @@ def test_a_run_is_resumed_with_other_validators(tiny, source, target, tmp_path):
 
 
 def test_large_domains_are_judged_by_the_same_few_images_every_time():
-    rows = some_rows(3 * MOST)
-    assert len(rows) == len(set(rows.tolist())) == MOST and rows.max() > 2 * MOST
-    assert torch.equal(rows, rows.sort().values) and torch.equal(rows, some_rows(3 * MOST))
-    assert some_rows(5).tolist() == [0, 1, 2, 3, 4]
+    rows = sample_rows(3 * MAX_IMAGES)
+    assert len(rows) == len(set(rows.tolist())) == MAX_IMAGES and rows.max() > 2 * MAX_IMAGES
+    assert torch.equal(rows, rows.sort().values) and torch.equal(rows, sample_rows(3 * MAX_IMAGES))
+    assert sample_rows(5).tolist() == [0, 1, 2, 3, 4]
 
 
-def test_evidence_of_large_domains_is_bounded():
+def test_inputs_of_large_domains_is_bounded():
     class Brightness(torch.nn.Module):
         def forward(self, images, ids):
             assert (ids == 1).all()
             value = images.mean((1, 2, 3))[:, None]
             return value, value.expand(-1, 2)
 
-    pixels = (torch.arange(MOST + 100) % 256).to(torch.uint8)[:, None, None, None]
+    pixels = (torch.arange(MAX_IMAGES + 100) % 256).to(torch.uint8)[:, None, None, None]
     target = UnlabelledImages(TensorImages(pixels.expand(-1, 3, 1, 1)))
-    features = torch.arange(MOST + 50.0)[:, None]
-    labels, device = torch.arange(MOST + 50), torch.device("cpu")
+    features = torch.arange(MAX_IMAGES + 50.0)[:, None]
+    labels, device = torch.arange(MAX_IMAGES + 50), torch.device("cpu")
     source = Output(features, features)
-    evidence = gather_evidence(Brightness(), (source, labels), target, device)
-    assert len(evidence.source_labels) == len(evidence.target.features) == MOST
-    assert torch.equal(evidence.source.features[:, 0].long(), evidence.source_labels)
-    rows = some_rows(MOST + 100)
-    torch.testing.assert_close(evidence.target.features[:, 0], (rows % 256) / 255)
+    inputs = collect_validator_inputs(Brightness(), (source, labels), target, device)
+    assert len(inputs.source_labels) == len(inputs.target.features) == MAX_IMAGES
+    assert torch.equal(inputs.source.features[:, 0].long(), inputs.source_labels)
+    rows = sample_rows(MAX_IMAGES + 100)
+    torch.testing.assert_close(inputs.target.features[:, 0], (rows % 256) / 255)
 
 
 def test_some_images_are_those_of_their_rows():
     images = TensorImages(
         torch.arange(6, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 2, 2)
     )
-    some = SomeImages(images, torch.tensor([5, 0, 3]))
+    some = ImageSubset(images, torch.tensor([5, 0, 3]))
     assert len(some) == 3 and some.size == 2
     assert some.gather(torch.tensor([2, 0]))[:, 0, 0, 0].tolist() == [3, 5]

@@ -9,7 +9,7 @@ from scipy.special import rel_entr, softmax
 from scipy.stats import entropy
 from sklearn.metrics import accuracy_score
 from validator_reference import (
-    draw_evidence,
+    draw_inputs,
     nearest_source_accuracy,
     neighbourhood_density,
     plant,
@@ -17,8 +17,8 @@ from validator_reference import (
 
 from dacbn.batch import Output
 from dacbn.registry import UnknownNameError
-from dacbn.training import Evidence, validate, validators
-from dacbn.training.validator_inputs import MOST
+from dacbn.training import ValidatorInputs, validate, validators
+from dacbn.training.validator_inputs import MAX_IMAGES
 
 EVERY = list(validators)
 # They look at the source's errors, or at whether predictions agree with features.
@@ -27,11 +27,11 @@ TESTED_APART = {"source_accuracy", "dev", "dev_normalised", "reverse_validation"
 
 @pytest.fixture
 def drawn():
-    return draw_evidence()
+    return draw_inputs()
 
 
-def probabilities(evidence):
-    return softmax(evidence.target.logits.double().numpy(), 1)
+def probabilities(inputs):
+    return softmax(inputs.target.logits.double().numpy(), 1)
 
 
 def test_source_accuracy_is_scikit_learns(drawn):
@@ -58,34 +58,34 @@ def test_bnm_is_numpys_nuclear_norm_per_image(drawn):
 
 @pytest.mark.parametrize("count", [1, 2, 30, 270])  # 270 are more than a chunk
 def test_snd_is_the_mean_entropy_of_neighbourhoods(count):
-    evidence = draw_evidence(target=count)
-    expected = neighbourhood_density(evidence.target.logits) if count > 1 else 0
-    assert validators["snd"](evidence) == pytest.approx(expected)
+    inputs = draw_inputs(target=count)
+    expected = neighbourhood_density(inputs.target.logits) if count > 1 else 0
+    assert validators["snd"](inputs) == pytest.approx(expected)
 
 
 def test_equal_predictions_are_everybodys_neighbours():
     logits = torch.tensor([[3.0, 1.0]]).repeat(50, 1)
-    evidence = draw_evidence(classes=2)._replace(target=Output(torch.randn(50, 6), logits))
-    assert validators["snd"](evidence) == pytest.approx(math.log(49))
+    inputs = draw_inputs(classes=2)._replace(target=Output(torch.randn(50, 6), logits))
+    assert validators["snd"](inputs) == pytest.approx(math.log(49))
 
 
 def test_snd_takes_some_of_many_images():
-    logits = torch.randn(MOST + 500, 3)
-    evidence = draw_evidence(classes=3)._replace(target=Output(logits, logits))
-    assert math.log(MOST) / 2 < validators["snd"](evidence) < math.log(MOST)
+    logits = torch.randn(MAX_IMAGES + 500, 3)
+    inputs = draw_inputs(classes=3)._replace(target=Output(logits, logits))
+    assert math.log(MAX_IMAGES) / 2 < validators["snd"](inputs) < math.log(MAX_IMAGES)
 
 
 def test_class_ami_is_one_for_clusters_that_are_classes_whatever_their_names():
     assert validators["class_ami"](plant(0.0)) == pytest.approx(1)
-    evidence = plant(0.0)
-    renamed = evidence.target._replace(logits=evidence.target.logits[:, [2, 0, 3, 1]])
-    assert validators["class_ami"](evidence._replace(target=renamed)) == pytest.approx(1)
+    inputs = plant(0.0)
+    renamed = inputs.target._replace(logits=inputs.target.logits[:, [2, 0, 3, 1]])
+    assert validators["class_ami"](inputs._replace(target=renamed)) == pytest.approx(1)
 
 
 def test_class_ami_is_nothing_for_predictions_unrelated_to_clusters():
-    evidence = plant(0.0, count=2000)
-    logits = evidence.target.logits[torch.randperm(2000, generator=torch.Generator())]
-    unrelated = evidence._replace(target=evidence.target._replace(logits=logits))
+    inputs = plant(0.0, count=2000)
+    logits = inputs.target.logits[torch.randperm(2000, generator=torch.Generator())]
+    unrelated = inputs._replace(target=inputs.target._replace(logits=logits))
     assert abs(validators["class_ami"](unrelated)) < 0.01
 
 
@@ -94,20 +94,20 @@ def test_nearest_source_is_that_of_a_loop(drawn):
 
 
 def test_what_points_away_from_the_source_has_no_near_source():
-    evidence = plant(0.0)
-    away = evidence.target._replace(features=-evidence.source.features.abs())
-    evidence = evidence._replace(
-        source=evidence.source._replace(features=evidence.source.features.abs()), target=away
+    inputs = plant(0.0)
+    away = inputs.target._replace(features=-inputs.source.features.abs())
+    inputs = inputs._replace(
+        source=inputs.source._replace(features=inputs.source.features.abs()), target=away
     )
-    assert validators["nearest_source"](evidence) == 0
+    assert validators["nearest_source"](inputs) == 0
 
 
 def test_reverse_validation_asks_the_source_what_the_target_taught():
-    evidence = plant(0.0)
-    assert validators["reverse_validation"](evidence) == 1
-    swapped = evidence.target._replace(logits=evidence.target.logits[:, [1, 0, 2, 3]])
+    inputs = plant(0.0)
+    assert validators["reverse_validation"](inputs) == 1
+    swapped = inputs.target._replace(logits=inputs.target.logits[:, [1, 0, 2, 3]])
     # classes 0 and 1, half of the source, are taken for each other
-    assert validators["reverse_validation"](evidence._replace(target=swapped)) == 0.5
+    assert validators["reverse_validation"](inputs._replace(target=swapped)) == 0.5
 
 
 @pytest.mark.parametrize("name", sorted(set(EVERY) - TESTED_APART))
@@ -119,19 +119,19 @@ def test_the_model_that_tells_target_classes_apart_is_preferred(name):
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("sizes", [(1, 1), (2, 5), (5, 2), (40, 30)])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e4])
-def test_any_evidence_gives_a_finite_score_twice_the_same(name, sizes, scale):
-    evidence = draw_evidence(*sizes)
-    outputs = [Output(scale * o.features, scale * o.logits) for o in evidence[::2]]
-    evidence = Evidence(outputs[0], evidence.source_labels, outputs[1])
-    score = validators[name](evidence)
-    assert math.isfinite(score) and validators[name](evidence) == score
+def test_any_inputs_give_a_finite_score_twice_the_same(name, sizes, scale):
+    inputs = draw_inputs(*sizes)
+    outputs = [Output(scale * o.features, scale * o.logits) for o in inputs[::2]]
+    inputs = ValidatorInputs(outputs[0], inputs.source_labels, outputs[1])
+    score = validators[name](inputs)
+    assert math.isfinite(score) and validators[name](inputs) == score
 
 
 @pytest.mark.parametrize("name", EVERY)
 def test_one_class_for_all_gives_a_finite_score(name, drawn):
     logits = torch.tensor([[9.0, 0, 0, 0]]).repeat(30, 1)
-    evidence = drawn._replace(target=drawn.target._replace(logits=logits))
-    assert math.isfinite(validators[name](evidence))
+    inputs = drawn._replace(target=drawn.target._replace(logits=logits))
+    assert math.isfinite(validators[name](inputs))
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -153,5 +153,5 @@ def test_an_unknown_validator_names_the_known_ones(drawn):
         validate(drawn, ["bmn"])
 
 
-def test_evidence_has_no_field_for_target_labels():
-    assert [name for name in Evidence._fields if "label" in name] == ["source_labels"]
+def test_inputs_have_no_field_for_target_labels():
+    assert [name for name in ValidatorInputs._fields if "label" in name] == ["source_labels"]

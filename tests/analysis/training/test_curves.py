@@ -4,15 +4,14 @@ import json
 
 import numpy as np
 import pytest
-from flat_network import flat_batch, flat_network
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
 from dacbn.analysis import compute_curves, draw_curves, plot_curves
-from dacbn.analysis.training.curves import LOSSES, arrange, to_own_range
-from dacbn.methods import methods
+from dacbn.analysis.training.curves import plot_panels, to_own_range
 from dacbn.training import RunFolderError
+from dacbn.training.metrics import METRICS
 
 RECORDS = [
     {"step": 2, "classification": 1.5, "domain": 0.7, "source_accuracy": 0.5, "lr": 0.1},
@@ -73,24 +72,35 @@ def test_a_folder_without_records_is_refused(tmp_path):
     assert not (tmp_path / "figures").exists()
 
 
-@pytest.mark.parametrize("name", list(methods))
-def test_what_a_method_optimises_is_drawn_as_losses_and_what_it_measures_is_not(name):
-    method = methods[name](flat_network())
-    step = method(flat_batch(), 0.5)
-    panels = arrange([*step.losses, *step.metrics, "lr", "steps_per_second"])
-    assert set(panels[LOSSES]) == set(step.losses)
+def test_every_metric_is_drawn_in_the_panel_that_the_table_says():
+    names = [*METRICS, "made_up_loss", "made_up_accuracy"]
+    curves = {name: np.array([[1, 2.0 + i], [2, 2.0 + i]]) for i, name in enumerate(names)}
+    drawn = {  # by title: the names whose values are drawn
+        axes.get_title("left"): {
+            names[int(y) - 2] for line in axes.get_lines() for y in line.get_ydata() if y >= 2
+        }
+        for axes in plot_panels(curves).axes
+    }
+    assert drawn.pop("Learning rate") == {"lr"}
+    assert drawn.pop("Steps per second") == {"steps_per_second"}
+    assert drawn.pop("Other") == {"made_up_loss", "made_up_accuracy"}
+    assert set.union(*drawn.values()) == {
+        name for name in METRICS if METRICS[name].panel and name not in ("lr", "steps_per_second")
+    }
+    for title, held in drawn.items():
+        assert {METRICS[name].panel for name in held} == {title}
 
 
-def test_every_score_of_a_test_split_has_its_place():
-    names = ["source_test_accuracy", "target_test_accuracy", "target_test_class_accuracy"]
-    by_title = {panel.title: held for panel, held in arrange([*names, "validator_bnm"]).items()}
-    assert by_title == {"Test accuracy": tuple(names[:2]), "Validators": ("validator_bnm",)}
-
-
-def test_the_validator_of_source_accuracy_stands_among_the_validators():
-    names = ("source_accuracy", "validator_bnm", "validator_source_accuracy")
-    titles = {panel.title: held for panel, held in arrange(names).items()}
-    assert titles["Validators"] == names[1:] and titles["Training accuracy"] == names[:1]
+def test_panels_are_in_the_order_of_the_table_and_their_axes_name_the_units():
+    names = ["lr", "confident", "classification", "adversarial_strength", "target_test_accuracy"]
+    figure = plot_panels({name: np.array([[1, 0.2], [2, 0.4]]) for name in names})
+    labels = [(axes.get_title("left"), axes.get_ylabel()) for axes in figure.axes]
+    assert labels == [
+        ("Classification", "nats"),
+        ("Target test accuracy", "accuracy"),
+        ("Strengths and thresholds", "share, factor"),
+        ("Learning rate", "learning rate"),
+    ]
 
 
 def test_validators_are_drawn_in_their_own_ranges():

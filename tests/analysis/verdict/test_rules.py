@@ -1,4 +1,4 @@
-"""Every rule speaks on planted evidence that it is for, and is silent on what it is not for."""
+"""Every rule finds the problem that is planted for it, and nothing in healthy trainings."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,7 @@ def shares(source, target):
 
 LEVEL = [0.98] * 20
 EVEN = [0.25] * 4
-SPEAKS = {  # rule: evidence on which it speaks, and what it says
+PROBLEMS = {  # for each rule, evidence with its problem, and a part of the finding
     rules.training_is_cut_short: (
         records(classification=[1, 1, 1]),
         "ended at step 60 of 400",
@@ -43,34 +43,37 @@ SPEAKS = {  # rule: evidence on which it speaks, and what it says
         shares(EVEN, [0.5, 0.2, 0.2, 0.1]),
         r"by 0\.25 \(total variation\); class 0 is predicted most in excess, 50% against 25%",
     ),
-    rules.domain_head_wins: (
+    rules.domain_head_too_strong: (
         records(domain_accuracy=[0.6, 0.99, 0.8] + [0.99] * 17),
         "accuracy is 0.99 over the last quarter, and not below 0.97 since step 80",
     ),
-    rules.domain_head_sleeps: (
+    rules.domain_head_at_chance: (
         Evidence({"domain_accuracy": curve(*[0.5] * 20)}, proxy_distance=1.8),
         r"at chance \(0\.50\), yet a linear classifier .*1\.80",
     ),
-    rules.domains_stay_apart: (Evidence(proxy_distance=1.5), "right in 88% of cases"),
+    rules.domains_stay_apart: (
+        Evidence(proxy_distance=1.5),
+        "predicts the domain of 88% of the images",
+    ),
     rules.target_has_fallen: (
         records(target_test_accuracy=[0.5, 0.8, 0.6]),
         "fell from 0.800 at step 40 to 0.600",
     ),
-    rules.target_is_too_sure: (Evidence(excess=0.2), "exceeds accuracy by 0.20"),
+    rules.target_is_overconfident: (Evidence(excess=0.2), "exceeds accuracy by 0.20"),
     rules.validators_disagree: (
         records(validator_bnm=[1, 2, 3, 4], validator_snd=[4, 3, 2, 1]),
-        r"bnm and snd rank the steps with a correlation of -1\.00",
+        r"bnm and snd rank the evaluations with a correlation of -1\.00",
     ),
     rules.clusters_collapse: (
         Evidence(overlaps={"a": 0.97, "b": 0.5, "c": float("nan")}),
-        r"as one in 2 of 3 mixture layers \(a, c\)",
+        r"in 2 of 3 mixture layers \(a, c\) the components overlap by 0\.95 or more",
     ),
 }
-SILENT = {
+HEALTHY = {
     rules.training_is_cut_short: [records(classification=[1] * 20), Evidence(steps=400)],
     rules.source_is_not_learned: [
         records(source_accuracy=LEVEL),
-        records(source_accuracy=[0.1, 0.9]),  # too short to speak of a shape
+        records(source_accuracy=[0.1, 0.9]),  # too few records
     ],
     rules.training_oscillates: [
         records(source_accuracy=[0.1, 0.9] * 5 + [0.98] * 10),  # only at first
@@ -85,11 +88,11 @@ SILENT = {
         shares(EVEN, [0.3, 0.3, 0.2, 0.2]),
         replace(shares(EVEN, [0.5, 0.2, 0.2, 0.1]), images=40),  # may be chance
     ],
-    rules.domain_head_wins: [
+    rules.domain_head_too_strong: [
         records(domain_accuracy=[0.99] * 10 + [0.8] * 10),
         records(domain_accuracy=[0.99] * 5),
     ],
-    rules.domain_head_sleeps: [
+    rules.domain_head_at_chance: [
         Evidence({"domain_accuracy": curve(*[0.5] * 20)}, proxy_distance=0.2),
         Evidence({"domain_accuracy": curve(*[0.9] * 20)}, proxy_distance=1.8),
         Evidence({"domain_accuracy": curve(*[0.5] * 20)}),
@@ -99,7 +102,7 @@ SILENT = {
         records(target_test_accuracy=[0.5, 0.8, 0.79]),
         records(source_test_accuracy=[0.9, 0.5]),
     ],
-    rules.target_is_too_sure: [Evidence(excess=0.05), Evidence(excess=-0.3)],
+    rules.target_is_overconfident: [Evidence(excess=0.05), Evidence(excess=-0.3)],
     rules.validators_disagree: [
         records(validator_bnm=[1, 2, 3, 4], validator_snd=[1, 2, 3, 4]),
         records(validator_bnm=[1, 2, 3, 4], validator_snd=[4, 4, 4, 4]),
@@ -110,37 +113,37 @@ SILENT = {
 
 
 def test_every_rule_is_tested():
-    assert set(RULES) == SPEAKS.keys() == SILENT.keys()
+    assert set(RULES) == PROBLEMS.keys() == HEALTHY.keys()
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_a_rule_speaks_with_its_evidence_and_advice(rule):
-    evidence, expected = SPEAKS[rule]
+def test_a_rule_finds_its_problem_and_gives_advice(rule):
+    evidence, expected = PROBLEMS[rule]
     found = rule(evidence)
     assert found is not None and found.advice
     assert re.search(expected, found.seen), found.seen
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_a_rule_is_silent_otherwise(rule):
-    for evidence in [*SILENT[rule], Evidence()]:
+def test_a_rule_finds_nothing_in_healthy_trainings(rule):
+    for evidence in [*HEALTHY[rule], Evidence()]:
         assert rule(evidence) is None
 
 
-def test_classes_are_called_by_their_names():
-    planted = replace(SPEAKS[rules.classes_are_out_of_balance][0], classes=("cup", *"abc"))
+def test_findings_name_the_classes():
+    planted = replace(PROBLEMS[rules.classes_are_out_of_balance][0], classes=("cup", *"abc"))
     found = rules.classes_are_out_of_balance(planted)
     assert found is not None and "class cup is predicted most in excess" in found.seen
 
 
 @pytest.mark.parametrize("images", [50, 800])
-def test_chance_is_what_two_samples_of_one_distribution_differ_by(images):
+def test_chance_variation_is_the_mean_distance_of_two_samples_of_one_distribution(images):
     random, shares = np.random.default_rng(0), np.array([0.4, 0.3, 0.2, 0.1])
     samples = random.multinomial(images, shares, (2, 4000)) / images
     expected = np.abs(samples[0] - samples[1]).sum(1).mean() / 2
     assert rules.chance_variation(shares, images) == pytest.approx(expected, rel=0.03)
 
 
-def test_rules_say_that_a_source_was_never_learned():
+def test_a_source_that_is_never_learned_is_found():
     found = rules.source_is_not_learned(records(source_accuracy=[0.6] * 20))
     assert found is not None and "ended at 0.60" in found.seen

@@ -1,4 +1,4 @@
-"""Doing what applies, a line each, and saying why the rest does not."""
+"""Compute what may not apply, and write one line about it: how long it took, or why it failed."""
 
 import time
 from collections.abc import Callable
@@ -6,19 +6,25 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+WriteLine = Callable[[str], None]
 
-def attempt(what: str, do: Callable[[], T]) -> T | None:
-    """Do something and say how long it took; None, and a line that says why, if it cannot be.
+
+def try_analysis(name: str, compute: Callable[[], T], write: WriteLine) -> T | None:
+    """Compute something that may not apply.
 
     Args:
-        what: a few words for the line.
-        do: raises ValueError where it does not apply.
+        name: what the line begins with.
+        compute: raises ValueError with the reason where it does not apply.
+        write: called with the line.
+
+    Returns:
+        the result, or None where it does not apply.
     """
     started = time.perf_counter()
     try:
-        done = do()
+        result = compute()
     except ValueError as error:
-        print(f"{what}: left out: {' '.join(str(error).split())}", flush=True)
+        write(f"{name}: left out: {' '.join(str(error).split())}")
         return None
-    print(f"{what}: {time.perf_counter() - started:.1f} s", flush=True)
-    return done
+    write(f"{name}: {time.perf_counter() - started:.1f} s")
+    return result

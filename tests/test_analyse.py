@@ -1,4 +1,4 @@
-"""dacbn analyse: one run is looked into, several are put side by side, mistakes are one line."""
+"""dacbn analyse: one run is analysed, several are compared, mistakes are one line."""
 
 import json
 import re
@@ -32,10 +32,10 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(runs):
-    """Look into a run, once for all tests; returns what was printed and the report."""
+    """Analyse a run, once for all tests; return the printed lines and the page."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         lines = []
-        monkeypatch.setattr("dacbn.analysis.report.style.DPI", 40)  # for time
+        monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 40)  # for time
         monkeypatch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(words)))
         analyse((runs / "adapted",), images=50, layers=("*.layers.2",), device="cpu")
     return "\n".join(lines), (runs / "adapted" / "report.html").read_text(encoding="utf-8")
@@ -86,7 +86,7 @@ def test_chosen_layers_are_embedded_too(runs, report):
 
 
 def test_runs_are_put_side_by_side(runs, capsys, monkeypatch):
-    monkeypatch.setattr("dacbn.analysis.report.style.DPI", 40)
+    monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 40)
     analyse((runs / "plain", runs / "adapted"), images=60, device="cpu")
     folder = runs / "comparison"
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
@@ -122,7 +122,7 @@ def test_a_run_on_arrays_has_its_records_drawn(tmp_path):
 
 
 def test_mistakes_name_the_cure(runs, tmp_path):
-    with pytest.raises(ValueError, match="name a run folder to look inside"):
+    with pytest.raises(ValueError, match="name a run folder, or several to compare"):
         analyse(())
     with pytest.raises(ValueError, match="images must be at least 1, got 0"):
         analyse((runs / "plain",), images=0)

@@ -12,7 +12,7 @@ from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.compute import Clusters
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, clean
+from dacbn.analysis.presentation.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, clean
 
 ANNOTATED_ROWS = 24  # of a heat map, at most, whose numbers can be read
 SHOWN_CLASSES = 12  # names that fit below bars

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.compute import DEAD, Clusters, compute_clusters, labels_of
 from dacbn.analysis.clusters.figures import (
@@ -19,8 +20,8 @@ from dacbn.analysis.clusters.figures import (
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import PAGE_WIDTH, save_figure
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import PAGE_WIDTH, save_figure
 
 COLLAPSED = 0.95  # mean overlap of the components in use from which they normalise alike
 TELLING = 0.05  # nats that an activation says about its cluster, from which on it has one
@@ -29,6 +30,7 @@ SPOKEN = 6  # layers, at most, of which each has sentences of its own
 DRAWN = 3  # layers, at most, that have panels of their own
 
 
+@analyses.add("clusters", place=50, needs=("subject", "folder", "recording"))
 def draw_clusters(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
     """Draw what the clusters of a network stand for, into a folder.
 

@@ -15,13 +15,14 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.figures import short_names
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
     SOURCE_COLOUR,
@@ -149,6 +150,7 @@ def plot_distances(measured: Floats, floor: Floats, unit: str, title: str, axes:
     axes.set_xlim(0.5, len(depth) + 0.5)
 
 
+@analyses.add("distances by layer", place=90, needs=("subject", "folder", "recording"))
 def draw_distances(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
     """Draw where in a network the domains meet or part, into a folder.
 

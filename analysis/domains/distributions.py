@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.figures import short_names
 from dacbn.analysis.clusters.section import spread_over
@@ -21,8 +22,8 @@ from dacbn.analysis.domains.distances import standardised_wasserstein, values_of
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
     CLUSTER_COLOURS,
     DOMAIN_COLOURS,
     PAGE_WIDTH,
@@ -131,6 +132,7 @@ def plot_distribution(distribution: Distribution, axes: Axes) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
+@analyses.add("distributions", place=80, needs=("subject", "folder", "recording"))
 def draw_distributions(
     subject: Subject, folder: Path, recording: Recording | None = None
 ) -> Section:

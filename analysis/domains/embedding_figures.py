@@ -18,8 +18,8 @@ from dacbn.analysis.domains.embeddings import (
     compute_trust,
 )
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     DOMAIN_COLOURS,
     DOMAIN_MARKERS,
     NEUTRAL_COLOUR,

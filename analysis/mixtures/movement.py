@@ -7,13 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.compute import compute_overlap
 from dacbn.analysis.clusters.section import spread_over
 from dacbn.analysis.observe.assignments import mixture_of
 from dacbn.analysis.observe.recorder import find_normalisers
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import CLUSTER_COLOURS, PAGE_WIDTH, clean, save_figure
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import CLUSTER_COLOURS, PAGE_WIDTH, clean, save_figure
 from dacbn.training import build_network, find_snapshots, load_weights, read_card
 
 DRAWN = 3  # layers, at most
@@ -100,6 +101,7 @@ def plot_shares_over_time(movement: Movement, title: str, axes: Axes) -> None:
     axes.set_ylim(0, 1)
 
 
+@analyses.add("movement of the clusters", place=60, needs=("run", "folder"))
 def draw_movement(run: Path, folder: Path) -> Section:
     """Draw how the components of a run's mixtures moved, into a folder.
 

@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.figures import short_names
 from dacbn.analysis.domains.distributions import component_densities, typical_top
@@ -19,8 +20,8 @@ from dacbn.analysis.mixtures.compute import LARGEST, MixtureFit, compute_mixture
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     CLASS_COLOURS,
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
@@ -84,6 +85,7 @@ def plot_mixture(
     axes.title.set_fontsize("small")
 
 
+@analyses.add("mixtures", place=70, needs=("subject", "folder", "recording"))
 def draw_mixtures(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
     """Draw the mixtures of layers beside those that scikit-learn fits, into a folder.
 

@@ -14,9 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
     COLUMN_WIDTH,
     DOMAIN_COLOURS,
     DOMAIN_MARKERS,
@@ -96,6 +97,7 @@ def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> No
     clean(axes, "confidence", "accuracy", "Calibration")
 
 
+@analyses.add("calibration", place=100, needs=("outputs", "folder"))
 def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Section:
     """Draw how sure a network is against how right it is, into a folder.
 

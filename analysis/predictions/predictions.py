@@ -10,9 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from sklearn.metrics import confusion_matrix
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
+    PAGE_WIDTH,
+    SOURCE_COLOUR,
+    TARGET_COLOUR,
+    clean,
+    save_figure,
+)
 
 NAMED_CLASSES = 30  # more names do not fit the axes
 WRITTEN_CLASSES = 12  # in confusion matrices, with numbers in the cells
@@ -78,6 +85,7 @@ def plot_confusion(confusion: Floats, classes: Sequence[str], axes: Axes) -> Axe
     return image
 
 
+@analyses.add("predictions", place=30, needs=("outputs", "classes", "folder"))
 def draw_predictions(
     outputs: Mapping[str, DomainOutput], classes: Sequence[str], folder: Path
 ) -> Section:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from dacbn.analysis.report.report_style import STYLE
-from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.presentation.css import STYLE
+from dacbn.analysis.presentation.section import Row, Section
 from dacbn.training import write_atomically
 
 

@@ -1,18 +1,21 @@
-"""A part of a report: what was looked at, what it says, and the figures that show it."""
+"""One part of a report: sentences, figures and tables of one analysis."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 Row = dict[str, str | float | int]
 
 
 class Section(NamedTuple):
-    """What an analysis leaves.
+    """The result of an analysis.
 
     Args:
-        title: a few words.
+        title: the heading.
         findings: plain sentences with their evidence, the most important first.
-        figures: PNG files; beside each lie an SVG and the arrays behind it, of the same stem.
+        figures: PNG files; an SVG and the arrays behind the figure have the same stem.
         tables: by caption, rows with the same keys.
     """
 
@@ -20,3 +23,12 @@ class Section(NamedTuple):
     findings: tuple[str, ...] = ()
     figures: tuple[Path, ...] = ()
     tables: dict[str, list[Row]] = {}  # noqa: RUF012  # never written to
+
+    @property
+    def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:
+        """The arrays behind the figures, by the stem of the figure and the name of the array."""
+        read = {}
+        for figure in self.figures:
+            with np.load(figure.with_suffix(".npz")) as arrays:
+                read[figure.stem] = dict(arrays)
+        return read

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.analyses import analyses
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
@@ -118,6 +119,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 
+@analyses.add("training curves", place=10, needs=("run", "folder"))
 def draw_curves(run: Path, folder: Path) -> Section:
     """Draw the curves of a run folder into another folder.
 

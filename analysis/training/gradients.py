@@ -15,10 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.subject import Sample, Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
+    PAGE_WIDTH,
+    SOURCE_COLOUR,
+    TARGET_COLOUR,
+    clean,
+    save_figure,
+)
 from dacbn.datasets import to_float
 
 BATCHES = 8
@@ -160,6 +167,7 @@ def plot_gradients(gradients: Mapping[str, Gradients], field: str, axes: Axes) -
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
+@analyses.add("gradients", place=110, needs=("subject", "folder", "seed"))
 def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
     """Draw how both domains pull at a network's weights, into a folder.
 

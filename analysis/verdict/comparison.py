@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dacbn.analysis.analyses import comparisons
 from dacbn.analysis.clusters.compute import compute_clusters, labels_of
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
@@ -26,6 +27,20 @@ from dacbn.training import TrainConfig
 AGREEING = 500  # images of each domain that clusters are compared with
 QUANTITIES = ("target_test_accuracy", "source_test_accuracy", "source_accuracy", "domain_accuracy")
 DASHES = ("-", "--", "-.", ":")  # beside colours, for those who cannot tell these apart
+
+
+@comparisons.add(
+    "comparison", place=10, needs=("curves", "configs", "scores", "agreement", "folder")
+)
+def compare_runs(
+    curves: Mapping[str, Curves],
+    configs: Mapping[str, TrainConfig],
+    scores: Mapping[str, Scores],
+    agreement: Mapping[str, Mapping[str, float]],
+    folder: Path,
+) -> Section:
+    """Tabulate runs, and draw their accuracies in the same axes, into a folder."""
+    return draw_comparison(curves, compute_comparison(curves, configs, scores, agreement), folder)
 
 
 def compute_comparison(

@@ -10,7 +10,7 @@ from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.predictions.calibration import compute_reliability
 from dacbn.analysis.predictions.predictions import compute_balance
-from dacbn.analysis.report.section import Section
+from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.training.curves import Curves
 from dacbn.analysis.verdict.rules import RULES, Evidence, Finding
 

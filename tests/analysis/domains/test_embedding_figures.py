@@ -14,7 +14,7 @@ from dacbn.analysis.domains.embedding_figures import (
 )
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.outputs import DomainOutput
-from dacbn.analysis.report.style import CLASS_COLOURS, DOMAIN_COLOURS
+from dacbn.analysis.presentation.style import CLASS_COLOURS, DOMAIN_COLOURS
 
 KNOWN = Scores(1.5, 0.25, float("nan"))
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dacbn.analysis.report.html import caption_of, write_report
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import save_figure
+from dacbn.analysis.presentation.html import caption_of, write_report
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import save_figure
 
 EMPTY = {"meta", "img", "br", "link", "input", "hr"}
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dacbn import DomainAdapter
+from dacbn.analysis import analyses
 from dacbn.commands import analyse
 from dacbn.training import read_records
 
@@ -47,7 +48,7 @@ def headings(page):
 
 def test_all_that_applies_is_in_the_report(runs, report):
     heads = headings(report[1])
-    assert heads[0] == "Verdict" and heads[-1] == "How this was made"
+    assert heads[0] == "Verdict" and heads[-1] == "How to reproduce this"
     for head in ("How the training went", "What training sees", "Predictions", "Calibration"):
         assert head in heads
     for name in ("curves", "domains", "confusion", "embedding", "gradients", "cluster_occupancy"):
@@ -85,7 +86,27 @@ def test_chosen_layers_are_embedded_too(runs, report):
     assert arrays["backbone.layers.2/points"].shape == (100, 2)
 
 
-def test_runs_are_put_side_by_side(runs, capsys, monkeypatch):
+@pytest.mark.parametrize("norm", ["random_gate_norm", "frozen_gate_norm"])
+def test_controls_have_clusters_too(norm, tmp_path, monkeypatch):
+    monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 40)
+    only = {name: analyses[name] for name in ("verdict", "clusters")}  # for time
+    monkeypatch.setattr(analyses, "_entries", only)
+    train(tmp_path / "run", method="source_only", norm=norm)
+    analyse((tmp_path / "run",), images=20, device="cpu")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert headings(page) == ["Verdict", "Clusters", "How to reproduce this"]
+    with np.load(tmp_path / "run" / "figures" / "cluster_occupancy.npz") as arrays:
+        shares = arrays["backbone.layers.2/by_domain"]
+    assert shares.shape == (2, 3) and np.allclose(shares.sum(1), 1)
+
+
+def test_a_layer_that_does_not_exist_is_refused_before_the_work(runs, capsys):
+    with pytest.raises(ValueError, match=r"named like 'layer9'; there are: .*layers\.2"):
+        analyse((runs / "plain",), layers=("*.2", "layer9"), device="cpu")
+    assert capsys.readouterr().out == ""
+
+
+def test_runs_are_compared(runs, capsys, monkeypatch):
     monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 40)
     analyse((runs / "plain", runs / "adapted"), images=60, device="cpu")
     folder = runs / "comparison"
@@ -118,7 +139,7 @@ def test_a_run_on_arrays_has_its_records_drawn(tmp_path):
     with pytest.warns(UserWarning, match="the source was given in memory: call the functions"):
         analyse((tmp_path / "run",), device="cpu")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert headings(page) == ["Verdict", "How the training went", "How this was made"]
+    assert headings(page) == ["Verdict", "How the training went", "How to reproduce this"]
 
 
 def test_mistakes_name_the_cure(runs, tmp_path):

@@ -1,4 +1,4 @@
-"""What training looks at: images of each domain, as they are and as augmented."""
+"""Training images of each domain, plain and augmented."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +20,12 @@ COLUMNS = 12  # images of each domain
 def compute_views(images: Images, family: Family, count: int, seed: int = 0) -> NDArray[np.float32]:
     """Choose images at random and augment them.
 
+    Args:
+        images: of one domain.
+        family: the kind of images, which decides how they are augmented.
+        count: images, at most.
+        seed: for choosing and augmenting images.
+
     Returns:
         (2, count, S, S, 3) in [0, 1]: the images, and a weak view of each.
     """
@@ -32,10 +38,10 @@ def compute_views(images: Images, family: Family, count: int, seed: int = 0) -> 
 
 
 def plot_views(views: NDArray[np.float32], title: str, axes: Axes) -> None:
-    """Draw a sheet: a row of images above a row of their views."""
+    """Draw a row of images above a row of their augmented views."""
     axes.imshow(np.vstack([np.hstack(list(row)) for row in views]), interpolation="nearest")
     side = views.shape[2]
-    axes.set_yticks([side / 2, 3 * side / 2], ["as it is", "augmented"])
+    axes.set_yticks([side / 2, 3 * side / 2], ["plain", "augmented"])
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
@@ -56,6 +62,6 @@ def draw_views(training_images: Mapping[str, Images], family: Family, folder: Pa
     axes = figure.subplots(len(sheets), 1, squeeze=False)[:, 0]
     for place, (title, views) in zip(axes, sheets.items(), strict=True):
         plot_views(views, title, place)
-    caption = "Random images of each domain, as they are and as training sees them, augmented."
+    caption = "Random training images of each domain, plain and augmented as in training."
     files = save_figure(figure, folder / "domains", sheets, caption)
     return Section("What training sees", figures=(files[0],))

@@ -1,1 +1,1 @@
-"""The report: its sections, settings, style and HTML."""
+"""How results are shown: sections, figures and the HTML page."""

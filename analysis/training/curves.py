@@ -18,7 +18,7 @@ from dacbn.analysis.presentation.style import (
     PAGE_WIDTH,
     SOURCE_COLOUR,
     TARGET_COLOUR,
-    clean,
+    label_axes,
     save_figure,
 )
 from dacbn.training import RunFolderError, read_records
@@ -148,7 +148,7 @@ def _plot_panel(curves: Curves, panel: Panel, names: tuple[str, ...], axes: Axes
         curves = {name: to_own_range(curves[name]) for name in names}
     plot_curves(curves, names, axes)
     alone = len(names) == 1
-    clean(axes, "step", panel.unit, _words(names[0]).capitalize() if alone else panel.title)
+    label_axes(axes, "step", panel.unit, _words(names[0]).capitalize() if alone else panel.title)
     legend = axes.get_legend()
     if alone and legend is not None:  # the title says it
         legend.remove()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from dacbn.analysis.clusters.compute import MAX_OVERLAP
 from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.predictions.predictions import compute_total_variation
 from dacbn.analysis.training.curves import Curves
@@ -27,7 +28,6 @@ UNEVEN = 0.15  # total variation between class shares
 RARE = 0.1  # of the share that the source has, below which a class counts as not predicted
 TOO_SURE = 0.1  # confidence less accuracy
 FALLEN = 0.03  # in target accuracy, between the best step and the last
-ALIKE = 0.95  # mean overlap of a layer's components, from which they normalise alike
 FEWEST_RECORDS = 10  # below which nothing is said of a curve's shape
 
 
@@ -236,13 +236,13 @@ def validators_disagree(evidence: Evidence) -> Finding | None:
 def clusters_collapse(evidence: Evidence) -> Finding | None:
     """The components of mixture layers do as one."""
     overlaps = evidence.overlaps
-    as_one = [name for name, each in overlaps.items() if np.isnan(each) or each >= ALIKE]
+    as_one = [name for name, each in overlaps.items() if np.isnan(each) or each >= MAX_OVERLAP]
     if not as_one:
         return None
     named = ", ".join(as_one[:3]) + (", …" if len(as_one) > 3 else "")
     return Finding(
         f"clusters do as one in {len(as_one)} of {len(overlaps)} mixture layers ({named}): their "
-        f"components overlap by {ALIKE} or more, or one alone is in use",
+        f"components overlap by {MAX_OVERLAP} or more, or one alone is in use",
         "There the norm does much as BatchNorm: convert fewer layers (--norm-sites), or assign "
         "otherwise (assign='sample', 'position' or 'channel')",
     )

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dacbn.analysis.clusters.compute import compute_clusters
-from dacbn.analysis.clusters.section import alike
+from dacbn.analysis.clusters.compute import compute_clusters, mean_overlap
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.observe.recording import Recording
@@ -56,7 +55,9 @@ def measure_overlaps(recording: Recording | None) -> dict[str, float]:
     if recording is None or not recording.mixtures:
         return {}
     clusters = compute_clusters(recording, {}, 0)
-    return {name: alike(each) for name, each in clusters.items() if each.occupancy.shape[1] > 1}
+    return {
+        name: mean_overlap(each) for name, each in clusters.items() if each.occupancy.shape[1] > 1
+    }
 
 
 def judge(evidence: Evidence) -> list[Finding]:

@@ -85,7 +85,7 @@ def test_figures_are_inside_with_their_captions(page, tmp_path):
 def test_the_contents_lead_to_every_section(page):
     targets = [link["href"].removeprefix("#") for link in page.all("a")]
     places = [section["id"] for section in page.all("section")]
-    assert targets == places == ["verdict", "curves-é", "how-this-was-made"]
+    assert targets == places == ["verdict", "curves-é", "how-to-reproduce-this"]
 
 
 def test_words_are_shown_as_they_are(page):

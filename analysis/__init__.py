@@ -1,4 +1,9 @@
-"""Looking inside: what a run did, as arrays (`compute_…`) and figures (`plot_…`, `draw_…`)."""
+"""Analyse runs: `report(run)` makes a whole report, and each part of it is one function.
+
+`compute_…` returns arrays, `plot_…` draws into axes, and `draw_…` saves figures with their arrays
+and returns a `Section`. A new analysis is one file, with a decorator (see `analyses`), and one line
+here.
+"""
 
 from dacbn.analysis.analyses import analyses as analyses
 from dacbn.analysis.analyses import comparisons as comparisons

@@ -210,16 +210,16 @@ def describe_distances(layers: list[str], distances: Distances) -> tuple[str, ..
         f"standard deviations (halves of one domain differ by "
         f"{distances.wasserstein_floor[known].mean():.2f})."
     ]
-    for place, word in ((int(change.argmin()), "closer"), (int(change.argmax()), "farther apart")):
-        if abs(change[place]) > NO_CHANGE and (change[place] < 0) == (word == "closer"):
+    for place, word in ((int(change.argmin()), "decrease"), (int(change.argmax()), "increase")):
+        if abs(change[place]) > NO_CHANGE and (change[place] < 0) == (word == "decrease"):
             sentences.append(
-                f"{names[place]} brings them {word} most: {before[place]:.2f} to "
+                f"The largest {word} is at {names[place]}, from {before[place]:.2f} to "
                 f"{after[place]:.2f} standard deviations."
             )
     near, far = int(after.argmin()), int(after.argmax())
     if near != far:
         sentences.append(
-            f"After a normaliser the domains are nearest at {names[near]} ({after[near]:.2f}, MMD² "
+            f"After a normaliser the domains are closest at {names[near]} ({after[near]:.2f}, MMD² "
             f"{mmd[near]:.3f}) and farthest apart at {names[far]} ({after[far]:.2f}, MMD² "
             f"{mmd[far]:.3f})."
         )

@@ -151,7 +151,7 @@ def _describe_bic(fit: MixtureFit) -> str:
     votes = Counter(fit.preferred.tolist())
     favourite, number = votes.most_common(1)[0]
     least, most = min(votes), max(votes)
-    between = f", from {least} to {_components(most)} in all" if least < most else ""
+    between = f", and from {least} to {_components(most)} over all channels" if least < most else ""
     return (
         f"BIC prefers {_components(favourite)} in {number} of {len(fit.preferred)} "
         f"channels{between}"

@@ -1,5 +1,12 @@
-"""Looking inside: what a run did, as arrays (`compute_…`) and figures (`plot_…`, `draw_…`)."""
+"""Analyse runs: `report(run)` makes a whole report, and each part of it is one function.
 
+`compute_…` returns arrays, `plot_…` draws into axes, and `draw_…` saves figures with their arrays
+and returns a `Section`. A new analysis is one file, with a decorator (see `analyses`), and one line
+here.
+"""
+
+from dacbn.analysis.analyses import analyses as analyses
+from dacbn.analysis.analyses import comparisons as comparisons
 from dacbn.analysis.clusters.compute import compute_clusters as compute_clusters
 from dacbn.analysis.clusters.figures import compute_examples as compute_examples
 from dacbn.analysis.clusters.figures import plot_classes as plot_classes
@@ -16,6 +23,8 @@ from dacbn.analysis.domains.distributions import plot_distribution as plot_distr
 from dacbn.analysis.domains.embedding_figures import draw_embeddings as draw_embeddings
 from dacbn.analysis.domains.embedding_figures import plot_by_class as plot_by_class
 from dacbn.analysis.domains.embedding_figures import plot_by_domain as plot_by_domain
+from dacbn.analysis.domains.embedding_sections import draw_features as draw_features
+from dacbn.analysis.domains.embedding_sections import draw_layers as draw_layers
 from dacbn.analysis.domains.embeddings import compute_embedding as compute_embedding
 from dacbn.analysis.domains.embeddings import compute_proxy_distance as compute_proxy_distance
 from dacbn.analysis.domains.embeddings import compute_scores as compute_scores
@@ -46,8 +55,10 @@ from dacbn.analysis.predictions.predictions import compute_confusion as compute_
 from dacbn.analysis.predictions.predictions import draw_predictions as draw_predictions
 from dacbn.analysis.predictions.predictions import plot_balance as plot_balance
 from dacbn.analysis.predictions.predictions import plot_confusion as plot_confusion
-from dacbn.analysis.report.html import write_report as write_report
-from dacbn.analysis.report.section import Section as Section
+from dacbn.analysis.presentation.html import write_report as write_report
+from dacbn.analysis.presentation.section import Section as Section
+from dacbn.analysis.reports import Report as Report
+from dacbn.analysis.reports import report as report
 from dacbn.analysis.training.curves import compute_curves as compute_curves
 from dacbn.analysis.training.curves import draw_curves as draw_curves
 from dacbn.analysis.training.curves import plot_curves as plot_curves
@@ -58,6 +69,7 @@ from dacbn.analysis.verdict.comparison import compute_comparison as compute_comp
 from dacbn.analysis.verdict.comparison import draw_comparison as draw_comparison
 from dacbn.analysis.verdict.comparison import plot_comparison as plot_comparison
 from dacbn.analysis.verdict.rules import Evidence as Evidence
+from dacbn.analysis.verdict.section import draw_verdict as draw_verdict
 from dacbn.analysis.verdict.verdict import apply_rules as apply_rules
 from dacbn.analysis.verdict.verdict import gather_evidence as gather_evidence
 from dacbn.analysis.verdict.verdict import write_verdict as write_verdict

@@ -36,9 +36,9 @@ from dacbn.training import (
     train,
     write_card,
 )
+from dacbn.training.run_info import IN_MEMORY
 
 SMALLEST_SIDE = 32  # smaller images are enlarged: backbones halve them several times
-IN_MEMORY = "in memory"  # what a run folder calls a domain that has no name
 
 
 class DomainAdapter(Classifier):

@@ -1,4 +1,4 @@
-"""dacbn analyse: one run is looked into, several are put side by side, mistakes are one line."""
+"""dacbn analyse: one run is analysed, several are compared, mistakes are one line."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dacbn import DomainAdapter
+from dacbn.analysis import analyses
 from dacbn.commands import analyse
 from dacbn.training import read_records
 
@@ -32,10 +33,10 @@ def runs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(runs):
-    """Look into a run, once for all tests; returns what was printed and the report."""
+    """Analyse a run, once for all tests; return the printed lines and the page."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         lines = []
-        monkeypatch.setattr("dacbn.analysis.report.style.DPI", 40)  # for time
+        monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 40)  # for time
         monkeypatch.setattr("builtins.print", lambda *words, **_: lines.append(" ".join(words)))
         analyse((runs / "adapted",), images=50, layers=("*.layers.2",), device="cpu")
     return "\n".join(lines), (runs / "adapted" / "report.html").read_text(encoding="utf-8")
@@ -47,7 +48,7 @@ def headings(page):
 
 def test_all_that_applies_is_in_the_report(runs, report):
     heads = headings(report[1])
-    assert heads[0] == "Verdict" and heads[-1] == "How this was made"
+    assert heads[0] == "Verdict" and heads[-1] == "How to reproduce this"
     for head in ("How the training went", "What training sees", "Predictions", "Calibration"):
         assert head in heads
     for name in ("curves", "domains", "confusion", "embedding", "gradients", "cluster_occupancy"):
@@ -85,8 +86,28 @@ def test_chosen_layers_are_embedded_too(runs, report):
     assert arrays["backbone.layers.2/points"].shape == (100, 2)
 
 
-def test_runs_are_put_side_by_side(runs, capsys, monkeypatch):
-    monkeypatch.setattr("dacbn.analysis.report.style.DPI", 40)
+@pytest.mark.parametrize("norm", ["random_gate_norm", "frozen_gate_norm"])
+def test_controls_have_clusters_too(norm, tmp_path, monkeypatch):
+    monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 40)
+    only = {name: analyses[name] for name in ("verdict", "clusters")}  # for time
+    monkeypatch.setattr(analyses, "_entries", only)
+    train(tmp_path / "run", method="source_only", norm=norm)
+    analyse((tmp_path / "run",), images=20, device="cpu")
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert headings(page) == ["Verdict", "Clusters", "How to reproduce this"]
+    with np.load(tmp_path / "run" / "figures" / "cluster_occupancy.npz") as arrays:
+        shares = arrays["backbone.layers.2/by_domain"]
+    assert shares.shape == (2, 3) and np.allclose(shares.sum(1), 1)
+
+
+def test_a_layer_that_does_not_exist_is_refused_before_the_work(runs, capsys):
+    with pytest.raises(ValueError, match=r"named like 'layer9'; there are: .*layers\.2"):
+        analyse((runs / "plain",), layers=("*.2", "layer9"), device="cpu")
+    assert capsys.readouterr().out == ""
+
+
+def test_runs_are_compared(runs, capsys, monkeypatch):
+    monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 40)
     analyse((runs / "plain", runs / "adapted"), images=60, device="cpu")
     folder = runs / "comparison"
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
@@ -118,11 +139,11 @@ def test_a_run_on_arrays_has_its_records_drawn(tmp_path):
     with pytest.warns(UserWarning, match="the source was given in memory: call the functions"):
         analyse((tmp_path / "run",), device="cpu")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert headings(page) == ["Verdict", "How the training went", "How this was made"]
+    assert headings(page) == ["Verdict", "How the training went", "How to reproduce this"]
 
 
 def test_mistakes_name_the_cure(runs, tmp_path):
-    with pytest.raises(ValueError, match="name a run folder to look inside"):
+    with pytest.raises(ValueError, match="name a run folder, or several to compare"):
         analyse(())
     with pytest.raises(ValueError, match="images must be at least 1, got 0"):
         analyse((runs / "plain",), images=0)

@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "methods": {"registry", "batch", "norms", "models", "losses"},
     "datasets": {"registry", "batch"},
     "training": {"registry", "batch", "norms", "models", "losses", "methods", "datasets"},
-    "analysis": {"registry", "batch", "norms", "models", "datasets", "training"},
+    "analysis": {"registry", "batch", "norms", "models", "losses", "datasets", "training"},
 }
 BUILDING_BLOCKS = {"registry", "batch", "norms", "models", "losses", "methods", "datasets"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}

@@ -1,1 +1,1 @@
-"""What the clusters of each mixture layer hold."""
+"""Clusters of each mixture layer: how much each is used, by which domains and classes."""

@@ -1,15 +1,14 @@
-"""How far two partitions of the same things agree, from their contingency table."""
+"""Agreement of two clusterings, from their contingency table (NMI, ARI), and entropy."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from dacbn.analysis.observe.outputs import Floats
 
 
 def nmi(table: Floats) -> Floats:
-    """Compute normalised mutual information, by the mean of the two entropies.
+    """Compute the mutual information divided by the mean of the two entropies.
 
-    Zero where one of the two partitions has a single part.
+    It is zero where one of the two clusterings has a single cluster.
 
     Args:
         table: counts or shares, (…, A, B).
@@ -26,20 +25,20 @@ def nmi(table: Floats) -> Floats:
 
 
 def adjusted_rand(table: Floats) -> Floats:
-    """Compute the adjusted Rand index: 1 for equal partitions, 0 on average for random ones.
+    """Compute the adjusted Rand index: 1 for equal clusterings, 0 on average for random ones.
 
     Args:
         table: counts, (…, A, B).
 
     Returns:
-        (…,), 0 where both partitions have a single part.
+        (…,); 0 where both clusterings have a single cluster.
     """
     together = _pairs(table).sum((-2, -1))
     rows, columns = _pairs(table.sum(-1)).sum(-1), _pairs(table.sum(-2)).sum(-1)
     expected = rows * columns / _pairs(table.sum((-2, -1)))
-    room = (rows + columns) / 2 - expected
-    settled = np.abs(room) < 1e-12
-    return np.where(settled, 0.0, (together - expected) / np.where(settled, 1.0, room))
+    largest = (rows + columns) / 2 - expected
+    single = np.abs(largest) < 1e-12
+    return np.where(single, 0.0, (together - expected) / np.where(single, 1.0, largest))
 
 
 def entropy(shares: Floats) -> Floats:

@@ -1,7 +1,7 @@
-"""What the clusters of each mixture layer stand for: how much each is used, and by whom.
+"""Measure the clusters of mixture layers: how much each is used, by which domains and classes.
 
-Domains weigh the same, however many images each has. In a mixture per channel every channel has
-clusters of its own, in order of their means; numbers are averages over channels.
+All domains have the same weight, whatever their numbers of images. In a mixture per channel, each
+channel has its own clusters, sorted by their means; numbers are averages over channels.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,18 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dacbn.analysis.clusters.agreement import Floats, adjusted_rand, entropy, nmi
+from dacbn.analysis.clusters.agreement import adjusted_rand, entropy, nmi
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.norms import Mixture
+from dacbn.norms import Mixture, Norm, norms
 
 DEAD = 0.01  # share of the activations below which a cluster is not in use
+MAX_OVERLAP = 0.95  # mean overlap of components from which they normalise alike
 
 
 class Clusters(NamedTuple):
     """The clusters of one layer, K of them, over D domains and Y classes.
 
-    A group is what has a mixture of its own: a channel, or all channels together.
+    A group is a set of channels that share one mixture: a single channel, or all of them.
 
     Args:
         occupancy: share of the activations by responsibility, (groups, K).
@@ -31,15 +33,16 @@ class Clusters(NamedTuple):
         by_class: by domain and class, (D, Y, K); NaN where there is no such image.
         entropy: of the occupancy in nats, averaged over groups.
         effective: number of clusters exp(entropy), averaged over groups.
-        information: what an activation says about its cluster, in nats: `entropy` less the mean
-            entropy of single responsibilities; none where components are all alike.
-        dead: share of the clusters whose occupancy is less than 1 %.
-        overlap: Bhattacharyya coefficients of components, averaged over channels, (K, K); 1 where
-            they normalise alike.
-        images_by_domain: images by the cluster of their largest mean responsibility,
+        information: between an activation and its cluster, in nats: `entropy` minus the mean
+            entropy of single responsibilities; 0 if all components are equal.
+        dead: share of the clusters with an occupancy of less than 1 %.
+        overlap: Bhattacharyya coefficients of components, averaged over channels, (K, K); 1 for
+            equal components.
+        images_by_domain: number of images whose largest mean responsibility is each cluster's,
             (groups, D, K).
-        images_by_class: the same by class, labelled images of all domains, (groups, Y, K).
-        nmi: of images' clusters with domain and class, (2,); NaN where there are no two of them.
+        images_by_class: the same by class, for labelled images of all domains, (groups, Y, K).
+        nmi: of the images' clusters with domain and class, (2,); NaN with fewer than two domains
+            or classes.
         ari: the adjusted Rand index of the same.
         value_nmi: of the clusters of single activations with domain and class, (2,).
     """
@@ -63,40 +66,45 @@ class Clusters(NamedTuple):
 def compute_clusters(
     recording: Recording, labels: Mapping[str, NDArray[np.int64]], num_classes: int
 ) -> dict[str, Clusters]:
-    """Look at the clusters of every mixture layer.
+    """Measure the clusters of every mixture layer.
 
     Args:
         recording: of one or more domains.
-        labels: by domain, those of the recorded images; a domain may have none.
-        num_classes: classes Y.
+        labels: of the recorded images, by domain; domains without labels are absent.
+        num_classes: number of classes Y.
 
     Raises:
-        ValueError: no layer has a mixture; the text says which analyses apply.
+        ValueError: no layer has a mixture; the text names the analyses that apply.
     """
-    refuse_without_mixture(recording)
+    require_mixture(recording)
     return {
-        name: _look(recording, name, mixture, labels, num_classes)
+        name: _measure(recording, name, mixture, labels, num_classes)
         for name, mixture in recording.mixtures.items()
     }
 
 
-def refuse_without_mixture(recording: Recording) -> None:
-    """Say what can be looked at where there are no clusters.
+def require_mixture(recording: Recording) -> None:
+    """Check that some layer has a mixture.
 
     Raises:
-        ValueError: no layer has a mixture.
+        ValueError: no layer has one; the text names the analyses that apply.
     """
     if not recording.mixtures:
         raise ValueError(
-            "no layer of this network has a mixture, so there are no clusters to look at: "
+            "no layer of this network has a mixture, so there are no clusters to analyse: "
             "distributions and distances apply to every normaliser, clusters and the comparison "
-            "with scikit-learn to ucb_norm, uan, mixture_norm, mode_norm and latent_domain_norm "
-            "(where clusters are known by id, they are the domains)"
+            f"with scikit-learn to {', '.join(find_clustering_norms())} (where clusters are known "
+            "by id, they are the domains)"
         )
 
 
+def find_clustering_norms() -> list[str]:
+    """Return the names of the registered norms that find clusters."""
+    return [name for name in norms if norms[name].mixture is not Norm.mixture]
+
+
 def labels_of(subject: Subject, recording: Recording) -> dict[str, NDArray[np.int64]]:
-    """Take the labels of the recorded images, of the domains that have labels."""
+    """Return the labels of the recorded images, by domain; domains without labels are absent."""
     return {
         domain: sample.labels[recording.images[domain]].numpy()
         for domain, sample in subject.samples.items()
@@ -107,7 +115,7 @@ def labels_of(subject: Subject, recording: Recording) -> dict[str, NDArray[np.in
 def compute_overlap(mixture: Mixture) -> Floats:
     """Compute Bhattacharyya coefficients of a mixture's components: (K, K), mean over channels.
 
-    Of two Gaussians: sqrt(2 s t / (s² + t²)) exp(-(m - n)² / (4 (s² + t²))).
+    For two Gaussians: sqrt(2 s t / (s² + t²)) exp(-(m - n)² / (4 (s² + t²))).
     """
     mean, var = mixture.mean, mixture.var
     total = var[:, None] + var[None]
@@ -117,7 +125,14 @@ def compute_overlap(mixture: Mixture) -> Floats:
     return overlap
 
 
-def _look(
+def mean_overlap(clusters: Clusters) -> float:
+    """Average the overlap of each two components in use; NaN if fewer than two are in use."""
+    used = np.flatnonzero(clusters.occupancy.mean(0) >= DEAD)
+    pairs = clusters.overlap[np.ix_(used, used)][np.triu_indices(len(used), 1)]
+    return float(pairs.mean()) if len(pairs) else float("nan")
+
+
+def _measure(
     recording: Recording,
     name: str,
     mixture: Mixture,
@@ -127,7 +142,7 @@ def _look(
     assigned = {domain: acts.assigned for domain, acts in recording.layers[name].items()}
     soft = {domain: _floats(a.soft) for domain, a in assigned.items() if a is not None}
     hard = {domain: _floats(a.hard) for domain, a in assigned.items() if a is not None}
-    doubt = np.mean([_floats(a.doubt).mean() for a in assigned.values() if a is not None])
+    uncertainty = np.mean([_floats(a.entropy).mean() for a in assigned.values() if a is not None])
     by_domain = np.stack([value.mean(0) for value in soft.values()])  # (D, groups, K)
     hard_by_domain = np.stack([value.mean(0) for value in hard.values()])
     occupancy = by_domain.mean(0)
@@ -143,7 +158,7 @@ def _look(
         np.stack([_mean_by_class(soft[d], labels.get(d), num_classes) for d in soft]),
         entropy=float(entropy(occupancy).mean()),
         effective=float(np.exp(entropy(occupancy)).mean()),
-        information=float(max(entropy(occupancy).mean() - doubt, 0)),
+        information=float(max(entropy(occupancy).mean() - uncertainty, 0)),
         dead=float((occupancy < DEAD).mean()),
         overlap=compute_overlap(mixture),
         images_by_domain=images_by_domain,
@@ -188,7 +203,7 @@ def _mean_by_class(soft: Floats, labels: NDArray[np.int64] | None, num_classes: 
 
 
 def _average(measure: Callable[[Floats], Floats], table: Floats) -> float:
-    """Average an agreement over groups; NaN where fewer than two rows have anything."""
+    """Average an agreement over groups; NaN if fewer than two rows have any counts."""
     if ((table.sum(2) > 0).sum(1) < 2).any():
         return float("nan")
     return float(measure(table).mean())

@@ -1,4 +1,4 @@
-"""Figures of clusters: how much each is used, by what classes, how alike they are; examples."""
+"""Figures of clusters: use by domain and by class, overlap of components, example images."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,21 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from dacbn.analysis.clusters.agreement import Floats
 from dacbn.analysis.clusters.compute import Clusters
+from dacbn.analysis.observe.layer_names import short_names
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, clean
+from dacbn.analysis.presentation.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, label_axes
 
-ANNOTATED_ROWS = 24  # of a heat map, at most, whose numbers can be read
-SHOWN_CLASSES = 12  # names that fit below bars
-BLANK = 255  # where there is no image
+MAX_ANNOTATED_ROWS = 24  # of a heat map, whose numbers can be read
+MAX_CLASS_NAMES = 12  # below bars
+BLANK = 255  # pixels where there is no image
 
 
 def plot_occupancy(
     clusters: Mapping[str, Clusters], domain: int, title: str, axes: Axes
 ) -> AxesImage:
-    """Draw how much of a domain's activations each cluster has: layers downwards."""
+    """Draw the share of a domain's activations in each cluster; one row for each layer."""
     most = max(each.by_domain.shape[1] for each in clusters.values())
     shares = np.full((len(clusters), most), np.nan)
     for row, each in enumerate(clusters.values()):
@@ -37,7 +38,7 @@ def plot_occupancy(
 
 
 def plot_overlap(overlap: Floats, title: str, axes: Axes) -> AxesImage:
-    """Draw how alike the components of a layer are, each with each."""
+    """Draw the overlap (K, K) of each two components of a layer."""
     image = plot_shares(overlap, axes)
     names = [str(cluster + 1) for cluster in range(len(overlap))]
     axes.set_xticks(range(len(names)), names)
@@ -48,11 +49,11 @@ def plot_overlap(overlap: Floats, title: str, axes: Axes) -> AxesImage:
 
 
 def plot_shares(shares: Floats, axes: Axes) -> AxesImage:
-    """Draw a matrix of numbers between 0 and 1, written out where they can be read."""
+    """Draw a matrix of numbers between 0 and 1, with the numbers if there is room."""
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
-    if len(shares) <= ANNOTATED_ROWS and shares.shape[1] <= 6:
+    if len(shares) <= MAX_ANNOTATED_ROWS and shares.shape[1] <= 6:
         for (row, column), share in np.ndenumerate(shares):
             if not np.isnan(share):
                 colour = "white" if share > 0.6 else "black"
@@ -64,7 +65,7 @@ def plot_shares(shares: Floats, axes: Axes) -> AxesImage:
 
 
 def plot_classes(by_class: Floats, classes: Sequence[str], title: str, axes: Axes) -> None:
-    """Draw for each class how its activations (Y, K) spread over the clusters."""
+    """Draw for each class the shares (Y, K) of its activations in each cluster."""
     bottom = np.zeros(len(by_class))
     for cluster, heights in enumerate(np.nan_to_num(by_class).T):
         colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
@@ -72,8 +73,8 @@ def plot_classes(by_class: Floats, classes: Sequence[str], title: str, axes: Axe
             range(len(heights)), heights, 0.85, bottom, color=colour, label=f"cluster {cluster + 1}"
         )
         bottom += heights
-    clean(axes, "class", "share of activations", title)
-    step = -(-len(classes) // SHOWN_CLASSES)
+    label_axes(axes, "class", "share of activations", title)
+    step = -(-len(classes) // MAX_CLASS_NAMES)
     crowded = max(map(len, classes)) > 3
     axes.set_xticks(range(0, len(classes), step), classes[::step])
     axes.tick_params(axis="x", length=0, rotation=60 if crowded else 0)
@@ -83,13 +84,13 @@ def plot_classes(by_class: Floats, classes: Sequence[str], title: str, axes: Axe
 def compute_examples(
     subject: Subject, recording: Recording, layer: str, count: int = 8
 ) -> dict[str, NDArray[Any]]:
-    """Find the images that each cluster of a layer is most sure of, by domain.
+    """Find the images with the largest responsibilities for each cluster of a layer.
 
-    Only images that belong to a cluster are shown for it; in a mixture per channel, where an
-    image has a cluster in every channel, those with the most activations in the cluster.
+    A cluster shows only images that are assigned to it. In a mixture per channel, where an image
+    has a cluster in every channel, it shows those with the most activations in the cluster.
 
     Returns:
-        by domain, uint8 images (K, count, S, S, 3), white where there are fewer.
+        by domain, uint8 images (K, count, S, S, 3), white where there are too few.
     """
     examples = {}
     for domain, activations in recording.layers[layer].items():
@@ -124,17 +125,8 @@ def plot_examples(examples: Mapping[str, NDArray[Any]], cluster: int, axes: Axes
     axes.set_title(f"cluster {cluster + 1}", loc="left", fontsize="medium")
 
 
-def short_names(layers: Sequence[str]) -> list[str]:
-    """Leave out what the names of all layers begin with, but for two words."""
-    parts = [name.split(".") for name in layers]
-    shared = max(min(map(len, parts), default=0) - 2, 0)
-    while len({tuple(part[:shared]) for part in parts}) > 1:
-        shared -= 1
-    return [".".join(part[shared:]) for part in parts]
-
-
 def _strip(images: NDArray[Any]) -> NDArray[Any]:
-    """Put images (count, S, S, 3) side by side, with white between them."""
+    """Put images (count, S, S, 3) side by side, with white gaps."""
     gap = max(1, images.shape[1] // 16)
     framed = np.pad(images, ((0, 0), (gap, gap), (gap, gap), (0, 0)), constant_values=255)
     return np.hstack(list(framed))

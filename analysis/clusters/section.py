@@ -1,4 +1,4 @@
-"""What a person reads of the clusters of a network."""
+"""Text, tables and figures about clusters, for the report."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,36 +6,44 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from dacbn.analysis.clusters.agreement import Floats
-from dacbn.analysis.clusters.compute import DEAD, Clusters, compute_clusters, labels_of
+from dacbn.analysis.analyses import analyses
+from dacbn.analysis.clusters.compute import (
+    DEAD,
+    MAX_OVERLAP,
+    Clusters,
+    compute_clusters,
+    labels_of,
+    mean_overlap,
+)
 from dacbn.analysis.clusters.figures import (
     compute_examples,
     plot_classes,
     plot_examples,
     plot_occupancy,
     plot_overlap,
-    short_names,
 )
+from dacbn.analysis.observe.layer_names import evenly_spaced, short_names
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import PAGE_WIDTH, save_figure
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import PAGE_WIDTH, save_figure
 
-COLLAPSED = 0.95  # mean overlap of the components in use from which they normalise alike
-TELLING = 0.05  # nats that an activation says about its cluster, from which on it has one
-WEAK = 0.05  # normalised mutual information below which clusters follow nothing
-SPOKEN = 6  # layers, at most, of which each has sentences of its own
-DRAWN = 3  # layers, at most, that have panels of their own
+MIN_INFORMATION = 0.05  # nats; a mixture with less has collapsed
+MIN_NMI = 0.05  # below it, clusters do not agree with the domain or the class
+MAX_DESCRIBED = 6  # layers that have their own sentences; more are summarised
+MAX_PANELS = 3  # layers that have their own panels
 
 
+@analyses.add("clusters", place=50, needs=("subject", "folder", "recording"))
 def draw_clusters(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
-    """Draw what the clusters of a network stand for, into a folder.
+    """Draw how domains and classes use the clusters of a network, into a folder.
 
     Args:
         subject: a network with mixture layers, and images.
         folder: for the figures.
-        recording: of the subject, if there is one already.
+        recording: of the subject; made if None.
 
     Raises:
         ValueError: no layer has a mixture.
@@ -51,23 +59,26 @@ def draw_clusters(subject: Subject, folder: Path, recording: Recording | None = 
     if any(sample.labels is not None for sample in subject.samples.values()):
         figures.insert(1, _draw_classes(clusters, domains, subject.classes, folder))
     return Section(
-        "Clusters", say_clusters(clusters), tuple(figures), {"Clusters by layer": rows_of(clusters)}
+        "Clusters",
+        describe_clusters(clusters),
+        tuple(figures),
+        {"Clusters by layer": to_rows(clusters)},
     )
 
 
-def say_clusters(clusters: Mapping[str, Clusters]) -> tuple[str, ...]:
-    """Put what the clusters of each layer do into sentences; many layers are counted instead."""
-    near = [name for name, each in clusters.items() if alike(each) >= COLLAPSED]
+def describe_clusters(clusters: Mapping[str, Clusters]) -> tuple[str, ...]:
+    """Describe the clusters of each layer in sentences; many layers are summarised instead."""
+    near = [name for name, each in clusters.items() if mean_overlap(each) >= MAX_OVERLAP]
     unused = [name for name, each in clusters.items() if each.dead > 0]
-    if len(clusters) <= SPOKEN:
+    if len(clusters) <= MAX_DESCRIBED:
         return tuple(
-            sentence for name, each in clusters.items() for sentence in _say_layer(name, each)
+            sentence for name, each in clusters.items() for sentence in _describe_layer(name, each)
         )
     count = len(clusters)
     named = f": {', '.join(near[:4])}{', …' if len(near) > 4 else ''}" if near else ""
     sentences = [
         f"In {len(near)} of {count} layers the components in use overlap by at least "
-        f"{_plain(COLLAPSED)}, so that they normalise nearly alike{named}."
+        f"{_plain(MAX_OVERLAP)}, so they normalise almost identically{named}."
     ]
     sentences.append(f"{len(unused)} of {count} layers have clusters that are not in use.")
     for index, kind in enumerate(("domain", "class")):
@@ -76,21 +87,15 @@ def say_clusters(clusters: Mapping[str, Clusters]) -> tuple[str, ...]:
         if known:
             best = max(known, key=lambda name: known[name])
             sentences.append(
-                f"Clusters follow the {kind} with a mean NMI of "
-                f"{_plain(np.mean(list(known.values())))}, most in {best} ({_plain(known[best])})."
+                f"Clusters agree with the {kind} by a mean NMI of "
+                f"{_plain(np.mean(list(known.values())))}; the highest is {best} "
+                f"({_plain(known[best])})."
             )
     return tuple(sentences)
 
 
-def alike(clusters: Clusters) -> float:
-    """Average the overlap of each two components in use; NaN where fewer than two are."""
-    used = np.flatnonzero(clusters.occupancy.mean(0) >= DEAD)
-    pairs = clusters.overlap[np.ix_(used, used)][np.triu_indices(len(used), 1)]
-    return float(pairs.mean()) if len(pairs) else float("nan")
-
-
-def rows_of(clusters: Mapping[str, Clusters]) -> list[Row]:
-    """Tabulate the clusters, a row for each layer."""
+def to_rows(clusters: Mapping[str, Clusters]) -> list[Row]:
+    """Tabulate the clusters, one row for each layer."""
     rows: list[Row] = []
     for name, each in clusters.items():
         row: Row = {
@@ -101,7 +106,7 @@ def rows_of(clusters: Mapping[str, Clusters]) -> list[Row]:
             "effective": round(each.effective, 2),
             "entropy (nats)": round(each.entropy, 3),
             "information (nats)": round(each.information, 3),
-            "overlap": _number(alike(each)),
+            "overlap": _number(mean_overlap(each)),
         }
         for index, kind in enumerate(("domain", "class")):
             row[f"NMI {kind}"] = _number(each.nmi[index])
@@ -111,32 +116,32 @@ def rows_of(clusters: Mapping[str, Clusters]) -> list[Row]:
     return rows
 
 
-def _say_layer(name: str, each: Clusters) -> list[str]:
+def _describe_layer(name: str, each: Clusters) -> list[str]:
     groups, count = each.occupancy.shape
-    overlap, shares = alike(each), _slashed(each.occupancy.mean(0))
+    overlap, shares = mean_overlap(each), _slashed(each.occupancy.mean(0))
     if groups == 1:
         used = int((each.occupancy >= DEAD).sum())
         use = f"{name}: {used} of {count} clusters are in use; occupancy {shares}."
     else:
         use = (
             f"{name}: {1 - each.dead:.0%} of the clusters, {count} in each channel, are in use; "
-            f"from the lowest to the highest they hold {shares} of the activations."
+            f"from the lowest to the highest, they contain {shares} of the activations."
         )
     sentences = [use]
-    if overlap >= COLLAPSED:
-        what = (
-            "the mixture has collapsed to one normaliser"
-            if each.information < TELLING
-            else "they part the activations but normalise them nearly alike"
+    if overlap >= MAX_OVERLAP:
+        meaning = (
+            "the mixture has collapsed to a single normaliser"
+            if each.information < MIN_INFORMATION
+            else "they separate the activations but normalise them almost identically"
         )
-        sentences.insert(0, f"{name}: components overlap by {_plain(overlap)}: {what}.")
+        sentences.insert(0, f"{name}: components overlap by {_plain(overlap)}: {meaning}.")
     elif not np.isnan(overlap):
         sentences[0] = f"{use[:-1]}; components overlap by {_plain(overlap)}."
-    return [*sentences, *_say_agreement(name, *each.nmi)]
+    return [*sentences, *_describe_agreement(name, *each.nmi)]
 
 
-def _say_agreement(name: str, domain: float, kind: float) -> list[str]:
-    """Say what clusters follow; an agreement that could not be measured is NaN."""
+def _describe_agreement(name: str, domain: float, kind: float) -> list[str]:
+    """Describe the agreement with domain and class; NaN is one that could not be measured."""
     if np.isnan(domain) or np.isnan(kind):
         known = [("domain", domain), ("class", kind)]
         return [
@@ -144,15 +149,15 @@ def _say_agreement(name: str, domain: float, kind: float) -> list[str]:
             for word, score in known
             if not np.isnan(score)
         ]
-    if max(domain, kind) < WEAK:
+    if max(domain, kind) < MIN_NMI:
         return [
-            f"{name}: clusters follow neither the domain (NMI {_plain(domain)}) nor the class "
+            f"{name}: clusters agree with neither the domain (NMI {_plain(domain)}) nor the class "
             f"(NMI {_plain(kind)})."
         ]
     more, less = (("domain", domain), ("class", kind))[:: 1 if domain >= kind else -1]
     return [
-        f"{name}: clusters follow the {more[0]} (NMI {_plain(more[1])}) more than the {less[0]} "
-        f"(NMI {_plain(less[1])})."
+        f"{name}: clusters agree more with the {more[0]} (NMI {_plain(more[1])}) than with the "
+        f"{less[0]} (NMI {_plain(less[1])})."
     ]
 
 
@@ -165,14 +170,14 @@ def _draw_occupancy(clusters: Mapping[str, Clusters], domains: list[str], folder
     figure.colorbar(image, ax=list(places), label="share", aspect=max(12, 2 * len(clusters)))
     arrays = {f"{name}/by_domain": each.by_domain for name, each in clusters.items()}
     arrays |= {f"{name}/hard_by_domain": each.hard_by_domain for name, each in clusters.items()}
-    caption = "How the activations of each domain spread over the clusters of each layer."
+    caption = "Share of the activations of each domain in each cluster, by layer."
     return save_figure(figure, folder / "cluster_occupancy", arrays, caption)[0]
 
 
 def _draw_classes(
     clusters: Mapping[str, Clusters], domains: list[str], classes: Sequence[str], folder: Path
 ) -> Path:
-    shown = spread_over(list(clusters), DRAWN)
+    shown = evenly_spaced(list(clusters), MAX_PANELS)
     size = PAGE_WIDTH, 0.5 + 1.7 * len(shown)
     figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(shown), len(domains), sharey=True, squeeze=False)
@@ -187,13 +192,13 @@ def _draw_classes(
     figure.legend(handles, labels, loc="outside upper right", ncols=6, frameon=False)
     arrays = {f"{name}/by_class": each.by_class for name, each in clusters.items()}
     arrays |= {f"{name}/images_by_class": each.images_by_class for name, each in clusters.items()}
-    caption = "How the activations of each class spread over the clusters of some layers."
+    caption = "Share of the activations of each class in each cluster, for some layers."
     return save_figure(figure, folder / "cluster_classes", arrays, caption)[0]
 
 
 def _draw_overlap(clusters: Mapping[str, Clusters], folder: Path) -> Path:
-    shown = spread_over(list(clusters), 2 * DRAWN)
-    columns = min(DRAWN, len(shown))
+    shown = evenly_spaced(list(clusters), 2 * MAX_PANELS)
+    columns = min(MAX_PANELS, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(2.3 * columns + 0.6, 2.3 * lines), layout="constrained")
     places = figure.subplots(lines, columns, squeeze=False).ravel()
@@ -203,7 +208,7 @@ def _draw_overlap(clusters: Mapping[str, Clusters], folder: Path) -> Path:
         axes.set_axis_off()
     figure.colorbar(image, ax=list(places), label="overlap")
     arrays = {f"{name}/overlap": each.overlap for name, each in clusters.items()}
-    caption = "How alike the components of each layer are: mean Bhattacharyya coefficients."
+    caption = "Overlap of the components of each layer (mean Bhattacharyya coefficient)."
     return save_figure(figure, folder / "cluster_overlap", arrays, caption)[0]
 
 
@@ -219,16 +224,10 @@ def _draw_examples(
         for cluster, axes in enumerate(figure.subplots(count, 1, squeeze=False)[:, 0]):
             plot_examples(examples, cluster, axes)
         figure.suptitle(layer, fontsize="medium")
-        caption = f"The images that each cluster of {layer} is most sure of."
+        caption = f"The images with the largest responsibilities for each cluster of {layer}."
         stem = folder / f"cluster_examples_{word}"
         files.append(save_figure(figure, stem, examples, caption)[0])
     return files[: len(set(layers))]
-
-
-def spread_over(names: list[str], at_most: int) -> list[str]:
-    """Choose names evenly, the first and the last among them."""
-    places = np.linspace(0, len(names) - 1, min(at_most, len(names))).round().astype(int)
-    return [names[place] for place in places]
 
 
 def _plain(number: float) -> str:

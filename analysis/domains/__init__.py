@@ -1,1 +1,1 @@
-"""How far apart the domains are, in activations, features and images."""
+"""Differences between the domains, in activations, features and images."""

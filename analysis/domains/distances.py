@@ -1,8 +1,8 @@
-"""How far apart two domains are before and after every normaliser of a network.
+"""Distances between two domains before and after each normaliser of a network.
 
-Wasserstein distances compare single channels, in units of the standard deviation within a domain;
-the maximum mean discrepancy compares images' pooled activations, all channels together. What two
-halves of the first domain differ by is what finite samples differ by.
+Wasserstein distances compare single channels, in units of the standard deviation within a domain.
+The maximum mean discrepancy (MMD) compares pooled activations of images, all channels together. The
+distance between two halves of the first domain is the noise floor.
 """
 
 from pathlib import Path
@@ -15,38 +15,39 @@ from matplotlib.ticker import MaxNLocator
 from sklearn.metrics import pairwise_distances
 from torch import Tensor
 
-from dacbn.analysis.clusters.agreement import Floats
-from dacbn.analysis.clusters.figures import short_names
+from dacbn.analysis.analyses import analyses
+from dacbn.analysis.observe.layer_names import short_names
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
     SOURCE_COLOUR,
-    clean,
+    label_axes,
     save_figure,
 )
 
-VALUES = 20_000  # of a channel and domain, at most
-IMAGES = 1000  # of a domain in a discrepancy, at most
-FEWEST = 4  # images of a domain
-ROUNDING = 1e-4  # of the spread of single activations: less is no difference between means
-SAME = 0.01  # standard deviations that count as no change
+MAX_VALUES = 20_000  # of a channel and domain
+MAX_MMD_IMAGES = 1000  # of a domain
+MIN_IMAGES = 4  # of a domain
+ROUNDING = 1e-4  # of the spread of single activations; smaller differences of means are rounding
+NO_CHANGE = 0.01  # standard deviations; a smaller change is none
 AFTER_COLOUR = "#009E73"
-CHARACTERS = 30  # of names that fit beside each other below an axis
+MAX_CHARACTERS = 30  # of all names below an axis, if they are horizontal
 
 
 class Distances(NamedTuple):
-    """Distances between two domains at L layers: the first column before a layer, then after it.
+    """Distances between two domains at L layers, in columns: before and after the layer.
 
     Args:
-        wasserstein: mean over channels, in standard deviations, (L, 2); NaN where all are constant.
+        wasserstein: mean over channels, in standard deviations, (L, 2); NaN if all are constant.
         wasserstein_floor: the same between halves of the first domain, (L, 2).
         mmd: unbiased squared maximum mean discrepancy, (L, 2).
         mmd_floor: the same between halves of the first domain, (L, 2).
-        by_channel: by layer, Wasserstein distances of its channels, (2, C); NaN where constant.
+        by_channel: by layer, Wasserstein distances of its channels, (2, C); NaN for constant ones.
     """
 
     wasserstein: Floats
@@ -81,7 +82,7 @@ def unbiased_mmd(first: Floats, second: Floats, rounding: float = 0.0) -> float:
     Args:
         first: (N, D).
         second: (M, D).
-        rounding: distance that may be due to rounding, the smallest h.
+        rounding: distance that may be due to rounding; h is at least as large.
     """
     both = np.concatenate([first, second])
     squares = pairwise_distances(both, metric="sqeuclidean")
@@ -93,29 +94,28 @@ def unbiased_mmd(first: Floats, second: Floats, rounding: float = 0.0) -> float:
 
 
 def values_of(positions: Tensor) -> Floats:
-    """Take positions (N, P, C) one by one: about `VALUES` (M, C), as many of every image."""
+    """Return about `MAX_VALUES` positions (M, C) of (N, P, C), equally many of each image."""
     images, per_image, channels = positions.shape
-    kept = max(1, min(per_image, VALUES // max(images, 1)))
+    kept = max(1, min(per_image, MAX_VALUES // max(images, 1)))
     values: Floats = positions[:, :kept].reshape(-1, channels).double().numpy()
     return values
 
 
 def compute_distances(recording: Recording) -> Distances:
-    """Measure how far apart the first two domains of a recording are at each layer.
+    """Measure the distances between the first two domains of a recording at each layer.
 
     Raises:
-        ValueError: there is one domain only, or one has too few images.
+        ValueError: there is only one domain, or one has too few images.
     """
     if len(recording.images) < 2:
         raise ValueError(
-            f"there is one domain only, {next(iter(recording.images))}: distances take two"
+            f"there is only one domain, {next(iter(recording.images))}: distances need two"
         )
     one, other = list(recording.images)[:2]
     for domain in (one, other):
-        if len(recording.images[domain]) < FEWEST:
-            raise ValueError(
-                f"{domain} has {len(recording.images[domain])} images: distances take {FEWEST}"
-            )
+        count = len(recording.images[domain])
+        if count < MIN_IMAGES:
+            raise ValueError(f"{domain} has {count} images: distances need at least {MIN_IMAGES}")
     rows, by_channel = [], {}
     for name, domains in recording.layers.items():
         first, second = domains[one], domains[other]
@@ -131,7 +131,7 @@ def compute_distances(recording: Recording) -> Distances:
 
 
 def plot_distances(measured: Floats, floor: Floats, unit: str, title: str, axes: Axes) -> None:
-    """Draw distances (L, 2) before and after each layer, over the depth of the network."""
+    """Draw distances (L, 2) before and after each layer over the depth of the network."""
     depth = np.arange(1, len(measured) + 1)
     for side, label, marker, colour in (
         (0, "before the normaliser", "o", SOURCE_COLOUR),
@@ -143,14 +143,15 @@ def plot_distances(measured: Floats, floor: Floats, unit: str, title: str, axes:
     axes.plot(
         depth, floor.mean(1), ":", color=NEUTRAL_COLOUR, linewidth=1, label="halves of one domain"
     )
-    clean(axes, "normaliser, from the input on", unit, title)
+    label_axes(axes, "normaliser, from input to output", unit, title)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(min(0.0, axes.get_ylim()[0]), None)
     axes.set_xlim(0.5, len(depth) + 0.5)
 
 
+@analyses.add("distances by layer", place=90, needs=("subject", "folder", "recording"))
 def draw_distances(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
-    """Draw where in a network the domains meet or part, into a folder.
+    """Draw the distances between the domains at each normaliser, into a folder.
 
     Raises:
         ValueError: see `compute_distances`.
@@ -180,52 +181,53 @@ def draw_distances(subject: Subject, folder: Path, recording: Recording | None =
     figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False)
     arrays = {name: value for name, value in distances._asdict().items() if name != "by_channel"}
     arrays |= {f"{name}/by_channel": value for name, value in distances.by_channel.items()}
-    caption = "How far apart the domains are before and after each normaliser, over depth."
+    caption = "Distance between the domains before and after each normaliser, over depth."
     file = save_figure(figure, folder / "domain_distances", arrays, caption)[0]
-    table = rows_of_distances(layers, distances)
+    table = distances_to_rows(layers, distances)
     return Section(
         "Distances between the domains",
-        say_distances(layers, distances),
+        describe_distances(layers, distances),
         (file,),
         {"Distances between the domains by layer": table},
     )
 
 
-def say_distances(layers: list[str], distances: Distances) -> tuple[str, ...]:
-    """Say where the domains are closest and farthest, and what the normalisers do to it.
+def describe_distances(layers: list[str], distances: Distances) -> tuple[str, ...]:
+    """Describe where the domains are closest and farthest, and the effect of the normalisers.
 
-    Layers whose output is constant, as that of a branch that starts at zero, are left out.
+    Layers whose output is constant are left out, such as those of a branch that starts at zero.
     """
     known = np.flatnonzero(~np.isnan(distances.wasserstein).any(1))
     if not len(known):
-        return ("No normaliser has activations that vary before and after it.",)
+        return ("No normaliser has activations that vary both before and after it.",)
     names = [layers[place] for place in known]
     (before, after), mmd = distances.wasserstein[known].T, distances.mmd[known, 1]
     change = after - before
+    closer = int((change < -NO_CHANGE).sum())
     sentences = [
-        f"Normalisers bring the domains closer in {int((change < -SAME).sum())} of {len(names)} "
-        f"layers; over all of them the Wasserstein distance goes from {before.mean():.2f} to "
-        f"{after.mean():.2f} standard deviations (halves of one domain differ by "
+        f"Normalisers bring the domains closer in {closer} of {len(names)} layers; averaged over "
+        f"layers, the Wasserstein distance changes from {before.mean():.2f} to {after.mean():.2f} "
+        f"standard deviations (halves of one domain differ by "
         f"{distances.wasserstein_floor[known].mean():.2f})."
     ]
-    for place, word in ((int(change.argmin()), "closer"), (int(change.argmax()), "farther apart")):
-        if abs(change[place]) > SAME and (change[place] < 0) == (word == "closer"):
+    for place, word in ((int(change.argmin()), "decrease"), (int(change.argmax()), "increase")):
+        if abs(change[place]) > NO_CHANGE and (change[place] < 0) == (word == "decrease"):
             sentences.append(
-                f"{names[place]} brings them {word} most: {before[place]:.2f} to "
+                f"The largest {word} is at {names[place]}, from {before[place]:.2f} to "
                 f"{after[place]:.2f} standard deviations."
             )
     near, far = int(after.argmin()), int(after.argmax())
     if near != far:
         sentences.append(
-            f"After a normaliser the domains are nearest at {names[near]} ({after[near]:.2f}, MMD² "
+            f"After a normaliser the domains are closest at {names[near]} ({after[near]:.2f}, MMD² "
             f"{mmd[near]:.3f}) and farthest apart at {names[far]} ({after[far]:.2f}, MMD² "
             f"{mmd[far]:.3f})."
         )
     return tuple(sentences)
 
 
-def rows_of_distances(layers: list[str], distances: Distances) -> list[Row]:
-    """Tabulate the distances, a row for each layer."""
+def distances_to_rows(layers: list[str], distances: Distances) -> list[Row]:
+    """Tabulate the distances, one row for each layer."""
     rows: list[Row] = []
     for place, name in enumerate(layers):
         row: Row = {"layer": name}
@@ -247,26 +249,30 @@ def _measure(
     """Compare positions (N, P, C) and pooled activations (N, C) of two domains, and of halves."""
     values = values_of(first)
     by_channel = standardised_wasserstein(values, values_of(second))
-    rounding = ROUNDING * float(np.sqrt(values.var(0).sum()))  # of means, such as InstanceNorm's
+    rounding = ROUNDING * float(
+        np.sqrt(values.var(0).sum())
+    )  # of means, such as those after InstanceNorm
     half = len(first) // 2
     halves = standardised_wasserstein(values_of(first[:half]), values_of(first[half:]))
-    pooled, other = (each[:IMAGES].double().numpy() for each in (first_pooled, second_pooled))
+    pooled, other = (
+        each[:MAX_MMD_IMAGES].double().numpy() for each in (first_pooled, second_pooled)
+    )
     half = len(pooled) // 2
     return by_channel, [
-        _mean_of_known(by_channel),
-        _mean_of_known(halves),
+        _mean_without_nan(by_channel),
+        _mean_without_nan(halves),
         unbiased_mmd(pooled, other, rounding),
         unbiased_mmd(pooled[:half], pooled[half:], rounding),
     ]
 
 
-def _mean_of_known(values: Floats) -> float:
+def _mean_without_nan(values: Floats) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 def _mean_of_pairs(kernel: Floats) -> float:
-    """Average a square kernel matrix without its diagonal."""
+    """Average a square kernel matrix without the diagonal."""
     count = len(kernel)
     return float((kernel.sum() - np.trace(kernel)) / (count * (count - 1)))
 
@@ -274,7 +280,7 @@ def _mean_of_pairs(kernel: Floats) -> float:
 def _name_depths(axes: Axes, names: list[str]) -> None:
     if len(names) <= 8:
         axes.set_xticks(range(1, len(names) + 1), names)
-        if sum(map(len, names)) > CHARACTERS:
+        if sum(map(len, names)) > MAX_CHARACTERS:
             axes.tick_params(axis="x", labelrotation=30)
             for label in axes.get_xticklabels():
                 label.set(horizontalalignment="right", rotation_mode="anchor")

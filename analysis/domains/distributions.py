@@ -1,7 +1,7 @@
-"""What activations look like before and after a normaliser, and the mixture it has learned.
+"""Distributions of activations before and after a normaliser, with its learned mixture.
 
-Everything is drawn to one true scale: all recorded activations of a channel have area one, each
-domain the same share of it, and so have the mixture and the sum of its components.
+All curves of a panel have one scale: the area of all recorded activations of a channel is one, with
+an equal share for each domain, and so is the area of the mixture, the sum of its components.
 """
 
 import math
@@ -14,39 +14,40 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from dacbn.analysis.clusters.agreement import Floats
-from dacbn.analysis.clusters.figures import short_names
-from dacbn.analysis.clusters.section import spread_over
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.domains.distances import standardised_wasserstein, values_of
+from dacbn.analysis.observe.layer_names import evenly_spaced, short_names
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
     CLUSTER_COLOURS,
     DOMAIN_COLOURS,
     PAGE_WIDTH,
-    clean,
+    label_axes,
     save_figure,
 )
 from dacbn.norms import Mixture
 
 BINS = 60
 POINTS = 400  # of a density
-OUTSIDE = 0.1  # per cent of the activations left out at either end of a panel
-LAYERS, CHANNELS = 4, 4  # panels of a figure, at most
+CLIPPED = 0.1  # per cent of the activations outside a panel, on either side
+MAX_LAYERS, MAX_CHANNELS = 4, 4  # rows and columns of a figure
 
 
 class Distribution(NamedTuple):
-    """The activations of one channel of one layer, before or after it.
+    """The distribution of one channel, before or after one layer.
 
     Args:
         edges: of the bins, (B + 1,).
-        domains: densities of each domain, whose areas are its share of the activations, (D, B).
-        points: where the mixture is given, (X,); none after a layer, or without a mixture.
+        domains: densities of each domain; the area of each is 1 / D, (D, B).
+        points: places at which the mixture is evaluated, (X,); empty after a layer, or without a
+            mixture.
         components: density of each component times its share, (K, X).
-        distance: Wasserstein distance of the first two domains, in standard deviations; NaN for
-            one domain.
+        distance: Wasserstein distance of the first two domains, in standard deviations; NaN if
+            there is only one.
     """
 
     edges: Floats
@@ -59,13 +60,13 @@ class Distribution(NamedTuple):
 def compute_distribution(
     samples: list[Floats], mixture: tuple[Floats, Floats, Floats] | None = None
 ) -> Distribution:
-    """Describe a channel's activations.
+    """Compute the distribution of the activations of a channel.
 
     Args:
-        samples: of each domain, (N,) each.
+        samples: the activations of each domain, (N,) each.
         mixture: priors, means and variances of the channel's components, (K,) each.
     """
-    limits = [np.percentile(values, [OUTSIDE, 100 - OUTSIDE]) for values in samples]
+    limits = [np.percentile(values, [CLIPPED, 100 - CLIPPED]) for values in samples]
     low, high = min(limit[0] for limit in limits), max(limit[1] for limit in limits)
     margin = max(0.02 * (high - low), 1e-6 * max(1.0, abs(high)))
     edges = np.linspace(low - margin, high + margin, BINS + 1)
@@ -92,31 +93,31 @@ def component_densities(points: Floats, prior: Floats, mean: Floats, var: Floats
 
 
 def compute_distributions(
-    recording: Recording, layers: list[str] | None = None, channels: int = CHANNELS
+    recording: Recording, layers: list[str] | None = None, channels: int = MAX_CHANNELS
 ) -> dict[str, dict[int, tuple[Distribution, Distribution]]]:
-    """Describe some channels of some layers before and after normalisation.
+    """Compute the distributions of some channels of some layers, before and after the layer.
 
     Args:
         recording: of one or more domains.
-        layers: by default four, spread over the depth of the network.
-        channels: of each layer: those in which the first two domains differ most before it, or
-            with a single domain the first.
+        layers: names; by default four layers, evenly spaced over the depth.
+        channels: number of channels of each layer: those in which the first two domains differ
+            most before it, or the first ones if there is a single domain.
 
     Returns:
-        by layer and channel, the activations before and after the layer.
+        by layer and channel, the distributions before and after the layer.
 
     Raises:
-        ValueError: a layer was not recorded; the text lists those that were.
+        ValueError: a layer was not recorded; the text lists the recorded ones.
     """
-    chosen = layers or spread_over(list(recording.layers), LAYERS)
+    chosen = layers or evenly_spaced(list(recording.layers), MAX_LAYERS)
     for name in chosen:
         if name not in recording.layers:
             raise ValueError(f"{name} was not recorded; there are: {', '.join(recording.layers)}")
-    return {name: _describe(recording, name, channels) for name in chosen}
+    return {name: _compute_channels(recording, name, channels) for name in chosen}
 
 
 def plot_distribution(distribution: Distribution, axes: Axes) -> None:
-    """Draw a channel: all activations, each domain's part, the mixture and its components."""
+    """Draw a channel: all activations, those of each domain, the mixture and its components."""
     edges, domains = distribution.edges, distribution.domains
     axes.stairs(domains.sum(0), edges, fill=True, color="#DDDDDD")
     for heights, colour in zip(domains, DOMAIN_COLOURS, strict=False):
@@ -131,6 +132,7 @@ def plot_distribution(distribution: Distribution, axes: Axes) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
+@analyses.add("distributions", place=80, needs=("subject", "folder", "recording"))
 def draw_distributions(
     subject: Subject, folder: Path, recording: Recording | None = None
 ) -> Section:
@@ -146,13 +148,15 @@ def draw_distributions(
         _draw_grid(described, side, word, domains, folder)
         for side, word in enumerate(("before", "after"))
     ]
-    return Section("Distributions of activations", say_distributions(described), tuple(figures))
+    return Section(
+        "Distributions of activations", describe_distributions(described), tuple(figures)
+    )
 
 
-def say_distributions(
+def describe_distributions(
     described: dict[str, dict[int, tuple[Distribution, Distribution]]],
 ) -> tuple[str, ...]:
-    """Say in which channels the domains differ most, and what is left of it after the layer."""
+    """Describe in which channel the domains differ most before a layer, and the rest after it."""
     sentences = []
     for name, channels in described.items():
         channel, (before, after) = max(channels.items(), key=lambda item: _rank(item[1][0]))
@@ -160,15 +164,15 @@ def say_distributions(
             continue
         left = f"{after.distance:.2f} after it"
         if math.isnan(after.distance):
-            left = "none after it, where it is constant"
+            left = "none after it, because its output is constant"
         sentences.append(
-            f"{name}: channel {channel} tells the domains apart most, by {before.distance:.2f} "
+            f"{name}: the domains differ most in channel {channel}, by {before.distance:.2f} "
             f"standard deviations before the normaliser and {left}."
         )
     return tuple(sentences)
 
 
-def _describe(
+def _compute_channels(
     recording: Recording, name: str, count: int
 ) -> dict[int, tuple[Distribution, Distribution]]:
     acts, mixture = list(recording.layers[name].values()), recording.mixtures.get(name)
@@ -178,18 +182,18 @@ def _describe(
     if len(before) > 1:
         apart = np.nan_to_num(standardised_wasserstein(*before[:2]), nan=-1.0)
         order = np.argsort(-apart, kind="stable")
-    return {
-        int(channel): (
-            compute_distribution([value[:, channel] for value in before], _of(mixture, channel)),
+    distributions = {}
+    for channel in sorted(order[:count].tolist()):
+        components = None if mixture is None else mixture_of_channel(mixture, channel)
+        distributions[channel] = (
+            compute_distribution([value[:, channel] for value in before], components),
             compute_distribution([value[:, channel] for value in after]),
         )
-        for channel in sorted(order[:count])
-    }
+    return distributions
 
 
-def _of(mixture: Mixture | None, channel: int) -> tuple[Floats, Floats, Floats] | None:
-    if mixture is None:
-        return None
+def mixture_of_channel(mixture: Mixture, channel: int) -> tuple[Floats, Floats, Floats]:
+    """Return the priors, means and variances of the components of a channel, (K,) each."""
     prior = mixture.prior[:, channel if mixture.assign == "channel" else 0]
     return prior.numpy(), mixture.mean[:, channel].numpy(), mixture.var[:, channel].numpy()
 
@@ -212,7 +216,7 @@ def _draw_grid(
             plot_distribution(both[side], grid[row, column])
             most = max(most, len(both[side].components))
             side_label = "" if column else f"{label}\ndensity"
-            clean(grid[row, column], "", side_label, f"channel {channel}")
+            label_axes(grid[row, column], "", side_label, f"channel {channel}")
             grid[row, column].title.set_fontsize("small")
             arrays |= _arrays_of(f"{name}/{channel}", both[side])
         for axes in grid[row, len(described[name]) :]:
@@ -231,7 +235,7 @@ def _draw_grid(
     )
     caption = (
         f"Activations {word} normalisation in the channels in which the domains differ most, "
-        "with the learned mixture where there is one; all to one scale."
+        "with the learned mixture, if there is one; all curves have one scale."
     )
     return save_figure(figure, folder / f"distributions_{word}", arrays, caption)[0]
 
@@ -255,7 +259,7 @@ def _arrays_of(name: str, distribution: Distribution) -> dict[str, Floats]:
 
 
 def typical_top(components: Floats) -> float:
-    """Find how high the mixture rises, leaving out a spike on a few points."""
+    """Return the height of a mixture (K, X), ignoring narrow spikes."""
     return float(np.percentile(components.sum(0), 98)) if components.size else 0.0
 
 

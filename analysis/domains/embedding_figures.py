@@ -1,4 +1,4 @@
-"""Features of networks in one frame: coloured by class and marked by domain, and by domain."""
+"""Figures of embedded features: points by class and domain, and by domain alone."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,8 +18,8 @@ from dacbn.analysis.domains.embeddings import (
     compute_trust,
 )
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     DOMAIN_COLOURS,
     DOMAIN_MARKERS,
     NEUTRAL_COLOUR,
@@ -28,19 +28,19 @@ from dacbn.analysis.report.style import (
     save_figure,
 )
 
-MOST_POINTS = 2000  # of each network: more take minutes, and hide one another
-NAMED_CLASSES = 20  # more names would cover the points
-LINE = 46  # letters above a panel
-POINT = 6  # square points
+MAX_POINTS = 2000  # of each network: more take minutes, and cover one another
+MAX_CLASS_NAMES = 20  # more would cover the points
+LINE_LENGTH = 46  # letters of a title
+POINT_SIZE = 6  # in square typographic points
 
 
 class Embedded(NamedTuple):
-    """The images of one network in the plane.
+    """The embedded features of one network.
 
     Args:
         points: (N, 2).
-        labels: (N,); predictions where a domain has no labels.
-        domains: (N,), positions in the row of domains.
+        labels: (N,); predictions for a domain without labels.
+        domains: (N,), indices of the domains.
     """
 
     points: Floats
@@ -56,7 +56,7 @@ def plot_by_class(embedded: Embedded, classes: Sequence[str], axes: Axes) -> Non
         colours = palette[embedded.labels[here]]
         marker = DOMAIN_MARKERS[domain % len(DOMAIN_MARKERS)]
         _scatter(embedded.points[here], colours, marker, axes)
-    if len(classes) <= NAMED_CLASSES:
+    if len(classes) <= MAX_CLASS_NAMES:
         for label in np.unique(embedded.labels[embedded.domains == 0]):
             members = (embedded.labels == label) & (embedded.domains == 0)
             _write(classes[label], np.median(embedded.points[members], axis=0), axes)
@@ -64,7 +64,7 @@ def plot_by_class(embedded: Embedded, classes: Sequence[str], axes: Axes) -> Non
 
 
 def plot_by_domain(embedded: Embedded, axes: Axes) -> None:
-    """Draw points in the colour of their domain, in random order, so that none covers the other."""
+    """Draw points in the colour of their domain, in random order, so that no domain is on top."""
     order = np.random.default_rng(0).permutation(len(embedded.points))
     palette = np.array(DOMAIN_COLOURS)
     _scatter(embedded.points[order], palette[embedded.domains[order]], "o", axes)
@@ -81,15 +81,15 @@ def draw_embeddings(
     title: str = "Features of both domains",
     stem: str = "embedding",
 ) -> Section:
-    """Draw what networks, or layers of one, make of the same images, in one frame.
+    """Draw the features that networks, or layers of one, compute for the same images.
 
     Args:
-        outputs: by network, by domain (source first): of the same images.
-        scores: by network, as `compute_scores` gives them.
+        outputs: by network and domain (source first), of the same images.
+        scores: by network, from `compute_scores`.
         classes: class names.
         folder: for the figures.
         perplexity: of t-SNE.
-        seed: of the choice of images and of t-SNE.
+        seed: for choosing images, and for t-SNE.
         title: of the section.
         stem: of the files.
 
@@ -106,14 +106,16 @@ def draw_embeddings(
     domains = list(next(iter(outputs.values())))
     file = _draw(embedded, scores, trust, domains, classes, folder / stem)
     rows = [
-        row_of(name, scores[name]) | {"trustworthiness": round(trust[name], 3)} for name in trust
+        to_row(name, scores[name]) | {"trustworthiness": round(trust[name], 3)} for name in trust
     ]
-    findings = tuple(sentence for name in outputs for sentence in _say(name, scores[name]))
+    findings = tuple(
+        sentence for name in outputs for sentence in _describe_scores(name, scores[name])
+    )
     return Section(title, findings, (file,), {title: rows})
 
 
-def row_of(name: str, scores: Scores) -> Row:
-    """Tabulate the scores of one network; what is not known is empty."""
+def to_row(name: str, scores: Scores) -> Row:
+    """Tabulate the scores of one network; unknown ones are empty."""
     row: Row = {"network": name}
     for field, value in scores._asdict().items():
         row[field.replace("_", " ")] = "" if np.isnan(value) else round(value, 3)
@@ -127,9 +129,9 @@ def _stack(outputs: Mapping[str, DomainOutput]) -> Floats:
 def _choose(
     outputs: Mapping[str, Mapping[str, DomainOutput]], seed: int
 ) -> dict[str, dict[str, DomainOutput]]:
-    """Choose as many images of each domain as one panel can show, the same of each network."""
+    """Choose as many images of each domain as one panel can show, the same for each network."""
     first = next(iter(outputs.values()))
-    share = MOST_POINTS // len(first)
+    share = MAX_POINTS // len(first)
     random = np.random.default_rng(seed)
     rows = {
         domain: np.sort(random.permutation(len(each.features))[:share])
@@ -168,7 +170,7 @@ def _draw(
         plot_by_class(each, classes, by_class)
         plot_by_domain(each, by_domain)
         by_class.set(xlim=limits[0], ylim=limits[1])
-        by_class.set_title(fill(name, LINE), loc="left", fontsize="small")
+        by_class.set_title(fill(name, LINE_LENGTH), loc="left", fontsize="small")
         by_class.set_xlabel(_silhouettes(scores[name]), fontsize="small")
         distance = f"proxy A-distance {scores[name].proxy_distance:.2f}"
         by_domain.set_xlabel(f"{distance}, trustworthiness {trust[name]:.2f}", fontsize="small")
@@ -182,8 +184,8 @@ def _draw(
         for field, array in each._asdict().items()
     }
     caption = (
-        "t-SNE by class and by domain, in one frame; neighbours mean something, distances between "
-        "islands do not, and the numbers are of the features themselves, not of the plane."
+        "t-SNE by class and by domain. Neighbours are meaningful, distances between groups are "
+        "not. The numbers are computed from the features, not from the plane."
     )
     return save_figure(figure, stem, arrays, caption)[0]
 
@@ -211,10 +213,10 @@ def _scatter(points: Floats, colours: object, marker: str, axes: Axes) -> None:
         *(points[:, 0], points[:, 1]),
         c=colours,  # type: ignore[arg-type]
         marker=marker,
-        s=POINT,
+        s=POINT_SIZE,
         alpha=0.75,
         linewidths=0,
-        rasterized=True,  # thousands of vector marks make a file that no reader opens
+        rasterized=True,  # thousands of vector marks make files too large
     )
 
 
@@ -240,15 +242,15 @@ def _frame(axes: Axes) -> None:
 def _silhouettes(scores: Scores) -> str:
     by_domain = {"source": scores.source_silhouette, "target": scores.target_silhouette}
     known = [f"{name} {value:.2f}" for name, value in by_domain.items() if not np.isnan(value)]
-    return f"silhouette by class: {', '.join(known)}" if known else ""
+    return f"silhouette of the classes: {', '.join(known)}" if known else ""
 
 
-def _say(name: str, scores: Scores) -> list[str]:
+def _describe_scores(name: str, scores: Scores) -> list[str]:
     right = (2 + scores.proxy_distance) / 4
     sentences = [
-        f"{name}: a linear classifier tells the domains apart with {right:.0%} accuracy (proxy "
+        f"{name}: a linear classifier predicts the domain with an accuracy of {right:.0%} (proxy "
         f"A-distance {scores.proxy_distance:.2f} of 2)."
     ]
     if by_class := _silhouettes(scores):
-        sentences.append(f"{name}: {by_class} (1 is perfectly apart, 0 is mixed).")
+        sentences.append(f"{name}: {by_class} (1 is perfectly separated, 0 is mixed).")
     return sentences

@@ -1,4 +1,4 @@
-"""Features in numbers: t-SNE of several networks in one frame, and how far the domains are apart.
+"""Embed the features of several networks together by t-SNE, and score the distance of domains.
 
 Papers: van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 2008,
 https://www.jmlr.org/papers/v9/vandermaaten08a.html; Ben-David et al., "Analysis of Representations
@@ -22,18 +22,18 @@ from sklearn.preprocessing import StandardScaler
 
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
 
-DIMENSIONS = 50  # that PCA leaves to t-SNE, as in its paper's practice
+DIMENSIONS = 50  # of the PCA before t-SNE, as in the t-SNE paper
 PERPLEXITY = 30.0
-NEIGHBOURS = 10  # that are compared for trustworthiness
+NUM_NEIGHBOURS = 10  # for trustworthiness
 FOLDS = 5
 
 
 class Scores(NamedTuple):
-    """How the features of one network lie.
+    """Scores of the features of one network.
 
     Args:
         proxy_distance: between the domains; see `compute_proxy_distance`.
-        source_silhouette: by class, in [-1, 1]; NaN without two classes.
+        source_silhouette: of the classes, in [-1, 1]; NaN with fewer than two classes.
         target_silhouette: the same; NaN without labels.
     """
 
@@ -42,12 +42,12 @@ class Scores(NamedTuple):
     target_silhouette: float
 
 
-def align(features: Sequence[Floats]) -> list[Floats]:
-    """Bring the features that networks have of the same N images into one space.
+def align_features(features: Sequence[Floats]) -> list[Floats]:
+    """Map the features that several networks compute for the same N images into one space.
 
-    Each is centred, scaled to a mean square length of 1, reduced to its first principal components
-    and rotated towards the first network's. No distance within a network changes but by the scale,
-    so that the pictures can be compared and none is bent.
+    The features of each network are centred, scaled to a mean square length of 1, reduced to their
+    first principal components and rotated towards those of the first network. Beyond the reduction,
+    distances within a network change only by the scale.
 
     Args:
         features: of each network, (N, D); D may differ.
@@ -73,13 +73,13 @@ def compute_embedding(
     seed: int = 0,
     start: Floats | None = None,
 ) -> Floats:
-    """Lay features (N, D) out in the plane by t-SNE, after PCA.
+    """Embed features (N, D) in the plane by t-SNE, after PCA.
 
     Args:
         features: of N images.
-        perplexity: about how many neighbours count.
-        seed: of t-SNE.
-        start: where the points begin, (N, 2) of any scale; by default along two principal axes.
+        perplexity: roughly the number of neighbours that t-SNE considers.
+        seed: for t-SNE.
+        start: initial points, (N, 2) of any scale; by default the first two principal components.
 
     Returns:
         (N, 2).
@@ -105,16 +105,16 @@ def compute_embedding(
 def compute_embeddings(
     features: Sequence[Floats], perplexity: float = PERPLEXITY, seed: int = 0
 ) -> list[Floats]:
-    """Lay out what networks make of the same N images, in one frame.
+    """Embed the features that several networks compute for the same N images.
 
-    Every network is laid out by its own distances: in one t-SNE of all, the places of an image pull
-    at one another, and a network that keeps the domains apart looks like one that joins them. The
-    layouts begin from a common start, and are turned towards the first in the end.
+    Each network has its own t-SNE, because a joint t-SNE pulls the points of one image together, so
+    that a network that separates the domains looks like one that joins them. The initial points are
+    aligned, and the results are rotated towards the first network's.
 
     Args:
         features: of each network, (N, D); D may differ.
-        perplexity: about how many neighbours count.
-        seed: of t-SNE.
+        perplexity: roughly the number of neighbours that t-SNE considers.
+        seed: for t-SNE.
 
     Returns:
         of each network, (N, 2).
@@ -123,7 +123,7 @@ def compute_embeddings(
         ValueError: the sample is too small for the perplexity.
     """
     planes: list[Floats] = []
-    for each in align(features):
+    for each in align_features(features):
         plane = compute_embedding(each, perplexity, seed, each[:, :2])
         plane -= plane.mean(0)
         planes.append(plane @ orthogonal_procrustes(plane, planes[0])[0] if planes else plane)
@@ -133,11 +133,12 @@ def compute_embeddings(
 def compute_proxy_distance(source: Floats, target: Floats, seed: int = 0) -> float:
     """Compute the proxy A-distance 2 (1 - 2 e) of features (N, D) and (M, D).
 
-    e is the error, balanced over the domains and cross-validated, of a logistic regression that
-    tells them apart. 0 is chance (below by chance), 2 is perfectly apart.
+    e is the cross-validated error, balanced over the domains, of a logistic regression that
+    predicts the domain. 2 means that the domains are perfectly separable, 0 (or slightly less)
+    that the classifier is at chance.
 
     Raises:
-        ValueError: a domain has too few images to be cross-validated.
+        ValueError: a domain has too few images for cross-validation.
     """
     if min(len(source), len(target)) < FOLDS:
         raise ValueError(
@@ -150,7 +151,7 @@ def compute_proxy_distance(source: Floats, target: Floats, seed: int = 0) -> flo
         StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=500)
     )
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    with warnings.catch_warnings():  # one that has not converged can tell domains apart too
+    with warnings.catch_warnings():  # a classifier that has not converged is good enough
         warnings.simplefilter("ignore", ConvergenceWarning)
         accuracy = cross_val_score(
             classifier, features, domains, cv=folds, scoring="balanced_accuracy"
@@ -159,33 +160,33 @@ def compute_proxy_distance(source: Floats, target: Floats, seed: int = 0) -> flo
 
 
 def compute_silhouette(features: Floats, labels: Labels | None) -> float:
-    """Compute the mean silhouette by class of features (N, D); NaN where it has no meaning."""
+    """Compute the mean silhouette of the classes for features (N, D); NaN if it is undefined."""
     if labels is None or not 1 < len(np.unique(labels)) < len(labels):
         return float("nan")
     return float(silhouette_score(features, labels))
 
 
 def compute_trust(features: Floats, plane: Floats) -> float:
-    """Compute how far neighbours in the plane (N, 2) are neighbours among features (N, D): [0, 1].
+    """Compute the trustworthiness of an embedding (N, 2) of features (N, D), in [0, 1].
 
-    It is scikit-learn's trustworthiness of ten neighbours.
+    It measures whether neighbours in the plane are neighbours among the features, by scikit-learn.
     """
-    neighbours = min(NEIGHBOURS, (len(features) - 1) // 2)
+    neighbours = min(NUM_NEIGHBOURS, (len(features) - 1) // 2)
     return float(trustworthiness(features, plane, n_neighbors=neighbours))
 
 
 def compute_scores(outputs: Mapping[str, DomainOutput], seed: int = 0) -> Scores:
-    """Score the features that one network has of source and target.
+    """Score the features of source and target of one network.
 
     Args:
         outputs: by domain, source and target first.
-        seed: of the cross-validation.
+        seed: for the cross-validation.
 
     Raises:
-        ValueError: there is one domain only, or too few images.
+        ValueError: there is only one domain, or too few images.
     """
     if len(outputs) < 2:
-        raise ValueError(f"there is one domain only, {next(iter(outputs))}: features compare two")
+        raise ValueError(f"there is only one domain, {next(iter(outputs))}: the scores need two")
     source, target = list(outputs.values())[:2]
     return Scores(
         compute_proxy_distance(source.features, target.features, seed),

@@ -1,5 +1,6 @@
-"""What training looks at: images of each domain, as they are and as augmented."""
+"""Training images of each domain, plain and augmented."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -8,13 +9,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import PAGE_WIDTH, save_figure
+from dacbn.analysis.analyses import analyses
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import PAGE_WIDTH, save_figure
 from dacbn.datasets import Family, Images, to_float, weak_view
+
+COLUMNS = 12  # images of each domain
 
 
 def compute_views(images: Images, family: Family, count: int, seed: int = 0) -> NDArray[np.float32]:
     """Choose images at random and augment them.
+
+    Args:
+        images: of one domain.
+        family: the kind of images, which decides how they are augmented.
+        count: images, at most.
+        seed: for choosing and augmenting images.
 
     Returns:
         (2, count, S, S, 3) in [0, 1]: the images, and a weak view of each.
@@ -28,23 +38,30 @@ def compute_views(images: Images, family: Family, count: int, seed: int = 0) -> 
 
 
 def plot_views(views: NDArray[np.float32], title: str, axes: Axes) -> None:
-    """Draw a sheet: a row of images above a row of their views."""
+    """Draw a row of images above a row of their augmented views."""
     axes.imshow(np.vstack([np.hstack(list(row)) for row in views]), interpolation="nearest")
     side = views.shape[2]
-    axes.set_yticks([side / 2, 3 * side / 2], ["as it is", "augmented"])
+    axes.set_yticks([side / 2, 3 * side / 2], ["plain", "augmented"])
     axes.set_xticks([])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     axes.set_title(title, loc="left", fontsize="medium")
 
 
-def draw_views(domains: dict[str, Images], family: Family, folder: Path) -> Section:
-    """Draw a sheet of every domain into a folder."""
-    figure = Figure(figsize=(PAGE_WIDTH, 1.4 * len(domains)), layout="constrained")
-    sheets = {name: compute_views(images, family, 12) for name, images in domains.items()}
+@analyses.add("training images", place=20, needs=("training_images", "family", "folder"))
+def draw_views(training_images: Mapping[str, Images], family: Family, folder: Path) -> Section:
+    """Draw some training images of each domain, plain and augmented, into a folder.
+
+    Args:
+        training_images: by a title for each domain.
+        family: the kind of images, which decides how they are augmented.
+        folder: for the figure.
+    """
+    figure = Figure(figsize=(PAGE_WIDTH, 1.4 * len(training_images)), layout="constrained")
+    sheets = {name: compute_views(each, family, COLUMNS) for name, each in training_images.items()}
     axes = figure.subplots(len(sheets), 1, squeeze=False)[:, 0]
     for place, (title, views) in zip(axes, sheets.items(), strict=True):
         plot_views(views, title, place)
-    caption = "Random images of each domain, as they are and as training sees them, augmented."
+    caption = "Random training images of each domain, plain and augmented as in training."
     files = save_figure(figure, folder / "domains", sheets, caption)
     return Section("What training sees", figures=(files[0],))

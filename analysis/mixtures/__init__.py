@@ -1,1 +1,1 @@
-"""A layer's mixture: its fit beside scikit-learn's, and its movement in training."""
+"""Mixtures of layers: compared with scikit-learn's, and their movement during training."""

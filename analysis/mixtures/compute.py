@@ -1,10 +1,10 @@
-"""A layer's mixture beside the one that scikit-learn fits to the same activations.
+"""Compare the mixture of a layer with the one that scikit-learn fits to the same activations.
 
 A mixture per channel is compared channel by channel, any other jointly over channels. scikit-learn
-fits to one half of the recorded images, and both are compared on the other. A layer that assigns
-whole images is scored position by position like the others, and its assignments are compared image
-by image. scikit-learn has the advantage of images like those compared, all at once, where a layer
-followed batches of augmented ones.
+fits to one half of the recorded images, and both are compared on the other half. The likelihood is
+that of single positions, also for a layer that assigns whole images; the assignments of such a
+layer are compared image by image. scikit-learn has an advantage: it fits to all images at once,
+without augmentation, while the layer followed batches of augmented images.
 """
 
 import warnings
@@ -20,36 +20,36 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from tqdm import tqdm
 
-from dacbn.analysis.clusters.agreement import Floats
-from dacbn.analysis.clusters.compute import compute_overlap, refuse_without_mixture
-from dacbn.analysis.clusters.section import spread_over
-from dacbn.analysis.observe.assignments import CHANNELS, Assigned, some_channels
+from dacbn.analysis.clusters.compute import compute_overlap, require_mixture
+from dacbn.analysis.observe.assignments import MAX_CHANNELS, Assigned, choose_channels
+from dacbn.analysis.observe.layer_names import evenly_spaced
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recording import Recording
 from dacbn.norms import Mixture
 from dacbn.norms.mixture.moments import Assign, log_joint, responsibilities
 
-ROWS = 2500  # to fit to, and as many to compare on
-FEWEST = 100
-GROUPS = 8  # channels of a mixture per channel, at most, that are compared
-LARGEST = 8  # components tried for BIC
-LAYERS = 6  # at most
-FLOOR = 1e-5  # added to variances, as much as the layers' default eps
+MAX_ROWS = 2500  # activations to fit to, and as many to compare on
+MIN_ROWS = 100
+MAX_GROUPS = 8  # compared channels of a mixture per channel
+MAX_COMPONENTS = 8  # tried for BIC
+MAX_LAYERS = 6
+VARIANCE_FLOOR = 1e-5  # added to variances, equal to the layers' default eps
 
 
 class MixtureFit(NamedTuple):
-    """The comparison of one layer; G groups of channels that have a mixture of their own.
+    """The comparison of one layer, for G groups of channels that share one mixture each.
 
     Args:
-        assign: what the layer assigns.
-        channels: those compared, (C,).
+        assign: the layer's mode of assignment.
+        channels: the compared ones, (C,).
         held_out: activations on which the two are compared, (M, C).
         layer: the layer's mixture.
-        fitted: scikit-learn's, its components in the order that matches the layer's best.
-        likelihood: mean log-likelihood of held-out activations in nats a value: layer,
+        fitted: scikit-learn's mixture, its components in the order that best matches the layer's.
+        likelihood: mean log-likelihood of held-out activations in nats per value: layer,
             scikit-learn; (G, 2).
         bic: scikit-learn's Bayesian information criterion for 1 to 8 components, (G, 8).
         layer_bic: the same criterion for the layer's mixture, (G,).
-        ari: adjusted Rand index of the two's assignments of held-out things, (G,).
+        ari: adjusted Rand index of both assignments of held-out activations, (G,).
         nmi: normalised mutual information of the same, (G,).
     """
 
@@ -66,17 +66,17 @@ class MixtureFit(NamedTuple):
 
     @property
     def num_clusters(self) -> int:
-        """Components of the layer."""
+        """Number of components of the layer."""
         return len(self.layer.mean)
 
     @property
     def advantage(self) -> float:
-        """By how many nats a value scikit-learn explains held-out activations better."""
+        """Held-out log-likelihood of scikit-learn minus the layer's, in nats per value."""
         return float((self.likelihood[:, 1] - self.likelihood[:, 0]).mean())
 
     @property
     def preferred(self) -> NDArray[np.int64]:
-        """Components that BIC prefers, (G,)."""
+        """Number of components that BIC prefers, (G,)."""
         counts: NDArray[np.int64] = self.bic.argmin(1) + 1
         return counts
 
@@ -87,15 +87,15 @@ def compute_mixtures(
     """Compare the mixtures of layers with scikit-learn's.
 
     Args:
-        recording: of one or more domains, which weigh the same.
-        layers: by default six mixture layers, spread over the depth of the network.
-        seed: of scikit-learn's starts.
+        recording: of one or more domains, which have the same weight.
+        layers: names; by default six mixture layers, evenly spaced over the depth.
+        seed: for the starting points of scikit-learn.
 
     Raises:
         ValueError: no layer has a mixture, or there are too few activations.
     """
-    refuse_without_mixture(recording)
-    chosen = layers or spread_over(list(recording.mixtures), LAYERS)
+    require_mixture(recording)
+    chosen = layers or evenly_spaced(list(recording.mixtures), MAX_LAYERS)
     bar = tqdm(chosen, unit="layer", desc="fitting mixtures", leave=False, disable=None)
     return {name: _compare(recording, name, seed) for name in bar}
 
@@ -105,9 +105,9 @@ def fit_mixture(rows: Tensor, num_clusters: int, assign: Assign, seed: int = 0) 
 
     Args:
         rows: float64 (M, C).
-        num_clusters: components.
-        assign: "channel" fits every channel by itself; anything else all jointly.
-        seed: of the starts.
+        num_clusters: number of components.
+        assign: "channel" fits each channel separately; any other mode all channels jointly.
+        seed: for the starting points.
     """
     fits = [_fit(part, num_clusters, seed) for part in _groups(rows, assign)]
     prior = np.stack([fit.weights_ for fit in fits], 1)
@@ -118,8 +118,8 @@ def fit_mixture(rows: Tensor, num_clusters: int, assign: Assign, seed: int = 0) 
     return Mixture(torch.tensor(prior), torch.tensor(mean), torch.tensor(var), assign)
 
 
-def likelihood(mixture: Mixture, rows: Tensor) -> Floats:
-    """Compute the mean log-likelihood of activations (M, C) in nats a value, by group: (G,)."""
+def mean_log_likelihood(mixture: Mixture, rows: Tensor) -> Floats:
+    """Compute the mean log-likelihood of activations (M, C) in nats per value, by group: (G,)."""
     assign: Assign = "channel" if mixture.assign == "channel" else "position"
     parts = mixture.prior.log(), mixture.mean, mixture.var
     joint = log_joint(rows[:, :, None], *parts, assign).logsumexp(0)[..., 0]
@@ -127,10 +127,10 @@ def likelihood(mixture: Mixture, rows: Tensor) -> Floats:
     return values
 
 
-def match(layer: Mixture, fitted: Mixture) -> Mixture:
-    """Reorder fitted components so that they overlap most with the layer's, channel by channel.
+def match_components(layer: Mixture, fitted: Mixture) -> Mixture:
+    """Reorder fitted components so that they overlap most with the layer's.
 
-    Jointly, where all channels share one assignment.
+    In a mixture per channel, each channel has its own order.
     """
     if layer.assign != "channel":
         return _reorder(fitted, _best_order(layer, fitted))
@@ -142,14 +142,16 @@ def match(layer: Mixture, fitted: Mixture) -> Mixture:
 
 def _compare(recording: Recording, name: str, seed: int) -> MixtureFit:
     mixture = recording.mixtures[name]
-    at_most = GROUPS if mixture.assign == "channel" else 2 * CHANNELS
-    channels = some_channels(mixture.mean.shape[1], at_most)
+    at_most = MAX_GROUPS if mixture.assign == "channel" else 2 * MAX_CHANNELS
+    channels = choose_channels(mixture.mean.shape[1], at_most)
     layer = mixture.take(channels)
     fit_images, held_images, held_soft = _halves(recording, name, channels)
     rows, held = fit_images.flatten(0, 1), held_images.flatten(0, 1)
-    if len(rows) < FEWEST:
-        raise ValueError(f"{name}: {len(rows)} activations are too few to fit to, take {FEWEST}")
-    fitted = match(layer, fit_mixture(rows, len(layer.mean), layer.assign, seed))
+    if len(rows) < MIN_ROWS:
+        raise ValueError(
+            f"{name}: {len(rows)} activations are too few to fit to: at least {MIN_ROWS} are needed"
+        )
+    fitted = match_components(layer, fit_mixture(rows, len(layer.mean), layer.assign, seed))
     labels = _labels(layer, held_images), _labels(fitted, held_images)
     if layer.assign == "sample":
         labels = held_soft.argmax(1)[:, None].numpy(), labels[1]
@@ -160,7 +162,7 @@ def _compare(recording: Recording, name: str, seed: int) -> MixtureFit:
         held.numpy(),
         layer,
         fitted,
-        np.stack([likelihood(layer, held), likelihood(fitted, held)], 1),
+        np.stack([mean_log_likelihood(layer, held), mean_log_likelihood(fitted, held)], 1),
         _bic_over_clusters(rows, layer.assign, seed),
         _bic(layer, rows),
         np.array([adjusted_rand_score(*pair) for pair in pairs]),
@@ -169,15 +171,15 @@ def _compare(recording: Recording, name: str, seed: int) -> MixtureFit:
 
 
 def _halves(recording: Recording, name: str, channels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Take positions of every other image to fit to, and of the others to compare on.
+    """Choose positions of every other image to fit to, and of the others to compare on.
 
     Returns:
-        float64 (N, P, C) twice, and how the layer assigns the images of the second, (N, K).
+        both halves, float64 (N, P, C), and the assignments of the images of the second, (N, K).
     """
     domains = list(recording.layers[name].values())
     images = min(len(each.inputs) for each in domains) // 2
-    images = min(images, max(1, ROWS // (2 * len(domains))))
-    positions = max(1, ROWS // (max(1, images) * len(domains)))
+    images = min(images, max(1, MAX_ROWS // (2 * len(domains))))
+    positions = max(1, MAX_ROWS // (max(1, images) * len(domains)))
     halves = [
         torch.cat([each.inputs[start : 2 * images : 2, :positions, channels] for each in domains])
         for start in (0, 1)
@@ -192,7 +194,7 @@ def _soft(assigned: Assigned | None) -> Tensor:
 
 
 def _labels(mixture: Mixture, images: Tensor) -> NDArray[np.int64]:
-    """Assign positions of images (N, P, C): (things, G)."""
+    """Assign positions of images (N, P, C): labels (M, G), or (N, 1) of whole images."""
     x = images.mT if mixture.assign == "sample" else images.flatten(0, 1)[:, :, None]
     weights = responsibilities(x, mixture.prior.log(), mixture.mean, mixture.var, mixture.assign)
     labels: NDArray[np.int64] = weights.argmax(0)[..., 0].numpy()
@@ -201,9 +203,9 @@ def _labels(mixture: Mixture, images: Tensor) -> NDArray[np.int64]:
 
 def _fit(rows: NDArray[np.float64], num_clusters: int, seed: int) -> GaussianMixture:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # a fit cut short is a fit
+        warnings.simplefilter("ignore", ConvergenceWarning)  # an unfinished fit is good enough
         return GaussianMixture(
-            num_clusters, covariance_type="diag", reg_covar=FLOOR, random_state=seed
+            num_clusters, covariance_type="diag", reg_covar=VARIANCE_FLOOR, random_state=seed
         ).fit(rows)
 
 
@@ -215,18 +217,18 @@ def _groups(rows: Tensor, assign: str) -> list[NDArray[np.float64]]:
 def _bic_over_clusters(rows: Tensor, assign: str, seed: int) -> Floats:
     return np.array(
         [
-            [_fit(part, count, seed).bic(part) for count in range(1, LARGEST + 1)]
+            [_fit(part, count, seed).bic(part) for count in range(1, MAX_COMPONENTS + 1)]
             for part in _groups(rows, assign)
         ]
     )
 
 
 def _bic(mixture: Mixture, rows: Tensor) -> Floats:
-    """Compute the criterion of a given mixture by group, (G,)."""
+    """Compute the BIC of a given mixture by group, (G,)."""
     groups = mixture.prior.shape[1]
     dimensions = rows.shape[1] // groups
     parameters = len(mixture.mean) * (2 * dimensions + 1) - 1
-    total = likelihood(mixture, rows) * rows.shape[0] * dimensions
+    total = mean_log_likelihood(mixture, rows) * rows.shape[0] * dimensions
     criterion: Floats = parameters * np.log(len(rows)) - 2 * total
     return criterion
 

@@ -1,4 +1,4 @@
-"""How the components of mixtures moved over training, from the snapshots of a run."""
+"""Movement of the components of mixtures during training, from the snapshots of a run."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -7,17 +7,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dacbn.analysis.clusters.agreement import Floats
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.clusters.compute import compute_overlap
-from dacbn.analysis.clusters.section import spread_over
 from dacbn.analysis.observe.assignments import mixture_of
+from dacbn.analysis.observe.layer_names import evenly_spaced
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recorder import find_normalisers
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import CLUSTER_COLOURS, PAGE_WIDTH, clean, save_figure
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import CLUSTER_COLOURS, PAGE_WIDTH, label_axes, save_figure
 from dacbn.training import build_network, find_snapshots, load_weights, read_card
 
-DRAWN = 3  # layers, at most
-SETTLED = 0.05  # standard deviations a snapshot below which components count as at rest
+MAX_LAYERS = 3  # in the figure
+MAX_STEP_AT_REST = 0.05  # standard deviations between snapshots; slower components have settled
 
 
 class Movement(NamedTuple):
@@ -28,7 +29,7 @@ class Movement(NamedTuple):
         prior: shares, (T, K, C) or (T, K, 1).
         mean: (T, K, C).
         var: (T, K, C).
-        overlap: of the components, each with each, averaged over channels, (T, K, K).
+        overlap: of each two components, averaged over channels, (T, K, K).
     """
 
     steps: Floats
@@ -39,9 +40,9 @@ class Movement(NamedTuple):
 
     @property
     def moved(self) -> Floats:
-        """How far means moved since the last snapshot, in standard deviations: (T - 1, K).
+        """Distance of means from the previous snapshot, in standard deviations: (T - 1, K).
 
-        The root mean square over channels.
+        It is the root mean square over channels.
         """
         distance = np.square(np.diff(self.mean, axis=0)) / self.var[:-1]
         moved: Floats = np.sqrt(distance.mean(2))
@@ -52,20 +53,20 @@ def compute_movement(run: Path) -> dict[str, Movement]:
     """Read the mixtures of every snapshot of a run.
 
     Raises:
-        ValueError: the run has less than two snapshots, or its network no mixture.
+        ValueError: the run has fewer than two snapshots, or its network has no mixture.
         RunFolderError: the folder holds no run, or a snapshot is damaged.
     """
     card, snapshots = read_card(run), find_snapshots(run)
     if len(snapshots) < 2:
         raise ValueError(
-            f"{run} has {len(snapshots)} snapshots, and movement takes two: train with "
-            "--snapshot-every 20, or the like"
+            f"{run} has {len(snapshots)} snapshots, but movement needs two: train with "
+            "--snapshot-every, for example --snapshot-every 20"
         )
     network = build_network(card.config, len(card.classes))
     found = find_normalisers(network)
     layers = {name: layer for name, layer in found.items() if mixture_of(layer) is not None}
     if not layers:
-        raise ValueError(f"{run} has no layer with a mixture, so nothing that could move")
+        raise ValueError(f"{run} has no layer with a mixture, so there are no components that move")
     rows: dict[str, list[tuple[Floats, ...]]] = {name: [] for name in layers}
     for snapshot in snapshots.values():
         load_weights(run, network, snapshot)
@@ -82,32 +83,33 @@ def compute_movement(run: Path) -> dict[str, Movement]:
 
 
 def plot_movement(movement: Movement, channel: int, title: str, axes: Axes) -> None:
-    """Draw the means of a channel over training, each in a band of one standard deviation."""
+    """Draw the means of a channel during training, with bands of one standard deviation."""
     for cluster in range(movement.mean.shape[1]):
         mean, std = movement.mean[:, cluster, channel], np.sqrt(movement.var[:, cluster, channel])
         colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
         axes.plot(movement.steps, mean, color=colour, label=f"cluster {cluster + 1}")
         axes.fill_between(movement.steps, mean - std, mean + std, color=colour, alpha=0.15, lw=0)
-    clean(axes, "step", "activation", title)
+    label_axes(axes, "step", "activation", title)
 
 
 def plot_shares_over_time(movement: Movement, title: str, axes: Axes) -> None:
-    """Draw the share of each component over training, averaged over channels."""
+    """Draw the share of each component during training, averaged over channels."""
     for cluster, share in enumerate(movement.prior.mean(2).T):
         colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
         axes.plot(movement.steps, share, color=colour, label=f"cluster {cluster + 1}")
-    clean(axes, "step", "share", title)
+    label_axes(axes, "step", "share", title)
     axes.set_ylim(0, 1)
 
 
+@analyses.add("movement of the clusters", place=60, needs=("run", "folder"))
 def draw_movement(run: Path, folder: Path) -> Section:
-    """Draw how the components of a run's mixtures moved, into a folder.
+    """Draw the movement of the components of a run's mixtures, into a folder.
 
     Raises:
         ValueError: see `compute_movement`.
     """
     movements = compute_movement(run)
-    shown = spread_over(list(movements), DRAWN)
+    shown = evenly_spaced(list(movements), MAX_LAYERS)
     figure = Figure(figsize=(PAGE_WIDTH, 0.4 + 1.8 * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), 3, sharex=True, squeeze=False)
     for row, name in enumerate(shown):
@@ -124,30 +126,30 @@ def draw_movement(run: Path, folder: Path) -> Section:
         for field, value in movement._asdict().items()
     }
     caption = (
-        "Shares of the components over training, and the means of the two channels that moved "
-        "farthest, in bands of one standard deviation."
+        "Shares of the components during training, and the means of the two channels that moved "
+        "farthest, with bands of one standard deviation."
     )
     file = save_figure(figure, folder / "cluster_movement", arrays, caption)[0]
-    return Section("Movement of the clusters", say_movement(movements), (file,))
+    return Section("Movement of the clusters", describe_movement(movements), (file,))
 
 
 def most_moved(movement: Movement, count: int) -> list[int]:
-    """Choose the channels whose means moved farthest from first to last, in deviations."""
+    """Choose the channels whose means moved farthest in total, in standard deviations."""
     path = np.abs(np.diff(movement.mean, axis=0)).sum(0) / np.sqrt(movement.var.mean(0))
     order: list[int] = np.argsort(-path.max(0), kind="stable").tolist()
     return order[:count]
 
 
-def say_movement(movements: dict[str, Movement]) -> tuple[str, ...]:
-    """Say of each layer whether its components part or meet, and whether they are at rest."""
+def describe_movement(movements: dict[str, Movement]) -> tuple[str, ...]:
+    """Describe for each layer whether components separate or approach, and whether they settled."""
     sentences = []
     for name, movement in movements.items():
-        first, last = (_apart(movement.overlap[index]) for index in (0, -1))
+        first, last = (_mean_of_pairs(movement.overlap[index]) for index in (0, -1))
         steps, speed = movement.steps.astype(int), movement.moved[-1].max()
-        trend = (
-            "parted" if last < first - 0.02 else "came closer" if last > first + 0.02 else "kept"
-        )
-        rest = "are at rest" if speed < SETTLED else "still move"
+        trend = "kept their distance"
+        if abs(last - first) > 0.02:
+            trend = "moved apart" if last < first else "came closer"
+        rest = "have settled" if speed < MAX_STEP_AT_REST else "still move"
         sentences.append(
             f"{name}: from step {steps[0]} to {steps[-1]} components {trend} (overlap "
             f"{first:.2f} to {last:.2f}); at the end they {rest} ({speed:.3f} standard deviations "
@@ -156,7 +158,7 @@ def say_movement(movements: dict[str, Movement]) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _apart(overlap: Floats) -> float:
+def _mean_of_pairs(overlap: Floats) -> float:
     """Average the overlaps (K, K) of different components; 1 for a single one."""
     pairs = overlap[np.triu_indices(len(overlap), 1)]
     return float(pairs.mean()) if len(pairs) else 1.0

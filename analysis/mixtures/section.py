@@ -1,4 +1,4 @@
-"""What a person reads of a layer's mixtures beside scikit-learn's."""
+"""Text and figures that compare the mixtures of layers with scikit-learn's, for the report."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -12,37 +12,41 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from dacbn.analysis.clusters.agreement import Floats
-from dacbn.analysis.clusters.figures import short_names
-from dacbn.analysis.domains.distributions import component_densities, typical_top
-from dacbn.analysis.mixtures.compute import LARGEST, MixtureFit, compute_mixtures
+from dacbn.analysis.analyses import analyses
+from dacbn.analysis.domains.distributions import (
+    component_densities,
+    mixture_of_channel,
+    typical_top,
+)
+from dacbn.analysis.mixtures.compute import MAX_COMPONENTS, MixtureFit, compute_mixtures
+from dacbn.analysis.observe.layer_names import short_names
+from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     CLASS_COLOURS,
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
-    clean,
+    label_axes,
     save_figure,
 )
-from dacbn.norms import Mixture
 
 LAYER_COLOUR, FITTED_COLOUR = "#0072B2", "#D55E00"
-EQUAL = 0.005  # nats a value that do not count as a difference
-PANELS = 4  # channels drawn side by side
+MIN_ADVANTAGE = 0.005  # nats per value; less is no difference
+MAX_PANELS = 4  # channels side by side
 BINS, POINTS = 60, 400
 
 
 def plot_advantages(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
-    """Draw by how much scikit-learn explains held-out activations better, layers downwards."""
+    """Draw the held-out log-likelihood of scikit-learn minus the layer's, a bar for each layer."""
     for row, fit in enumerate(fits.values()):
         colour = FITTED_COLOUR if fit.advantage > 0 else LAYER_COLOUR
         axes.barh(row, fit.advantage, 0.6, color=colour)
     axes.axvline(0, color=NEUTRAL_COLOUR, linewidth=0.8)
-    clean(axes, "nats per value", "", "Log-likelihood: scikit-learn's less layer's")
+    label_axes(axes, "nats per value", "", "Log-likelihood: scikit-learn minus layer")
     axes.title.set_fontsize("small")
     axes.grid(visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -51,13 +55,13 @@ def plot_advantages(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
 
 
 def plot_bic(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
-    """Draw scikit-learn's criterion over the number of components, above its best, by layer."""
-    counts = np.arange(1, LARGEST + 1)
+    """Draw scikit-learn's BIC minus its minimum over the number of components, by layer."""
+    counts = np.arange(1, MAX_COMPONENTS + 1)
     for row, (fit, name) in enumerate(zip(fits.values(), short_names(list(fits)), strict=True)):
         curve = fit.bic.sum(0) / (2 * fit.held_out.size)
         colour = CLASS_COLOURS[row % len(CLASS_COLOURS)]
         axes.plot(counts, curve - curve.min(), "o-", color=colour, markersize=3, label=name)
-    clean(axes, "components", "nats per value", "scikit-learn's BIC, above its best")
+    label_axes(axes, "components", "nats per value", "scikit-learn's BIC minus its minimum")
     axes.title.set_fontsize("small")
     axes.set_xticks(counts)
     axes.legend(frameon=False, fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -66,7 +70,7 @@ def plot_bic(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
 def plot_mixture(
     values: Floats, prior: Floats, mean: Floats, var: Floats, title: str, axes: Axes
 ) -> None:
-    """Draw a mixture of components (K,) over the histogram of activations (M,), to scale."""
+    """Draw a mixture of components (K,) over the histogram of activations (M,), on one scale."""
     low, high = np.percentile(values, [0.2, 99.8])
     edges = np.linspace(low, max(high, low + 1e-6), BINS + 1)
     width = edges[1] - edges[0]
@@ -80,12 +84,13 @@ def plot_mixture(
     axes.plot(points, components.sum(0), color="black", linewidth=1)
     axes.set_ylim(0, 1.1 * max(heights.max(), typical_top(components), 1e-6))
     axes.set_xlim(edges[0], edges[-1])
-    clean(axes, "", "", title)
+    label_axes(axes, "", "", title)
     axes.title.set_fontsize("small")
 
 
+@analyses.add("mixtures", place=70, needs=("subject", "folder", "recording"))
 def draw_mixtures(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
-    """Draw the mixtures of layers beside those that scikit-learn fits, into a folder.
+    """Draw the mixtures of layers and those that scikit-learn fits, into a folder.
 
     Raises:
         ValueError: no layer has a mixture, or there are too few activations.
@@ -107,46 +112,46 @@ def draw_mixtures(subject: Subject, folder: Path, recording: Recording | None = 
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=3, frameon=False)
     caption = (
-        "The layers' mixtures beside scikit-learn's: likelihood, number of components by BIC, and "
-        f"both over the activations of {name}."
+        "The layers' mixtures compared with scikit-learn's: likelihood, number of components by "
+        f"BIC, and both mixtures over the activations of {name}."
     )
     file = save_figure(figure, folder / "mixtures_beside_sklearn", _arrays(fits), caption)[0]
     table = [_row(name, fit) for name, fit in fits.items()]
-    title = "The layers' mixtures beside scikit-learn's"
-    return Section(title, say_mixtures(fits), (file,), {title: table})
+    title = "The layers' mixtures compared with scikit-learn's"
+    return Section(title, describe_mixtures(fits), (file,), {title: table})
 
 
-def say_mixtures(fits: Mapping[str, MixtureFit]) -> tuple[str, ...]:
-    """Say of each layer whose mixture fits better, by how much, and what BIC prefers."""
-    return tuple(sentence for name, fit in fits.items() for sentence in _say(name, fit))
+def describe_mixtures(fits: Mapping[str, MixtureFit]) -> tuple[str, ...]:
+    """Describe for each layer which mixture fits better, by how much, and what BIC prefers."""
+    return tuple(sentence for name, fit in fits.items() for sentence in _describe_fit(name, fit))
 
 
-def _say(name: str, fit: MixtureFit) -> list[str]:
+def _describe_fit(name: str, fit: MixtureFit) -> list[str]:
     layer, fitted = fit.likelihood.mean(0)
-    numbers = f"{fitted:.2f} against {layer:.2f} nats a value"
-    if fit.advantage > EQUAL:
+    numbers = f"{fitted:.2f} against {layer:.2f} nats per value"
+    if fit.advantage > MIN_ADVANTAGE:
         verdict = (
-            f"scikit-learn's mixture of as many components fits better by {fit.advantage:.2f} "
+            f"scikit-learn's mixture with as many components fits better by {fit.advantage:.2f} "
             f"({numbers} on held-out activations)"
         )
-    elif fit.advantage < -EQUAL:
+    elif fit.advantage < -MIN_ADVANTAGE:
         verdict = f"the layer's mixture fits better by {-fit.advantage:.2f} ({numbers})"
     else:
         verdict = f"the layer's mixture fits as well as scikit-learn's ({numbers})"
     return [
-        f"{name}: {verdict}; their assignments agree by ARI {fit.ari.mean():.2f} and NMI "
+        f"{name}: {verdict}; the assignments of both agree by ARI {fit.ari.mean():.2f} and NMI "
         f"{fit.nmi.mean():.2f}.",
-        f"{name}: {_say_bic(fit)}; the layer has {fit.num_clusters}.",
+        f"{name}: {_describe_bic(fit)}; the layer has {fit.num_clusters}.",
     ]
 
 
-def _say_bic(fit: MixtureFit) -> str:
+def _describe_bic(fit: MixtureFit) -> str:
     if len(fit.preferred) == 1:
         return f"BIC prefers {_components(int(fit.preferred[0]))}"
     votes = Counter(fit.preferred.tolist())
     favourite, number = votes.most_common(1)[0]
     least, most = min(votes), max(votes)
-    between = f", from {least} to {_components(most)} in all" if least < most else ""
+    between = f", and from {least} to {_components(most)} over all channels" if least < most else ""
     return (
         f"BIC prefers {_components(favourite)} in {number} of {len(fit.preferred)} "
         f"channels{between}"
@@ -154,13 +159,13 @@ def _say_bic(fit: MixtureFit) -> str:
 
 
 def _components(count: int) -> str:
-    more = " or more" if count == LARGEST else ""
+    more = " or more" if count == MAX_COMPONENTS else ""
     return f"{count}{more} component{'' if count == 1 else 's'}"
 
 
 def _draw_side_by_side(fit: MixtureFit, name: str, figure: Figure, place: SubplotSpec) -> None:
-    """Draw both mixtures over the same activations, for the channels in which they differ most."""
-    count = min(PANELS, len(fit.channels))
+    """Draw both mixtures over the same activations, in the channels where they differ most."""
+    count = min(MAX_PANELS, len(fit.channels))
     difference = (fit.layer.mean - fit.fitted.mean).abs().sum(0) / fit.layer.var.sqrt().mean(0)
     shown = sorted(difference.argsort(descending=True, stable=True)[:count].tolist())
     grid = place.subgridspec(2, count)
@@ -168,14 +173,9 @@ def _draw_side_by_side(fit: MixtureFit, name: str, figure: Figure, place: Subplo
         for column, index in enumerate(shown):
             axes = figure.add_subplot(grid[row, column])
             title = "" if row else f"channel {fit.channels[index]}"
-            plot_mixture(fit.held_out[:, index], *_of(mixture, index), title, axes)
+            plot_mixture(fit.held_out[:, index], *mixture_of_channel(mixture, index), title, axes)
             axes.set_ylabel("" if column else f"{name}, {word}\ndensity")
             axes.set_xlabel("activation" if row else "")
-
-
-def _of(mixture: Mixture, index: int) -> tuple[Floats, Floats, Floats]:
-    prior = mixture.prior[:, index if mixture.assign == "channel" else 0]
-    return prior.numpy(), mixture.mean[:, index].numpy(), mixture.var[:, index].numpy()
 
 
 def _row(name: str, fit: MixtureFit) -> Row:
@@ -189,7 +189,7 @@ def _row(name: str, fit: MixtureFit) -> Row:
         "log-likelihood, scikit-learn": round(float(fitted), 3),
         "BIC per value, layer": round(float(fit.layer_bic.sum() / values), 3),
         "BIC per value, scikit-learn": round(
-            float(fit.bic[:, min(fit.num_clusters, LARGEST) - 1].sum() / values), 3
+            float(fit.bic[:, min(fit.num_clusters, MAX_COMPONENTS) - 1].sum() / values), 3
         ),
         "components by BIC": round(float(np.median(fit.preferred)), 1),
         "ARI": round(float(fit.ari.mean()), 3),

@@ -1,1 +1,1 @@
-"""Recording what a network computes on images of its domains."""
+"""Read a run, and record what its network computes on images of its domains."""

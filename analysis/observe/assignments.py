@@ -1,40 +1,52 @@
-"""Which clusters activations belong to, asked of any layer that assigns them.
+"""Cluster assignments of activations, for every layer that finds clusters.
 
-A mixture per channel has no cluster 1 that all channels share: its components are put in order of
-their means, so that in every channel the first is the lowest.
+In a mixture per channel, cluster 1 of one channel has nothing to do with cluster 1 of another.
+There the components of each channel are sorted by their means, so that the first is the lowest.
 """
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms import Mixture, Norm
+from dacbn.norms import Mixture
 from dacbn.norms.mixture.moments import Assign
 
-CHANNELS = 32  # of a mixture per channel, at most, whose assignments are kept image by image
+MAX_CHANNELS = 32  # of a mixture per channel, whose assignments are kept image by image
 CHUNK = 2**23  # values of responsibilities computed at a time: 32 MiB
 
 
-class Assigned(NamedTuple):
-    """How the positions of images are assigned, by image.
+@runtime_checkable
+class FindsClusters(Protocol):
+    """A layer that can report clusters, as `dacbn.norms.Norm` describes."""
 
-    A group is what has a mixture of its own: a channel, or all channels together.
+    def mixture(self) -> Mixture | None:
+        """Return the clusters, or None if this layer finds none."""
+
+    def assignments(self, x: Tensor) -> Tensor:
+        """Compute responsibilities (K, N, C or 1, L or 1) of activations x (N, C, L)."""
+
+
+class Assigned(NamedTuple):
+    """Assignments of the positions of images, by image.
+
+    A group is a set of channels that share one mixture: a single channel, or all of them.
 
     Args:
         soft: mean responsibilities over positions, float32 (N, groups, K).
-        hard: share of positions whose largest responsibility it is, float32 (N, groups, K).
-        doubt: mean entropy of the responsibilities in nats, float32 (N, groups).
+        hard: share of positions at which a cluster has the largest responsibility, float32
+            (N, groups, K).
+        entropy: mean entropy of the responsibilities in nats, float32 (N, groups).
     """
 
     soft: Tensor
     hard: Tensor
-    doubt: Tensor
+    entropy: Tensor
 
 
 def mixture_of(layer: nn.Module) -> Mixture | None:
-    """Read the mixture of a layer, on the CPU, components of a channel in order; None without."""
-    found = layer.mixture() if isinstance(layer, Norm) else None
+    """Read the mixture of a layer, on the CPU, with sorted components; None if it has none."""
+    found = layer.mixture() if isinstance(layer, FindsClusters) else None
     if found is None:
         return None
     prior, mean, var = (values.cpu() for values in found[:3])
@@ -44,11 +56,12 @@ def mixture_of(layer: nn.Module) -> Mixture | None:
     return Mixture(prior, mean, var, found.assign)
 
 
-def assign_images(layer: Norm, x: Tensor, channels: Tensor) -> Assigned:
-    """Assign activations as a layer that finds clusters does.
+def assign_images(layer: FindsClusters, x: Tensor, channels: Tensor) -> Assigned:
+    """Assign activations to the clusters of a layer.
 
     Args:
-        layer: in evaluation mode; one with a gate for a whole network, inside its forward pass.
+        layer: in evaluation mode. If its assignments depend on the whole network, this must be
+            called during its forward pass.
         x: (N, C, L).
         channels: those to keep of a mixture per channel.
     """
@@ -58,16 +71,16 @@ def assign_images(layer: Norm, x: Tensor, channels: Tensor) -> Assigned:
     per_image = len(mixture.mean) * x[0].numel()
     at_once = len(x) if mixture.assign == "sample" else max(1, CHUNK // per_image)
     parts = [_summarise(layer.assignments(chunk)) for chunk in torch.split(x, at_once)]
-    soft, hard, doubt = (torch.cat(part) for part in zip(*parts, strict=True))
+    soft, hard, entropy = (torch.cat(part) for part in zip(*parts, strict=True))
     if mixture.assign == "channel":
         order = _order(mixture.mean, "channel").T[None, channels]
         soft = soft[:, channels].take_along_dim(order, 2)
         hard = hard[:, channels].take_along_dim(order, 2)
-        doubt = doubt[:, channels]
-    return Assigned(soft, hard, doubt)
+        entropy = entropy[:, channels]
+    return Assigned(soft, hard, entropy)
 
 
-def some_channels(count: int, at_most: int) -> Tensor:
+def choose_channels(count: int, at_most: int) -> Tensor:
     """Choose channels, evenly spaced: int64 (min(count, at_most),)."""
     return torch.linspace(0, count - 1, min(count, at_most)).round().long()
 
@@ -76,12 +89,12 @@ def _summarise(weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Average responsibilities (K, N, groups, L) over positions, as `Assigned` holds them."""
     best = weights.argmax(0)
     hard = [(best == cluster).float().mean(2) for cluster in range(len(weights))]
-    doubt = torch.special.entr(weights).sum(0).mean(2)
-    return weights.mean(3).movedim(0, 2), torch.stack(hard, 2), doubt
+    entropy = torch.special.entr(weights).sum(0).mean(2)
+    return weights.mean(3).movedim(0, 2), torch.stack(hard, 2), entropy
 
 
 def _order(mean: Tensor, assign: Assign) -> Tensor:
-    """Order components (K, C): by their means in each channel, or as they are."""
+    """Return an order (K, C) of components: by their means in each channel, or unchanged."""
     if assign == "channel":
         return mean.argsort(0)
     return torch.arange(len(mean), device=mean.device)[:, None].expand_as(mean)

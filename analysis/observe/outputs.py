@@ -1,4 +1,4 @@
-"""What a network says of the images of a subject: made once, looked at by several analyses."""
+"""Features and class probabilities of a network, computed once and shared by several analyses."""
 
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatch
@@ -16,7 +16,7 @@ Labels = NDArray[np.int64]
 
 
 class DomainOutput(NamedTuple):
-    """What a network says of N images of one domain.
+    """Features and predictions of a network for N images of one domain.
 
     Args:
         features: (N, D).
@@ -36,10 +36,10 @@ class DomainOutput(NamedTuple):
 
 
 def compute_outputs(subject: Subject) -> dict[str, DomainOutput]:
-    """Pass all images of a subject through its network; return what it says, by domain."""
+    """Pass all images of a subject through its network; return the outputs by domain."""
     outputs = {}
     for domain, sample in subject.samples.items():
-        network: Any = subject.network  # whatever is called as a Network will do
+        network: Any = subject.network  # anything that is called like a Network
         output = run_network(network, sample.images, sample.cluster_id, subject.device)
         labels = None if sample.labels is None else sample.labels.numpy()
         features, probabilities = (
@@ -52,15 +52,15 @@ def compute_outputs(subject: Subject) -> dict[str, DomainOutput]:
 def outputs_at(
     layers: Sequence[str], outputs: Mapping[str, DomainOutput], recording: Recording
 ) -> dict[str, dict[str, DomainOutput]]:
-    """Take what layers made of the recorded images in the place of their features.
+    """Return outputs with the activations after chosen layers in place of the features.
 
     Args:
         layers: names, or patterns such as "backbone.layer1.*".
-        outputs: by domain, of all images of the subject that was recorded.
+        outputs: by domain, of all images of the recorded subject.
         recording: of its layers.
 
     Returns:
-        by layer, by domain; features are the layer's outputs, averaged over positions.
+        by layer and domain; the features are the layer's outputs, averaged over positions.
 
     Raises:
         ValueError: no recorded layer has such a name; the text lists them.

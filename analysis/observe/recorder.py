@@ -1,8 +1,8 @@
-"""Recording what goes into and comes out of normalisers, from outside and in bounded memory.
+"""Record the inputs and outputs of normalisers by hooks, in bounded memory.
 
-Images are chosen first and pass once. Of each, every layer keeps the mean over positions, a few
-positions drawn at random, and how its mixture, if it has one, assigns the image. The network is
-left as it was.
+Images are chosen first, and each passes once. For each image, every layer keeps the mean over
+positions, a few positions drawn at random, and the assignments of its mixture, if it has one. The
+network is left unchanged.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,40 +12,51 @@ from inspect import signature
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from dacbn.analysis.observe.assignments import CHANNELS, assign_images, mixture_of, some_channels
-from dacbn.analysis.observe.recording import Activations, Recording, blank, plan
+from dacbn.analysis.observe.assignments import (
+    MAX_CHANNELS,
+    FindsClusters,
+    assign_images,
+    choose_channels,
+    mixture_of,
+)
+from dacbn.analysis.observe.recording import (
+    Activations,
+    Recording,
+    empty_activations,
+    plan_recording,
+)
 from dacbn.analysis.observe.subject import Subject
 from dacbn.batch import domain_ids
 from dacbn.datasets import to_float
-from dacbn.norms import Norm, frozen_statistics
+from dacbn.norms import frozen_statistics, modes_kept
+from dacbn.norms.contract import is_normaliser
 
-IMAGES = 1000  # of each domain, at most
-BUDGET = 768 * 2**20  # bytes of a recording, all layers and domains together
+MAX_IMAGES = 1000  # of each domain
+MAX_BYTES = 768 * 2**20  # of a recording, all layers and domains together
 
-See = Callable[[str, nn.Module, Tensor, Tensor], None]
+Hook = Callable[[str, nn.Module, Tensor, Tensor], None]
 
 
 def record(
     subject: Subject,
     layers: str = "*",
-    images: int = IMAGES,
+    images: int = MAX_IMAGES,
     seed: int = 0,
-    budget: int = BUDGET,
+    budget: int = MAX_BYTES,
     batch_size: int = 64,
 ) -> Recording:
-    """Pass images of each domain through a network and keep what its normalisers do.
+    """Pass images of each domain through a network and record its normalisers.
 
-    Of a layer that runs twice in a forward pass, the first time counts.
+    If a layer runs twice in a forward pass, the first run is recorded.
 
     Args:
         subject: its network runs in evaluation mode, on its device.
         layers: pattern of the names of normalisers.
-        images: of each domain, at most; fewer where `budget` does not suffice.
-        seed: of the choice of images and positions.
-        budget: bytes of the recording.
+        images: of each domain, at most; fewer if they do not fit the budget.
+        seed: for choosing images and positions.
+        budget: bytes of the recording, at most.
         batch_size: images at a time.
 
     Raises:
@@ -53,14 +64,14 @@ def record(
     """
     counts = {domain: len(sample.images) for domain, sample in subject.samples.items()}
     if not counts or min(counts.values()) == 0:
-        raise ValueError("there are no images to look at: give samples of at least one domain")
+        raise ValueError("there are no images to record: give samples of at least one domain")
     found = find_normalisers(subject.network, layers)
     generator = torch.Generator().manual_seed(seed)
-    with _undisturbed(subject.network), torch.no_grad():
-        shapes = _probe(subject, found)
+    with _evaluating(subject.network), torch.no_grad():
+        shapes = _find_shapes(subject, found)
         modules = {name: found[name] for name in shapes}
         most = min(images, max(counts.values()))
-        at_most, positions = plan(modules, shapes, len(counts), most, budget)
+        at_most, positions = plan_recording(modules, shapes, len(counts), most, budget)
         chosen = {
             domain: torch.randperm(count, generator=generator)[:at_most]
             for domain, count in counts.items()
@@ -70,10 +81,13 @@ def record(
         with tqdm(total=total, unit="image", desc="recording", leave=False, disable=None) as bar:
             for domain, rows in chosen.items():
                 for name, module in modules.items():
-                    kept[name][domain] = blank(module, *shapes[name], len(rows), positions)
-                tapes = {name: domains[domain] for name, domains in kept.items()}
+                    kept[name][domain] = empty_activations(
+                        module, *shapes[name], len(rows), positions
+                    )
+                activations = {name: domains[domain] for name, domains in kept.items()}
                 for place, batch in enumerate(torch.split(rows, batch_size)):
-                    _play(subject, domain, batch, place * batch_size, modules, tapes, generator)
+                    start = place * batch_size
+                    _record_batch(subject, domain, batch, start, modules, activations, generator)
                     bar.update(len(batch))
     mixtures = {name: mixture_of(module) for name, module in modules.items()}
     return Recording(
@@ -85,18 +99,17 @@ def record(
 
 
 def find_normalisers(network: nn.Module, pattern: str = "*") -> dict[str, nn.Module]:
-    """Find the normalisers whose names match a pattern; of one inside another, the outer.
+    """Find the normalisers whose names match a pattern; of nested ones, the outer.
 
     Raises:
-        ValueError: none does; the text lists those there are.
+        ValueError: no name matches; the text lists the names there are.
     """
-    kinds = (Norm, _NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm)
     found: dict[str, nn.Module] = {}
     for name, layer in network.named_modules():
-        if isinstance(layer, kinds) and not any(name.startswith(f"{outer}.") for outer in found):
+        if is_normaliser(layer) and not any(name.startswith(f"{outer}.") for outer in found):
             found[name] = layer
     if not found:
-        raise ValueError(f"{type(network).__name__} has no normaliser to look at")
+        raise ValueError(f"{type(network).__name__} has no normaliser to analyse")
     chosen = {name: layer for name, layer in found.items() if fnmatch(name, pattern)}
     if not chosen:
         raise ValueError(f"no normaliser is named like {pattern!r}; there are: {', '.join(found)}")
@@ -104,21 +117,21 @@ def find_normalisers(network: nn.Module, pattern: str = "*") -> dict[str, nn.Mod
 
 
 @contextmanager
-def watch(modules: dict[str, nn.Module], see: See) -> Iterator[None]:
-    """Show what goes into and comes out of modules within a `with` block.
+def hooked(modules: dict[str, nn.Module], hook: Hook) -> Iterator[None]:
+    """Call `hook` with the input and output of each module inside a `with` block.
 
     Args:
         modules: by name.
-        see: called with the name, the module, its input and its output at every call of it.
+        hook: called with the name, the module, its input and its output, each time it runs.
     """
 
-    def hook_of(name: str) -> Callable[..., None]:
-        return lambda module, inputs, output: see(name, module, inputs[0], output)
+    def hook_for(name: str) -> Callable[..., None]:
+        return lambda module, inputs, output: hook(name, module, inputs[0], output)
 
     handles = []
     try:
         for name, module in modules.items():
-            handles.append(module.register_forward_hook(hook_of(name)))
+            handles.append(module.register_forward_hook(hook_for(name)))
         yield
     finally:
         for handle in handles:
@@ -126,19 +139,14 @@ def watch(modules: dict[str, nn.Module], see: See) -> Iterator[None]:
 
 
 @contextmanager
-def _undisturbed(network: nn.Module) -> Iterator[None]:
-    """Run a network in evaluation mode; modes and running statistics are as before after it."""
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        with frozen_statistics(network):
-            network.eval()
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+def _evaluating(network: nn.Module) -> Iterator[None]:
+    """Put a network into evaluation mode, and restore modes and running statistics afterwards."""
+    with modes_kept(network), frozen_statistics(network):
+        network.eval()
+        yield
 
 
-def _run(subject: Subject, domain: str, rows: Tensor) -> None:
+def _run_network(subject: Subject, domain: str, rows: Tensor) -> None:
     sample, network = subject.samples[domain], subject.network
     images = to_float(sample.images.gather(rows).to(subject.device))
     if "cluster_ids" in signature(network.forward).parameters:
@@ -147,66 +155,67 @@ def _run(subject: Subject, domain: str, rows: Tensor) -> None:
         network(images)
 
 
-def _probe(subject: Subject, modules: dict[str, nn.Module]) -> dict[str, tuple[int, int]]:
-    """Find the channels and positions (C, L) of the layers that run on whole images, in order."""
+def _find_shapes(subject: Subject, modules: dict[str, nn.Module]) -> dict[str, tuple[int, int]]:
+    """Return the channels and positions (C, L) of layers that run on whole images, in order."""
     shapes: dict[str, tuple[int, int]] = {}
 
-    def see(name: str, module: nn.Module, x: Tensor, _: Tensor) -> None:
+    def keep_shape(name: str, module: nn.Module, x: Tensor, _: Tensor) -> None:
         if len(x) == len(rows):
             shape = _channels_first(module, x).shape
             shapes.setdefault(name, (shape[1], shape[2]))
 
     domain = next(iter(subject.samples))
     rows = torch.arange(2) % len(subject.samples[domain].images)
-    with watch(modules, see):
-        _run(subject, domain, rows)
+    with hooked(modules, keep_shape):
+        _run_network(subject, domain, rows)
     return shapes
 
 
-def _play(
+def _record_batch(
     subject: Subject,
     domain: str,
     rows: Tensor,
     start: int,
     modules: dict[str, nn.Module],
-    tapes: dict[str, Activations],
+    activations: dict[str, Activations],
     generator: torch.Generator,
 ) -> None:
-    """Pass a batch and write what is seen onto the tapes from place `start` on."""
-    seen = set()
+    """Run a batch, and store the activations of its images from row `start` on."""
+    recorded = set()
 
-    def see(name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
-        if name not in seen:
-            seen.add(name)
+    def store(name: str, module: nn.Module, x: Tensor, y: Tensor) -> None:
+        if name not in recorded:
+            recorded.add(name)
             x, y = (_channels_first(module, value).float() for value in (x, y))
-            _write(tapes[name], slice(start, start + len(rows)), module, x, y, generator)
+            place = slice(start, start + len(rows))
+            _store(activations[name], place, module, x, y, generator)
 
-    with watch(modules, see):
-        _run(subject, domain, rows)
+    with hooked(modules, store):
+        _run_network(subject, domain, rows)
 
 
-def _write(
-    tape: Activations,
+def _store(
+    kept: Activations,
     place: slice,
     module: nn.Module,
     x: Tensor,
     y: Tensor,
     generator: torch.Generator,
 ) -> None:
-    """Keep of activations before and after a layer, (N, C, L) each, what `Activations` holds."""
-    some = torch.randperm(x.shape[2], generator=generator)[: tape.inputs.shape[1]].to(x.device)
-    tape.inputs[place] = x[:, :, some].mT.cpu()
-    tape.outputs[place] = y[:, :, some].mT.cpu()
-    tape.pooled_inputs[place] = x.mean(2).cpu()
-    tape.pooled_outputs[place] = y.mean(2).cpu()
-    if tape.assigned is not None and isinstance(module, Norm):
-        channels = some_channels(x.shape[1], CHANNELS).to(x.device)
-        for kept, seen in zip(tape.assigned, assign_images(module, x, channels), strict=True):
-            kept[place] = seen.cpu()
+    """Store activations before and after a layer, (N, C, L) each, in some rows of a recording."""
+    some = torch.randperm(x.shape[2], generator=generator)[: kept.inputs.shape[1]].to(x.device)
+    kept.inputs[place] = x[:, :, some].mT.cpu()
+    kept.outputs[place] = y[:, :, some].mT.cpu()
+    kept.pooled_inputs[place] = x.mean(2).cpu()
+    kept.pooled_outputs[place] = y.mean(2).cpu()
+    if kept.assigned is not None and isinstance(module, FindsClusters):
+        channels = choose_channels(x.shape[1], MAX_CHANNELS).to(x.device)
+        for rows, value in zip(kept.assigned, assign_images(module, x, channels), strict=True):
+            rows[place] = value.cpu()
 
 
 def _channels_first(layer: nn.Module, x: Tensor) -> Tensor:
-    """View activations as (N, C, L); LayerNorm has its channels last, but for images."""
+    """View activations as (N, C, L); LayerNorm has its channels last, except LayerNorm2d."""
     flat = isinstance(layer, (nn.LayerNorm, nn.RMSNorm)) and not type(layer).__name__.endswith("2d")
     if flat and x.ndim > 2:
         x = x.movedim(-1, 1)

@@ -1,27 +1,27 @@
-"""What is kept of the activations of a network, and how much of it fits into memory."""
+"""Recorded activations of a network, and how many of them fit into memory."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from dacbn.analysis.observe.assignments import CHANNELS, Assigned, mixture_of
+from dacbn.analysis.observe.assignments import MAX_CHANNELS, Assigned, mixture_of
 from dacbn.norms import Mixture
 
-POSITIONS = 64  # of each image and layer, at most
-FLOAT = 4  # bytes
+MAX_POSITIONS = 64  # of each image and layer
+FLOAT_BYTES = 4
 
 
 @dataclass(frozen=True, eq=False)
 class Activations:
-    """What one layer did with N images of one domain: float32, on the CPU.
+    """Inputs and outputs of one layer for N images of one domain: float32, on the CPU.
 
     Args:
         inputs: P positions of each image, (N, P, C).
         outputs: the same positions after the layer, (N, P, C).
         pooled_inputs: means over all positions, (N, C).
         pooled_outputs: the same after the layer, (N, C).
-        assigned: to the clusters of the layer, if it has a mixture.
+        assigned: assignments to the clusters of the layer, if it has a mixture.
     """
 
     inputs: Tensor
@@ -33,11 +33,11 @@ class Activations:
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What the normalisers of a network did with samples of its domains.
+    """Inputs and outputs of the normalisers of a network for samples of its domains.
 
     Args:
-        images: by domain, which images of its sample passed, int64 (N,).
-        layers: by name in the order in which they ran, then by domain.
+        images: by domain, the indices in its sample of the recorded images, int64 (N,).
+        layers: by name, in the order in which they ran, then by domain.
         mixtures: of the layers that have one.
         left_out: layers that did not run, or for which an image is not one sample.
     """
@@ -48,7 +48,7 @@ class Recording:
     left_out: tuple[str, ...] = ()
 
 
-def plan(
+def plan_recording(
     modules: dict[str, nn.Module],
     shapes: dict[str, tuple[int, int]],
     num_domains: int,
@@ -60,16 +60,18 @@ def plan(
     Args:
         modules: the layers.
         shapes: their channels and positions (C, L).
-        num_domains: how many share the budget.
-        images: at most, of each.
+        num_domains: number of domains that share the budget.
+        images: of each domain, at most.
         budget: bytes.
 
     Raises:
-        ValueError: it holds less than two images.
+        ValueError: the budget holds less than two images of each domain.
     """
-    bare = [blank(module, *shapes[name], 1, 0) for name, module in modules.items()]
-    per_image = sum(size_of_activations(each) for each in bare)
-    per_position = sum(2 * FLOAT * channels for channels, _ in shapes.values())
+    without_positions = [
+        empty_activations(module, *shapes[name], 1, 0) for name, module in modules.items()
+    ]
+    per_image = sum(count_bytes(each) for each in without_positions)
+    per_position = sum(2 * FLOAT_BYTES * channels for channels, _ in shapes.values())
     share = budget // num_domains
     if not shapes or share < 2 * (per_image + per_position):
         raise ValueError(
@@ -77,25 +79,25 @@ def plan(
             "choose fewer layers"
         )
     kept = min(images, share // (per_image + per_position))
-    return kept, min(POSITIONS, (share // kept - per_image) // per_position)
+    return kept, min(MAX_POSITIONS, (share // kept - per_image) // per_position)
 
 
-def blank(
+def empty_activations(
     module: nn.Module, channels: int, length: int, images: int, positions: int
 ) -> Activations:
-    """Make room for N images with P positions each."""
+    """Allocate tensors for N images with P positions each."""
     mixture, assigned = mixture_of(module), None
     if mixture is not None:
-        groups = min(channels, CHANNELS) if mixture.assign == "channel" else 1
-        shape = images, groups, len(mixture.mean)
-        assigned = Assigned(torch.empty(shape), torch.empty(shape), torch.empty(shape[:2]))
-    at = images, min(positions, length), channels
-    of = images, channels
-    return Activations(torch.empty(at), torch.empty(at), torch.empty(of), torch.empty(of), assigned)
+        groups = min(channels, MAX_CHANNELS) if mixture.assign == "channel" else 1
+        soft, hard = (torch.empty(images, groups, len(mixture.mean)) for _ in range(2))
+        assigned = Assigned(soft, hard, torch.empty(images, groups))
+    shape, pooled = (images, min(positions, length), channels), (images, channels)
+    inputs, outputs = torch.empty(shape), torch.empty(shape)
+    return Activations(inputs, outputs, torch.empty(pooled), torch.empty(pooled), assigned)
 
 
-def size_of_activations(activations: Activations) -> int:
-    """Count the bytes of what a layer did."""
+def count_bytes(activations: Activations) -> int:
+    """Count the bytes of recorded activations."""
     tensors = [
         activations.inputs,
         activations.outputs,

@@ -1,4 +1,4 @@
-"""What is looked at: a network, and samples of the domains that pass through it."""
+"""The input of an analysis: a network, and image samples of its domains."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ class Sample:
 
     Args:
         images: N images.
-        cluster_id: the population they are taken for (source 0, target 1).
-        labels: int64 (N,) on the CPU, or None where there are none.
+        cluster_id: the id that cluster-aware layers get for them (source 0, target 1).
+        labels: int64 (N,) on the CPU, or None.
     """
 
     images: Images
@@ -25,10 +25,10 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network and the images to look at it with.
+    """A network and images to analyse it with.
 
     Args:
-        name: what figures call it.
+        name: the name of the network in figures.
         network: called as network(images, cluster_ids), with float images in [0, 1].
         samples: by domain, "source" first.
         classes: class names, in the order of the labels.
@@ -41,5 +41,5 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the network."""
         return next(self.network.parameters()).device

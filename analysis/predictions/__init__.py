@@ -1,1 +1,1 @@
-"""What a network predicts, and how well its confidence fits."""
+"""Predictions of a network, and the calibration of its confidence."""

@@ -1,9 +1,9 @@
-"""Whether a network is as sure as it is right.
+"""Calibration: whether the confidence of a network equals its accuracy.
 
 Paper: Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
 https://arxiv.org/abs/1706.04599.
-Differs from the paper: bins of equally many images by default, so that none hangs on a few;
-`equal_mass=False` gives the paper's bins of equal width.
+Differs from the paper: by default, all bins have the same number of images, so that no bin depends
+on a few; `equal_mass=False` gives the bins of equal width of the paper.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
     COLUMN_WIDTH,
     DOMAIN_COLOURS,
     DOMAIN_MARKERS,
     NEUTRAL_COLOUR,
-    clean,
+    label_axes,
     save_figure,
 )
 
@@ -29,7 +30,7 @@ BINS = 15
 
 
 class Reliability(NamedTuple):
-    """Confidence against accuracy, by bins that hold images.
+    """Confidence and accuracy of B bins of images.
 
     Args:
         confidence: mean of each bin (B,).
@@ -48,7 +49,7 @@ class Reliability(NamedTuple):
 
     @property
     def excess(self) -> float:
-        """Mean confidence less accuracy: above 0, the network is too sure."""
+        """Mean confidence minus accuracy: above 0, the network is overconfident."""
         return float((self.share * (self.confidence - self.accuracy)).sum())
 
 
@@ -60,8 +61,8 @@ def compute_reliability(
     Args:
         probabilities: (N, C).
         labels: (N,).
-        bins: at most; those without images are left out.
-        equal_mass: bins of equally many images, rather than of equal width in [0, 1].
+        bins: number of bins; empty ones are left out.
+        equal_mass: bins with equally many images, instead of equal width in [0, 1].
     """
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels
@@ -80,7 +81,7 @@ def compute_reliability(
 
 
 def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> None:
-    """Draw accuracy over confidence, for each domain; on the diagonal, both agree."""
+    """Draw accuracy over confidence for each domain; on the diagonal, both are equal."""
     axes.plot([0, 1], [0, 1], color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
     for place, (domain, each) in enumerate(reliabilities.items()):
         axes.plot(
@@ -93,11 +94,12 @@ def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> No
         )
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02))
     axes.legend(frameon=False, fontsize="x-small")
-    clean(axes, "confidence", "accuracy", "Calibration")
+    label_axes(axes, "confidence", "accuracy", "Calibration")
 
 
+@analyses.add("calibration", place=100, needs=("outputs", "folder"))
 def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Section:
-    """Draw how sure a network is against how right it is, into a folder.
+    """Draw the accuracy of a network over its confidence, into a folder.
 
     Args:
         outputs: by domain; those without labels are left out.
@@ -112,7 +114,7 @@ def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Secti
         if each.labels is not None
     }
     if not reliabilities:
-        raise ValueError("no domain has labels: calibration compares predictions with them")
+        raise ValueError("no domain has labels, which calibration needs")
     figure = Figure(figsize=(COLUMN_WIDTH, 3.0), layout="constrained")
     plot_reliability(reliabilities, figure.subplots())
     arrays = {
@@ -121,18 +123,20 @@ def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Secti
         for field, array in each._asdict().items()
     }
     caption = (
-        "Accuracy over confidence in bins of equally many images; below the diagonal, too sure."
+        "Accuracy over confidence in bins with equally many images; points below the diagonal are "
+        "overconfident."
     )
     files = save_figure(figure, folder / "calibration", arrays, caption)
-    findings = tuple(_say(domain, each) for domain, each in reliabilities.items())
+    findings = tuple(_describe_domain(domain, each) for domain, each in reliabilities.items())
     return Section("Calibration", findings, (files[0],))
 
 
-def _say(domain: str, each: Reliability) -> str:
+def _describe_domain(domain: str, each: Reliability) -> str:
     sentence = (
-        f"{domain}: confidence is off by {each.error:.3f} on average (expected calibration error)"
+        f"{domain}: confidence differs from accuracy by {each.error:.3f} on average (expected "
+        "calibration error)"
     )
-    if abs(each.excess) < 0.0005:  # would be written as 0
+    if abs(each.excess) < 0.0005:  # it would be printed as 0
         return f"{sentence}."
-    manner = "too sure" if each.excess > 0 else "too modest"
-    return f"{sentence}; on the whole the network is {manner} by {abs(each.excess):.3f}."
+    bias = "overconfident" if each.excess > 0 else "underconfident"
+    return f"{sentence}; overall, the network is {bias} by {abs(each.excess):.3f}."

@@ -1,4 +1,4 @@
-"""Which classes a network predicts: balance between the domains, and confusions."""
+"""The predicted classes: class balance of the domains, and confusion matrices."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,12 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from sklearn.metrics import confusion_matrix
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
+    PAGE_WIDTH,
+    SOURCE_COLOUR,
+    TARGET_COLOUR,
+    label_axes,
+    save_figure,
+)
 
-NAMED_CLASSES = 30  # more names do not fit the axes
-WRITTEN_CLASSES = 12  # in confusion matrices, with numbers in the cells
+MAX_CLASS_NAMES = 30  # on an axis
+MAX_ANNOTATED_CLASSES = 12  # of a confusion matrix with numbers
 
 
 def compute_class_shares(labels: Labels, num_classes: int) -> Floats:
@@ -30,7 +37,7 @@ def compute_total_variation(first: Floats, second: Floats) -> float:
 
 
 def compute_confusion(output: DomainOutput) -> Floats:
-    """Compute which share of each class (rows) is taken for which (columns): (C, C).
+    """Compute the share of each class (rows) that is predicted as each class (columns): (C, C).
 
     The rows of absent classes are zero.
 
@@ -38,7 +45,7 @@ def compute_confusion(output: DomainOutput) -> Floats:
         ValueError: there are no labels.
     """
     if output.labels is None:
-        raise ValueError("there are no labels: confusions compare predictions with them")
+        raise ValueError("there are no labels, which a confusion matrix needs")
     known = range(output.probabilities.shape[1])
     counts = confusion_matrix(output.labels, output.predictions, labels=known)
     shares: Floats = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -46,7 +53,7 @@ def compute_confusion(output: DomainOutput) -> Floats:
 
 
 def plot_balance(shares: Mapping[str, Floats], classes: Sequence[str], axes: Axes) -> None:
-    """Draw a bar for each class and each of some class shares (C,)."""
+    """Draw class shares (C,), one bar for each class and name."""
     width = 0.8 / len(shares)
     looks: dict[str, dict[str, Any]] = {
         "source labels": {"color": SOURCE_COLOUR},
@@ -60,24 +67,25 @@ def plot_balance(shares: Mapping[str, Floats], classes: Sequence[str], axes: Axe
     axes.legend(
         frameon=False, fontsize="x-small", ncols=3, loc="lower right", bbox_to_anchor=(1, 1)
     )
-    clean(axes, "class", "share of images", "Class balance")
+    label_axes(axes, "class", "share of images", "Class balance")
 
 
 def plot_confusion(confusion: Floats, classes: Sequence[str], axes: Axes) -> AxesImage:
-    """Draw the shares (C, C) of each true class (rows) that are taken for each class."""
+    """Draw the shares (C, C) of each true class (rows) that are predicted as each class."""
     image = axes.imshow(confusion, cmap="Blues", vmin=0, vmax=1)
-    if len(classes) <= WRITTEN_CLASSES:
+    if len(classes) <= MAX_ANNOTATED_CLASSES:
         for row, column in zip(*np.nonzero(confusion >= 0.005), strict=True):
             share = confusion[row, column]
             colour = "white" if share > 0.5 else "black"
             text = f"{100 * share:.0f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
     _name_classes(classes, axes)
-    if len(classes) <= NAMED_CLASSES:
+    if len(classes) <= MAX_CLASS_NAMES:
         axes.set_yticks(range(len(classes)), classes)
     return image
 
 
+@analyses.add("predictions", place=30, needs=("outputs", "classes", "folder"))
 def draw_predictions(
     outputs: Mapping[str, DomainOutput], classes: Sequence[str], folder: Path
 ) -> Section:
@@ -91,7 +99,7 @@ def draw_predictions(
     shares = compute_balance(outputs)
     figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
     plot_balance(shares, classes, figure.subplots())
-    caption = "How the target's predictions spread over the classes, against the source's labels."
+    caption = "Class shares of the predictions on the target, and of the labels of the source."
     arrays = {name.replace(" ", "_"): each for name, each in shares.items()}
     files = [save_figure(figure, folder / "class_balance", arrays, caption)[0]]
     confusions = {
@@ -105,16 +113,16 @@ def draw_predictions(
 
 
 def compute_balance(outputs: Mapping[str, DomainOutput]) -> dict[str, Floats]:
-    """Compute the class shares (C,) of the source's labels and the target's predictions.
+    """Compute the class shares (C,) of the labels of the source and the predictions on the target.
 
-    Of the target's labels too, where there are any: for people, after the fact.
+    The labels of the target are included if it has any; they are for the report alone.
 
     Raises:
         ValueError: the source has no labels.
     """
     source, target = outputs["source"], outputs["target"]
     if source.labels is None:
-        raise ValueError("the source has no labels: class balance compares with them")
+        raise ValueError("the source has no labels, which the class balance needs")
     num_classes = source.probabilities.shape[1]
     labels = {"source labels": source.labels, "target predictions": target.predictions}
     if target.labels is not None:
@@ -129,15 +137,15 @@ def _draw_confusions(
     places = figure.subplots(1, len(confusions), squeeze=False)[0]
     for axes, (domain, confusion) in zip(places, confusions.items(), strict=True):
         image = plot_confusion(confusion, classes, axes)
-        clean(axes, "predicted class", "class", f"{domain}, % of class")
+        label_axes(axes, "predicted class", "class", f"{domain}, % of class")
         axes.grid(False)
     figure.colorbar(image, ax=list(places), label="share of class", aspect=30, shrink=0.8)
-    caption = "Which share of each class the network takes for which class, on the test splits."
+    caption = "Share of each class that the network predicts as each class, on the test splits."
     return save_figure(figure, folder / "confusion", confusions, caption)[0]
 
 
 def _name_classes(classes: Sequence[str], axes: Axes) -> None:
-    if len(classes) > NAMED_CLASSES:
+    if len(classes) > MAX_CLASS_NAMES:
         return
     long = sum(map(len, classes)) > 60
     axes.set_xticks(range(len(classes)), classes)
@@ -150,15 +158,15 @@ def _findings(
 ) -> list[str]:
     away = compute_total_variation(shares["source labels"], shares["target predictions"])
     sentences = [
-        f"{away:.0%} of the target's predictions would have to change class to have the source's "
-        "class balance (total variation)."
+        f"{away:.0%} of the predictions on the target would have to change to match the class "
+        "balance of the source (total variation)."
     ]
     for domain, confusion in confusions.items():
         wrong = confusion * (1 - np.eye(len(confusion)))
         row, column = divmod(int(wrong.argmax()), len(wrong))
         if wrong[row, column] > 0:
             sentences.append(
-                f"{domain}: the commonest confusion is {classes[row]} taken for {classes[column]}, "
-                f"{wrong[row, column]:.0%} of that class."
+                f"{domain}: the most frequent confusion is {classes[row]} predicted as "
+                f"{classes[column]}, {wrong[row, column]:.0%} of that class."
             )
     return sentences

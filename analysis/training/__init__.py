@@ -1,1 +1,1 @@
-"""How a training went: curves and gradients."""
+"""The course of a training: curves and gradients."""

@@ -10,14 +10,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.analyses import analyses
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import (
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
     SOURCE_COLOUR,
     TARGET_COLOUR,
-    clean,
+    label_axes,
     save_figure,
 )
 from dacbn.training import RunFolderError, read_records
@@ -90,6 +91,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 
+@analyses.add("training curves", place=10, needs=("run", "folder"))
 def draw_curves(run: Path, folder: Path) -> Section:
     """Draw the curves of a run folder, and save the figure in another folder.
 
@@ -124,7 +126,9 @@ def _plot_panel(curves: Curves, panel: Panel, names: tuple[str, ...], axes: Axes
     plot_curves(curves, names, axes)
     alone = len(names) == 1
     units = dict.fromkeys(metric.unit for metric in map(find_metric, names) if metric)
-    clean(axes, "step", ", ".join(units), _words(names[0]).capitalize() if alone else panel.value)
+    label_axes(
+        axes, "step", ", ".join(units), _words(names[0]).capitalize() if alone else panel.value
+    )
     legend = axes.get_legend()
     if alone and legend is not None:  # the title is the same
         legend.remove()

@@ -1,9 +1,10 @@
-"""How a network's weights are pulled by each domain: gradient norms and variances, layer by layer.
+"""Gradients of the losses of each domain: norms and variances, layer by layer.
 
-Computed from outside, in evaluation mode: weights, statistics and gradients stay as they are.
+The network runs in evaluation mode; weights, statistics and gradients are left unchanged.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,26 +16,35 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor, nn
 
+from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.subject import Sample, Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import PAGE_WIDTH, SOURCE_COLOUR, TARGET_COLOUR, clean, save_figure
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
+    PAGE_WIDTH,
+    SOURCE_COLOUR,
+    TARGET_COLOUR,
+    label_axes,
+    save_figure,
+)
 from dacbn.batch import domain_ids
 from dacbn.datasets import to_float
+from dacbn.losses import entropy
+from dacbn.norms import modes_kept
 
 BATCHES = 8
 BATCH_SIZE = 32
-LISTED = 40  # layers; a longer table is not read
-VANISHED = 1e-3  # of the largest norm among the layers
+MAX_ROWS = 40  # layers of the table; with more there is none
+VANISHING = 1e-3  # of the largest norm among the layers
 
 
 class Gradients(NamedTuple):
-    """Of one loss, by layer in the order of the network.
+    """Gradients of one loss, by layer in the order of the network.
 
     Args:
         layers: names of the L weights with at least two dimensions.
-        norm: length of the mean gradient (L,).
-        variance: between batches, the mean over the weights of a layer (L,).
+        norm: of the mean gradient (L,).
+        variance: between batches, averaged over the weights of a layer (L,).
     """
 
     layers: tuple[str, ...]
@@ -53,15 +63,15 @@ def compute_gradients(
     """Compute the gradients of a loss on some random batches of a domain.
 
     Args:
-        network: called as network(images, cluster_ids); left as it was.
-        sample: images, and labels if the loss wants them.
-        loss: from logits (B, C) and labels (B,) to a scalar; labels are zeros where there are none.
-        batches: at most; at least two, or the variance is NaN.
-        batch_size: images of each.
-        seed: of the choice of images.
+        network: called as network(images, cluster_ids); left unchanged.
+        sample: images, with labels if the loss needs them.
+        loss: maps logits (B, C) and labels (B,) to a scalar; without labels, it gets zeros.
+        batches: number of batches, at most; with fewer than two, the variance is NaN.
+        batch_size: images of each batch.
+        seed: for choosing images.
 
     Raises:
-        ValueError: there are fewer images than one batch, or no weights to look at.
+        ValueError: there are fewer images than one batch, or no weights.
     """
     weights = {name: p for name, p in network.named_parameters() if p.ndim > 1}
     if not weights or len(sample.images) < batch_size:
@@ -72,21 +82,12 @@ def compute_gradients(
     generator = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(sample.images), generator=generator)
     rows = torch.split(order[: batches * batch_size], batch_size)
-    modes = [(module, module.training) for module in network.modules()]
-    trained = {p: p.requires_grad for p in weights.values()}
-    try:
+    moments = [_WelfordMoments(p) for p in weights.values()]
+    with modes_kept(network), _requiring_grad(weights.values()):
         network.eval()
-        for p in trained:
-            p.requires_grad_(True)
-        moments = [_Moments(p) for p in weights.values()]
         for chosen in rows:
             if len(chosen) == batch_size:
                 _add(moments, _gradient(network, sample, loss, chosen, list(weights.values())))
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for p, flag in trained.items():
-            p.requires_grad_(flag)
     norm, variance = np.array([each.read() for each in moments]).T
     return Gradients(tuple(weights), norm, variance)
 
@@ -97,12 +98,24 @@ def classification_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def entropy_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Compute the mean entropy in nats of logits (B, C); it needs no labels."""
-    log_probabilities = logits.log_softmax(1)
-    return -(log_probabilities.exp() * log_probabilities).sum(1).mean()
+    """Compute the mean entropy in nats of logits (B, C); the labels are ignored."""
+    return entropy(logits).mean()
 
 
-class _Moments:
+@contextmanager
+def _requiring_grad(weights: Iterable[nn.Parameter]) -> Iterator[None]:
+    """Let weights require gradients in a `with` block."""
+    before = {weight: weight.requires_grad for weight in weights}
+    try:
+        for weight in before:
+            weight.requires_grad_(True)
+        yield
+    finally:
+        for weight, flag in before.items():
+            weight.requires_grad_(flag)
+
+
+class _WelfordMoments:
     """Mean and squared deviations of a tensor over batches, in one pass (Welford)."""
 
     def __init__(self, like: Tensor) -> None:
@@ -117,12 +130,12 @@ class _Moments:
         self.deviation += before * (value - self.mean)
 
     def read(self) -> tuple[float, float]:
-        """Return the length of the mean, and the mean unbiased variance."""
+        """Return the norm of the mean, and the mean unbiased variance."""
         spread = self.deviation.mean().item() / (self.count - 1) if self.count > 1 else np.nan
         return self.mean.norm().item(), spread
 
 
-def _add(moments: list[_Moments], gradients: list[Tensor]) -> None:
+def _add(moments: list[_WelfordMoments], gradients: list[Tensor]) -> None:
     for each, gradient in zip(moments, gradients, strict=True):
         each.add(gradient)
 
@@ -147,7 +160,7 @@ def _gradient(
 
 
 def plot_gradients(gradients: Mapping[str, Gradients], field: str, axes: Axes) -> None:
-    """Draw "norm" or "variance" of some losses over the layers, on a logarithmic scale."""
+    """Draw "norm" or "variance" of the gradients of losses over the layers, on a log scale."""
     looks: dict[str, dict[str, Any]] = {
         "source, classification": {"color": SOURCE_COLOUR, "marker": "o"},
         "source, entropy": {"color": SOURCE_COLOUR, "marker": "o", "linestyle": "--"},
@@ -161,8 +174,9 @@ def plot_gradients(gradients: Mapping[str, Gradients], field: str, axes: Axes) -
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
+@analyses.add("gradients", place=110, needs=("subject", "folder", "seed"))
 def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
-    """Draw how both domains pull at a network's weights, into a folder.
+    """Draw the gradients of the losses of both domains, into a folder.
 
     Raises:
         ValueError: there are too few images.
@@ -170,7 +184,9 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
     source, target = subject.samples["source"], subject.samples["target"]
     fewest = min(len(source.images), len(target.images))
     if fewest < 2:
-        raise ValueError(f"gradients are compared over batches: {fewest} image of a domain is none")
+        raise ValueError(
+            f"gradients of batches need at least 2 images of each domain, got {fewest}"
+        )
     size = min(BATCH_SIZE, fewest // 2)
     wanted = {
         "source, classification": (source, classification_loss),
@@ -186,8 +202,8 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
     figure = Figure(figsize=(PAGE_WIDTH, 2.5), layout="constrained")
     for axes, field in zip(figure.subplots(1, 2), ("norm", "variance"), strict=True):
         plot_gradients(gradients, field, axes)
-        title = "Length of the mean gradient" if field == "norm" else "Variance between batches"
-        clean(axes, "layer, from input to output", f"gradient {field}", title)
+        title = "Norm of the mean gradient" if field == "norm" else "Variance between batches"
+        label_axes(axes, "layer, from input to output", f"gradient {field}", title)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
@@ -197,16 +213,16 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
         for name, each in gradients.items()
         for field, value in each._asdict().items()
     }
-    caption = "How strongly, and how unsteadily, each domain's losses pull at the layers' weights."
+    caption = "Norms and variances of the gradients of the losses of each domain, by layer."
     files = save_figure(figure, folder / "gradients", arrays, caption)
-    tables = {"Length of the mean gradient, by layer": _rows(gradients)}
+    tables = {"Norm of the mean gradient, by layer": _to_rows(gradients)}
     return Section("Gradients", tuple(_findings(gradients)), (files[0],), tables)
 
 
-def _rows(gradients: Mapping[str, Gradients]) -> list[Row]:
+def _to_rows(gradients: Mapping[str, Gradients]) -> list[Row]:
     layers = next(iter(gradients.values())).layers
     rows: list[Row] = []
-    for place, layer in enumerate(layers if len(layers) <= LISTED else ()):
+    for place, layer in enumerate(layers if len(layers) <= MAX_ROWS else ()):
         row: Row = {"": place + 1, "layer": layer.removesuffix(".weight")}
         row |= {name: float(each.norm[place]) for name, each in gradients.items()}
         rows.append(row)
@@ -218,17 +234,17 @@ def _findings(gradients: Mapping[str, Gradients]) -> list[str]:
     weak = [
         name
         for name, norm in zip(first.layers, first.norm, strict=True)
-        if norm < VANISHED * first.norm.max()
+        if norm < VANISHING * first.norm.max()
     ]
     of_target, of_source = (
         gradients[f"{domain}, entropy"].variance.sum() for domain in ("target", "source")
     )
     ratio = of_target / of_source if of_source > 0 else np.inf
     sentences = [
-        f"The entropy's gradient varies {ratio:.1f} times as much between batches of the target as "
-        "of the source."
+        f"The variance of the entropy's gradient between batches is {ratio:.1f} times as large on "
+        "the target as on the source."
     ]
     if weak:
         named = ", ".join(weak[:3]) + (", …" if len(weak) > 3 else "")
-        sentences.insert(0, f"Gradients of {len(weak)} layers nearly vanish: {named}.")
+        sentences.insert(0, f"The gradients of {len(weak)} layers nearly vanish: {named}.")
     return sentences

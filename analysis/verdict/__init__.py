@@ -1,1 +1,1 @@
-"""What the evidence of a run or of several amounts to."""
+"""The verdict on a run, and the comparison of several."""

@@ -1,4 +1,4 @@
-"""Several runs side by side: a table, and their curves over one another."""
+"""Compare several runs: a table, and their curves in the same axes."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,16 +8,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from dacbn.analysis.analyses import comparisons
 from dacbn.analysis.clusters.compute import compute_clusters, labels_of
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.subject import Subject
-from dacbn.analysis.report.section import Row, Section
-from dacbn.analysis.report.style import (
+from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.style import (
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
-    clean,
+    label_axes,
     save_figure,
 )
 from dacbn.analysis.training.curves import Curves
@@ -29,9 +30,23 @@ from dacbn.training.metrics import (
     TARGET_TEST_ACCURACY,
 )
 
-AGREEING = 500  # images of each domain that clusters are compared with
+MAX_IMAGES = 500  # of each domain, for the clusters
 QUANTITIES = (TARGET_TEST_ACCURACY, SOURCE_TEST_ACCURACY, SOURCE_ACCURACY, DOMAIN_ACCURACY)
-DASHES = ("-", "--", "-.", ":")  # beside colours, for those who cannot tell these apart
+DASHES = ("-", "--", "-.", ":")  # besides colours, for colour-blind readers
+
+
+@comparisons.add(
+    "comparison", place=10, needs=("curves", "configs", "scores", "agreement", "folder")
+)
+def compare_runs(
+    curves: Mapping[str, Curves],
+    configs: Mapping[str, TrainConfig],
+    scores: Mapping[str, Scores],
+    agreement: Mapping[str, Mapping[str, float]],
+    folder: Path,
+) -> Section:
+    """Tabulate runs, and draw their accuracies in the same axes, into a folder."""
+    return draw_comparison(curves, compute_comparison(curves, configs, scores, agreement), folder)
 
 
 def compute_comparison(
@@ -40,13 +55,13 @@ def compute_comparison(
     scores: Mapping[str, Scores],
     agreement: Mapping[str, Mapping[str, float]],
 ) -> list[Row]:
-    """Tabulate runs, a row for each.
+    """Tabulate runs, one row for each.
 
     Args:
-        curves: by run, what it recorded.
-        configs: by run, its settings.
-        scores: by run, how its features lie; runs whose images were not found are absent.
-        agreement: by run, further numbers by name, such as of its clusters.
+        curves: by run, the recorded quantities.
+        configs: by run, the settings.
+        scores: by run, scores of the features; runs without images are absent.
+        agreement: by run, further numbers by name, such as those of its clusters.
     """
     rows: list[Row] = []
     for name, config in configs.items():
@@ -69,19 +84,19 @@ def compute_comparison(
 
 
 def measure_agreement(subject: Subject, seed: int = 0) -> dict[str, float]:
-    """Measure what the clusters of a network follow: mean NMI over its mixture layers.
+    """Measure the agreement of clusters with domain and class: mean NMI over mixture layers.
 
     Raises:
         ValueError: no layer has a mixture.
     """
-    recording = record(subject, images=AGREEING, seed=seed)
+    recording = record(subject, images=MAX_IMAGES, seed=seed)
     clusters = compute_clusters(recording, labels_of(subject, recording), len(subject.classes))
     domain, kind = zip(*(each.nmi for each in clusters.values()), strict=True)
     return {"cluster NMI domain": float(np.mean(domain)), "cluster NMI class": float(np.mean(kind))}
 
 
 def plot_comparison(curves: Mapping[str, Curves], quantity: str, axes: Axes) -> None:
-    """Draw one quantity of every run that recorded it, over steps."""
+    """Draw one quantity over steps, for every run that recorded it."""
     for place, (name, each) in enumerate(curves.items()):
         if quantity in each:
             steps, values = each[quantity].T
@@ -99,11 +114,11 @@ def plot_comparison(curves: Mapping[str, Curves], quantity: str, axes: Axes) -> 
 
 
 def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: Path) -> Section:
-    """Draw the accuracies of runs over one another, into a folder.
+    """Draw the accuracies of runs in the same axes, into a folder.
 
     Args:
         curves: by run.
-        rows: as `compute_comparison` gives them.
+        rows: from `compute_comparison`.
         folder: for the figures.
     """
     shown = [name for name in QUANTITIES if any(name in each for each in curves.values())]
@@ -112,7 +127,7 @@ def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: P
     places = figure.subplots(height, 2, squeeze=False, sharex=True).ravel()
     for axes, quantity in zip(places, shown, strict=False):
         plot_comparison(curves, quantity, axes)
-        clean(axes, "step", "accuracy", quantity.replace("_", " ").capitalize())
+        label_axes(axes, "step", "accuracy", quantity.replace("_", " ").capitalize())
         axes.set_ylim(0, 1.02)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -132,7 +147,7 @@ def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: P
         for quantity in shown
         if quantity in each
     }
-    caption = "Accuracies of all runs over the steps of their training."
+    caption = "Accuracies of all runs during training."
     files = save_figure(figure, folder / "comparison", arrays, caption)
     return Section("Runs side by side", tuple(_findings(rows)), (files[0],), {"Runs": list(rows)})
 
@@ -145,8 +160,8 @@ def _findings(rows: Sequence[Row]) -> list[str]:
     ordered = "; ".join(f"{row['run']} {row['target test accuracy']:.1%}" for row in ranked)
     return [
         f"Target test accuracy at the last checkpoint, from the highest: {ordered}.",
-        "Two runs may differ by their seeds alone: several seeds of each, as dacbn compare trains "
-        "them, tell more.",
+        "Runs also differ by their seeds: compare several seeds of each with dacbn compare before "
+        "drawing conclusions.",
     ]
 
 

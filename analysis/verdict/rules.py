@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from dacbn.analysis.clusters.compute import MAX_OVERLAP
 from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.predictions.predictions import compute_total_variation
 from dacbn.analysis.training.curves import Curves
@@ -35,7 +36,6 @@ MAX_IMBALANCE = 0.15  # total variation between class shares
 MIN_RELATIVE_SHARE = 0.1  # of a class: predicted share over the source's; below, it is missing
 MAX_EXCESS = 0.1  # confidence minus accuracy
 MAX_DROP = 0.03  # of target accuracy, from the best evaluation to the last
-MAX_OVERLAP = 0.95  # mean overlap of a layer's components
 MIN_RECORDS = 10  # for a rule about the shape of a curve
 
 

@@ -3,14 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from dacbn.analysis.clusters.compute import compute_clusters
-from dacbn.analysis.clusters.section import alike
+from dacbn.analysis.clusters.compute import compute_clusters, mean_overlap
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.predictions.calibration import compute_reliability
 from dacbn.analysis.predictions.predictions import compute_balance
-from dacbn.analysis.report.section import Section
+from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.training.curves import Curves
 from dacbn.analysis.verdict.rules import RULES, Evidence, Finding
 from dacbn.training.metrics import TEST_ACCURACY
@@ -57,7 +56,9 @@ def measure_overlaps(recording: Recording | None) -> dict[str, float]:
     if recording is None or not recording.mixtures:
         return {}
     clusters = compute_clusters(recording, {}, 0)
-    return {name: alike(each) for name, each in clusters.items() if each.occupancy.shape[1] > 1}
+    return {
+        name: mean_overlap(each) for name, each in clusters.items() if each.occupancy.shape[1] > 1
+    }
 
 
 def apply_rules(evidence: Evidence) -> list[Finding]:

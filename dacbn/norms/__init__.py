@@ -31,6 +31,7 @@ from dacbn.norms.lp_batch_norm import LpBatchNorm as LpBatchNorm
 from dacbn.norms.mean_only_batch_norm import MeanOnlyBatchNorm as MeanOnlyBatchNorm
 from dacbn.norms.mixture_norm import MixtureNorm as MixtureNorm
 from dacbn.norms.mode_norm import ModeNorm as ModeNorm
+from dacbn.norms.modes import modes_kept as modes_kept
 from dacbn.norms.no_norm import NoNorm as NoNorm
 from dacbn.norms.prediction_time_batch_norm import (
     PredictionTimeBatchNorm as PredictionTimeBatchNorm,

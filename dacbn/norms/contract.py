@@ -6,7 +6,7 @@ from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.norms.mixture.moments import Assign
 from dacbn.registry import Registry
@@ -233,3 +233,8 @@ norms: Registry[type[Norm]] = Registry("norm")
 weights: Registry[type[nn.Module]] = Registry("weight parametrization")
 """Parametrizations of a convolution's weight for `torch.nn.utils.parametrize`, each built from the
 weight that it will map: `weights[name](weight, **options)`."""
+
+
+def is_normaliser(layer: nn.Module) -> bool:
+    """Whether a layer normalises activations: one of this package, or one of torch or timm."""
+    return isinstance(layer, (Norm, _NormBase, nn.GroupNorm, nn.LayerNorm, nn.RMSNorm))

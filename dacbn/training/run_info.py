@@ -13,6 +13,7 @@ from dacbn.training.config import TrainConfig
 from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
+IN_MEMORY = "in memory"  # the recorded name of a domain that was given as images
 FREE = {  # what a resumed training may change
     *("steps", "device", "compile", "data_root", "download", "on_unreadable", "tensorboard"),
     *("log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),

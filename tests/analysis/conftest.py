@@ -6,4 +6,4 @@ import pytest
 @pytest.fixture(autouse=True)
 def _coarse_figures(monkeypatch):
     """Draw few pixels, for time."""
-    monkeypatch.setattr("dacbn.analysis.report.style.DPI", 50)
+    monkeypatch.setattr("dacbn.analysis.presentation.style.DPI", 50)

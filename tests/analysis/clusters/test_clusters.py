@@ -1,4 +1,4 @@
-"""Clusters of planted activations are counted, compared and spoken of as they were planted."""
+"""Clusters of planted activations are counted, compared and described as they were planted."""
 
 import json
 
@@ -10,12 +10,18 @@ from planted_activations import BRIGHT, DARK, planted_subject, two_modes
 from scipy.stats import norm as gaussian
 from torch import nn
 
-from dacbn.analysis.clusters.compute import compute_clusters, compute_overlap, labels_of
-from dacbn.analysis.clusters.figures import compute_examples, short_names
-from dacbn.analysis.clusters.section import alike, draw_clusters, say_clusters
-from dacbn.analysis.observe.assignments import Mixture, assign_images, mixture_of
+from dacbn.analysis.clusters.compute import (
+    compute_clusters,
+    compute_overlap,
+    find_clustering_norms,
+    labels_of,
+    mean_overlap,
+)
+from dacbn.analysis.clusters.figures import compute_examples
+from dacbn.analysis.clusters.section import describe_clusters, draw_clusters
+from dacbn.analysis.observe.assignments import assign_images, mixture_of
 from dacbn.analysis.observe.recorder import record
-from dacbn.norms import UCBNorm
+from dacbn.norms import Mixture, Norm, UCBNorm, norms
 
 
 def look(subject):
@@ -69,19 +75,19 @@ def test_a_cluster_without_activations_is_dead():
     each = look(planted_subject([DARK, BRIGHT], [DARK, BRIGHT], norm))
     assert each.dead == pytest.approx(1 / 3)
     assert each.effective == pytest.approx(2, abs=1e-3)
-    sentence = say_clusters({"norm": each})[0]
+    sentence = describe_clusters({"norm": each})[0]
     assert sentence.startswith("norm: 2 of 3 clusters are in use; occupancy .50/.00/.50")
 
 
-def test_equal_components_raise_the_alarm_and_tell_nothing():
+def test_equal_components_raise_the_alarm_and_carry_no_information():
     norm = UCBNorm(3, 3, assign="sample")
     norm.running.set_components(torch.full((3, 3), 0.5), torch.ones(3, 3))
     each = look(planted_subject([DARK, BRIGHT], [DARK, BRIGHT], norm))
     assert each.overlap == pytest.approx(np.ones((3, 3)))
     assert each.information == pytest.approx(0, abs=1e-6)
-    first, *_ = say_clusters({"norm": each})
+    first, *_ = describe_clusters({"norm": each})
     assert first == (
-        "norm: components overlap by 1.00: the mixture has collapsed to one normaliser."
+        "norm: components overlap by 1.00: the mixture has collapsed to a single normaliser."
     )
 
 
@@ -97,14 +103,14 @@ def test_overlap_is_the_integral_of_the_geometric_mean_of_densities():
             assert overlap[one, other] == pytest.approx((products.sum(0) * step).mean(), abs=1e-6)
 
 
-def test_components_that_part_images_but_normalise_alike_are_no_collapse():
+def test_components_that_separate_images_but_normalise_alike_are_no_collapse():
     norm = two_modes()
     norm.running.mean.copy_(torch.tensor([[0.45], [0.55]]).expand(2, 3))
     norm.running.var.fill_(0.04)
     each = look(planted_subject([DARK], [BRIGHT], norm))
-    assert alike(each) > 0.95 and each.information > 0.1
-    assert "they part the activations but normalise them nearly alike" in str(
-        say_clusters({"norm": each})
+    assert mean_overlap(each) > 0.95 and each.information > 0.1
+    assert "they separate the activations but normalise them almost identically" in str(
+        describe_clusters({"norm": each})
     )
 
 
@@ -114,7 +120,7 @@ def test_only_components_in_use_count_for_the_alarm():
     norm.running.mean[2] = norm.running.mean[1]
     each = look(planted_subject([DARK] * 3, [DARK] * 3, norm))
     assert each.overlap[1, 2] == pytest.approx(1)
-    assert np.isnan(alike(each))
+    assert np.isnan(mean_overlap(each))
 
 
 def test_components_of_a_channel_are_put_in_order_of_their_means():
@@ -134,13 +140,13 @@ def test_components_of_a_channel_are_put_in_order_of_their_means():
     assert mixture.prior[:, 1].tolist() == pytest.approx([0.3, 0.2, 0.5])
 
 
-def test_doubt_is_the_entropy_of_the_responsibilities():
+def test_uncertainty_is_the_entropy_of_the_responsibilities():
     norm = two_modes("position")
     x = torch.linspace(0, 1, 24).reshape(2, 3, 4)
-    *_, doubt = assign_images(norm, x, torch.arange(3))
+    *_, entropy = assign_images(norm, x, torch.arange(3))
     r = norm.assignments(x)
     expected = -(r * r.clamp_min(1e-30).log()).sum(0).mean((1, 2))
-    assert torch.allclose(doubt[:, 0], expected, atol=1e-6)
+    assert torch.allclose(entropy[:, 0], expected, atol=1e-6)
 
 
 def test_images_are_assigned_in_chunks_as_at_once(monkeypatch):
@@ -174,25 +180,52 @@ def test_the_section_has_figures_arrays_and_a_row_for_each_layer(tmp_path):
         assert arrays["norm/by_domain"] == pytest.approx(np.full((2, 2), 0.5), abs=1e-3)
     (rows,) = section.tables.values()
     assert [row["layer"] for row in rows] == ["norm"] and rows[0]["NMI class"] == 1
-    assert "clusters follow the class (NMI 1.00) more than the domain (NMI .00)." in str(section)
+    assert "clusters agree more with the class (NMI 1.00) than with the domain (NMI .00)." in str(
+        section
+    )
     json.dumps(section.tables)
 
 
 def test_many_layers_are_counted_instead_of_listed():
     each = look(planted_subject([DARK] * 4, [BRIGHT] * 4))
-    sentences = say_clusters({f"layer{number}": each for number in range(20)})
+    sentences = describe_clusters({f"layer{number}": each for number in range(20)})
     assert len(sentences) <= 4 and sentences[0].startswith("In 0 of 20 layers")
 
 
-def test_a_network_without_mixtures_is_told_what_applies(tmp_path):
+def test_a_network_without_mixtures_raises_with_the_analyses_that_apply(tmp_path):
     subject = planted_subject([1, 2], [3, 4], nn.BatchNorm2d(3))
-    with pytest.raises(ValueError, match=r"has a mixture.*distances apply"):
+    with pytest.raises(ValueError, match=r"has a mixture.*distances apply.*mode_norm.*ucb_norm"):
         draw_clusters(subject, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_names_lose_what_all_share():
-    assert short_names(["a.b.bn1", "a.b.c.bn2"]) == ["b.bn1", "b.c.bn2"]
-    assert short_names(["a.b.c.bn1", "a.d.c.bn1"]) == ["b.c.bn1", "d.c.bn1"]
-    assert short_names(["backbone.layers.2"]) == ["layers.2"]
-    assert short_names(["norm"]) == ["norm"]
+def test_norms_that_find_clusters_are_named_as_they_are_registered():
+    found = find_clustering_norms()
+    assert {"ucb_norm", "uan", "mixture_norm", "latent_domain_norm"} <= set(found)
+    assert not {"batch_norm", "group_norm", "context_batch_norm"} & set(found)
+    assert all(norms[name](4).mixture() is not None for name in found)
+
+
+class Brightness(Norm):
+    """Assigns dark and bright values to two clusters, and normalises nothing."""
+
+    def normalise(self, x):
+        """Return x."""
+        return x
+
+    def mixture(self):
+        """Return two clusters."""
+        mean = torch.tensor([[0.2], [0.8]], dtype=torch.float64).expand(2, 3)
+        return Mixture(mean.new_full((2, 1), 0.5), mean, torch.full_like(mean, 0.01), "sample")
+
+    def assignments(self, x):
+        """Assign images by their mean."""
+        bright = x.mean((1, 2)) > 0.5
+        return torch.stack([~bright, bright]).float()[:, :, None, None]
+
+
+def test_a_norm_of_ones_own_has_a_section(tmp_path):
+    subject = planted_subject([DARK] * 4, [BRIGHT] * 4, Brightness(3))
+    section = draw_clusters(subject, tmp_path)
+    assert [row["layer"] for row in section.tables["Clusters by layer"]] == ["norm"]
+    assert section.arrays["cluster_occupancy"]["norm/by_domain"].tolist() == [[1, 0], [0, 1]]

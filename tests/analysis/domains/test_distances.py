@@ -91,12 +91,12 @@ def test_every_image_gives_as_many_values():
     assert (np.bincount((values[:, 0] // 10).astype(int)) == 6).all()
 
 
-def test_distances_take_two_domains_and_some_images():
+def test_distances_need_two_domains_and_some_images():
     subject = planted_subject([DARK] * 5, [DARK] * 3)
-    with pytest.raises(ValueError, match="target has 3 images: distances take 4"):
+    with pytest.raises(ValueError, match="target has 3 images: distances need at least 4"):
         compute_distances(record(subject))
     alone = Subject("alone", subject.network, {"source": subject.samples["source"]}, ("a",))
-    with pytest.raises(ValueError, match="one domain only, source: distances take two"):
+    with pytest.raises(ValueError, match="only one domain, source: distances need two"):
         compute_distances(record(alone))
 
 
@@ -108,6 +108,8 @@ def test_layers_whose_output_is_constant_are_left_out_of_the_sentences(tmp_path)
     assert distances.wasserstein[0, 0] > 1 and np.isnan(distances.wasserstein[0, 1])
     assert distances.mmd[0, 1] == pytest.approx(0, abs=1e-9)
     section = draw_distances(subject, tmp_path)
-    assert section.findings == ("No normaliser has activations that vary before and after it.",)
+    assert section.findings == (
+        "No normaliser has activations that vary both before and after it.",
+    )
     (rows,) = section.tables.values()
     assert rows[0]["Wasserstein after"] == ""

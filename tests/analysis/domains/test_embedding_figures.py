@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from dacbn.analysis.domains.embedding_figures import (
-    MOST_POINTS,
+    MAX_POINTS,
     Embedded,
     draw_embeddings,
     plot_by_class,
@@ -14,7 +14,7 @@ from dacbn.analysis.domains.embedding_figures import (
 )
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.outputs import DomainOutput
-from dacbn.analysis.report.style import CLASS_COLOURS, DOMAIN_COLOURS
+from dacbn.analysis.presentation.style import CLASS_COLOURS, DOMAIN_COLOURS
 
 KNOWN = Scores(1.5, 0.25, float("nan"))
 
@@ -48,23 +48,23 @@ def test_the_arrays_hold_every_image_of_every_network_in_one_plane(tmp_path):
             assert arrays[f"{name}/labels"].tolist() == labels
 
 
-def test_the_numbers_stand_beside_the_picture(tmp_path):
+def test_the_numbers_are_beside_the_picture(tmp_path):
     _, section = draw(tmp_path)
     (rows,) = section.tables.values()
     assert [row["network"] for row in rows] == ["before", "after"]
     assert rows[0]["proxy distance"] == 1.5 and rows[0]["target silhouette"] == ""
     assert 0 <= rows[0]["trustworthiness"] <= 1
     # 2 (1 - 2 e) = 1.5 is an error of one in eight
-    assert section.findings[0].startswith("before: a linear classifier tells the domains apart")
-    assert "88% accuracy (proxy A-distance 1.50 of 2)" in section.findings[0]
+    assert section.findings[0].startswith("before: a linear classifier predicts the domain")
+    assert "accuracy of 88% (proxy A-distance 1.50 of 2)" in section.findings[0]
 
 
 def test_no_more_images_are_drawn_than_can_be_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr("dacbn.analysis.domains.embedding_figures.MOST_POINTS", 40)
+    monkeypatch.setattr("dacbn.analysis.domains.embedding_figures.MAX_POINTS", 40)
     _, section = draw(tmp_path, counts=(60, 60))
     with np.load(section.figures[0].with_suffix(".npz")) as arrays:
         assert [len(arrays[f"{name}/points"]) for name in ("before", "after")] == [40, 40]
-    assert MOST_POINTS >= 1000
+    assert MAX_POINTS >= 1000
 
 
 def test_a_single_network_can_be_drawn(tmp_path):

@@ -7,7 +7,13 @@ from planted_activations import BRIGHT, DARK, OneNorm, planted_subject, two_mode
 from sklearn.mixture import GaussianMixture
 from torch import nn
 
-from dacbn.analysis.mixtures.compute import FLOOR, compute_mixtures, fit_mixture, likelihood, match
+from dacbn.analysis.mixtures.compute import (
+    VARIANCE_FLOOR,
+    compute_mixtures,
+    fit_mixture,
+    match_components,
+    mean_log_likelihood,
+)
 from dacbn.analysis.mixtures.section import draw_mixtures
 from dacbn.analysis.observe.assignments import Mixture
 from dacbn.analysis.observe.recorder import record
@@ -43,16 +49,18 @@ def test_likelihood_is_scikit_learns_score(assign):
         ]
     else:
         expected = [as_sklearn(prior[:, 0], mean, var).score(rows.numpy()) / 4]
-    assert likelihood(mixture, rows).tolist() == pytest.approx(expected)
+    assert mean_log_likelihood(mixture, rows).tolist() == pytest.approx(expected)
 
 
 def test_a_fit_is_scikit_learns():
     rows = torch.randn(300, 2, generator=torch.Generator().manual_seed(2)).double()
     joint = fit_mixture(rows, 2, "position", seed=3)
-    model = GaussianMixture(2, covariance_type="diag", reg_covar=FLOOR, random_state=3).fit(rows)
+    model = GaussianMixture(
+        2, covariance_type="diag", reg_covar=VARIANCE_FLOOR, random_state=3
+    ).fit(rows)
     assert np.allclose(joint.mean, model.means_) and np.allclose(joint.var, model.covariances_)
     channel = fit_mixture(rows, 2, "channel", seed=3)
-    model = GaussianMixture(2, covariance_type="diag", reg_covar=FLOOR, random_state=3)
+    model = GaussianMixture(2, covariance_type="diag", reg_covar=VARIANCE_FLOOR, random_state=3)
     model.fit(rows[:, [1]])
     assert np.allclose(channel.mean[:, 1], model.means_[:, 0])
     assert np.allclose(channel.prior[:, 1], model.weights_)
@@ -63,7 +71,7 @@ def test_components_are_matched_whatever_their_order(assign):
     mixture = random_mixture(assign)
     order = torch.tensor([2, 0, 1])
     shuffled = Mixture(*(value[order] for value in mixture[:3]), assign)
-    for found, expected in zip(match(mixture, shuffled)[:3], mixture[:3], strict=True):
+    for found, expected in zip(match_components(mixture, shuffled)[:3], mixture[:3], strict=True):
         assert torch.equal(found, expected)
 
 
@@ -126,7 +134,7 @@ def test_images_that_are_compared_on_were_not_fitted_to():
 
 
 def test_too_few_activations_and_no_mixture_are_refused():
-    with pytest.raises(ValueError, match="8 activations are too few to fit to, take 100"):
+    with pytest.raises(ValueError, match="8 activations are too few to fit to: at least 100"):
         compute_mixtures(record(planted_subject([1, 2], [3, 4], side=2, noise=1)))
     with pytest.raises(ValueError, match="no layer of this network has a mixture"):
         compute_mixtures(record(planted_subject([1, 2], [3, 4], nn.BatchNorm2d(3))))

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from dacbn import DomainAdapter
-from dacbn.analysis.mixtures.movement import compute_movement, draw_movement, say_movement
+from dacbn.analysis.mixtures.movement import compute_movement, describe_movement, draw_movement
 from dacbn.training import find_snapshots, load_weights
 
 
@@ -41,13 +41,13 @@ def test_how_far_components_moved_is_in_standard_deviations(run):
     assert movement.moved[0] == pytest.approx(np.sqrt((difference**2).mean(1)))
 
 
-def test_components_that_part_are_said_to(run):
+def test_components_that_move_apart_are_described_so(run):
     movements = compute_movement(run)
     one = movements["backbone.layers.2"]
     parting = np.stack([np.full((2, 2), 0.9), np.full((2, 2), 0.2)])
-    (sentence,) = say_movement({"bn": one._replace(overlap=parting)})
-    assert sentence.startswith("bn: from step 2 to 4 components parted (overlap 0.90 to 0.20)")
-    (sentence,) = say_movement({"bn": one._replace(overlap=parting[::-1])})
+    (sentence,) = describe_movement({"bn": one._replace(overlap=parting)})
+    assert sentence.startswith("bn: from step 2 to 4 components moved apart (overlap 0.90 to 0.20)")
+    (sentence,) = describe_movement({"bn": one._replace(overlap=parting[::-1])})
     assert "came closer (overlap 0.20 to 0.90)" in sentence
 
 
@@ -58,10 +58,10 @@ def test_movement_is_drawn(run, tmp_path):
         assert arrays["backbone.layers.2/mean"].shape == (2, 2, 32)
 
 
-def test_a_run_without_snapshots_is_told_how_to_make_them(run, tmp_path):
+def test_a_run_without_snapshots_raises_with_the_option_that_makes_them(run, tmp_path):
     for file in ("config.json", "model.safetensors"):
         (tmp_path / file).write_bytes((run / file).read_bytes())
-    with pytest.raises(ValueError, match=r"0 snapshots, and movement takes two.*--snapshot-every"):
+    with pytest.raises(ValueError, match=r"0 snapshots, but movement needs two.*--snapshot-every"):
         compute_movement(tmp_path)
 
 

@@ -8,7 +8,7 @@ from timm.layers import LayerNorm2d
 from torch import nn
 
 from dacbn.analysis.observe.recorder import find_normalisers, record
-from dacbn.analysis.observe.recording import size_of_activations
+from dacbn.analysis.observe.recording import count_bytes
 from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.datasets import TensorImages
 from dacbn.norms import ModeNorm, Norm, SCBNorm
@@ -120,7 +120,7 @@ def test_a_recording_fits_its_budget_and_uses_most_of_it(budget):
     subject = planted_subject([1] * 300, [2] * 300, two_modes("channel"), side=8)
     recording = record(subject, budget=budget)
     domains = recording.layers["norm"].values()
-    used = sum(size_of_activations(activations) for activations in domains)
+    used = sum(count_bytes(activations) for activations in domains)
     assert budget / 3 < used <= budget
 
 
@@ -197,7 +197,7 @@ def test_an_unknown_pattern_lists_the_layers():
 def test_no_images_are_refused():
     empty = Sample(TensorImages(torch.zeros(0, 3, 4, 4, dtype=torch.uint8)), 0)
     for samples in ({}, {"source": empty}):
-        with pytest.raises(ValueError, match="there are no images to look at"):
+        with pytest.raises(ValueError, match="there are no images to record"):
             record(Subject("none", OneNorm(two_modes()), samples, ("a",)))
 
 

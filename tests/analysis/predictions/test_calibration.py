@@ -87,7 +87,7 @@ def test_a_confidence_on_an_edge_is_in_the_lower_bin_as_in_the_paper():
     assert each.confidence.tolist() == pytest.approx([0.55])
 
 
-def test_every_domain_with_labels_is_drawn_and_spoken_of(tmp_path):
+def test_every_domain_with_labels_is_drawn_and_described(tmp_path):
     sure, labels = two_classes([1.0] * 10, [1, 0] * 5)
     outputs = {
         "source": DomainOutput(sure, sure, labels),
@@ -95,8 +95,8 @@ def test_every_domain_with_labels_is_drawn_and_spoken_of(tmp_path):
     }
     section = draw_calibration(outputs, tmp_path)
     assert len(section.findings) == 1
-    assert "source: confidence is off by 0.500" in section.findings[0]
-    assert "too sure by 0.500" in section.findings[0]
+    assert "source: confidence differs from accuracy by 0.500" in section.findings[0]
+    assert "overconfident by 0.500" in section.findings[0]
     with np.load(section.figures[0].with_suffix(".npz")) as arrays:
         assert set(arrays.files) == {"source/confidence", "source/accuracy", "source/share"}
     del outputs["source"]

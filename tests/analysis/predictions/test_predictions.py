@@ -68,9 +68,9 @@ def test_bars_are_as_high_as_the_shares():
 
 def test_findings_name_the_commonest_confusion(tmp_path):
     section = draw_predictions({"source": SOURCE, "target": TARGET}, CLASSES, tmp_path)
-    assert section.findings[0].startswith("50% of the target's predictions")
+    assert section.findings[0].startswith("50% of the predictions on the target")
     assert section.findings[1:] == (
-        "target: the commonest confusion is pen taken for cup, 100% of that class.",
+        "target: the most frequent confusion is pen predicted as cup, 100% of that class.",
     )
     assert [figure.stem for figure in section.figures] == ["class_balance", "confusion"]
     with np.load(tmp_path / "confusion.npz") as arrays:

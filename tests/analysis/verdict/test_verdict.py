@@ -1,4 +1,4 @@
-"""The verdict gathers its evidence and says it in sentences."""
+"""The verdict gathers its evidence and writes it in sentences."""
 
 import numpy as np
 import pytest

@@ -5,7 +5,7 @@ import shlex
 import pytest
 import tyro
 
-from dacbn.analysis.report.settings import (
+from dacbn.analysis.presentation.settings import (
     current_versions,
     describe_config,
     label_runs,

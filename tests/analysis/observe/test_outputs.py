@@ -1,4 +1,4 @@
-"""A layer's pooled outputs stand in the place of the features, of the images that were recorded."""
+"""Pooled outputs of a layer replace the features, for the recorded images."""
 
 import numpy as np
 import pytest

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from dacbn.analysis.report.html import caption_of, write_report
-from dacbn.analysis.report.section import Section
-from dacbn.analysis.report.style import save_figure
+from dacbn.analysis.presentation.html import caption_of, write_report
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.style import save_figure
 
 EMPTY = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -85,7 +85,7 @@ def test_figures_are_inside_with_their_captions(page, tmp_path):
 def test_the_contents_lead_to_every_section(page):
     targets = [link["href"].removeprefix("#") for link in page.all("a")]
     places = [section["id"] for section in page.all("section")]
-    assert targets == places == ["verdict", "curves-é", "how-this-was-made"]
+    assert targets == places == ["verdict", "curves-é", "how-to-reproduce-this"]
 
 
 def test_words_are_shown_as_they_are(page):

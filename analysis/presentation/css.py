@@ -1,4 +1,4 @@
-"""How the report looks: plain CSS, for wide and narrow pages, light and dark."""
+"""Style sheet of the report, for wide and narrow pages, light and dark."""
 
 STYLE = """
 :root {
@@ -65,7 +65,7 @@ summary { cursor: pointer; padding: 0.2rem 0; }
 nav { grid-area: 1 / 1 / span 2; position: static; max-height: none; }
   nav ol { margin: 0 0 1rem; columns: 2; }
   h1 { font-size: 1.3rem; margin-top: 1.2rem; }
-  /* figures keep a width at which their text can be read, and scroll */
+  /* figures scroll instead of shrinking until their text is unreadable */
   img { width: min(var(--natural), 42rem); max-width: none; }
 }
 @media print { nav { display: none; } body { display: block; } }

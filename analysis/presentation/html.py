@@ -1,4 +1,4 @@
-"""One file that shows everything: figures, sentences and tables, and nothing from elsewhere."""
+"""A self-contained HTML report: one file with figures, sentences and tables."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from dacbn.analysis.report.report_style import STYLE
-from dacbn.analysis.report.section import Row, Section
+from dacbn.analysis.presentation.css import STYLE
+from dacbn.analysis.presentation.section import Row, Section
 from dacbn.training import write_atomically
+
+PROVENANCE = "How to reproduce this"  # the last heading
 
 
 def write_report(
@@ -19,19 +21,19 @@ def write_report(
     settings: Mapping[str, Mapping[str, str]],
     commands: Sequence[str],
 ) -> None:
-    """Write a report as one HTML file, which needs neither a network nor the files beside it.
+    """Write a report as one HTML file that needs no network and no other files.
 
     Args:
         path: the file.
-        title: what was analysed.
-        sections: the verdict first.
+        title: of the page.
+        sections: in order.
         settings: by heading, names and values.
-        commands: what to type to make it all again.
+        commands: the commands that make the run and the report again.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    heads = [section.title for section in sections] + ["How this was made"]
+    heads = [section.title for section in sections] + [PROVENANCE]
     entries = "".join(f'<li><a href="#{_anchor(head)}">{escape(head)}</a></li>' for head in heads)
     body = "".join(_section(section, path.parent) for section in sections)
     text = (
@@ -47,7 +49,7 @@ def write_report(
 
 
 def caption_of(figure: Path) -> str:
-    """Read the caption that `save_figure` has put into a PNG; else the file's name in words."""
+    """Read the caption that `save_figure` stored in a PNG; without one, use the file's name."""
     with Image.open(figure) as image:
         caption = str(image.info.get("Description", ""))
     return caption or figure.stem.replace("_", " ").capitalize() + "."
@@ -68,7 +70,7 @@ def _figure(figure: Path, folder: Path) -> str:
     with Image.open(figure) as image:
         width, height = image.size
     near = figure.relative_to(folder) if figure.is_relative_to(folder) else figure
-    files = f"{near.with_suffix('')}.png, .svg; the numbers are in .npz"
+    files = f"{near.with_suffix('')}.png, .svg; arrays in .npz"
     return (
         f'<figure><div class="wide"><img src="data:image/png;base64,{pixels}" alt="{caption}" '
         f'width="{width}" height="{height}" style="--natural: {width / 2:.0f}px"></div>'
@@ -104,8 +106,8 @@ def _provenance(settings: Mapping[str, Mapping[str, str]], commands: Sequence[st
         "</details>"
         for head, values in settings.items()
     )
-    anchor = _anchor("How this was made")
-    return f'<section id="{anchor}"><h2>How this was made</h2>{typed}{tables}</section>'
+    anchor = _anchor(PROVENANCE)
+    return f'<section id="{anchor}"><h2>{PROVENANCE}</h2>{typed}{tables}</section>'
 
 
 def _anchor(title: str) -> str:

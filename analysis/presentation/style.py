@@ -1,7 +1,7 @@
-"""The look that all figures share: colours that colour-blind readers tell apart, sizes, files.
+"""The style that all figures share: colours for colour-blind readers, sizes, and file formats.
 
-Figures are drawn at the width they have on paper, so that their text is as large there as here.
-They are made without pyplot: no display is needed, and a notebook's settings stay as they are.
+Figures have the width of a column or page, so that their text has the right size in print. They are
+made without pyplot, which would need a display and change the settings of a notebook.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ CLUSTER_COLOURS = (
     *("#F0E442", "#000000", "#0072B2", "#D55E00"),
 )
 # Paul Tol's muted scheme and two of his others, https://personal.sron.nl/~pault/. More than about
-# seven colours are never safe, so figures write class names beside the points too.
+# seven colours cannot be told apart safely, so figures also write class names beside the points.
 CLASS_COLOURS = (
     *("#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#882255"),
     *("#44AA99", "#999933", "#AA4499", "#777777", "#EE7733", "#004488"),
@@ -36,12 +36,12 @@ DPI = 200
 
 
 def class_colours(count: int) -> list[str]:
-    """Return a colour for each of `count` classes; they repeat when they run out."""
+    """Return a colour for each of `count` classes; after twelve they repeat."""
     return [CLASS_COLOURS[label % len(CLASS_COLOURS)] for label in range(count)]
 
 
-def clean(axes: Axes, x: str, y: str, title: str) -> None:
-    """Label axes and take away what carries no information."""
+def label_axes(axes: Axes, x: str, y: str, title: str) -> None:
+    """Label axes, and remove lines that carry no information."""
     axes.set_xlabel(x, fontsize="small")
     axes.set_ylabel(y, fontsize="small")
     axes.tick_params(which="both", labelsize="small")
@@ -58,8 +58,8 @@ def save_figure(
     Args:
         figure: the figure.
         stem: the files' path without suffix.
-        arrays: what the figure shows.
-        caption: one sentence that says what it shows; kept inside the PNG and the SVG.
+        arrays: the data behind the figure.
+        caption: a sentence that describes the figure; stored in the PNG and the SVG.
 
     Returns:
         the three files, in this order.
@@ -68,7 +68,7 @@ def save_figure(
     files = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg", ".npz")]
     about = {"Title": stem.name, "Description": caption}
     figure.savefig(files[0], dpi=DPI, metadata=about)
-    # the same figure is the same file: no date, and ids that are not random
+    # equal figures give equal files: no date, and no random ids
     with matplotlib.rc_context({"svg.hashsalt": stem.name}):
         figure.savefig(files[1], dpi=DPI, metadata={**about, "Date": None})
     np.savez(files[2], **arrays)  # type: ignore[arg-type]  # older numpy would save allow_pickle too

@@ -1,0 +1,96 @@
+"""The analyses that make up a report.
+
+Each is one file that registers itself:
+
+    @analyses.add("calibration", place=100, needs=("outputs", "folder"))
+    def draw_calibration(outputs, folder): ...
+
+The needs are attributes of `RunResults`, passed as arguments of the same names. Results that
+several analyses need are computed once. A ValueError means that the analysis does not apply.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from inspect import signature
+from typing import NamedTuple, TypeVar
+
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.progress import WriteLine, try_analysis
+from dacbn.registry import Registry
+
+Draw = Callable[..., Section | list[Section]]
+DrawT = TypeVar("DrawT", bound=Draw)
+
+
+class Analysis(NamedTuple):
+    """One part of a report.
+
+    Args:
+        draw: saves figures and returns the section, or several.
+        place: sections are sorted by it.
+        needs: results without which the analysis is left out.
+        optional: results that are passed as None where they are missing.
+    """
+
+    draw: Draw
+    place: float
+    needs: tuple[str, ...]
+    optional: tuple[str, ...]
+
+
+class Analyses(Registry[Analysis]):
+    """A registry of analyses, in the order of the report."""
+
+    def add(
+        self, name: str, *, place: float, needs: tuple[str, ...], optional: tuple[str, ...] = ()
+    ) -> Callable[[DrawT], DrawT]:
+        """Register the decorated function as an analysis; see `Analysis` for the arguments.
+
+        Raises:
+            ValueError: the name is taken, or the function has no argument for one of the needs.
+        """
+
+        def keep(draw: DrawT) -> DrawT:
+            arguments = signature(draw).parameters
+            if unknown := [need for need in (*needs, *optional) if need not in arguments]:
+                raise ValueError(f"{self.kind} {name!r} has no argument {', '.join(unknown)}")
+            self.register(name)(Analysis(draw, place, needs, optional))
+            return draw
+
+        return keep
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(super().__iter__(), key=lambda name: self[name].place))
+
+    def draw(self, results: object, write: WriteLine) -> list[Section]:
+        """Run every analysis that applies; write its time, or the reason why it was left out.
+
+        Args:
+            results: holds what the analyses need, as attributes; None is a missing result.
+            write: called with each line.
+        """
+        sections: list[Section] = []
+        for name in self:
+            drawn = _draw(name, self[name], results, write)
+            if drawn is not None:
+                sections += [drawn] if isinstance(drawn, Section) else drawn
+        return sections
+
+
+def _draw(
+    name: str, analysis: Analysis, results: object, write: WriteLine
+) -> Section | list[Section] | None:
+    found = {}
+    for need in analysis.needs:
+        found[need] = getattr(results, need)
+        if found[need] is None:
+            write(f"{name}: left out: it needs {need.replace('_', ' ')}")
+            return None
+    found |= {need: getattr(results, need) for need in analysis.optional}
+    return try_analysis(name, partial(analysis.draw, **found), write)
+
+
+analyses = Analyses("analysis")
+"""Analyses of one run; they need attributes of `RunResults`."""
+comparisons = Analyses("comparison")
+"""Analyses of several runs together; they need attributes of `ComparedResults`."""

@@ -1,0 +1,127 @@
+"""Read a run folder for analysis: the trained network, and images of its domains."""
+
+import dataclasses
+from pathlib import Path
+
+import torch
+
+from dacbn.analysis.observe.subject import Sample, Subject
+from dacbn.datasets import (
+    Images,
+    LabelledImages,
+    UnlabelledImages,
+    check_same_classes,
+    load_sample,
+)
+from dacbn.models import Network
+from dacbn.training import (
+    Card,
+    RunFolderError,
+    build_network,
+    choose_device,
+    is_source_free,
+    load_weights,
+    read_card,
+    reading_options,
+)
+from dacbn.training.run_info import IN_MEMORY
+
+DOMAINS = ("source", "target")  # their positions are their cluster ids
+
+
+def open_run(run: Path, data_root: Path | None = None) -> Card:
+    """Read the settings of a run.
+
+    Args:
+        run: a run folder.
+        data_root: folder of the named datasets, if it has moved since the training.
+
+    Raises:
+        RunFolderError: there is no run.
+    """
+    info = read_card(run)
+    if data_root is None:
+        return info
+    return dataclasses.replace(info, config=dataclasses.replace(info.config, data_root=data_root))
+
+
+def load_network(run: Path, info: Card, device: str) -> Network:
+    """Load the trained network of a run, in evaluation mode.
+
+    Raises:
+        RunFolderError: the weights are missing or damaged.
+    """
+    network = build_network(info.config, len(info.classes))
+    load_weights(run, network)
+    return network.to(choose_device(device)).eval()
+
+
+def read_samples(info: Card, count: int, seed: int) -> dict[str, Sample]:
+    """Load images of the test splits of both domains of a run.
+
+    The labels of the target, if it has any, are for the report alone.
+
+    Args:
+        info: the settings of the run.
+        count: images of each domain, at most.
+        seed: for choosing the images.
+
+    Raises:
+        ValueError: the images cannot be read.
+        OSError: the same.
+    """
+    samples = {}
+    for cluster_id, domain in enumerate(DOMAINS):
+        images = _load(info, domain, count, False, seed)
+        labels = None
+        if isinstance(images, LabelledImages):
+            check_same_classes(info.classes, images.classes)
+            labels = images.labels
+        samples[domain] = Sample(images.images, cluster_id, labels)
+    return samples
+
+
+def read_training_images(info: Card, count: int, seed: int) -> dict[str, Images]:
+    """Load images of the training splits of both domains, by a title for each domain.
+
+    Raises:
+        ValueError: the images cannot be read.
+        OSError: the same.
+    """
+    return {
+        f"{domain}: {getattr(info.config, domain)}": _load(info, domain, count, True, seed).images
+        for domain in DOMAINS
+    }
+
+
+def build_untrained(subject: Subject, info: Card) -> Subject:
+    """Build the network as it was before training, with the same images.
+
+    Raises:
+        RunFolderError: the training started from the network of another run.
+        OSError: pretrained weights cannot be loaded.
+    """
+    if is_source_free(info.config):
+        raise RunFolderError("the training started from the network of another run")
+    with torch.random.fork_rng():
+        torch.manual_seed(info.config.seed)
+        network = build_network(info.config, len(subject.classes), info.config.pretrained)
+    network.to(subject.device).eval()
+    return Subject("before training", network, subject.samples, subject.classes)
+
+
+def _load(
+    info: Card, domain: str, count: int, train: bool, seed: int
+) -> LabelledImages | UnlabelledImages:
+    data = getattr(info.config, domain)
+    if data == IN_MEMORY:
+        raise RunFolderError(
+            f"the {domain} was given in memory: call the functions of dacbn.analysis on it"
+        )
+    return load_sample(
+        *(data, count),
+        train=train,
+        size=info.image_size,
+        seed=seed,
+        **reading_options(info.config),
+    )

@@ -1,0 +1,1 @@
+"""How results are shown: sections, figures and the HTML page."""

@@ -1,1 +1,0 @@
-"""The report: its sections, settings, style and HTML."""

@@ -1,0 +1,154 @@
+"""Make the whole report of one run, or of several: figures, the arrays behind them, and a page."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dacbn.analysis.analyses import analyses, comparisons
+from dacbn.analysis.observe.recorder import find_normalisers
+from dacbn.analysis.observe.run_folder import open_run
+from dacbn.analysis.presentation.html import write_report
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.presentation.settings import (
+    current_versions,
+    describe_config,
+    label_runs,
+    train_command,
+)
+from dacbn.analysis.progress import WriteLine
+from dacbn.analysis.run_results import ComparedResults, Options, RunResults
+from dacbn.training import Card
+
+
+class Report(NamedTuple):
+    """A report that has been written.
+
+    Args:
+        path: report.html.
+        figures: folder of the figures and arrays.
+        sections: in order; `Section.arrays` reads the arrays behind the figures.
+        verdict: the sentences of the first section.
+    """
+
+    path: Path
+    figures: Path
+    sections: tuple[Section, ...]
+    verdict: tuple[str, ...]
+
+
+def report(
+    runs: str | Path | Sequence[str | Path],
+    *,
+    images: int = 2000,
+    seed: int = 0,
+    layers: Sequence[str] = (),
+    output: str | Path | None = None,
+    data_root: str | Path | None = None,
+    device: str = "auto",
+    quiet: bool = False,
+) -> Report:
+    """Analyse a run, or compare several, and write figures, arrays and report.html.
+
+    Analyses that do not apply are left out, with a line that gives the reason.
+
+    Args:
+        runs: a run folder, or several.
+        images: of the test split of each domain, at most.
+        seed: for choosing images, and for t-SNE.
+        layers: normalisers of a single run whose outputs to embed beside the features, by name or
+            pattern such as "backbone.layer1.*".
+        output: folder for figures and report.html; by default the run folder, or `comparison`
+            beside the first of several.
+        data_root: folder of the named datasets, if it has moved since the training.
+        device: cpu, cuda, or auto.
+        quiet: do not print a line for each analysis.
+
+    Raises:
+        ValueError: no run, a run given twice, no images, or layers that do not exist.
+        RunFolderError: a folder holds no run, or no records.
+        StorageError: the report cannot be written.
+    """
+    folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
+    _check(folders, images, layers)
+    alone = len(folders) == 1
+    home = Path(output) if output else folders[0] if alone else folders[0].parent / "comparison"
+    root = None if data_root is None else Path(data_root)
+    infos = {str(run): open_run(run, root) for run in folders}
+    options = Options(home / "figures", images, seed, tuple(layers), device)
+    write = _ignore if quiet else _print
+    sections = (_analyse if alone else _compare)(infos, options, write)
+    settings = {f"Settings of {run}": describe_config(each.config) for run, each in infos.items()}
+    settings["Versions"] = current_versions()
+    commands = [train_command(each.config) for each in infos.values()]
+    commands.append(_command(folders, images, seed, layers, output, root))
+    path = home / "report.html"
+    write_report(path, _title(infos), sections, settings, commands)
+    return Report(path, options.folder, tuple(sections), sections[0].findings)
+
+
+def _check(folders: Sequence[Path], images: int, layers: Sequence[str]) -> None:
+    if not folders:
+        raise ValueError("there is nothing to analyse: name a run folder, or several to compare")
+    if images < 1:
+        raise ValueError(f"images must be at least 1, got {images}")
+    if len(set(folders)) < len(folders):
+        raise ValueError("a run is named twice: name each once")
+    if layers and len(folders) > 1:
+        raise ValueError("layers are for one run: several runs are compared by their features")
+
+
+def _analyse(infos: Mapping[str, Card], options: Options, write: WriteLine) -> list[Section]:
+    """Run every analysis that applies to one run; the verdict comes first."""
+    ((run, info),) = infos.items()
+    results = RunResults(Path(run), info, options, write)
+    if results.subject is not None:
+        for layer in options.layers:  # a name that does not exist is reported before the work
+            find_normalisers(results.subject.network, layer)
+    return analyses.draw(results, write)
+
+
+def _compare(infos: Mapping[str, Card], options: Options, write: WriteLine) -> list[Section]:
+    """Run every comparison of several runs; the table comes first."""
+
+    def writer_of(name: str) -> WriteLine:
+        return lambda line: write(f"{name}: {line}")
+
+    names = label_runs({run: info.config for run, info in infos.items()})
+    runs = {
+        names[run]: RunResults(Path(run), info, options, writer_of(names[run]), names[run])
+        for run, info in infos.items()
+    }
+    return comparisons.draw(ComparedResults(runs, options, write), write)
+
+
+def _title(infos: Mapping[str, Card]) -> str:
+    first = next(iter(infos.values())).config
+    domains = f"{Path(first.source).name} → {Path(first.target).name}"
+    if len(infos) > 1:
+        return f"{domains}: {len(infos)} runs compared"
+    return f"{domains}: {first.method}, {first.backbone}, {first.norm or 'own norms'}"
+
+
+def _command(
+    runs: Sequence[Path],
+    images: int,
+    seed: int,
+    layers: Sequence[str],
+    output: str | Path | None,
+    data_root: Path | None,
+) -> str:
+    """Write the command that makes the same report."""
+    words = ["dacbn", "analyse", *map(str, runs), "--images", str(images), "--seed", str(seed)]
+    words += ["--layers", *layers] if layers else []
+    for option, value in {"--output": output, "--data-root": data_root}.items():
+        words += [option, str(value)] if value is not None else []
+    return shlex.join(words)
+
+
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _ignore(line: str) -> None:
+    pass

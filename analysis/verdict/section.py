@@ -1,0 +1,57 @@
+"""The verdict as sections of a report."""
+
+from collections.abc import Mapping
+
+from dacbn.analysis.analyses import analyses, comparisons
+from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.observe.outputs import DomainOutput
+from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.training.curves import Curves
+from dacbn.analysis.verdict.verdict import gather_evidence, measure_overlaps, write_verdict
+from dacbn.training import TrainConfig
+
+
+@analyses.add(
+    "verdict",
+    place=0,
+    needs=("curves", "config", "classes"),
+    optional=("outputs", "scores", "recording"),
+)
+def draw_verdict(
+    curves: Curves,
+    config: TrainConfig,
+    classes: tuple[str, ...],
+    outputs: Mapping[str, DomainOutput] | None = None,
+    scores: Scores | None = None,
+    recording: Recording | None = None,
+) -> Section:
+    """Judge a run by its records, and by what else is known of it.
+
+    Args:
+        curves: the recorded quantities.
+        config: the settings of the run.
+        classes: class names.
+        outputs: of the trained network, by domain.
+        scores: of its features.
+        recording: of its normalisers.
+    """
+    overlaps = measure_overlaps(recording)
+    evidence = gather_evidence(curves, config.steps, outputs or {}, classes, scores, overlaps)
+    return write_verdict(evidence)
+
+
+@comparisons.add("verdicts", place=30, needs=("curves", "configs", "classes", "outputs", "scores"))
+def draw_verdicts(
+    curves: Mapping[str, Curves],
+    configs: Mapping[str, TrainConfig],
+    classes: tuple[str, ...],
+    outputs: Mapping[str, Mapping[str, DomainOutput]],
+    scores: Mapping[str, Scores],
+) -> list[Section]:
+    """Judge each of several runs; see `draw_verdict`."""
+    verdicts = {
+        name: draw_verdict(curves[name], config, classes, outputs.get(name), scores.get(name))
+        for name, config in configs.items()
+    }
+    return [each._replace(title=f"Verdict: {name}") for name, each in verdicts.items()]

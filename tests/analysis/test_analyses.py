@@ -1,0 +1,76 @@
+"""Analyses register themselves, run in order, and are left out with a reason."""
+
+from types import SimpleNamespace
+
+import pytest
+
+import dacbn.analysis
+from dacbn.analysis.analyses import Analyses, analyses, comparisons
+from dacbn.analysis.presentation.section import Section
+from dacbn.analysis.run_results import ComparedResults, Options, RunResults
+from dacbn.training import Card, TrainConfig
+
+KNOWN = SimpleNamespace(outputs="outputs", scores=None, folder="folder")
+
+
+@pytest.fixture
+def registry():
+    """Register three analyses, the last one first."""
+    registry = Analyses("analysis")
+
+    @registry.add("last", place=20, needs=("outputs", "folder"), optional=("scores",))
+    def draw_last(outputs, folder, scores="default"):
+        return Section("Last", (f"{outputs}, {folder}, {scores}",))
+
+    @registry.add("first", place=10, needs=("outputs",))
+    def draw_first(outputs):
+        return [Section("First"), Section("Second")]
+
+    @registry.add("without scores", place=15, needs=("scores",))
+    def draw_scores(scores):
+        raise AssertionError("there are none")
+
+    return registry
+
+
+def test_sections_are_sorted_by_place_and_get_what_they_need(registry):
+    lines = []
+    sections = registry.draw(KNOWN, lines.append)
+    assert [each.title for each in sections] == ["First", "Second", "Last"]
+    assert sections[-1].findings == ("outputs, folder, None",)
+    first, second, third = lines
+    assert first.startswith("first: ") and first.endswith(" s") and third.startswith("last: ")
+    assert second == "without scores: left out: it needs scores"
+
+
+def test_an_analysis_that_does_not_apply_is_left_out_with_its_reason(registry):
+    @registry.add("picky", place=0, needs=("outputs",))
+    def draw_picky(outputs):
+        raise ValueError("it takes\n two outputs")
+
+    lines = []
+    assert len(registry.draw(KNOWN, lines.append)) == 3
+    assert lines[0] == "picky: left out: it takes two outputs"
+
+
+def test_mistakes_in_registering_are_refused(registry):
+    with pytest.raises(ValueError, match="analysis 'typo' has no argument outpust"):
+        registry.add("typo", place=0, needs=("outpust",))(lambda outputs: Section("Typo"))
+    with pytest.raises(ValueError, match="analysis 'first' is registered twice"):
+        registry.add("first", place=0, needs=("outputs",))(lambda outputs: Section("Again"))
+
+
+def test_every_need_is_a_result_that_runs_have(tmp_path):
+    options = Options(tmp_path, 1, 0, (), "cpu")
+    run = RunResults(tmp_path, Card(TrainConfig(), ("a",), 32), options, print)
+    results = {analyses: run, comparisons: ComparedResults({"run": run}, options, print)}
+    for registry, holder in results.items():
+        known = set(dir(type(holder))) | set(vars(holder))
+        for name in registry:
+            assert {*registry[name].needs, *registry[name].optional} <= known, name
+
+
+def test_functions_of_all_analyses_can_be_called_from_a_notebook():
+    for name in analyses:
+        draw = analyses[name].draw
+        assert getattr(dacbn.analysis, draw.__name__) is draw

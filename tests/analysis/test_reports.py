@@ -1,0 +1,81 @@
+"""One call makes the whole report, and an analysis of one's own appears in it."""
+
+import json
+from inspect import signature
+
+import numpy as np
+import pytest
+
+import dacbn.analysis
+from dacbn import DomainAdapter
+from dacbn.analysis import Section, analyses
+from dacbn.commands import analyse
+
+# the run's images are in memory, which a report that reads a folder cannot show
+pytestmark = pytest.mark.filterwarnings("ignore:cannot show the images")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3)).astype(np.uint8)
+    sizes = {"source_batch_size": 4, "target_batch_size": 4}
+    adapter = DomainAdapter(norm="batch_norm", steps=4, log_every=2, device="cpu", **sizes)
+    adapter.fit((images, np.arange(12) % 2), images, run=folder)
+    return folder
+
+
+@pytest.fixture
+def few_analyses(monkeypatch):
+    """Keep two analyses, and forget afterwards what a test registers."""
+    kept = {name: analyses[name] for name in ("verdict", "training curves")}
+    monkeypatch.setattr(analyses, "_entries", kept)
+
+
+def test_a_report_holds_its_page_sections_arrays_and_verdict(run, tmp_path, few_analyses):
+    made = dacbn.analysis.report(str(run), output=tmp_path, quiet=True)
+    assert made.path == tmp_path / "report.html" and made.figures == tmp_path / "figures"
+    verdict, curves = made.sections
+    assert made.verdict == verdict.findings and verdict.title == "Verdict"
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    expected = [[row["step"], row["classification"]] for row in records if "classification" in row]
+    assert curves.arrays["curves"]["classification"].tolist() == expected
+    assert all(
+        sentence in made.path.read_text() for sentence in made.verdict if "'" not in sentence
+    )
+
+
+def test_an_analysis_of_ones_own_appears_in_its_place(run, few_analyses, capsys):
+    @analyses.add("toy", place=5, needs=("curves", "classes"), optional=("outputs",))
+    def draw_toy(curves, classes, outputs=None):
+        assert outputs is None
+        return Section("A toy", (f"{len(curves['classification'])} losses of {classes[1]}.",))
+
+    @analyses.add("needs images", place=6, needs=("outputs",))
+    def draw_outputs(outputs):
+        raise AssertionError("there are none")
+
+    @analyses.add("does not apply", place=7, needs=("config",))
+    def draw_nothing(config):
+        raise ValueError(f"it takes 100 steps, not {config.steps}")
+
+    made = dacbn.analysis.report(run)
+    assert [each.title for each in made.sections[:2]] == ["Verdict", "A toy"]
+    page = made.path.read_text()
+    assert "<h2>A toy</h2>" in page and "2 losses of 1." in page
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("toy: 0.") for line in lines)
+    assert "needs images: left out: it needs outputs" in lines
+    assert "does not apply: left out: it takes 100 steps, not 4" in lines
+
+
+def test_a_quiet_report_prints_nothing(run, tmp_path, few_analyses, capsys):
+    dacbn.analysis.report([run], output=tmp_path, quiet=True)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_command_has_the_options_and_defaults_of_the_function():
+    function = dict(signature(dacbn.analysis.report).parameters)
+    command = signature(analyse).parameters
+    assert list(command) == [name for name in function if name != "quiet"]
+    assert all(each.default == function[name].default for name, each in command.items())

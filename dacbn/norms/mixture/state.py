@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture, check_fraction
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
-from dacbn.norms.mixture.moments import Assign, responsibilities, spread
+from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
+from dacbn.norms.mixture.records import Gate
 
 # A component that no data reach keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6
@@ -59,7 +60,7 @@ def gather_around(
     Returns:
         means (K, C) and variances (K, C).
     """
-    offsets = apart * (2 * spread(num_clusters, mean) - 1)
+    offsets = apart * (2 * evenly_inside_unit(num_clusters, mean) - 1)
     return mean + offsets[:, None] * var.sqrt(), var.expand(num_clusters, -1)
 
 
@@ -75,9 +76,9 @@ def describe_mixture(state: "RunningMixture | LearnedMixture", eps: float) -> Mi
 
 def posterior(state: "RunningMixture | LearnedMixture", x: Tensor, eps: float) -> Tensor:
     """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared."""
-    components = state.log_prior, state.mean, state.var + eps
+    components = Gate(state.log_prior, state.mean, state.var + eps)
     if state.assign == "sample" and x.numel() > 0:  # by moments: no tensor is K times as large as x
-        return sample_log_joint(*sample_moments(x), *components).softmax(0)[:, :, None, None]
+        return sample_log_joint(*sample_moments(x), components).softmax(0)[:, :, None, None]
     return responsibilities(x, *components, state.assign)
 
 

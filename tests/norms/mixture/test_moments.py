@@ -6,7 +6,13 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal, norm
 
-from dacbn.norms.mixture.moments import log_joint, mix, responsibilities, spread, weighted_moments
+from dacbn.norms.mixture.moments import (
+    evenly_inside_unit,
+    log_joint,
+    mix,
+    responsibilities,
+    weighted_moments,
+)
 
 ASSIGNS = ["channel", "position", "sample"]
 
@@ -106,5 +112,5 @@ def test_gradients_are_those_of_finite_differences(assign):
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(1, [0.5]), (2, [0.25, 0.75])])
-def test_spread_points_lie_evenly_inside_the_unit_interval(count, wanted):
-    assert spread(count, torch.zeros(1)).tolist() == wanted
+def test_points_are_evenly_spaced_inside_the_unit_interval(count, wanted):
+    assert evenly_inside_unit(count, torch.zeros(1)).tolist() == wanted

@@ -3,6 +3,7 @@
 import triton
 import triton.language as tl
 
+from dacbn.norms.mixture import records
 from dacbn.norms.mixture.kernels.gpu_tiles import (
     DRAG,
     GATE_VAR,
@@ -23,11 +24,15 @@ from dacbn.norms.mixture.kernels.gpu_tiles import (
     write_sum,
 )
 
-# The rows of the constants that the gradient of x is made of.
+# Rows of the constants from which the gradient of x is computed.
 SLOPE, BY_MEAN, BY_VAR, DROP = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)
-# The rows of the table of gradients.
-D_LOG_PRIOR, D_GATE_MEAN, D_GATE_VAR = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
-D_MEAN, D_VAR, D_SCALE = tl.constexpr(3), tl.constexpr(4), tl.constexpr(5)
+# Rows of the table of gradients.
+D_LOG_PRIOR = tl.constexpr(records.D_LOG_PRIOR)
+D_GATE_MEAN = tl.constexpr(records.D_GATE_MEAN)
+D_GATE_VAR = tl.constexpr(records.D_GATE_VAR)
+D_MEAN = tl.constexpr(records.D_MEAN)
+D_VAR = tl.constexpr(records.D_VAR)
+D_SCALE = tl.constexpr(records.D_SCALE)
 
 
 @triton.jit

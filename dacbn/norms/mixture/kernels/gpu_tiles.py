@@ -14,10 +14,17 @@ side, each position counts as a sample. Tables are (rows, K, channels), partial 
 import triton
 import triton.language as tl
 
-# The rows of the table that forward fills, and backward reads.
-LOG_PRIOR, GATE_MEAN, GATE_VAR = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
-SHARE, MEAN, VAR = tl.constexpr(3), tl.constexpr(4), tl.constexpr(5)
-OFFSET, DRAG = tl.constexpr(6), tl.constexpr(7)
+from dacbn.norms.mixture import records
+
+# Rows of the table that forward fills and backward reads; Triton accepts no other global numbers.
+LOG_PRIOR = tl.constexpr(records.LOG_PRIOR)
+GATE_MEAN = tl.constexpr(records.GATE_MEAN)
+GATE_VAR = tl.constexpr(records.GATE_VAR)
+SHARE = tl.constexpr(records.SHARE)
+MEAN = tl.constexpr(records.MEAN)
+VAR = tl.constexpr(records.VAR)
+OFFSET = tl.constexpr(records.OFFSET)
+DRAG = tl.constexpr(records.DRAG)
 
 
 @triton.jit

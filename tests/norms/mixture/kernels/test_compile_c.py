@@ -139,8 +139,8 @@ def test_without_a_library_layers_work_and_say_why(
     monkeypatch, tmp_path, fresh_kernels, obstacle, reason
 ):
     obstacle(monkeypatch, tmp_path)
-    form, why = choose.kernel_status()
-    assert form == "plain torch"
+    backend, why = choose.kernel_status()
+    assert backend == "plain torch"
     if obstacle is not no_cache or "no C compiler" not in why:
         assert reason in why
     y = UCBNorm(4)(torch.randn(32, 4) * 5 + 3)
@@ -149,8 +149,8 @@ def test_without_a_library_layers_work_and_say_why(
 
 @needs_compiler
 def test_with_one_they_say_so():
-    form, where = choose.kernel_status()
-    assert form == "fused C kernel" and str(compile_c.cache_folder()) in where
+    backend, where = choose.kernel_status()
+    assert backend == "fused C kernel" and str(compile_c.cache_folder()) in where
 
 
 def test_too_many_components_are_left_to_torch():

@@ -9,13 +9,30 @@ import os
 
 import pytest
 import torch
-from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate, operate
+from mixture_cases import (
+    as_records,
+    assert_close,
+    by_definition,
+    channels_last,
+    doubled,
+    draw_tables,
+    evaluate,
+    operate,
+)
 
 from dacbn.norms import UCBNorm
-from dacbn.norms.mixture import normalise as seam
+from dacbn.norms.mixture import operators
 from dacbn.norms.mixture.kernels import choose
 from dacbn.norms.mixture.kernels.choose import Kernels
-from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
+from dacbn.norms.mixture.normalise import normalise_by_mixture
+from dacbn.norms.mixture.records import (
+    GRADIENT_ROWS,
+    Affine,
+    Components,
+    Gate,
+    Options,
+    Saved,
+)
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -32,9 +49,9 @@ def kernels(monkeypatch):
     triton_mixture = pytest.importorskip("dacbn.norms.mixture.kernels.gpu", exc_type=ImportError)
     monkeypatch.setattr(triton_mixture, "_tile_size", lambda clusters: 128)
     monkeypatch.setattr(triton_mixture, "PROGRAMS", 9)
-    monkeypatch.setattr(triton_mixture, "SIDE_BY_SIDE", 4)
+    monkeypatch.setattr(triton_mixture, "CHANNELS_LAST_BLOCK", 4)
     found = Kernels(triton_mixture.triton_forward, triton_mixture.triton_backward, "", "")
-    monkeypatch.setattr(seam, "kernels_for", lambda x, clusters: found)
+    monkeypatch.setattr(operators, "kernels_for", lambda x, clusters: found)
     return triton_mixture
 
 
@@ -51,7 +68,7 @@ def draw(shape, clusters=3):
 
 def in_double(x, tables, gradient, from_batch):
     """Return what autograd finds in float64."""
-    return evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), from_batch)
+    return evaluate(by_definition, x.double(), doubled(tables), gradient.double(), from_batch)
 
 
 @pytest.mark.parametrize(("shape", "lay_out"), CASES)
@@ -94,11 +111,7 @@ def test_scale_and_affine_may_be_missing(missing):
     left = {name: None if name in missing else value for name, value in tables.items()}
     leaves = {"x": x, **{name: value for name, value in left.items() if value is not None}}
     leaves = {name: value.clone().requires_grad_() for name, value in leaves.items()}
-    gate = Gate(leaves["log_prior"], leaves["gate_mean"], leaves["gate_var"])
-    affine = [leaves.get(name) for name in ("scale", "weight", "bias")]
-    y, *_ = normalise_by_mixture(
-        leaves["x"], gate, tables["mean"], tables["var"], 1e-5, True, "channel", *affine
-    )
+    y, *_ = normalise_by_mixture(leaves["x"], *as_records(leaves, True), Options(1e-5, True))
     y.backward(gradient)
     found = {"y": y} | {f"d {name}": leaf.grad for name, leaf in leaves.items()}
     assert_close(found, {name: wanted[name] for name in found})
@@ -122,11 +135,11 @@ def test_half_precision_is_read_and_written_as_it_is(dtype, tolerance, lay_out):
 
 def test_only_gradients_that_are_wanted(kernels):
     x, gradient, tables = draw((4, 2, 30))
-    fixed = [*tables.values()][:6], [*tables.values()][6:]
-    _, table = kernels.triton_forward(x, *fixed[0], *fixed[1], 1e-5, True)
-    arguments = (gradient, x, table, tables["scale"], tables["weight"], 1e-5, True)
+    options = Options(1e-5, True)
+    _, table = kernels.triton_forward(x, *as_records(tables), options)
+    arguments = gradient, Saved(x, table, tables["scale"], tables["weight"]), options
     few, all_of_them = (kernels.triton_backward(*arguments, too) for too in (False, True))
-    assert few[1].numel() == 0 and all_of_them[1].shape == (6, 3, 2)
+    assert few[1].numel() == 0 and all_of_them[1].shape == (GRADIENT_ROWS, 3, 2)
     for i in (0, 2, 3):
         assert torch.equal(few[i], all_of_them[i])
 
@@ -140,7 +153,7 @@ def test_layers_train_and_evaluate_as_in_double(monkeypatch, update):
         results = []
         for each, leaf, function in (
             (layer, x.clone(), normalise_by_mixture),
-            (twin, x.double(), seam._by_moments),
+            (twin, x.double(), by_definition),
         ):
             monkeypatch.setattr("dacbn.norms.ucb_norm.normalise_by_mixture", function)
             y = each.train(training)(leaf.requires_grad_())
@@ -155,10 +168,8 @@ def test_layers_train_and_evaluate_as_in_double(monkeypatch, update):
 def test_the_batchs_moments_are_exact_however_stale_the_mixture():
     x, _, tables = draw((50, 1, 20))
     x = x * 1e-2 + 1e3
-    y, share, mean, var = normalise_by_mixture(
-        x, Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"]),
-        tables["mean"], tables["var"], 1e-12, True,
-    )  # fmt: skip
+    del tables["scale"], tables["weight"], tables["bias"]
+    y, share, mean, var = normalise_by_mixture(x, *as_records(tables), Options(1e-12, True))
     flat = x.double().transpose(0, 1).flatten(1)
     holder = share.argmax(0)[None]  # so far out, one component has all values
     held = mean.gather(0, holder)[0], var.gather(0, holder)[0]
@@ -173,13 +184,11 @@ def test_a_narrow_component_beside_a_wide_one():
     x = torch.where(narrow, 3 + 1e-3 * torch.randn(400), torch.randn(400) - 3)[:, None].to(DEVICE)
     mean = torch.tensor([[2.999], [-3.0]], device=DEVICE)
     var = torch.tensor([[4e-6], [1.0]], device=DEVICE)
-    gate = Gate(torch.full_like(mean, 0.5).log(), mean, var)
-    found = normalise_by_mixture(x, gate, mean, var, 1e-9, True)
-    doubles = [value.double() for value in (mean, var)]
-    wanted = seam._by_moments(
-        x.double(), Gate(*(value.double() for value in gate)), *doubles, 1e-9, True, "channel",
-        None, None, None,
-    )  # fmt: skip
+    mixture = {"log_prior": torch.full_like(mean, 0.5).log(), "gate_mean": mean, "gate_var": var}
+    mixture |= {"mean": mean, "var": var}
+    options = Options(1e-9, True)
+    found = normalise_by_mixture(x, *as_records(mixture), options)
+    wanted = by_definition(x.double(), *as_records(doubled(mixture)), options)
     for value, exact in zip(found, wanted, strict=True):
         torch.testing.assert_close(value.double(), exact, rtol=1e-3, atol=1e-4)
 
@@ -188,7 +197,8 @@ def test_a_component_without_data_keeps_its_moments():
     means, var = (torch.tensor(v, device=DEVICE) for v in ([[0.0], [1e4]], [[1.0], [0.5]]))
     gate = Gate(torch.full_like(means, 0.5).log(), means, var)
     x = torch.randn(9, 1, device=DEVICE)
-    _, share, mean, kept = normalise_by_mixture(x, gate, means, var, 1e-5, True)
+    components, options = Components(means, var), Options(1e-5, True)
+    _, share, mean, kept = normalise_by_mixture(x, gate, components, Affine(), options)
     assert share[1] == 0 and mean[1] == 1e4
     torch.testing.assert_close(kept[1], var[1])
 
@@ -198,7 +208,8 @@ def test_values_far_out_belong_to_the_widest_component():
     means = torch.zeros(2, 3, device=DEVICE)
     wide = torch.tensor([[1.0], [4.0]], device=DEVICE).expand(2, 3)
     gate = Gate(torch.full_like(means, 0.5).log(), means, wide)
-    y, *_ = normalise_by_mixture(x, gate, means, wide, 0.0, False)
+    components, options = Components(means, wide), Options(0.0, False)
+    y, *_ = normalise_by_mixture(x, gate, components, Affine(), options)
     torch.testing.assert_close(y, x / 2)
     y.sum().backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 0.5))
@@ -208,8 +219,7 @@ def test_values_far_out_belong_to_the_widest_component():
 def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(bad, shape):
     x, _, tables = draw(shape)
     x[2, 1] = bad
-    gate = Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"])
-    y, *_ = normalise_by_mixture(x, gate, tables["mean"], tables["var"], 1e-5, True)
+    y, *_ = normalise_by_mixture(x, *as_records(tables), Options(1e-5, True))
     y = y.transpose(0, 1).flatten(1)
     assert y[1].isnan().all()
     assert y[torch.arange(shape[1]) != 1].isfinite().all()
@@ -225,9 +235,9 @@ def test_the_same_input_gives_the_same_result():
 @on_gpu
 def test_a_gpu_is_given_the_kernels():
     assert choose.kernel_status("cuda")[0] == "Triton kernels"
-    assert choose.kernels_for(torch.zeros(2, 3, device="cuda"), 3).form == "Triton kernels"
+    assert choose.kernels_for(torch.zeros(2, 3, device="cuda"), 3).backend == "Triton kernels"
     wide = torch.zeros(2, 3, device="cuda", dtype=torch.float64)
-    assert choose.kernels_for(wide, 3).form == "plain torch"
+    assert choose.kernels_for(wide, 3).backend == "plain torch"
 
 
 @on_gpu

@@ -70,8 +70,8 @@ def test_without_the_kernels_torch_does_it_and_the_reason_is_told(
     monkeypatch, fresh_kernels, obstacle, reason
 ):
     obstacle(monkeypatch)
-    form, why = choose.kernel_status("cuda")
-    assert form == "plain torch" and why.startswith(reason) and "\n" not in why
+    backend, why = choose.kernel_status("cuda")
+    assert backend == "plain torch" and why.startswith(reason) and "\n" not in why
 
 
 def test_what_no_kernel_takes_is_left_to_torch():

@@ -66,8 +66,8 @@ class Options(NamedTuple):
     Attributes:
         eps: added to the variances of the components.
         from_batch: standardise by the moments of the batch, weighted by responsibility, instead of
-            those of the components. The sums start from a vanishing mass of the components'
-            moments, which are constants then.
+            those of the components; needs at least one value. The sums start from a vanishing mass
+            of the components' moments, which are constants then.
     """
 
     eps: float

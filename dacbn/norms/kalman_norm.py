@@ -102,7 +102,7 @@ class KalmanNorm(BatchNorm):
         batch = batch_mean, (x - batch_mean[:, None]).square().mean((0, 2))
         mean, var = fuse(prediction, batch, self.gain)
         if self.learned is not None:
-            self.learned.chain.put(self.learned.turn, (mean, var))
+            self.learned.chain.store(self.learned.position, (mean, var))
         self._follow(mean, var, batch[1], x.shape[0] * x.shape[2])
         return (x - mean[:, None]) * (var + self.eps).rsqrt()[:, None]
 

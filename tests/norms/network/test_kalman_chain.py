@@ -110,10 +110,10 @@ def test_nothing_is_kept_after_a_forward_or_in_evaluation():
     chain = model.first_norm.learned.chain
     assert chain is model.second_norm.learned.chain
     model(torch.randn(4, 3))
-    assert chain.before(1) is None and chain.before(2) is None
+    assert chain.previous(1) is None and chain.previous(2) is None
     model.eval()
     model.first_norm(torch.randn(4, 4))
-    assert chain.before(1) is None
+    assert chain.previous(1) is None
 
 
 def test_a_layer_out_of_turn_is_predicted_by_its_offset():
@@ -125,8 +125,8 @@ def test_a_layer_out_of_turn_is_predicted_by_its_offset():
     model.first_norm(torch.randn(4, 4))
     assert not torch.equal(learned.predict()[0], learned.offset)
     chain = Chain(4)
-    chain.put(0, (torch.zeros(4), torch.ones(4)))
-    assert chain.before(1) is not None and chain.before(2) is None and chain.before(0) is None
+    chain.store(0, (torch.zeros(4), torch.ones(4)))
+    assert chain.previous(1) is not None and chain.previous(2) is None and chain.previous(0) is None
 
 
 def test_a_forward_that_was_broken_off_can_be_copied_and_leaves_no_trace():
@@ -171,7 +171,7 @@ def test_the_chain_follows_the_order_of_a_traced_network():
 
     model = Turned()
     convert_norms(model, "kalman_norm", transition="learned")
-    assert model.early.learned.turn == 0 and model.late.learned.turn == 1
+    assert model.early.learned.position == 0 and model.late.learned.position == 1
     assert model.early.learned.matrix is None
 
 

@@ -1,4 +1,4 @@
-"""Compiled, chunked and plain normalisation by a mixture per channel are one function."""
+"""The C kernel and chunked torch agree with autograd in float64 for mixtures per channel."""
 
 import copy
 
@@ -21,7 +21,7 @@ from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.operators import forward_operator
 from dacbn.norms.mixture.records import Affine, Components, Gate, Options
 
-# Whole and broken vectors, channels that share a vector, several tiles, rows worked on in place.
+# Whole and partial vectors, channels that share a vector, several tiles, rows used in place.
 SHAPES = [
     (5, 6),
     (300, 21),
@@ -35,7 +35,7 @@ SHAPES = [
 
 @pytest.fixture(params=["fused", "chunked"])
 def path(request, monkeypatch):
-    """Take one of the two ways that do without a tensor of K copies of the activations."""
+    """Use one of the two implementations that need no tensor of K copies of the activations."""
     if request.param == "chunked":
         monkeypatch.setattr(choose, "find_kernels", lambda *_: "not wanted")
         monkeypatch.setattr("dacbn.norms.mixture.by_channel.CPU_CHUNK", 2000)
@@ -197,7 +197,7 @@ def test_a_forward_without_gradients_keeps_nothing(path):
 @pytest.mark.parametrize("lay_out", [torch.clone, channels_last])
 def test_the_output_may_be_changed_in_place(path, shape, lay_out):
     layer, x = UCBNorm(6), lay_out(torch.randn(shape)).requires_grad_()
-    layer(x)  # has placed the components
+    layer(x)  # initialises the components
     twin = copy.deepcopy(layer)
     layer(x).relu_().square().sum().backward()
     found, x.grad = x.grad, None
@@ -213,7 +213,7 @@ def test_a_second_derivative_is_refused(path):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_compilation_sees_one_operator_with_gradients(path, training):
+def test_compilation_sees_one_operator_with_gradients(training):
     layer = UCBNorm(4, update="hybrid")
     layer(torch.randn(8, 4, 5))
     twin, x = copy.deepcopy(layer.train(training)), torch.randn(8, 4, 5)

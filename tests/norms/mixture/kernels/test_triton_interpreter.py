@@ -13,16 +13,21 @@ import dacbn
 from dacbn.norms.mixture.kernels import choose
 
 CHECKS = Path(__file__).with_name("test_gpu_kernel.py")
-# Norms need torch only, and the rest of the package takes seconds to import.
+# The norms need torch only, and the rest of the package takes seconds to import. Checks for integer
+# overflow take half of the interpreter's time, and these tensors are small. The interpreter uses
+# numpy, which warns of the infinities in some of the tests.
 PROGRAM = """
-import sys, types
+import dataclasses, sys, types
 import pytest
+from triton.runtime.interpreter import interpreter_builder as builder
 package = types.ModuleType("dacbn")
 package.__path__ = [sys.argv[1]]
 sys.modules["dacbn"] = package
-# numpy, which interprets, warns of the infinities in some of the tests
+builder.options = dataclasses.replace(builder.options, sanitize_overflow=False)
 sys.exit(pytest.main(["-q", "-W", "ignore::RuntimeWarning", sys.argv[2]]))
 """
+ENVIRONMENT = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def fresh_kernels():
 def test_the_kernels_agree_with_float64_in_tritons_interpreter():
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, dacbn.__path__[0], str(CHECKS)],
-        env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **ENVIRONMENT},
         cwd=CHECKS.parents[4],
         capture_output=True,
         text=True,

@@ -66,7 +66,7 @@ def test_gradients_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(mixed, (x, r, *tables, *factors))
 
 
-def test_a_component_without_positions_keeps_what_it_had():
+def test_a_component_without_positions_keeps_its_previous_moments():
     x, _, (mean, var) = draw((3, 4, 5), 2)
     r = torch.tensor([0.0, 1.0], dtype=torch.float64)[:, None].expand(3, 2, 5)
     share, found_mean, found_var = pool_positions(x, r, mean, var)

@@ -27,7 +27,7 @@ def draw(shape, clusters, dtype=torch.float64, seed=0):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("layout", ["as torch lays it", "channels last"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels last"])
 def test_moments_of_samples_are_means_and_variances_over_positions(shape, layout):
     x = draw(shape, 1)[0]
     if layout == "channels last":
@@ -50,7 +50,7 @@ def test_the_joint_density_is_that_of_all_positions(shape, clusters):
 def test_pooled_moments_are_the_weighted_moments(shape, clusters):
     x, _, mean, var = draw(shape, clusters)
     weights = torch.rand(clusters, shape[0], dtype=torch.float64).softmax(0)
-    weights[0] = 0  # a component without samples keeps what it had
+    weights[0] = 0  # a component without samples keeps its previous moments
     weights = weights / weights.sum(0) if clusters > 1 else torch.ones_like(weights)
     found = pool_samples(*sample_moments(x), shape[2], weights, mean, var)
     expected = weighted_moments(x, weights[..., None, None], mean, var)

@@ -1,4 +1,4 @@
-"""The mathematics that all mixtures share."""
+"""Densities, responsibilities and weighted moments, against scipy and a slow reference."""
 
 import mixture_norm_reference as reference
 import numpy as np
@@ -82,7 +82,7 @@ def test_one_hot_weights_give_the_moments_of_each_group():
         torch.testing.assert_close(var[k], group.var((0, 2), correction=0), rtol=1e-5, atol=1e-5)
 
 
-def test_a_component_without_weight_keeps_the_moments_it_came_with():
+def test_a_component_without_weight_keeps_its_previous_moments():
     x, weights = draw(4, 2, 3), torch.zeros(1, 4, 2, 3)
     before = torch.tensor([[7.0, -3.0]]), torch.tensor([[0.1, 5.0]])
     share, mean, var = weighted_moments(x, weights, *before)

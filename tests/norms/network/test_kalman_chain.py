@@ -15,7 +15,7 @@ from dacbn.norms.network.kalman_chain import Chain
 
 
 class Untraceable(nn.Module):
-    """It decides by values; its layers run in the order of their registration unless turned."""
+    """A network that branches on values; its layers run in the order of their registration."""
 
     def __init__(self):
         super().__init__()
@@ -36,7 +36,7 @@ def network(**options):
 
 
 def drift(model):
-    """Give the transitions something they could have learned."""
+    """Set the transitions to values that they could have learned."""
     with torch.no_grad():
         for norm in (model.first_norm, model.second_norm):
             norm.learned.offset.copy_(torch.randn_like(norm.learned.offset))
@@ -116,7 +116,7 @@ def test_nothing_is_kept_after_a_forward_or_in_evaluation():
     assert chain.previous(1) is None
 
 
-def test_a_layer_out_of_turn_is_predicted_by_its_offset():
+def test_a_layer_out_of_order_is_predicted_by_its_offset():
     model, _ = network()
     model(torch.randn(4, 3))
     drift(model)
@@ -129,7 +129,7 @@ def test_a_layer_out_of_turn_is_predicted_by_its_offset():
     assert chain.previous(1) is not None and chain.previous(2) is None and chain.previous(0) is None
 
 
-def test_a_forward_that_was_broken_off_can_be_copied_and_leaves_no_trace():
+def test_an_interrupted_forward_can_be_copied_and_has_no_effect_on_the_next():
     model, _ = network()
     x = torch.randn(4, 3)
     model(x)
@@ -151,7 +151,7 @@ def test_two_forwards_may_come_before_one_backward():
 
 
 @pytest.mark.parametrize("batches", [0, 1])
-def test_a_loaded_network_goes_on_like_the_saved_one(batches):
+def test_a_loaded_network_continues_like_the_saved_one(batches):
     model, loaded, x = network()[0], network()[0], torch.randn(4, 3)
     loaded(x * 100)
     for _ in range(batches):

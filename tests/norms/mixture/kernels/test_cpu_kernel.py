@@ -74,7 +74,7 @@ def test_a_sliced_input_and_an_expanded_gradient(path):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_widened_a_few_channels_at_a_time(dtype, monkeypatch):
+def test_half_precision_is_converted_a_few_channels_at_a_time(dtype, monkeypatch):
     monkeypatch.setattr("dacbn.norms.mixture.by_channel.CPU_CHUNK", 2000)
     x, tables = torch.randn(3, 5, 7, 7).to(dtype), draw_tables(3, 5)
     gradient = torch.randn(x.shape).to(dtype)
@@ -99,7 +99,7 @@ def test_gradients_in_double_are_those_of_finite_differences(from_batch):
 
 
 def plainly(x, *rest):
-    """Normalise by autograd, in float32."""
+    """Normalise by the formulas and autograd, in float32."""
     y, *moments = by_definition(x.float(), *rest)
     return y.to(x.dtype), *moments
 
@@ -144,7 +144,7 @@ def test_the_batchs_moments_are_exact_however_stale_the_mixture(path):
 
 
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e9])
-def test_values_far_out_belong_to_the_widest_component(path, far):
+def test_outliers_belong_to_the_widest_component(path, far):
     x = torch.full((4, 3, 8), far).requires_grad_()
     means, wide = torch.zeros(2, 3), torch.tensor([[1.0], [4.0]]).expand(2, 3)
     gate = Gate(torch.full((2, 3), 0.5).log(), means, wide)
@@ -167,7 +167,7 @@ def test_a_component_without_data_keeps_its_moments(path):
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("shape", [(8, 40), (8, 3, 5), (4, 3, 32, 32)])
-def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(path, bad, shape):
+def test_nan_and_infinity_make_their_channel_nan_and_no_other(path, bad, shape):
     layer, x = UCBNorm(shape[1]).train(), torch.randn(shape)
     layer(x)
     x[2, 1] = bad
@@ -229,7 +229,7 @@ def test_compilation_sees_one_operator_with_gradients(training):
     assert_close(*results)
 
 
-def test_the_operators_keep_torchs_rules(path):
+def test_the_operators_pass_torchs_checks(path):
     tables = [value.clone().requires_grad_() for value in draw_tables(3, 4).values()]
     for x in (torch.randn(8, 4), channels_last(torch.randn(8, 4, 3, 3))):
         arguments = (x.requires_grad_(), *tables, 1e-5, False)

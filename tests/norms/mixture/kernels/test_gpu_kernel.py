@@ -209,7 +209,7 @@ def test_a_component_without_data_keeps_its_moments():
     torch.testing.assert_close(kept[1], var[1])
 
 
-def test_values_far_out_belong_to_the_widest_component():
+def test_outliers_belong_to_the_widest_component():
     x = torch.full((4, 1, 8), 1e9, device=DEVICE).requires_grad_()
     means = torch.zeros(2, 1, device=DEVICE)
     wide = torch.tensor([[1.0], [4.0]], device=DEVICE)
@@ -222,7 +222,7 @@ def test_values_far_out_belong_to_the_widest_component():
 
 
 @pytest.mark.parametrize(("bad", "shape"), [(float("nan"), (8, 3)), (float("inf"), (8, 3, 5))])
-def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(bad, shape):
+def test_nan_and_infinity_make_their_channel_nan_and_no_other(bad, shape):
     x, _, tables = draw(shape)
     x[2, 1] = bad
     y, *_ = normalise_by_mixture(x, *as_records(tables), Options(1e-5, True))
@@ -239,7 +239,7 @@ def test_the_same_input_gives_the_same_result():
 
 
 @on_gpu
-def test_a_gpu_is_given_the_kernels():
+def test_a_gpu_uses_the_kernels():
     assert choose.kernel_status("cuda")[0] == "Triton kernels"
     assert choose.kernels_for(torch.zeros(2, 3, device="cuda"), 3).backend == "Triton kernels"
     wide = torch.zeros(2, 3, device="cuda", dtype=torch.float64)

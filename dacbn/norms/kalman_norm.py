@@ -106,7 +106,7 @@ class KalmanNorm(RunningStatistics):
         batch = batch_mean, (x - batch_mean[:, None]).square().mean((0, 2))
         mean, var = fuse(prediction, batch, self.gain)
         if self.learned is not None:
-            self.learned.chain.put(self.learned.turn, (mean, var))
+            self.learned.chain.store(self.learned.position, (mean, var))
         # the batch's part of the variance is made unbiased
         unbiased = var + self.gain * batch[1] / max(x.shape[0] * x.shape[2] - 1, 1)
         self.update_statistics(running_mean=mean, running_var=unbiased)

@@ -36,6 +36,7 @@ from dacbn.norms.mixture.by_position import (
 )
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
+from dacbn.norms.mixture.records import Affine, Components, Gate
 from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
 
 # Positions of a batch, at most, that the mixture is fitted to.
@@ -96,14 +97,15 @@ class MixtureNorm(Norm):
         else:
             weights = self._assign(rows, prior, mean, var)
         scale = prior.clamp_min(SMALLEST_PRIOR).rsqrt() if self.prior_scale else None
-        y = mix_positions(rows, weights, mean, var + self.eps, scale, self.weight, self.bias)
+        components = Components(mean, var + self.eps, scale)
+        y = mix_positions(rows, weights, components, Affine(self.weight, self.bias))
         return shape_back(y, x)
 
     @torch.no_grad()
     def _assign(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         """Compute p(k | x) of positions, (N, K, L)."""
         log_prior = prior.clamp_min(SMALLEST_PRIOR).log()
-        return position_log_joint(x, log_prior, mean, var + self.eps).softmax(1)
+        return position_log_joint(x, Gate(log_prior, mean, var + self.eps)).softmax(1)
 
     def mixture(self) -> Mixture:
         """Return the running mixture, by which evaluation normalises."""

@@ -22,6 +22,7 @@ from torch.nn.utils import skip_init
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
+from dacbn.norms.mixture.records import Affine, Components
 from dacbn.norms.mixture.state import RunningMixture
 
 # Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
@@ -69,7 +70,8 @@ class ModeNorm(Norm):
         if self.training and num_values > 1:
             share, mean, var = pool_samples(*samples, x.shape[2], weights, mean, var)
             self.running.update(share, mean, var, num_values)
-        return mix_samples(x, weights, mean, var + self.eps, self.weight, self.bias)
+        components = Components(mean, var + self.eps)
+        return mix_samples(x, weights, components, Affine(self.weight, self.bias))
 
     def mixture(self) -> Mixture:
         """Return the moments of the modes, by which evaluation normalises."""

@@ -24,7 +24,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
 from dacbn.norms.mixture.moments import Assign, log_joint
-from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
+from dacbn.norms.mixture.normalise import normalise_by_mixture
+from dacbn.norms.mixture.records import Affine, Components, Options
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture
 
 Update = Literal["em", "learned", "hybrid"]
@@ -107,20 +108,16 @@ class UCBNorm(Norm):
         by_batch = self.training and num_values > 1
         if by_batch:
             self._init_from_batch(x)
-        gate, statistics, running = self.gate, self.statistics, self.running
-        log_prior = gate.log_prior
+        gate, statistics, running = self.gate.as_gate(self.eps), self.statistics, self.running
         from_batch = by_batch and running is not None
+        scale = (-0.5 * gate.log_prior).exp() if self.prior_scale else None
         y, share, mean, var = normalise_by_mixture(
             x,
-            Gate(log_prior, gate.mean, gate.var + self.eps),
-            statistics.mean,
-            statistics.var,
-            self.eps,
-            from_batch,
+            gate,
+            Components(statistics.mean, statistics.var, scale),
+            Affine(self.weight, self.bias),
+            Options(self.eps, from_batch),
             self.assign,
-            (-0.5 * log_prior).exp() if self.prior_scale else None,
-            self.weight,
-            self.bias,
         )
         if from_batch and running is not None:
             running.update(share, mean, var, num_values)

@@ -1,14 +1,16 @@
-"""What the ways to normalise by a mixture per channel are tested on, and how they are compared."""
+"""Inputs, reference and comparison for the implementations of mixtures per channel."""
 
 import torch
 
-from dacbn.norms.mixture.normalise import Gate, _Eager
+from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
+from dacbn.norms.mixture.operators import _Eager
+from dacbn.norms.mixture.records import SHARE, VAR, Affine, Components, Gate, Options
 
 NAMES = ["log_prior", "gate_mean", "gate_var", "mean", "var", "scale", "weight", "bias"]
 
 
 def draw_tables(clusters, channels):
-    """Return the tables and affine that normalise_by_mixture takes, by name."""
+    """Return tables and affine parameters of a random mixture, by name."""
     gate_mean, mean_gap = torch.randn(2, clusters, channels)
     tables = [
         torch.randn(clusters, channels).log_softmax(0),
@@ -23,15 +25,23 @@ def draw_tables(clusters, channels):
     return dict(zip(NAMES, tables, strict=True))
 
 
+def as_records(tables, from_batch=False):
+    """Return gate, components and affine of tables by name; what is missing is None.
+
+    With `from_batch` the components' mean and variance are constants.
+    """
+    values = [tables.get(name) for name in NAMES]
+    if from_batch:
+        values[3:5] = [value.detach() for value in values[3:5]]
+    return Gate(*values[:3]), Components(*values[3:6]), Affine(*values[6:])
+
+
 def evaluate(function, x, tables, gradient, from_batch):
     """Return outputs and the gradients of everything, by name."""
     leaves = {"x": x, **tables}
     leaves = {name: value.detach().requires_grad_() for name, value in leaves.items()}
-    x, log_prior, gate_mean, gate_var, mean, var, scale, weight, bias = leaves.values()
-    if from_batch:  # constants then
-        mean, var = mean.detach(), var.detach()
-    gate = Gate(log_prior, gate_mean, gate_var)
-    y, *moments = function(x, gate, mean, var, 1e-5, from_batch, "channel", scale, weight, bias)
+    options = Options(1e-5, from_batch)
+    y, *moments = function(leaves["x"], *as_records(leaves, from_batch), options)
     y.backward(gradient)
     found = dict(
         zip(["share", "mean of x", "var of x"], moments, strict=True) if from_batch else ()
@@ -50,17 +60,32 @@ def assert_close(found, wanted, tolerance=1e-5):
         assert error <= tolerance, f"{name}: {error:.1e}"
 
 
-def operate(x, gate, mean, var, eps, from_batch, _, scale, weight, bias):
-    """Normalise as `normalise_by_mixture` does, with x in whatever type it is."""
-    y, table = _Eager.apply(x, *gate, mean, var, scale, weight, bias, eps, from_batch)
-    return y, *table[3:6]
+def by_definition(x, gate, components, affine, options, assign="channel"):
+    """Normalise as `normalise_by_mixture` does, by the formulas in `moments` and by autograd."""
+    assert assign == "channel"
+    flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
+    weights = share = responsibilities(flat, *gate, "channel")
+    mean, var, scale = components
+    if options.from_batch:
+        share, mean, var = weighted_moments(flat, weights, mean, var)
+    terms = weights if scale is None else weights * per_component(scale)
+    y = mix(flat, terms, mean, var + options.eps)
+    if affine.weight is not None:
+        y = y * affine.weight[:, None] + affine.bias[:, None]
+    return y.reshape(x.shape), share.detach(), mean.detach(), var.detach()
+
+
+def operate(x, gate, components, affine, options):
+    """Apply the operator to x of any type, without the conversions of `normalise_by_mixture`."""
+    y, table = _Eager.apply(x, *gate, *components, *affine, *options)
+    return y, *table[SHARE : VAR + 1]
 
 
 def doubled(values):
-    """Widen tables to float64."""
+    """Convert tables to float64."""
     return {name: value.double() for name, value in values.items()}
 
 
 def channels_last(x):
-    """Lay x (N, C, *) out with its channels last."""
+    """Return x (N, C, *) in channels-last memory layout."""
     return x.movedim(1, -1).contiguous().movedim(-1, 1)

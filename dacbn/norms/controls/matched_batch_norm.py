@@ -19,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, check_num_clusters, norms
-from dacbn.norms.mixture.moments import spread
+from dacbn.norms.mixture.moments import evenly_inside_unit
 
 REACH = 2.0  # standard deviations to either side, over which the tanh terms are spread at first
 
@@ -51,7 +51,7 @@ class MatchedBatchNorm(Norm):
         check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.standard = BatchNorm(num_features, eps, momentum, affine=False)
-        positions = REACH * (2 * spread(num_clusters, torch.empty(0)) - 1)
+        positions = REACH * (2 * evenly_inside_unit(num_clusters, torch.empty(0)) - 1)
         self.place = nn.Parameter(positions[:, None].repeat(1, num_features))
         self.slope = nn.Parameter(torch.ones(num_clusters, num_features))
         self.height = nn.Parameter(torch.zeros(num_clusters, num_features))

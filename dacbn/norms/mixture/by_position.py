@@ -1,10 +1,12 @@
-"""Mixtures that assign positions: each operation in matrix products, some samples at a time.
+"""Mixtures that assign positions, computed by matrix products, a few samples at a time.
 
-All channels of a position share one assignment, so responsibilities are small, and what is as large
-as the activations is a product of a table and responsibilities. No tensor is as large as K copies
-of the activations; each operation keeps the activations and the responsibilities for its gradient.
+All channels of a position share one assignment, so responsibilities are small, and every tensor as
+large as the activations is the product of a table and responsibilities. No tensor is as large as K
+copies of the activations; each operation keeps the activations and responsibilities for its
+gradient.
 
-Tables are copied where a gradient needs them, because running moments may change before.
+Tables that a gradient needs are copied, because running moments may change before the backward
+pass.
 
 Shapes: x is (N, C, L); responsibilities r of K components are (N, K, L) and sum to one over K;
 tables are (K, C). All are differentiable once.
@@ -25,37 +27,36 @@ from dacbn.norms.mixture.moments import (
     per_component,
     weighted_moments,
 )
+from dacbn.norms.mixture.records import Affine, Components, Gate
 
-VALUES = 1 << 18  # of activations worked on at a time, which a CPU's cache holds
+VALUES = 1 << 18  # activations processed at a time on a CPU: they fit in its cache
 
 
 def as_one_sample(x: Tensor) -> Tensor:
     """View samples of one position (N, C, 1) as one sample (1, C, N); others as they are.
 
-    Positions are alike wherever they lie, and matrix products are fast on many of them.
+    The results are the same, and matrix products are faster with many positions.
     """
     return x.transpose(0, 2) if x.shape[2] == 1 else x
 
 
 def shape_back(y: Tensor, x: Tensor) -> Tensor:
-    """View y, computed from `as_one_sample(x)`, as samples like x."""
+    """Undo `as_one_sample`: view y with the shape of x."""
     return y if y.shape == x.shape else y.transpose(0, 2)
 
 
-def position_log_joint(x: Tensor, log_prior: Tensor, gate_mean: Tensor, gate_var: Tensor) -> Tensor:
+def position_log_joint(x: Tensor, gate: Gate) -> Tensor:
     """Compute log p(k) + log p(x | k) of positions, (N, K, L), as `moments.log_joint` does.
 
     Args:
         x: (N, C, L).
-        log_prior: (K, 1).
-        gate_mean: (K, C).
-        gate_var: (K, C), positive.
+        gate: the mixture; its log prior is (K, 1).
     """
     if _by_definition(x):
-        return log_joint(x, log_prior, gate_mean, gate_var, "position")[:, :, 0].transpose(0, 1)
-    distances = _Distances.apply(x, gate_mean.clone(), gate_var.reciprocal())
-    at_mean = (2 * torch.pi * gate_var).log().sum(1, keepdim=True)
-    joint: Tensor = log_prior - 0.5 * (distances + at_mean)
+        return log_joint(x, *gate, "position")[:, :, 0].transpose(0, 1)
+    distances = _Distances.apply(x, gate.mean.clone(), gate.var.reciprocal())
+    at_mean = (2 * torch.pi * gate.var).log().sum(1, keepdim=True)
+    joint: Tensor = gate.log_prior - 0.5 * (distances + at_mean)
     return joint
 
 
@@ -67,8 +68,8 @@ def pool_positions(
     Args:
         x: (N, C, L).
         r: (N, K, L).
-        prior_mean: what a component without data keeps, (K, C), a constant.
-        prior_var: the same, (K, C).
+        prior_mean: (K, C), a constant; a component without data keeps it.
+        prior_var: (K, C); likewise.
 
     Returns:
         share of the data (K, 1), mean (K, C), variance (K, C).
@@ -79,40 +80,30 @@ def pool_positions(
     return r.mean((0, 2))[:, None], mean, var
 
 
-def mix_positions(
-    x: Tensor,
-    r: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    scale: Tensor | None = None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-) -> Tensor:
+def mix_positions(x: Tensor, r: Tensor, components: Components, affine: Affine) -> Tensor:
     """Standardise x by every component, average by position, then scale and shift.
 
     Args:
         x: (N, C, L).
         r: (N, K, L).
-        mean: (K, C).
-        var: (K, C), positive.
-        scale: of each component's term, (K, 1).
-        weight: of each channel, (C,).
-        bias: of each channel, (C,).
+        components: the moments that standardise; their variances are positive.
+        affine: the map that follows.
     """
+    mean, var, scale = components
+    weight, bias = affine
     if _by_definition(x):
         terms = _as_weights(r) if scale is None else _as_weights(r) * per_component(scale)
         y = mix(x, terms, mean, var)
-        return (
-            y
-            if weight is None or bias is None
-            else torch.addcmul(bias[:, None], y, weight[:, None])
-        )
+        if weight is not None and bias is not None:
+            y = torch.addcmul(bias[:, None], y, weight[:, None])
+        return y
     slope = var.rsqrt()
     for factor in (scale, weight):
         slope = slope if factor is None else slope * factor
     shift = -slope * mean.clone()
-    y = _Lines.apply(x, r, slope, shift, torch.zeros_like(mean[0]) if bias is None else bias)
-    return y  # type: ignore[no-any-return]
+    bias = torch.zeros_like(mean[0]) if bias is None else bias
+    lines: Tensor = _Lines.apply(x, r, slope, shift, bias)
+    return lines
 
 
 class _Distances(torch.autograd.Function):
@@ -122,7 +113,7 @@ class _Distances(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
         ctx.save_for_backward(x, mean, precision)
         out = x.new_empty(x.shape[0], len(mean), x.shape[2])
-        with _in_full(x):
+        with _no_autocast(x):
             for part in _samples(x):
                 for k, squares in _squares(x[part], mean):
                     out[part, k] = precision[k] @ squares
@@ -134,7 +125,7 @@ class _Distances(torch.autograd.Function):
         x, mean, precision = ctx.saved_tensors
         dx, d_mean, d_precision = torch.empty_like(x), mean * 0, mean * 0
         tables_too = any(ctx.needs_input_grad[1:])
-        with _in_full(x):
+        with _no_autocast(x):
             for part in _samples(x):
                 some, g = x[part], gradient[part]
                 dx[part] = 2 * (some * (precision.T @ g)).sub_((precision * mean).T @ g)
@@ -156,7 +147,7 @@ class _Pool(torch.autograd.Function):
         count = r.sum((0, 2))[:, None] + PSEUDO_COUNT
         centre = prior_mean.mean(0)
         sums, squares_of = PSEUDO_COUNT * (prior_mean - centre), PSEUDO_COUNT * prior_var
-        with _in_full(x):
+        with _no_autocast(x):
             for part in _samples(x):
                 offset = x[part] - centre[:, None]
                 sums += (r[part] @ offset.transpose(1, 2)).sum(0)
@@ -165,7 +156,7 @@ class _Pool(torch.autograd.Function):
                 for k, squares in _squares(x[part], mean):
                     squares_of[k] += (squares @ r[part, k, :, None]).sum((0, 2))
         var = squares_of / count
-        drag = -2 * PSEUDO_COUNT * (mean - prior_mean) / count  # of the variance, by the mean
+        drag = -2 * PSEUDO_COUNT * (mean - prior_mean) / count  # d var / d mean
         ctx.save_for_backward(x, r, count, mean, var, drag)
         return mean, var
 
@@ -176,7 +167,7 @@ class _Pool(torch.autograd.Function):
         by_mean, by_var = (of_mean + of_var * drag) / count, of_var / count
         dx, dr = torch.empty_like(x), torch.empty_like(r)
         constant = (by_mean * mean + by_var * var).sum(1, keepdim=True)
-        with _in_full(x):
+        with _no_autocast(x):
             for part in _samples(x):
                 some, weights = x[part], r[part]
                 slope, shift = (2 * by_var).T @ weights, (by_mean - 2 * by_var * mean).T @ weights
@@ -196,7 +187,7 @@ class _Lines(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, r, slope, shift)
         y = torch.empty_like(x)
-        with _in_full(x):
+        with _no_autocast(x):
             for part in _samples(x):
                 shifts = (shift.T @ r[part]).add_(bias[:, None])
                 y[part] = shifts.addcmul_(x[part], slope.T @ r[part])
@@ -208,7 +199,7 @@ class _Lines(torch.autograd.Function):
         x, r, slope, shift = ctx.saved_tensors
         dx, dr = torch.empty_like(x), torch.empty_like(r)
         d_slope, d_shift = torch.zeros_like(slope), torch.zeros_like(shift)
-        with _in_full(x):
+        with _no_autocast(x):
             for part in _samples(x):
                 g, weights = gradient[part], r[part]
                 product = g * x[part]
@@ -220,7 +211,7 @@ class _Lines(torch.autograd.Function):
 
 
 def _by_definition(x: Tensor) -> bool:
-    """Whether to compute as `moments` does: without data, or for torch.compile to fuse."""
+    """Whether to use the formulas of `moments`: for empty x, or for torch.compile to fuse."""
     return x.numel() == 0 or torch.compiler.is_compiling()
 
 
@@ -236,11 +227,11 @@ def _squares(x: Tensor, mean: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def _samples(x: Tensor) -> Iterator[slice]:
-    """Split the samples of x (N, C, L) so that a part stays in the cache."""
+    """Split the samples of x (N, C, L) so that a part stays in a CPU's cache."""
     step = max(1, VALUES // x[0].numel()) if x.device.type == "cpu" else len(x)
     return (slice(start, start + step) for start in range(0, len(x), step))
 
 
-def _in_full(x: Tensor) -> AbstractContextManager[None]:
-    """Keep matrix products from being taken in half precision."""
+def _no_autocast(x: Tensor) -> AbstractContextManager[None]:
+    """Keep autocast from computing matrix products in half precision."""
     return torch.autocast(x.device.type, enabled=False)

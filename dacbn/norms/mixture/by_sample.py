@@ -1,8 +1,8 @@
-"""Mixtures that assign whole samples: what they need of the activations is two numbers a channel.
+"""Mixtures that assign whole samples, computed from the moments of each sample's channels.
 
-The mean and variance of each sample's channels, (N, C) each, decide to which components it belongs
-and what the moments of the components are; the output is then a line through each channel of each
-sample. No tensor is as large as K copies of the activations, and the activations are read twice.
+These means and variances, (N, C) each, determine the responsibilities and the moments of the
+components. The output is a linear function of each channel of each sample. No tensor is as large as
+K copies of the activations, which are read twice.
 
 Shapes: x is (N, C, L); weights of K components are (K, N) and sum to one over K.
 """
@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from dacbn.norms.mixture.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.records import Affine, Components, Gate
 
-VALUES = 1 << 20  # multiplied at a time
+VALUES = 1 << 20  # activations multiplied at a time, to keep temporary tensors small
 
 
 def sample_moments(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -26,38 +27,34 @@ def sample_moments(x: Tensor) -> tuple[Tensor, Tensor]:
     if x.shape[2] == 1 or x.numel() == 0:
         mean = x.sum(2)
         return mean, torch.zeros_like(mean)
-    if torch.compiler.is_compiling():  # which fuses this with what is around
+    if torch.compiler.is_compiling():  # the compiler fuses this with its neighbours
         var, mean = torch.var_mean(x, 2, correction=0)
         return mean, var
     mean, var = _SampleMoments.apply(x)
     return mean, var
 
 
-def sample_log_joint(
-    mean: Tensor, var: Tensor, log_prior: Tensor, gate_mean: Tensor, gate_var: Tensor
-) -> Tensor:
+def sample_log_joint(mean: Tensor, var: Tensor, gate: Gate) -> Tensor:
     """Compute log p(k) + log p(x | k) of samples, averaged over their positions.
 
     Args:
         mean: of each sample's channels, (N, C).
         var: of each sample's channels, biased, (N, C).
-        log_prior: (K, 1).
-        gate_mean: of the components, (K, C).
-        gate_var: of the components, (K, C), positive.
+        gate: the mixture; its log prior is (K, 1).
 
     Returns:
         (K, N), as `moments.log_joint` computes from all positions.
     """
-    centre = gate_mean[0].detach()
-    offset, of_gate = widen(mean - centre), widen(gate_mean - centre)
-    precision = widen(gate_var).reciprocal()
+    centre = gate.mean[0].detach()
+    offset, gate_offset = to_float64(mean - centre), to_float64(gate.mean - centre)
+    precision = to_float64(gate.var).reciprocal()
     exponent = (
-        precision @ torch.addcmul(widen(var), offset, offset).T
-        - 2 * (of_gate * precision) @ offset.T
-        + (of_gate.square() * precision).sum(1, keepdim=True)
+        precision @ torch.addcmul(to_float64(var), offset, offset).T
+        - 2 * (gate_offset * precision) @ offset.T
+        + (gate_offset.square() * precision).sum(1, keepdim=True)
     )
-    at_mean = (2 * torch.pi * gate_var).log().sum(1, keepdim=True)
-    return (log_prior - 0.5 * (exponent + at_mean)).to(mean.dtype)
+    at_mean = (2 * torch.pi * gate.var).log().sum(1, keepdim=True)
+    return (gate.log_prior - 0.5 * (exponent + at_mean)).to(mean.dtype)
 
 
 def pool_samples(
@@ -70,46 +67,40 @@ def pool_samples(
         var: of each sample's channels, biased, (N, C).
         length: positions L of a sample.
         weights: (K, N).
-        prior_mean: what a component without samples keeps, (K, C).
-        prior_var: the same, (K, C).
+        prior_mean: (K, C); a component without samples keeps it.
+        prior_var: (K, C); likewise.
 
     Returns:
-        share of the data (K, 1), mean (K, C), variance (K, C), as `moments.weighted_moments`.
+        share of the data (K, 1), mean (K, C), variance (K, C), as in `moments.weighted_moments`.
     """
     centre = mean[0].detach()
-    offset, mass = widen(mean - centre), length * widen(weights)
+    offset, mass = to_float64(mean - centre), length * to_float64(weights)
     count = mass.sum(1, keepdim=True)
     total = count + PSEUDO_COUNT
-    first, second = mass @ offset, mass @ torch.addcmul(widen(var), offset, offset)
+    first, second = mass @ offset, mass @ torch.addcmul(to_float64(var), offset, offset)
     pooled = (first + PSEUDO_COUNT * (prior_mean - centre)) / total
     squares = second - (2 * first - count * pooled) * pooled
-    spread = (squares + PSEUDO_COUNT * prior_var) / total
+    pooled_var = (squares + PSEUDO_COUNT * prior_var) / total
     share = weights.mean(1, keepdim=True)
-    return share, centre + pooled.to(mean.dtype), spread.clamp_min(0).to(mean.dtype)
+    return share, centre + pooled.to(mean.dtype), pooled_var.clamp_min(0).to(mean.dtype)
 
 
-def mix_samples(
-    x: Tensor,
-    weights: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-) -> Tensor:
-    """Standardise x by every component and average by sample: sum_k w_k (x - m_k) / sqrt(v_k).
+def mix_samples(x: Tensor, weights: Tensor, components: Components, affine: Affine) -> Tensor:
+    """Standardise x by every component, average by sample, then scale and shift.
 
     Args:
         x: (N, C, L).
         weights: of the components, (K, N), which need not sum to one.
-        mean: of the components, (K, C).
-        var: of the components, (K, C), positive.
-        weight: multiplies each channel of the result, (C,).
-        bias: is added to it, (C,).
+        components: the moments that standardise; their variances are positive.
+        affine: the map that follows.
     """
-    slopes = widen(var.rsqrt() if weight is None else var.rsqrt() * weight)
-    by_sample = widen(weights).T
+    mean, var, scale = components
+    weight, bias = affine
+    terms = weights if scale is None else weights * scale
+    slopes = to_float64(var.rsqrt() if weight is None else var.rsqrt() * weight)
+    by_sample = to_float64(terms).T
     slope = (by_sample @ slopes).to(x.dtype)
-    shift = (by_sample @ (slopes * widen(mean))).to(x.dtype).neg()
+    shift = (by_sample @ (slopes * to_float64(mean))).to(x.dtype).neg()
     if bias is not None:
         shift = shift + bias
     if x.numel() == 0 or torch.compiler.is_compiling():
@@ -118,25 +109,25 @@ def mix_samples(
     return y
 
 
-def widen(small: Tensor) -> Tensor:
-    """Copy a table to float64, where sums of squares do not cancel and autocast does not reach.
+def to_float64(table: Tensor) -> Tensor:
+    """Copy a table to float64, where sums of squares do not cancel and autocast has no effect.
 
-    It is a copy even of float64: running moments may change before a backward pass wants them.
+    A float64 table is copied too, because running moments may change before the backward pass.
     """
-    wide = small.dtype if small.device.type == "mps" else torch.float64  # which has none
-    return small.to(wide, copy=True)
+    dtype = table.dtype if table.device.type == "mps" else torch.float64  # MPS has no float64
+    return table.to(dtype, copy=True)
 
 
 class _SampleMoments(torch.autograd.Function):
     """Mean and variance, several times as fast as `torch.var_mean`.
 
-    Where positions are close together, the kernel of GroupNorm has what it takes.
+    Uses GroupNorm's kernel where positions are contiguous.
     """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         samples, channels, length = x.shape
-        if x.stride(1) == 1 < channels:  # channels are
+        if x.stride(1) == 1 < channels:  # channels last
             mean = x.mean(2)
             var = (x - mean[..., None]).square_().mean(2)
         else:
@@ -160,7 +151,7 @@ class _SampleMoments(torch.autograd.Function):
 
 
 class _Line(torch.autograd.Function):
-    """slope x + shift, whose gradients need one tensor of the size of x instead of two."""
+    """slope x + shift, with gradients that need one temporary tensor of x's size instead of two."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Responsibilities and weighted moments: the mathematics that all mixtures share.
+"""Densities, responsibilities and weighted moments of Gaussian mixtures.
 
 Shapes: x is (N, C, L); the K components of a mixture have mean and variance (K, C), and
 log prior (K, C), or (K, 1) where all channels share one assignment. Weights are (K, N, C, L),
@@ -13,7 +13,7 @@ from torch import Tensor
 
 Assign = Literal["channel", "position", "sample"]
 
-# Mass with which a component that got no data keeps its previous moments.
+# Weight of a component's previous moments, so that without data it keeps them.
 PSEUDO_COUNT = 1e-5
 
 
@@ -30,9 +30,9 @@ def log_joint(x: Tensor, log_prior: Tensor, mean: Tensor, var: Tensor, assign: A
         log_prior: (K, C) for assign="channel", else (K, 1).
         mean: (K, C).
         var: (K, C), positive.
-        assign: what is assigned: each value by itself ("channel", one mixture per channel), all
-            channels of a position together ("position"), or all of a sample ("sample"; positions
-            are averaged, so that a sample weighs as much evidence as one position).
+        assign: what is assigned to components: each value by itself ("channel", one mixture per
+            channel), all channels of a position together ("position"), or a whole sample
+            ("sample", which averages over positions, so that a sample counts like one position).
 
     Returns:
         (K, N, C, L), (K, N, 1, L) or (K, N, 1, 1), by `assign`.
@@ -52,7 +52,7 @@ def log_joint(x: Tensor, log_prior: Tensor, mean: Tensor, var: Tensor, assign: A
 def responsibilities(
     x: Tensor, log_prior: Tensor, mean: Tensor, var: Tensor, assign: Assign
 ) -> Tensor:
-    """Compute the posterior p(k | x), in log space: rows sum to one however far x lies out."""
+    """Compute the posterior p(k | x) in log space, so that it sums to one even for outliers."""
     return log_joint(x, log_prior, mean, var, assign).softmax(0)
 
 
@@ -61,8 +61,14 @@ def weighted_moments(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute each component's share, mean and biased variance, pooled over batch and positions.
 
-    The sums start from a vanishing mass of `prior_mean` and `prior_var`, both (K, C), so that a
-    component without data keeps them and nothing divides by zero.
+    The sums start from a vanishing mass of the previous moments, so that a component without data
+    keeps them and nothing divides by zero.
+
+    Args:
+        x: (N, C, L).
+        weights: (K, N, C, L), or 1 where shared.
+        prior_mean: previous mean, (K, C).
+        prior_var: previous variance, (K, C).
 
     Returns:
         share of the data (K, C) or (K, 1), mean (K, C), variance (K, C).
@@ -80,6 +86,6 @@ def mix(x: Tensor, weights: Tensor, mean: Tensor, var: Tensor) -> Tensor:
     return (weights * (x - per_component(mean)) * per_component(var.rsqrt())).sum(0)
 
 
-def spread(num_clusters: int, like: Tensor) -> Tensor:
-    """Place K points evenly inside (0, 1), symmetric about one half: (k + 1/2) / K."""
+def evenly_inside_unit(num_clusters: int, like: Tensor) -> Tensor:
+    """Return K evenly spaced points inside (0, 1), symmetric about one half: (k + 1/2) / K."""
     return (torch.arange(num_clusters, device=like.device, dtype=like.dtype) + 0.5) / num_clusters

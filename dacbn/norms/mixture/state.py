@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from dacbn.norms.contract import Mixture, check_fraction
 from dacbn.norms.host_value import HostValue, has_values
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
-from dacbn.norms.mixture.moments import Assign, responsibilities, spread
+from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
+from dacbn.norms.mixture.records import Gate
 
 # A component without data keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6
@@ -65,7 +66,7 @@ def init_near_mean(
     Returns:
         means (K, C) and variances (K, C).
     """
-    offsets = distance * (2 * spread(num_clusters, mean) - 1)
+    offsets = distance * (2 * evenly_inside_unit(num_clusters, mean) - 1)
     return mean + offsets[:, None] * var.sqrt(), var.expand(num_clusters, -1)
 
 
@@ -88,8 +89,8 @@ class MixtureState(nn.Module):
         self._waits = waits
         self._count = HostValue()
 
-    def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the log shares (K, C or 1), means (K, C) and variances (K, C)."""
+    def as_gate(self, eps: float) -> Gate:
+        """Return what assigns values to the components, with eps added to the variances."""
         raise NotImplementedError
 
     @property
@@ -119,16 +120,15 @@ class MixtureState(nn.Module):
 
     def describe(self, eps: float) -> Mixture:
         """Describe the mixture to analyses, with a layer's eps added to its variances."""
-        log_prior, mean, var = (values.detach().double() for values in self.components())
+        log_prior, mean, var = (values.detach().double() for values in self.as_gate(0.0))
         return Mixture(log_prior.exp(), mean, var + eps, self.assign)
 
     def posterior(self, x: Tensor, eps: float) -> Tensor:
         """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared."""
-        log_prior, mean, var = self.components()
+        gate = self.as_gate(eps)
         if self.assign == "sample" and x.numel() > 0:  # by moments: nothing is K times as large
-            weights = sample_log_joint(*sample_moments(x), log_prior, mean, var + eps).softmax(0)
-            return weights[:, :, None, None]
-        return responsibilities(x, log_prior, mean, var + eps, self.assign)
+            return sample_log_joint(*sample_moments(x), gate).softmax(0)[:, :, None, None]
+        return responsibilities(x, *gate, self.assign)
 
 
 class RunningMixture(MixtureState):
@@ -171,9 +171,9 @@ class RunningMixture(MixtureState):
         """The log shares, (K, C) or (K, 1)."""
         return self.prior.clamp_min(SMALLEST_PRIOR).log()
 
-    def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the log shares (K, C or 1), means (K, C) and variances (K, C)."""
-        return self.log_prior, self.mean, self.var
+    def as_gate(self, eps: float) -> Gate:
+        """Return what assigns values to the components, with eps added to the variances."""
+        return Gate(self.log_prior, self.mean, self.var + eps)
 
     @torch.no_grad()
     def set_components(self, mean: Tensor, var: Tensor) -> None:
@@ -239,9 +239,9 @@ class LearnedMixture(MixtureState):
         """The variances, (K, C)."""
         return F.softplus(self.raw_var) + self.FLOOR
 
-    def components(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the log shares (K, C or 1), means (K, C) and variances (K, C)."""
-        return self.log_prior, self.mean, self.var
+    def as_gate(self, eps: float) -> Gate:
+        """Return what assigns values to the components, with eps added to the variances."""
+        return Gate(self.log_prior, self.mean, self.var + eps)
 
     @torch.no_grad()
     def set_components(self, mean: Tensor, var: Tensor) -> None:

@@ -1,1 +1,1 @@
-"""What a few layers need to know of the network around them."""
+"""Properties of the network around a layer: its graph, moments and gradients."""

@@ -1,7 +1,7 @@
 """Learned predictions from one Kalman-normalised layer to the next.
 
-The layers form a chain, and the belief about one, its posterior mean m and variance v, predicts the
-next: A m + offset, with variance A² v + noise², squares elementwise, A of shape (C_next, C).
+The layers form a chain. The posterior mean m and variance v of one layer's input predict those of
+the next: A m + offset, with variance A² v + noise², squares elementwise, A of shape (C_next, C).
 """
 
 from typing import Any
@@ -14,54 +14,56 @@ from dacbn.norms.network.moment_propagation import Moments
 
 
 class Chain:
-    """The belief about the layer that ran last, kept from one layer to the next of a forward pass.
+    """The posterior moments of the layer that ran last, passed on to the next in a forward pass.
+
+    They exist during a forward pass only, so they are neither copied nor pickled.
 
     Args:
-        length: layers of the chain.
+        length: number of layers in the chain.
     """
 
     def __init__(self, length: int) -> None:
         self.length = length
         self._last: tuple[int, Moments] | None = None
 
-    def before(self, turn: int) -> Moments | None:
-        """Get the belief about the layer before that of this turn, if it was the last to run."""
-        if self._last is None or self._last[0] != turn - 1:
+    def previous(self, position: int) -> Moments | None:
+        """Return the moments of the layer before this position, None if another layer ran last."""
+        if self._last is None or self._last[0] != position - 1:
             return None
         return self._last[1]
 
-    def put(self, turn: int, belief: Moments) -> None:
-        """Keep a belief for the next layer; that about the last layer is of no use."""
-        self._last = (turn, belief) if turn + 1 < self.length else None
+    def store(self, position: int, moments: Moments) -> None:
+        """Keep the moments of the layer at this position for the next layer, if there is one."""
+        self._last = (position, moments) if position + 1 < self.length else None
 
-    def __reduce__(self) -> tuple[Any, ...]:  # copies and files go without what is on its way
+    def __reduce__(self) -> tuple[Any, ...]:
         return Chain, (self.length,)
 
 
 class LearnedTransition(nn.Module):
-    """Predict a layer's moments from the belief about the layer before it in a chain.
+    """Predict a layer's moments from the posterior moments of the layer before it in a chain.
 
-    It starts with A = 0: from a trained BatchNorm's statistics, or else from mean 0 and the mean
-    square of all channels in the first batch, because a prediction of the wrong scale, layer after
-    layer, would drown or blow up the signal.
+    A is 0 at first. The offset and noise are initialised from a trained BatchNorm's statistics, or
+    else from mean 0 and the mean square of all channels in the first batch: predictions of the
+    wrong scale would shrink or amplify the signal from layer to layer.
 
     Args:
-        chain: shared by all its layers.
-        turn: of this layer, from 0.
+        chain: the chain, shared by all its layers.
+        position: of this layer in the chain, from 0.
         previous: channels of the layer before; 0 for the first, which has an offset and noise only.
-        mean: of the layer's input, where known, (C,).
-        var: of the layer's input, where known, (C,).
-        known: whether they are.
+        mean: of the layer's input, (C,).
+        var: of the layer's input, (C,).
+        known: whether `mean` and `var` are those of a trained BatchNorm.
     """
 
     placed: Tensor
 
     def __init__(
-        self, chain: Chain, turn: int, previous: int, mean: Tensor, var: Tensor, known: bool
+        self, chain: Chain, position: int, previous: int, mean: Tensor, var: Tensor, known: bool
     ) -> None:
         super().__init__()
         self.chain = chain
-        self.turn = turn
+        self.position = position
         self.offset = nn.Parameter(mean.clone())
         self.noise = nn.Parameter(var.sqrt())
         self.matrix = nn.Parameter(mean.new_zeros(len(mean), previous)) if previous else None
@@ -80,10 +82,13 @@ class LearnedTransition(nn.Module):
         self._host.fill_(self.placed, True)
 
     def predict(self) -> Moments:
-        """Compute the prediction (C,), (C,); without the matrix for a layer run out of turn."""
+        """Compute the predicted mean (C,) and variance (C,).
+
+        They are the offset and noise alone if the layer before was not the last to run.
+        """
         noise = self.noise.square()
-        belief = self.chain.before(self.turn)
-        if belief is None or self.matrix is None:
+        posterior = self.chain.previous(self.position)
+        if posterior is None or self.matrix is None:
             return self.offset, noise
-        mean, var = (moment.to(self.matrix.dtype) for moment in belief)
+        mean, var = (moment.to(self.matrix.dtype) for moment in posterior)
         return self.offset + self.matrix @ mean, noise + self.matrix.square() @ var

@@ -1,8 +1,8 @@
-"""Where the prediction for a Kalman-normalised layer comes from: the network before it.
+"""Predictions for Kalman-normalised layers from the operations of the network before them.
 
-What a normaliser puts out has moments known from its parameters, whatever the data. So the moments
-of what reaches the next one are a function of the parameters on the way alone, and are computed
-when they are needed: nothing is handed from layer to layer during a forward pass.
+The output of a normaliser has moments that are known from its parameters, whatever the data. So the
+moments of the next normaliser's input depend on the parameters in between only, and are computed
+when needed: layers pass nothing to each other during a forward pass.
 """
 
 from typing import NamedTuple
@@ -23,24 +23,24 @@ from dacbn.norms.network.moment_propagation import (
     relu_moments,
 )
 
-# torch's functions, methods and operators, by name, that leave the moments as they are …
+# Names of torch's functions, methods and operators that keep the moments …
 KEEPING = ("contiguous", "dropout", "flatten", "max_pool1d", "max_pool2d", "max_pool3d")
-# … or treat every value by itself.
+# … or are elementwise.
 ELEMENTWISE = (
     *("celu", "elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "mish"),
     *("relu6", "selu", "sigmoid", "silu", "softplus", "tanh"),
 )
 
 
-class Step(NamedTuple):
+class Operation(NamedTuple):
     """One operation of a network.
 
     Attributes:
         name: of its result.
         kind: "images", "layer", "add", "cat", "keep", the name of an elementwise function, or
             "unknown".
-        target: the name of its layer.
-        inputs: the names of the results it takes.
+        target: name of its layer in the network; empty if it is no layer.
+        inputs: names of the results that it takes.
     """
 
     name: str
@@ -52,9 +52,9 @@ class Step(NamedTuple):
 class MomentGraph:
     """The operations that lead to each of a network's normalisers.
 
-    Layers are held by their names in the network: a copy of the network has its own, one exchanged
-    later counts, and none is registered a second time. The network's images are taken as
-    standardised: every channel has mean 0 and variance 1.
+    Layers are stored by name: a copy of the network uses its own layers, a layer that is replaced
+    later is found, and no layer is registered twice. Images are assumed to be standardised: every
+    channel has mean 0 and variance 1.
 
     Args:
         model: the network.
@@ -63,46 +63,46 @@ class MomentGraph:
 
     def __init__(self, model: nn.Module, graph: fx.Graph) -> None:
         self.model = model
-        self.paths: dict[str, list[Step]] = {}
+        self.paths: dict[str, list[Operation]] = {}
         order = {node: index for index, node in enumerate(graph.nodes)}
         images = next(node for node in graph.nodes if node.op == "placeholder")
         used = [str(node.target) for node in graph.nodes if node.op == "call_module"]
         for node in graph.nodes:
-            # a layer that is used twice has two different inputs
+            # a layer that is called twice has two different inputs
             if self._is_norm(node) and used.count(str(node.target)) == 1:
                 nodes = sorted(self._before(node), key=order.__getitem__)
-                self.paths[str(node.target)] = [_step(one, images) for one in nodes]
+                self.paths[str(node.target)] = [_operation(one, images) for one in nodes]
 
     def predict(self, name: str, like: Tensor) -> Moments | None:
-        """Compute the moments of what reaches the normaliser of that name; None if unknown.
+        """Compute the moments of a normaliser's input; None if unknown.
 
         Args:
-            name: in the network.
-            like: a tensor whose device and dtype the moments should have.
+            name: of the normaliser in the network.
+            like: a tensor with the device and dtype of the result.
         """
         results: dict[str, Moments | None] = {}
         last = None
-        for step in self.paths.get(name, []):
-            last = results[step.name] = self._moments(step, results, like)
+        for operation in self.paths.get(name, []):
+            last = results[operation.name] = self._moments(operation, results, like)
         return last
 
     def _moments(
-        self, step: Step, results: dict[str, Moments | None], like: Tensor
+        self, operation: Operation, results: dict[str, Moments | None], like: Tensor
     ) -> Moments | None:
-        if step.kind == "images":
+        if operation.kind == "images":
             return like.new_zeros(1), like.new_ones(1)
-        layer = self.model.get_submodule(step.target) if step.kind == "layer" else None
+        layer = self.model.get_submodule(operation.target) if operation.kind == "layer" else None
         if isinstance(layer, (Norm, _BatchNorm)):
             return normalised_moments(layer, like)
         inputs: list[Moments] = []
-        for name in step.inputs:
+        for name in operation.inputs:
             moments = results[name]
             if moments is None:
                 return None
             inputs.append(moments)
         if not inputs:
             return None
-        return _apply(step.kind, inputs) if layer is None else layer_moments(layer, inputs[0])
+        return _apply(operation.kind, inputs) if layer is None else layer_moments(layer, inputs[0])
 
     def _is_norm(self, node: fx.Node) -> bool:
         if node.op != "call_module":
@@ -110,7 +110,7 @@ class MomentGraph:
         return isinstance(self.model.get_submodule(str(node.target)), (Norm, _BatchNorm))
 
     def _before(self, norm: fx.Node) -> set[fx.Node]:
-        """Find all nodes on the ways to a normaliser from those before it, and from the images."""
+        """Find all nodes on paths to a normaliser from the normalisers before it or the images."""
         found: set[fx.Node] = set()
         waiting = list(norm.all_input_nodes)
         while waiting:
@@ -135,19 +135,19 @@ def _apply(kind: str, inputs: list[Moments]) -> Moments | None:
     return None
 
 
-def _step(node: fx.Node, images: fx.Node) -> Step:
+def _operation(node: fx.Node, images: fx.Node) -> Operation:
     if node is images:
-        return Step(node.name, "images", "", ())
+        return Operation(node.name, "images", "", ())
     if node.op == "call_module":
         inputs = tuple(source.name for source in node.all_input_nodes)
-        return Step(node.name, "layer", str(node.target), inputs)
+        return Operation(node.name, "layer", str(node.target), inputs)
     kind, sources = _read(node) if node.op.startswith("call") else ("unknown", ())
     names = tuple(source.name for source in sources if isinstance(source, fx.Node))
-    return Step(node.name, kind if len(names) == len(sources) else "unknown", "", names)
+    return Operation(node.name, kind if len(names) == len(sources) else "unknown", "", names)
 
 
 def _read(node: fx.Node) -> tuple[str, tuple[object, ...]]:
-    """Say what a function does and what it takes, in so far as that is clear."""
+    """Return the kind of a function call and its inputs; "unknown" if they are not clear."""
     name = str(getattr(node.target, "__name__", node.target)).rstrip("_")
     first, *others = node.args or (None,)
     options = dict(node.kwargs)

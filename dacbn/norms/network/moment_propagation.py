@@ -1,10 +1,10 @@
 """How a layer changes the mean and variance of each channel, in closed form.
 
-A channel's activations are taken as Gaussian, and as independent of the other channels and of the
-pixels around them. Both are approximations: neighbouring pixels are alike, so that averages of
-them vary more than is said here, and padding lowers what lies at the border of small maps.
+A channel's activations are assumed to be Gaussian, and independent of other channels and of
+neighbouring pixels. Both are approximations: neighbouring pixels are correlated, so that their
+averages vary more than computed here, and padding reduces values at the border of small maps.
 
-Moments are a pair of tensors (C,): means and variances. What cannot be said is None.
+Moments are a pair of tensors (C,): means and variances; None where unknown.
 """
 
 import math
@@ -22,17 +22,17 @@ from dacbn.norms.contract import Norm
 Moments = tuple[Tensor, Tensor]
 
 SMALLEST_VAR = 1e-8
-# Where the integral over a standard normal is cut off, and the points it is summed over.
+# Where the integral over a standard normal is truncated, and the number of points of its sum.
 REACH, POINTS = 6.0, 97
 
-# Maxima are said to have the moments of what they are taken of. A Sequential among the layers of a
-# traced network is an empty one. timm's DropPath is known by its name.
+# Layers that keep the moments; for maxima this is an approximation. In a traced network a
+# Sequential is a layer only if it is empty. timm's DropPath is recognised by its name.
 KEEPING = (nn.Identity, nn.Flatten, nn.Sequential, _DropoutNd, _MaxPoolNd)
 ELEMENTWISE = (
     *(nn.CELU, nn.ELU, nn.GELU, nn.Hardsigmoid, nn.Hardswish, nn.Hardtanh, nn.LeakyReLU),
     *(nn.LogSigmoid, nn.Mish, nn.SELU, nn.Sigmoid, nn.SiLU, nn.Softplus, nn.Softsign, nn.Tanh),
 )
-# A subclass that computes something else with its weight has a forward of its own.
+# Recognises linear layers and convolutions by their forward, which some subclasses override.
 AFFINE_FORWARDS = (nn.Linear.forward, nn.Conv1d.forward, nn.Conv2d.forward, nn.Conv3d.forward)
 
 
@@ -54,8 +54,8 @@ def relu_moments(mean: Tensor, var: Tensor) -> Moments:
 def elementwise_moments(function: Callable[[Tensor], Tensor], mean: Tensor, var: Tensor) -> Moments:
     """Compute the moments of function(x) for Gaussian x, by the trapezoidal rule.
 
-    Under a Gaussian this rule is as exact as Gauss-Hermite quadrature for a smooth function, and
-    the kinks that activations have disturb it less.
+    With Gaussian weights this rule is as accurate as Gauss-Hermite quadrature for smooth functions,
+    and more accurate for functions with kinks.
     """
     grid = torch.linspace(-REACH, REACH, POINTS, device=mean.device, dtype=mean.dtype)[:, None]
     weights = (-0.5 * grid.square()).softmax(0)
@@ -65,10 +65,10 @@ def elementwise_moments(function: Callable[[Tensor], Tensor], mean: Tensor, var:
 
 
 def affine_moments(layer: _ConvNd | nn.Linear, mean: Tensor, var: Tensor) -> Moments | None:
-    """Compute the moments of W x + b, away from the border of a convolution's input."""
+    """Compute the moments of W x + b, ignoring the padding of convolutions."""
     groups = int(getattr(layer, "groups", 1))
     weight = layer.weight.to(mean.dtype).flatten(1)
-    moments = stretch((mean, var), weight.shape[1] * groups)  # those of a patch
+    moments = stretch((mean, var), weight.shape[1] * groups)  # of a patch
     if moments is None:
         return None
     weight = weight.reshape(groups, -1, weight.shape[1])
@@ -78,9 +78,9 @@ def affine_moments(layer: _ConvNd | nn.Linear, mean: Tensor, var: Tensor) -> Mom
 
 
 def stretch(moments: Moments, size: int) -> Moments | None:
-    """Repeat moments for a flattened map or patch, where a channel is a run of the (size,) values.
+    """Repeat moments to (size,) for a flattened map or patch: each channel is a run of values.
 
-    None where they are no whole number of runs.
+    None if `size` is not a multiple of the number of channels.
     """
     mean, var = moments
     if len(mean) == size:
@@ -92,7 +92,7 @@ def stretch(moments: Moments, size: int) -> Moments | None:
 
 
 def normalised_moments(layer: nn.Module, like: Tensor) -> Moments | None:
-    """Read the moments of what a BatchNorm puts out off its parameters: bias and squared weight."""
+    """Return the moments of a BatchNorm's output, its bias and squared weight; None for others."""
     plain = type(layer) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
     if not plain and not (isinstance(layer, Norm) and layer.standardises_channels):
         return None  # timm's subclasses apply an activation too
@@ -118,7 +118,7 @@ def layer_moments(layer: nn.Module, moments: Moments) -> Moments | None:
 
 
 def added(inputs: list[Moments]) -> Moments | None:
-    """Add up independent maps; None where their channels differ."""
+    """Compute the moments of the sum of two independent maps; None if their channels differ."""
     (mean, var), (other_mean, other_var) = inputs
     if mean.shape != other_mean.shape:
         return None
@@ -126,7 +126,7 @@ def added(inputs: list[Moments]) -> Moments | None:
 
 
 def concatenated(inputs: list[Moments]) -> Moments:
-    """Put the channels of maps behind one another."""
+    """Concatenate the moments of maps along the channels."""
     return torch.cat([mean for mean, _ in inputs]), torch.cat([var for _, var in inputs])
 
 

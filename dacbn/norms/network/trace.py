@@ -1,4 +1,4 @@
-"""The graph of a network, for what must know which layer feeds which."""
+"""The graph of a network's layers and functions."""
 
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -8,30 +8,33 @@ from dacbn.norms.contract import Norm
 
 
 class _LayerTracer(fx.Tracer):
-    """Trace down to layers; a normaliser is one layer, whatever it is made of."""
+    """Trace down to layers; a normaliser is one layer, even if it has submodules."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
-        """Say where to stop."""
+        """Whether to treat a module as one layer."""
         whole = isinstance(module, (Norm, _BatchNorm)) or next(module.children(), None) is None
         return whole or super().is_leaf_module(module, name)
 
 
 def trace(model: nn.Module) -> fx.Graph | None:
-    """Trace a network into a graph of layers and functions; None where it cannot be traced."""
+    """Trace a network into a graph of layers and functions; None if it cannot be traced."""
     try:
         return _LayerTracer().trace(model)
     except Exception:
-        return None  # a forward may do anything with values, which symbols do not have
+        return None  # a forward may depend on values, and then raises any error when traced
 
 
 def feeding_layers(model: nn.Module, names: list[str]) -> list[str]:
-    """Find the convolutions and linear layers whose output reaches a normaliser first.
+    """Find the convolutions and linear layers directly before normalisers.
 
-    Where the network cannot be traced, those that are registered right before one.
+    If the network cannot be traced, these are the layers registered directly before a normaliser.
 
     Args:
         model: the network.
-        names: of its normalisers.
+        names: names of its normalisers.
+
+    Returns:
+        the names of the layers, each once.
     """
     graph = trace(model)
     if graph is None:
@@ -45,7 +48,7 @@ def feeding_layers(model: nn.Module, names: list[str]) -> list[str]:
 
 
 def _walk_back(model: nn.Module, norm: fx.Node) -> list[str]:
-    """Go back from a normaliser through layers without weights to the first with some."""
+    """Search back from a normaliser, through layers without weights, for layers with weights."""
     found, waiting, seen = [], list(norm.all_input_nodes), set()
     while waiting:
         node = waiting.pop()

@@ -11,6 +11,7 @@ from dacbn.norms.mixture.by_position import (
     shape_back,
 )
 from dacbn.norms.mixture.moments import log_joint, mix, per_component, weighted_moments
+from dacbn.norms.mixture.records import Affine, Components, Gate
 
 SHAPES = [(3, 4, 5), (1, 3, 40), (700, 2, 300)]
 
@@ -23,7 +24,7 @@ def draw(shape, clusters):
         return torch.randn(*size, generator=random, dtype=torch.float64)
 
     x = normal(*shape) + 2 * (normal(shape[0], 1, shape[2]) > 0)
-    gate = normal(clusters, 1), normal(clusters, shape[1]), normal(clusters, shape[1]).exp()
+    gate = Gate(normal(clusters, 1), normal(clusters, shape[1]), normal(clusters, shape[1]).exp())
     return x, gate, (normal(clusters, shape[1]), normal(clusters, shape[1]).exp())
 
 
@@ -35,32 +36,37 @@ def as_weights(r):
 @pytest.mark.parametrize("clusters", [1, 2, 4])
 def test_each_operation_is_that_of_the_definition(shape, clusters):
     x, gate, before = draw(shape, clusters)
-    joint = position_log_joint(x, *gate)
+    joint = position_log_joint(x, gate)
     torch.testing.assert_close(as_weights(joint), log_joint(x, *gate, "position"))
     r = joint.softmax(1)
     moments = pool_positions(x, r, *before)
     for found, expected in zip(moments, weighted_moments(x, as_weights(r), *before), strict=True):
         torch.testing.assert_close(found, expected)
-    scale, (weight, bias) = gate[0].exp(), torch.randn(2, shape[1], dtype=torch.float64)
+    scale, (weight, bias) = gate.log_prior.exp(), torch.randn(2, shape[1], dtype=torch.float64)
+    components = Components(*moments[1:], scale)
     expected = mix(x, as_weights(r) * per_component(scale), *moments[1:])
-    torch.testing.assert_close(mix_positions(x, r, *moments[1:], scale), expected)
+    torch.testing.assert_close(mix_positions(x, r, components, Affine()), expected)
     expected = expected * weight[:, None] + bias[:, None]
-    found = mix_positions(x, r, *moments[1:], scale, weight, bias)
+    found = mix_positions(x, r, components, Affine(weight, bias))
     torch.testing.assert_close(found, expected)
 
 
 def test_gradients_are_those_of_finite_differences():
     x, gate, before = draw((2, 3, 4), 2)
     inputs = [tensor.requires_grad_() for tensor in (x, *gate)]
-    assert torch.autograd.gradcheck(position_log_joint, inputs)
-    r = position_log_joint(*inputs).softmax(1).detach().requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, *gate: position_log_joint(x, Gate(*gate)), inputs)
+    r = position_log_joint(x, gate).softmax(1).detach().requires_grad_()
     assert torch.autograd.gradcheck(lambda *both: pool_positions(*both, *before), (x, r))
     factors = [torch.randn(3, dtype=torch.float64, requires_grad=True) for _ in range(2)]
-    tables = [tensor.requires_grad_() for tensor in (*before, gate[0].detach().exp())]
-    assert torch.autograd.gradcheck(mix_positions, (x, r, *tables, *factors))
+    tables = [tensor.requires_grad_() for tensor in (*before, gate.log_prior.detach().exp())]
+
+    def mixed(x, r, mean, var, scale, weight, bias):
+        return mix_positions(x, r, Components(mean, var, scale), Affine(weight, bias))
+
+    assert torch.autograd.gradcheck(mixed, (x, r, *tables, *factors))
 
 
-def test_a_component_without_positions_keeps_what_it_had():
+def test_a_component_without_positions_keeps_its_previous_moments():
     x, _, (mean, var) = draw((3, 4, 5), 2)
     r = torch.tensor([0.0, 1.0], dtype=torch.float64)[:, None].expand(3, 2, 5)
     share, found_mean, found_var = pool_positions(x, r, mean, var)
@@ -70,12 +76,12 @@ def test_a_component_without_positions_keeps_what_it_had():
 
 
 def test_running_moments_may_change_before_the_gradient_is_taken():
-    x, (log_prior, mean, var), _ = draw((3, 4, 5), 2)
+    x, gate, _ = draw((3, 4, 5), 2)
     x.requires_grad_()
-    r = position_log_joint(x, log_prior, mean, var).softmax(1)
+    r = position_log_joint(x, gate).softmax(1)
     weight = torch.ones(4, dtype=torch.float64, requires_grad=True)
-    y = mix_positions(x, r, mean, var, None, weight, weight)
-    mean.add_(1)
+    y = mix_positions(x, r, Components(gate.mean, gate.var), Affine(weight, weight))
+    gate.mean.add_(1)
     y.sum().backward()
     assert x.grad.isfinite().all()
 

@@ -1,4 +1,4 @@
-"""Samples' moments are all that a mixture of samples needs: it agrees with the general formulas."""
+"""Mixtures of samples, computed from their moments, agree with the general formulas."""
 
 import pytest
 import torch
@@ -9,13 +9,14 @@ from dacbn.norms.mixture.by_sample import (
     sample_log_joint,
     sample_moments,
 )
-from dacbn.norms.mixture.moments import log_joint, mix, weighted_moments
+from dacbn.norms.mixture.moments import log_joint, mix, per_component, weighted_moments
+from dacbn.norms.mixture.records import Affine, Components, Gate
 
 SHAPES = [(6, 5, 7), (6, 5, 1), (1, 3, 16), (40, 2, 300)]
 
 
 def draw(shape, clusters, dtype=torch.float64, seed=0):
-    """Draw activations of two populations, a mixture, and what is passed on to components."""
+    """Draw activations of two populations, and the log prior, means and variances of a mixture."""
     random = torch.Generator().manual_seed(seed)
     x = torch.randn(shape, generator=random, dtype=torch.float64)
     x = x * 2 + 3 * (torch.arange(shape[0]) % 2)[:, None, None] + torch.arange(shape[1])[:, None]
@@ -26,7 +27,7 @@ def draw(shape, clusters, dtype=torch.float64, seed=0):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("layout", ["as torch lays it", "channels last"])
+@pytest.mark.parametrize("layout", ["contiguous", "channels last"])
 def test_moments_of_samples_are_means_and_variances_over_positions(shape, layout):
     x = draw(shape, 1)[0]
     if layout == "channels last":
@@ -40,7 +41,7 @@ def test_moments_of_samples_are_means_and_variances_over_positions(shape, layout
 @pytest.mark.parametrize("clusters", [1, 2, 5])
 def test_the_joint_density_is_that_of_all_positions(shape, clusters):
     x, *gate = draw(shape, clusters)
-    found = sample_log_joint(*sample_moments(x), *gate)
+    found = sample_log_joint(*sample_moments(x), Gate(*gate))
     torch.testing.assert_close(found, log_joint(x, *gate, "sample")[..., 0, 0])
 
 
@@ -49,7 +50,7 @@ def test_the_joint_density_is_that_of_all_positions(shape, clusters):
 def test_pooled_moments_are_the_weighted_moments(shape, clusters):
     x, _, mean, var = draw(shape, clusters)
     weights = torch.rand(clusters, shape[0], dtype=torch.float64).softmax(0)
-    weights[0] = 0  # a component without samples keeps what it had
+    weights[0] = 0  # a component without samples keeps its previous moments
     weights = weights / weights.sum(0) if clusters > 1 else torch.ones_like(weights)
     found = pool_samples(*sample_moments(x), shape[2], weights, mean, var)
     expected = weighted_moments(x, weights[..., None, None], mean, var)
@@ -63,9 +64,13 @@ def test_the_mixed_output_is_the_mean_of_the_standardised(shape):
     weights = torch.rand(3, shape[0], dtype=torch.float64)
     weight, bias = torch.randn(2, shape[1], dtype=torch.float64)
     expected = mix(x, weights[..., None, None], mean, var)
-    torch.testing.assert_close(mix_samples(x, weights, mean, var), expected)
+    found = mix_samples(x, weights, Components(mean, var), Affine())
+    torch.testing.assert_close(found, expected)
+    scale = torch.rand(3, 1, dtype=torch.float64)
+    expected = mix(x, weights[..., None, None] * per_component(scale), mean, var)
     expected = expected * weight[:, None] + bias[:, None]
-    torch.testing.assert_close(mix_samples(x, weights, mean, var, weight, bias), expected)
+    found = mix_samples(x, weights, Components(mean, var, scale), Affine(weight, bias))
+    torch.testing.assert_close(found, expected)
 
 
 def test_gradients_of_the_moments_are_right():

@@ -1,4 +1,4 @@
-"""The mathematics that all mixtures share."""
+"""Densities, responsibilities and weighted moments, against scipy and a slow reference."""
 
 import mixture_norm_reference as reference
 import numpy as np
@@ -6,7 +6,13 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal, norm
 
-from dacbn.norms.mixture.moments import log_joint, mix, responsibilities, spread, weighted_moments
+from dacbn.norms.mixture.moments import (
+    evenly_inside_unit,
+    log_joint,
+    mix,
+    responsibilities,
+    weighted_moments,
+)
 
 ASSIGNS = ["channel", "position", "sample"]
 
@@ -76,7 +82,7 @@ def test_one_hot_weights_give_the_moments_of_each_group():
         torch.testing.assert_close(var[k], group.var((0, 2), correction=0), rtol=1e-5, atol=1e-5)
 
 
-def test_a_component_without_weight_keeps_the_moments_it_came_with():
+def test_a_component_without_weight_keeps_its_previous_moments():
     x, weights = draw(4, 2, 3), torch.zeros(1, 4, 2, 3)
     before = torch.tensor([[7.0, -3.0]]), torch.tensor([[0.1, 5.0]])
     share, mean, var = weighted_moments(x, weights, *before)
@@ -106,5 +112,5 @@ def test_gradients_are_those_of_finite_differences(assign):
 
 
 @pytest.mark.parametrize(("count", "wanted"), [(1, [0.5]), (2, [0.25, 0.75])])
-def test_spread_points_lie_evenly_inside_the_unit_interval(count, wanted):
-    assert spread(count, torch.zeros(1)).tolist() == wanted
+def test_points_are_evenly_spaced_inside_the_unit_interval(count, wanted):
+    assert evenly_inside_unit(count, torch.zeros(1)).tolist() == wanted

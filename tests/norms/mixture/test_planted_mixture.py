@@ -1,4 +1,4 @@
-"""UCB-Norm on activations whose mixture is known: placed, followed, recovered."""
+"""UCB-Norm on activations of a known mixture: initialisation, tracking, recovery."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_the_output_has_unit_variance_and_sqrt_two_with_the_published_factor(pri
 def test_each_component_is_standardised_in_training():
     x = torch.cat([torch.randn(500) * 0.1 - 10, torch.randn(500) + 10])[:, None]
     layer = UCBNorm(1, 2)
-    for _ in range(1000):  # the components start together and have to part
+    for _ in range(1000):  # the components start close together and have to separate
         y = layer(x)
     for part in (y[:500], y[500:]):
         assert part.mean().abs() < 1e-3

@@ -15,7 +15,7 @@ from dacbn.norms.network.kalman_chain import Chain
 
 
 class Untraceable(nn.Module):
-    """It decides by values; its layers run in the order of their registration unless turned."""
+    """A network that branches on values; its layers run in the order of their registration."""
 
     def __init__(self):
         super().__init__()
@@ -36,7 +36,7 @@ def network(**options):
 
 
 def drift(model):
-    """Give the transitions something they could have learned."""
+    """Set the transitions to values that they could have learned."""
     with torch.no_grad():
         for norm in (model.first_norm, model.second_norm):
             norm.learned.offset.copy_(torch.randn_like(norm.learned.offset))
@@ -110,13 +110,13 @@ def test_nothing_is_kept_after_a_forward_or_in_evaluation():
     chain = model.first_norm.learned.chain
     assert chain is model.second_norm.learned.chain
     model(torch.randn(4, 3))
-    assert chain.before(1) is None and chain.before(2) is None
+    assert chain.previous(1) is None and chain.previous(2) is None
     model.eval()
     model.first_norm(torch.randn(4, 4))
-    assert chain.before(1) is None
+    assert chain.previous(1) is None
 
 
-def test_a_layer_out_of_turn_is_predicted_by_its_offset():
+def test_a_layer_out_of_order_is_predicted_by_its_offset():
     model, _ = network()
     model(torch.randn(4, 3))
     drift(model)
@@ -125,11 +125,11 @@ def test_a_layer_out_of_turn_is_predicted_by_its_offset():
     model.first_norm(torch.randn(4, 4))
     assert not torch.equal(learned.predict()[0], learned.offset)
     chain = Chain(4)
-    chain.put(0, (torch.zeros(4), torch.ones(4)))
-    assert chain.before(1) is not None and chain.before(2) is None and chain.before(0) is None
+    chain.store(0, (torch.zeros(4), torch.ones(4)))
+    assert chain.previous(1) is not None and chain.previous(2) is None and chain.previous(0) is None
 
 
-def test_a_forward_that_was_broken_off_can_be_copied_and_leaves_no_trace():
+def test_an_interrupted_forward_can_be_copied_and_has_no_effect_on_the_next():
     model, _ = network()
     x = torch.randn(4, 3)
     model(x)
@@ -151,7 +151,7 @@ def test_two_forwards_may_come_before_one_backward():
 
 
 @pytest.mark.parametrize("batches", [0, 1])
-def test_a_loaded_network_goes_on_like_the_saved_one(batches):
+def test_a_loaded_network_continues_like_the_saved_one(batches):
     model, loaded, x = network()[0], network()[0], torch.randn(4, 3)
     loaded(x * 100)
     for _ in range(batches):
@@ -171,7 +171,7 @@ def test_the_chain_follows_the_order_of_a_traced_network():
 
     model = Turned()
     convert_norms(model, "kalman_norm", transition="learned")
-    assert model.early.learned.turn == 0 and model.late.learned.turn == 1
+    assert model.early.learned.position == 0 and model.late.learned.position == 1
     assert model.early.learned.matrix is None
 
 

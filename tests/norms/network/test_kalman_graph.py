@@ -1,4 +1,4 @@
-"""What a network predicts for each of its Kalman-normalised layers."""
+"""Predictions from the network for its Kalman-normalised layers."""
 
 import copy
 import pickle
@@ -32,7 +32,7 @@ def numbers(*values):
 
 
 def after(norm):
-    """Return the moments of what a norm puts out."""
+    """Return the moments of a norm's output."""
     weight, bias = numbers(norm.weight, norm.bias)
     return bias, weight**2
 
@@ -98,7 +98,7 @@ def test_branches_meet_and_part():
 
 
 class Unclear(nn.Module):
-    """Operations behind which nothing is predicted, and two behind which something is."""
+    """Operations after which nothing is predicted, and two after which something is."""
 
     def __init__(self):
         super().__init__()
@@ -107,7 +107,7 @@ class Unclear(nn.Module):
         self.norms.append(nn.BatchNorm1d(4))
 
     def forward(self, x):
-        """Put every result through a norm of its own."""
+        """Pass every result through its own norm."""
         x = self.norms[0](self.first(x))
         context, active = x.mean((2, 3), keepdim=True), nn.functional.silu(x, inplace=False)
         results = [

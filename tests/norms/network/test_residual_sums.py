@@ -1,4 +1,4 @@
-"""Finding the sums of a network, their skips and the layers that end their other terms."""
+"""The sums of a network, their skips and the last layers of their other terms."""
 
 import pytest
 import torch

@@ -53,7 +53,7 @@ def test_a_layer_with_weights_that_is_no_convolution_ends_the_search():
 
 
 class Residual(nn.Module):
-    """Two branches and a shortcut meet before a normaliser; a third comes after it."""
+    """Two branches and a shortcut meet before a normaliser; a convolution comes after it."""
 
     def __init__(self):
         super().__init__()
@@ -63,7 +63,7 @@ class Residual(nn.Module):
         self.after = nn.Conv2d(4, 4, 1)
 
     def forward(self, x):
-        """Add the branches to the input, normalise, and go on."""
+        """Add the branches to the input, normalise, and convolve."""
         return self.after(torch.relu(self.norm(x + self.left(x) + self.right(x))))
 
 
@@ -72,7 +72,7 @@ def test_all_branches_of_a_sum_are_followed():
 
 
 class ByValue(nn.Module):
-    """A network that decides by values, and calls its layers in another order than it has them."""
+    """A network that branches on values, and calls its layers in another order than registered."""
 
     def __init__(self):
         super().__init__()

@@ -1,14 +1,14 @@
-"""What normalises by a mixture per channel, and why: decided here and nowhere else.
+"""Choose the implementation of mixtures per channel: C (CPU), Triton (GPU) or torch.
 
-Compiled C on a CPU (`cpu`), Triton kernels on a GPU (`gpu`), and torch
-everywhere else (`by_channel`), or everywhere where the environment variable DACBN_KERNEL is
-"plain". All take the same arguments.
+Compiled C (`cpu`) takes float32 activations on a CPU, Triton kernels (`gpu`) take all but float64
+on a GPU, and torch (`by_channel`) takes everything else, and everything if the environment
+variable DACBN_KERNEL is "plain". All have the same arguments.
 """
 
 import os
 from collections.abc import Callable
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,53 +16,54 @@ from torch import Tensor
 from dacbn.norms.mixture.by_channel import chunked_backward, chunked_forward
 from dacbn.norms.mixture.kernels.compile_c import CompilationError, cache_folder
 from dacbn.norms.mixture.kernels.cpu import compile_kernel, fused_backward, fused_forward
+from dacbn.norms.mixture.records import Affine, Components, Gate, Options, Saved
 
-MOST_COMPONENTS = 16
-FEWEST_TOO_MANY = 1 << 31  # values, where a kernel's 32-bit numbers end
+MAX_COMPONENTS = 16
+GPU_SIZE_LIMIT = 1 << 31  # values: Triton kernels count in 32 bits
 
 
 class Kernels(NamedTuple):
-    """A way to normalise.
+    """An implementation of mixtures per channel.
 
-    Args:
-        forward: see `by_channel.chunked_forward`.
-        backward: see `by_channel.chunked_backward`.
-        form: what it is, for people.
-        detail: where it comes from.
+    Attributes:
+        forward: as `by_channel.chunked_forward`.
+        backward: as `by_channel.chunked_backward`.
+        backend: its name, for users.
+        origin: where it comes from, for users.
     """
 
-    forward: Callable[..., tuple[Tensor, Tensor]]
-    backward: Callable[..., tuple[Tensor, ...]]
-    form: str
-    detail: str
+    forward: Callable[[Tensor, Gate, Components, Affine, Options], tuple[Tensor, Tensor]]
+    backward: Callable[[Tensor, Saved, Options, bool], tuple[Tensor, ...]]
+    backend: str
+    origin: str
 
 
 PLAIN = Kernels(chunked_forward, chunked_backward, "plain torch", "")
 
 
 def kernels_for(x: Tensor, num_clusters: int) -> Kernels:
-    """Choose what normalises activations x by K components."""
+    """Choose the implementation for activations x and K components."""
     on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
-    on_gpu = x.is_cuda and x.dtype != torch.float64 and x.numel() < FEWEST_TOO_MANY
-    if not (on_cpu or on_gpu):
+    on_gpu = x.is_cuda and x.dtype != torch.float64 and x.numel() < GPU_SIZE_LIMIT
+    if x.numel() == 0 or not (on_cpu or on_gpu):
         return PLAIN
     found = find_kernels(x.device.type, num_clusters)
     return PLAIN if isinstance(found, str) else found
 
 
 def kernel_status(device_type: str = "cpu", num_clusters: int = 3) -> tuple[str, str]:
-    """Say what normalises by K components, with a detail: where it comes from, or why not."""
+    """Return the backend for K components, and its origin or why there is none but torch."""
     found = find_kernels(device_type, num_clusters)
-    return (PLAIN.form, found) if isinstance(found, str) else (found.form, found.detail)
+    return (PLAIN.backend, found) if isinstance(found, str) else (found.backend, found.origin)
 
 
 @cache
 def find_kernels(device_type: str, num_clusters: int) -> Kernels | str:
-    """Compile and load what a device's type has for K components, or say why there is nothing."""
+    """Compile and load the kernels for K components, or return the reason why there are none."""
     if os.environ.get("DACBN_KERNEL") == "plain":
         return "DACBN_KERNEL=plain"
-    if num_clusters > MOST_COMPONENTS:
-        return f"more than {MOST_COMPONENTS} components"
+    if num_clusters > MAX_COMPONENTS:
+        return f"more than {MAX_COMPONENTS} components"
     return _find_c(num_clusters) if device_type == "cpu" else _find_triton(num_clusters)
 
 
@@ -76,7 +77,7 @@ def _find_c(num_clusters: int) -> Kernels | str:
 
 
 def _find_triton(num_clusters: int) -> Kernels | str:
-    """Try the kernels on a few values: Triton can fail long after it has been imported."""
+    """Load the kernels and run them once, because Triton can fail after a successful import."""
     if not torch.cuda.is_available():
         return "no CUDA device"
     try:
@@ -95,7 +96,7 @@ def _find_triton(num_clusters: int) -> Kernels | str:
 
 def _try(kernels: Kernels, num_clusters: int) -> None:
     x = torch.zeros(2, 1, 2, device="cuda")
-    tables: list[Any] = [torch.ones(num_clusters, 1, device="cuda")] * 5
-    y, table = kernels.forward(x, *tables, None, None, None, 1e-5, True)
-    kernels.backward(y, x, table, None, None, 1e-5, True, True)
+    ones, options = torch.ones(num_clusters, 1, device="cuda"), Options(1e-5, from_batch=True)
+    y, table = kernels.forward(x, Gate(ones, ones, ones), Components(ones, ones), Affine(), options)
+    kernels.backward(y, Saved(x, table, None, None), options, True)
     torch.cuda.synchronize()

@@ -1,8 +1,8 @@
 """Compile a C file on first use, with the compiler found on the machine, and load it.
 
-What is compiled stays in the user's cache folder, under a name made from all that it depends on:
-the source with its headers, the flags, the compiler and the processor. Processes that compile at
-once each replace the file as a whole, so none ever loads half of one.
+The library is kept in the user's cache folder, under a hash of everything that it depends on: the
+source with its headers, the flags, the compiler and the processor. Processes that compile at the
+same time each replace the whole file, so none loads a partial one.
 """
 
 import ctypes
@@ -16,34 +16,34 @@ from pathlib import Path
 
 COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-w", "-shared", "-fPIC")
-# The first that compiles and loads is taken.
+# The first that compiles and loads is used.
 EXTRA_FLAGS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",), ())
-TIME_LIMIT = 120  # seconds, for a compiler that hangs
+TIME_LIMIT = 120  # seconds, in case the compiler hangs
 
 
 class CompilationError(RuntimeError):
-    """There is no library, for the reason given."""
+    """The C library could not be compiled or loaded."""
 
 
 def load_library(source: Path, *definitions: str) -> ctypes.CDLL:
-    """Load the library that a C file compiles to, from the cache if it is there unharmed.
+    """Load the library compiled from a C file, from the cache if it has an intact copy.
 
     Args:
         source: the C file; headers beside it begin with its name.
         definitions: of macros, as "NAME=value".
 
     Raises:
-        CompilationError: no compiler, no cache folder that can be written, or an error of either.
+        CompilationError: there is no compiler or no writable cache folder, or either failed.
     """
     compiler = find_compiler()
     try:
         folder = cache_folder()
         path = folder / f"{source.stem}-{_fingerprint(source, definitions, compiler)}.so"
-        if _is_whole(path):
+        if _is_intact(path):
             try:
                 return ctypes.CDLL(str(path))
             except OSError:
-                pass  # compiled anew
+                pass  # compile it again
         with tempfile.TemporaryDirectory(dir=folder) as work:
             return _compile(compiler, source, definitions, Path(work) / path.name, path)
     except (OSError, RuntimeError, subprocess.SubprocessError) as error:
@@ -51,7 +51,7 @@ def load_library(source: Path, *definitions: str) -> ctypes.CDLL:
 
 
 def find_compiler() -> str:
-    """Find the C compiler that the environment variable CC names, or the first of the usual ones.
+    """Find the C compiler named by the environment variable CC, or the first of the usual ones.
 
     Raises:
         CompilationError: there is none.
@@ -63,10 +63,10 @@ def find_compiler() -> str:
 
 
 def cache_folder() -> Path:
-    """Find or make the folder that keeps libraries, which nobody else may write to.
+    """Find or create the folder of the compiled libraries, writable by its owner only.
 
     Raises:
-        OSError: it cannot be made, or belongs to another user.
+        OSError: it cannot be created, or belongs to another user.
     """
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(caches) / "dacbn"
@@ -89,7 +89,7 @@ def _fingerprint(source: Path, definitions: tuple[str, ...], compiler: str) -> s
 
 
 def _processor() -> str:
-    """Name the processor, for a home folder that machines of several kinds share."""
+    """Describe the processor: several kinds of machines may share one home folder."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -98,37 +98,37 @@ def _processor() -> str:
     return repr((platform.machine(), platform.processor(), sorted(kinds)))
 
 
-def _is_whole(path: Path) -> bool:
-    """Whether a library is the one that was compiled: loading a damaged one can end the process."""
+def _is_intact(path: Path) -> bool:
+    """Whether a library matches its checksum: loading a damaged one can crash the process."""
     try:
-        return _checksum_of(path).read_text() == hashlib.sha256(path.read_bytes()).hexdigest()
+        return _checksum_file(path).read_text() == hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError:
         return False
 
 
-def _checksum_of(path: Path) -> Path:
+def _checksum_file(path: Path) -> Path:
     return path.with_suffix(".sha256")
 
 
 def _compile(
-    compiler: str, source: Path, definitions: tuple[str, ...], made: Path, path: Path
+    compiler: str, source: Path, definitions: tuple[str, ...], built: Path, path: Path
 ) -> ctypes.CDLL:
-    complaint = ""
+    message = ""
     for extra in EXTRA_FLAGS:
         defined = [f"-D{definition}" for definition in definitions]
-        command = [compiler, *FLAGS, *extra, *defined, str(source), "-o", str(made), "-lm"]
+        command = [compiler, *FLAGS, *extra, *defined, str(source), "-o", str(built), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIME_LIMIT)
         try:
             if done.returncode == 0:
-                library = ctypes.CDLL(str(made))
+                library = ctypes.CDLL(str(built))
                 break
-            complaint = done.stderr
+            message = done.stderr
         except OSError as error:
-            complaint = str(error)
+            message = str(error)
     else:
-        raise CompilationError(f"{compiler} failed: {complaint.strip()[-500:]}")
-    checksum = _checksum_of(made)
-    checksum.write_text(hashlib.sha256(made.read_bytes()).hexdigest())
-    made.replace(path)
-    checksum.replace(_checksum_of(path))
+        raise CompilationError(f"{compiler} failed: {message.strip()[-500:]}")
+    checksum = _checksum_file(built)
+    checksum.write_text(hashlib.sha256(built.read_bytes()).hexdigest())
+    built.replace(path)
+    checksum.replace(_checksum_file(path))
     return library

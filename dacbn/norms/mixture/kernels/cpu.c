@@ -1,35 +1,37 @@
 /* Normalise by a Gaussian mixture per channel, forward and backward, in float32.
 
-   `by_channel.py` states the same mathematics in torch. Here every value is read where it
-   lies, its responsibilities stay in registers or in the cache, and none reaches memory: a call
-   moves the bytes that BatchNorm moves.
+   `by_channel.py` is the same computation in torch. Here values are read in place, and their
+   responsibilities stay in registers or in the cache, so that a call needs the memory traffic of
+   BatchNorm.
 
-   A block of work is a sequence of vectors. Where the positions of a channel lie side by side it
-   is one channel. Where they do not, as in (N, C) and channels_last, or where several channels'
-   fit in a vector, it is as many neighbouring channels as do, one row after another. All else is
-   the same for both, because constants are vectors too. Blocks are worked on tile by tile: sums
-   are in float32 within a tile, which is small enough for that, and in double beyond.
+   The unit of work is a block, a sequence of vectors. If the positions of a channel are contiguous,
+   a block is one channel. If they are not, as in (N, C) and channels_last, or if a vector holds
+   the positions of several channels, a block is as many neighbouring channels as fit in a vector,
+   row after row. The rest of the code is the same for both, because constants are vectors too.
+   Blocks are processed tile by tile: sums within a tile are in float32, which is accurate enough
+   for so few terms, and sums over tiles in double.
 
    COMPONENTS, the number K of components, is a constant, so that the compiler unrolls over it.
-   Tables are (rows, K, C). NaN and infinity pass through: compile without -ffast-math. From the
-   bottom up: vectors, their layout, passes over a tile, what happens between passes, and here the
-   order of all that and the threads. */
+   Tables are (rows, K, C). NaN and infinity pass through: compile without -ffast-math.
+
+   The headers, from the bottom up: vectors, memory layout, passes over a tile, computations between
+   passes. This file orders the passes and runs the threads. */
 
 #include <stdlib.h>
 
 #include "cpu_moments.h"
 
-/* Responsibilities are kept between two passes over a block if they take no more than this. */
+/* Responsibilities are kept between two passes over a block if they need at most this much. */
 static const int64_t KEPT_BYTES = 3 << 19;
 
-/* Room for one thread: packed tiles, and responsibilities. */
-typedef struct { float *x, *g, *kept; } Room;
+/* Buffers of one thread: packed tiles, and responsibilities (or null, if they are not kept). */
+typedef struct { float *x, *g, *kept; } Buffers;
 
 enum { MOMENTS, MIX, GRADIENTS, MIX_GRADIENTS };
 
 /* Pass over blocks first ... first + count - 1, tile by tile. */
 static void sweep(const Call *call, int pass, Block *blocks, int64_t first, int64_t count,
-                  Room room) {
+                  Buffers buffers) {
     const Layout *l = &call->layout;
     int backward = pass == GRADIENTS || pass == MIX_GRADIENTS;
     float *to = backward ? call->dx : call->y;
@@ -39,58 +41,58 @@ static void sweep(const Call *call, int pass, Block *blocks, int64_t first, int6
         for (int64_t i = 0; i < count; i++) {
             int64_t block = first + i;
             Block *b = blocks + i;
-            x = tile_of(l, call->x, block, t, room.x, 1), g = x;
-            if (backward) g = tile_of(l, call->gradient, block, t, room.g, 1);
-            if (pass == MOMENTS) sum_moments(b, x, edge, room.kept);
-            if (pass == GRADIENTS) sum_gradients(b, x, g, edge, room.kept);
+            x = tile_of(l, call->x, block, t, buffers.x, 1), g = x;
+            if (backward) g = tile_of(l, call->gradient, block, t, buffers.g, 1);
+            if (pass == MOMENTS) sum_moments(b, x, edge, buffers.kept);
+            if (pass == GRADIENTS) sum_gradients(b, x, g, edge, buffers.kept);
             if (pass == MOMENTS || pass == GRADIENTS) continue;
-            Tile out = tile_of(l, to, block, t, room.x, 0);
-            if (pass == MIX) mix(b, x, out, edge, room.kept);
-            else if (call->gradients) mix_gradients(b, x, g, out, edge, room.kept, 1);
-            else mix_gradients(b, x, g, out, edge, room.kept, 0);
-            tile_of(l, to, block, t, room.x, -1);
+            Tile out = tile_of(l, to, block, t, buffers.x, 0);
+            if (pass == MIX) mix(b, x, out, edge, buffers.kept);
+            else if (call->gradients) mix_gradients(b, x, g, out, edge, buffers.kept, 1);
+            else mix_gradients(b, x, g, out, edge, buffers.kept, 0);
+            tile_of(l, to, block, t, buffers.x, -1);
         }
-        if (room.kept) room.kept += x.count * K * LANES;
+        if (buffers.kept) buffers.kept += x.count * K * LANES;
     }
 }
 
 static void forward_blocks(const Call *call, Block *blocks, int64_t first, int64_t count,
-                           Room room) {
+                           Buffers buffers) {
     for (int64_t i = 0; i < count; i++) open_block(call, blocks + i, first + i);
-    /* A second time only where the first shift was poor. */
+    /* Sum a second time only if the first shift was too far from a mean. */
     for (int again = call->from_batch, times = 0; again && times < 2; times++) {
-        sweep(call, MOMENTS, blocks, first, count, room);
+        sweep(call, MOMENTS, blocks, first, count, buffers);
         again = 0;
         for (int64_t i = 0; i < count; i++) again |= find_moments(call, blocks + i);
     }
     if (!call->from_batch) {
-        room.kept = 0;
+        buffers.kept = 0;
         for (int64_t i = 0; i < count; i++) take_moments(call, blocks + i);
     }
     for (int64_t i = 0; i < count; i++) prepare_mix(call, blocks + i);
-    sweep(call, MIX, blocks, first, count, room);
+    sweep(call, MIX, blocks, first, count, buffers);
 }
 
 static void backward_blocks(const Call *call, Block *blocks, int64_t first, int64_t count,
-                            Room room) {
+                            Buffers buffers) {
     for (int64_t i = 0; i < count; i++) {
         open_block(call, blocks + i, first + i);
         for (int k = 0; k < K; k++)
             blocks[i].shift[k] = narrow(read(call, blocks + i, call->table, OFFSET, k));
     }
-    sweep(call, GRADIENTS, blocks, first, count, room);
+    sweep(call, GRADIENTS, blocks, first, count, buffers);
     for (int64_t i = 0; i < count; i++) pass_through_moments(call, blocks + i);
-    sweep(call, MIX_GRADIENTS, blocks, first, count, room);
+    sweep(call, MIX_GRADIENTS, blocks, first, count, buffers);
     for (int64_t i = 0; call->gradients && i < count; i++) find_gate_gradients(call, blocks + i);
 }
 
-/* Share the blocks out over threads; nonzero where memory is short. */
+/* Split the blocks over threads; returns nonzero if memory runs out. */
 static int run(const Call *call, int threads, int backward) {
     const Layout *l = &call->layout;
     int64_t kept_bytes = l->vectors * K * BYTES;
     int keeps = K > 1 && kept_bytes <= KEPT_BYTES, failed = 0;
-    /* Columns that do not stay in the cache are read from memory in whole rows, all blocks of a
-       thread side by side. */
+    /* Columns that do not fit in the cache are read from memory in whole rows: a thread processes
+       all its blocks at once, tile by tile. */
     int64_t group = !l->by_columns || keeps ? 1 : (l->blocks + threads - 1) / threads;
 #pragma omp parallel num_threads(threads)
     {
@@ -100,19 +102,19 @@ static int run(const Call *call, int threads, int backward) {
         int ready = blocks && tiles && (kept || !keeps);
         if (!ready) failed = 1;
         else memset(tiles, 0, 2 * TILE * BYTES);
-        Room room = {tiles, tiles + TILE * LANES, kept};
+        Buffers buffers = {tiles, tiles + TILE * LANES, kept};
 #pragma omp for schedule(static)
         for (int64_t first = 0; first < l->blocks; first += group) {
             int64_t count = least(group, l->blocks - first);
-            if (ready && backward) backward_blocks(call, blocks, first, count, room);
-            else if (ready) forward_blocks(call, blocks, first, count, room);
+            if (ready && backward) backward_blocks(call, blocks, first, count, buffers);
+            else if (ready) forward_blocks(call, blocks, first, count, buffers);
         }
         free(blocks), free(tiles), free(kept);
     }
     return failed;
 }
 
-/* `level` is log prior - log var / 2, of the gate. */
+/* `level` is log prior - log(var) / 2 of the gate. */
 int mixture_forward(float *x, float *y, float *table, const float *level,
                     const float *gate_mean, const float *gate_var, const float *mean,
                     const float *var, const float *scale, const float *weight, const float *bias,

@@ -1,4 +1,4 @@
-"""Normalisation by a mixture per channel in compiled code: what `cpu.c` does, for torch.
+"""Normalisation by a mixture per channel on a CPU: calls the compiled `cpu.c` with torch's tensors.
 
 The C file is compiled on first use, once for each number of components, which takes a second or
 two.
@@ -12,21 +12,29 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dacbn.norms.mixture.by_channel import GRADIENT_ROWS, TABLE_ROWS
 from dacbn.norms.mixture.kernels.compile_c import load_library
 from dacbn.norms.mixture.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.records import (
+    GRADIENT_ROWS,
+    TABLE_ROWS,
+    Affine,
+    Components,
+    Gate,
+    Options,
+    Saved,
+)
 
 SOURCE = Path(__file__).with_suffix(".c")
-# Work for which a second thread is worth waking, in values times components.
+# Work for which another thread pays off, in values times components.
 GRAIN = 1 << 16
 
-# Sizes, two flags, eps, pseudo-count and threads.
+# Three sizes, channels_last, from_batch, eps, pseudo-count and threads.
 _LAST_ARGUMENTS: list[Any] = [*[ctypes.c_int64] * 3, *[ctypes.c_int] * 2]
 _LAST_ARGUMENTS += [ctypes.c_double, ctypes.c_double, ctypes.c_int]
 
 
 class Kernel(NamedTuple):
-    """The two functions of the compiled library; both return nonzero where memory is short."""
+    """The two functions of the compiled library; both return nonzero if memory runs out."""
 
     forward: Callable[..., int]
     backward: Callable[..., int]
@@ -36,7 +44,7 @@ def compile_kernel(num_clusters: int) -> Kernel:
     """Compile and load the kernel for K components.
 
     Raises:
-        CompilationError: there is none, for the reason given.
+        CompilationError: it could not be compiled or loaded.
     """
     library = load_library(SOURCE, f"COMPONENTS={num_clusters}")
     library.mixture_forward.argtypes = [*[ctypes.c_void_p] * 11, *_LAST_ARGUMENTS]
@@ -47,56 +55,43 @@ def compile_kernel(num_clusters: int) -> Kernel:
 def fused_forward(
     kernel: Kernel,
     x: Tensor,
-    log_prior: Tensor,
-    gate_mean: Tensor,
-    gate_var: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    scale: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    from_batch: bool,
+    gate: Gate,
+    components: Components,
+    affine: Affine,
+    options: Options,
 ) -> tuple[Tensor, Tensor]:
-    """Do what `by_channel.chunked_forward` does; all tensors are float32."""
-    y, table = torch.empty_like(x), x.new_empty(TABLE_ROWS, *gate_mean.shape)
-    level = torch.sub(log_prior, gate_var.log(), alpha=0.5)
-    tables = [_dense(t) for t in (level, gate_mean, gate_var, mean, var, scale, weight, bias)]
+    """Compute `by_channel.chunked_forward` with all tensors in float32."""
+    y, table = torch.empty_like(x), x.new_empty(TABLE_ROWS, *gate.mean.shape)
+    level = torch.sub(gate.log_prior, gate.var.log(), alpha=0.5)
+    tables = [_dense(t) for t in (level, gate.mean, gate.var, *components, *affine)]
     _run(
         kernel.forward,
         *(_address(tensor) for tensor in (x, y, table, *tables)),
         *_layout(x),
-        from_batch,
-        eps,
+        options.from_batch,
+        options.eps,
         PSEUDO_COUNT,
-        _threads(x, len(gate_mean)),
+        _threads(x, len(gate.mean)),
     )
     return y, table
 
 
 def fused_backward(
-    kernel: Kernel,
-    gradient: Tensor,
-    x: Tensor,
-    table: Tensor,
-    scale: Tensor | None,
-    weight: Tensor | None,
-    eps: float,
-    from_batch: bool,
-    tables_too: bool,
+    kernel: Kernel, gradient: Tensor, saved: Saved, options: Options, tables_too: bool
 ) -> tuple[Tensor, ...]:
-    """Do what `by_channel.chunked_backward` does; all tensors are float32."""
+    """Compute `by_channel.chunked_backward` with all tensors in float32."""
+    x, table, scale, weight = saved
     _, clusters, channels = table.shape
     dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
     tables = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
-    found = (dx, table, tables if tables_too else None, d_weight, d_bias)
-    tensors = (x, lay_out_like(gradient, x), *found, _dense(scale), _dense(weight))
+    results = (dx, table, tables if tables_too else None, d_weight, d_bias)
+    tensors = (x, with_layout_of(x, gradient), *results, _dense(scale), _dense(weight))
     _run(
         kernel.backward,
         *(_address(tensor) for tensor in tensors),
         *_layout(x),
-        from_batch,
-        eps,
+        options.from_batch,
+        options.eps,
         PSEUDO_COUNT,
         _threads(x, clusters),
     )
@@ -116,8 +111,8 @@ def _dense(tensor: Tensor | None) -> Tensor | None:
     return None if tensor is None else tensor.contiguous()
 
 
-def lay_out_like(gradient: Tensor, x: Tensor) -> Tensor:
-    """Lay a gradient out as x is, with either its positions or its channels last."""
+def with_layout_of(x: Tensor, gradient: Tensor) -> Tensor:
+    """Return a gradient in the memory layout of x, with positions last or channels last."""
     if x.is_contiguous():
         return gradient.contiguous()
     return gradient.movedim(1, -1).contiguous().movedim(-1, 1)

@@ -1,4 +1,4 @@
-/* How a tensor is cut into blocks of vectors, and a block into tiles. */
+/* Memory layout: how a tensor is split into blocks of vectors, and a block into tiles. */
 
 #pragma once
 
@@ -6,14 +6,14 @@
 
 enum { TILE = 128 }; /* vectors */
 
-/* A tile whose rows are this long is worked on in place. */
+/* Tiles are processed in place, without packing, if rows are at least this long. */
 static const int64_t LONG_ROW = 32 * LANES;
 
 typedef struct {
     int64_t samples, channels, positions;
-    int64_t rows, row_stride, columns; /* as a matrix, where a block is several columns */
+    int64_t rows, row_stride, columns; /* of the matrix, if a block is several columns */
     int64_t per_channel;               /* lanes that share a channel */
-    int64_t blocks, tiles, vectors;    /* of all; of a block; of a block */
+    int64_t blocks, tiles, vectors;    /* in total; per block; per block */
     int by_columns, in_place;
 } Layout;
 
@@ -43,34 +43,34 @@ static Layout layout_of(int64_t samples, int64_t channels, int64_t positions, in
     return l;
 }
 
-/* The lanes in use: all but in the last block of columns. */
+/* The number of lanes in use: fewer than LANES only in the last block of columns. */
 static int64_t width_of(const Layout *l, int64_t block) {
     return l->by_columns ? least(LANES, l->columns - block * LANES) : LANES;
 }
 
-/* The channel of a lane; lanes that are not in use repeat the last. */
+/* The channel of a lane; unused lanes repeat the last channel. */
 static int64_t channel_of(const Layout *l, int64_t block, int64_t lane) {
     if (!l->by_columns) return block;
     return least(block * LANES + lane, l->columns - 1) / l->per_channel;
 }
 
-/* Copy values between a packed buffer and the run of a channel that starts at value `first`. */
+/* Copy `count` values of a channel, from value `first` on, into a packed buffer or back. */
 static void copy_run(const Layout *l, float *base, float *packed, int64_t first, int64_t count,
                      int unpack) {
     int64_t sample = first / l->positions, position = first % l->positions;
     while (count > 0) {
         int64_t run = least(l->positions - position, count);
-        float *there = base + sample * l->channels * l->positions + position;
+        float *in_tensor = base + sample * l->channels * l->positions + position;
         for (int64_t i = 0; i < run; i++) {
-            if (unpack) there[i] = packed[i];
-            else packed[i] = there[i];
+            if (unpack) in_tensor[i] = packed[i];
+            else packed[i] = in_tensor[i];
         }
         packed += run, count -= run, position = 0, sample++;
     }
 }
 
-/* Find tile `t` of a block: in place where vectors are whole, else the buffer that stands for it.
-   `copy` says whether to fill the buffer (1), write it back (-1) or neither (0). */
+/* Return tile `t` of a block: in place if its vectors are whole, else in a packed buffer. `copy`
+   is 1 to fill the buffer, -1 to write it back, 0 for neither. */
 static Tile tile_of(const Layout *l, float *base, int64_t block, int64_t t, float *buffer,
                     int copy) {
     Tile tile = {.stride = LANES, .start = buffer};
@@ -80,8 +80,9 @@ static Tile tile_of(const Layout *l, float *base, int64_t block, int64_t t, floa
         tile.count = least(TILE, l->rows - t * TILE);
         if (width == LANES) return (Tile){l->row_stride, tile.count, start};
         for (int64_t row = 0; copy && row < tile.count; row++) {
-            float *there = start + row * l->row_stride, *here = buffer + row * LANES;
-            memcpy(copy > 0 ? here : there, copy > 0 ? there : here, width * sizeof(float));
+            float *in_tensor = start + row * l->row_stride, *packed = buffer + row * LANES;
+            if (copy > 0) memcpy(packed, in_tensor, width * sizeof(float));
+            else memcpy(in_tensor, packed, width * sizeof(float));
         }
         return tile;
     }
@@ -100,7 +101,7 @@ static Tile tile_of(const Layout *l, float *base, int64_t block, int64_t t, floa
     return tile;
 }
 
-/* Which lanes of a tile's last vector hold values. */
+/* Mask of the lanes that hold values in a tile's last vector. */
 static vec edge_of(const Layout *l, int64_t t) {
     int64_t left = l->by_columns || t + 1 < l->tiles ? 0 : l->samples * l->positions % LANES;
     vec edge;

@@ -1,16 +1,16 @@
-/* Between passes over a block: from sums to moments to constants, and the way back of gradients.
-   A block's lanes compute side by side in double, each for its channel. */
+/* Computations between passes over a block: sums become moments, moments become constants, and
+   gradients are propagated back. Each lane computes for its channel, in double. */
 
 #pragma once
 
 #include "cpu_tiles.h"
 
-/* The rows of the table that forward fills, and backward reads. */
+/* Rows of the table that forward fills and backward reads, as in records.py. */
 enum { LEVEL, GATE_MEAN, GATE_VAR, SHARE, MEAN, VAR, OFFSET, DRAG };
-/* The rows of the table of gradients. */
+/* Rows of the table of gradients, as in records.py. */
 enum { D_LOG_PRIOR, D_GATE_MEAN, D_GATE_VAR, D_MEAN, D_VAR, D_SCALE };
 
-/* Everything a call works on. Tensors are laid out alike; tables are (rows, K, C). */
+/* The arguments of a call. All activations have the same layout; tables are (rows, K, C). */
 typedef struct {
     Layout layout;
     float *x, *y, *gradient, *dx;
@@ -20,7 +20,7 @@ typedef struct {
     int from_batch;
 } Call;
 
-/* What a table says of component k in the channel of every lane; 0 without a table. */
+/* Read a table's row for component k, in the channel of every lane; 0 if there is no table. */
 INLINE wide read(const Call *call, const Block *b, const float *table, int row, int k) {
     wide v = {0};
     if (!table) return v;
@@ -37,7 +37,7 @@ INLINE void write(const Call *call, const Block *b, float *table, int row, int k
     else for (int lane = 0; lane < b->width; lane++) table[b->channel[lane]] = (float)v[lane];
 }
 
-/* A sum over the lanes of each channel, for all of them to have. */
+/* Add up the lanes of each channel; every lane gets the total of its channel. */
 INLINE wide total(const Call *call, const Block *b, int sum, int k) {
     int64_t lanes = call->layout.per_channel;
     wide v = b->sums[sum][k];
@@ -73,7 +73,8 @@ static void open_block(const Call *call, Block *b, int64_t block) {
     }
 }
 
-/* Turn sums into moments; whether any mean lies too far from its shift for an exact variance. */
+/* Compute moments from sums; returns whether a mean is too far from its shift for an exact
+   variance. */
 static int find_moments(const Call *call, Block *b) {
     const double pseudo_count = call->pseudo_count;
     int far = 0;
@@ -122,7 +123,7 @@ static void prepare_mix(const Call *call, Block *b) {
     b->bias = narrow(read(call, b, call->bias, 0, 0));
 }
 
-/* Turn the sums of gradients into those of moments, scale and affine, and into dx's constants. */
+/* Compute the gradients of moments, scale and affine from the sums, and the constants of dx. */
 static void pass_through_moments(const Call *call, Block *b) {
     wide weight = weight_of(call, b), d_weight = {0}, d_bias = {0};
     for (int k = 0; k < K; k++) {

@@ -1,4 +1,4 @@
-/* Passes over a tile: responsibilities, sums, and what is written from them. */
+/* Passes over a tile: responsibilities, sums, outputs. */
 
 #pragma once
 
@@ -12,16 +12,16 @@ enum { K = COMPONENTS };
 
 typedef struct { vec mean[K], inverse[K], level[K]; } Gate;
 
-/* What a block accumulates, and the vectors of constants it works with. */
+/* The sums that a block accumulates, and its vectors of constants. */
 typedef struct {
     wide sums[3][K];
     Gate gate;
-    int64_t width, channel[LANES]; /* in use, and of each lane */
-    int in_order;                  /* each lane has a channel, one after another */
+    int64_t width, channel[LANES]; /* lanes in use; channel of each lane */
+    int in_order;                  /* lanes hold consecutive channels, one each */
     vec shift[K], slope[K], level[K], by_mean[K], by_var[K], drop[K], inverse_var[K], bias;
 } Block;
 
-/* The distances of values to the components, and their responsibilities, times `live`. */
+/* Compute distances to the component means, and responsibilities times the mask `live`. */
 INLINE void assign(const Gate *gate, vec x, vec live, vec *d, vec *r) {
     EACH_COMPONENT d[k] = x - gate->mean[k];
     if (K == 1) {
@@ -34,7 +34,7 @@ INLINE void assign(const Gate *gate, vec x, vec live, vec *d, vec *r) {
         r[k] = power_of_two(gate->level[k] - z * z);
         total = k == 0 ? r[k] : total + r[k];
     }
-    if (__builtin_expect(any_below(total, 0x1p-100f), 0)) { /* far out, where all powers vanish */
+    if (__builtin_expect(any_below(total, 0x1p-100f), 0)) { /* outliers: all powers vanish */
         EACH_COMPONENT {
             vec z = d[k] * gate->inverse[k];
             r[k] = gate->level[k] - z * z;
@@ -49,7 +49,7 @@ INLINE void assign(const Gate *gate, vec x, vec live, vec *d, vec *r) {
     EACH_COMPONENT r[k] *= share;
 }
 
-/* The same for vector `v` of a tile, from what an earlier pass kept, if it did. */
+/* The same, with the responsibilities that an earlier pass kept, if it kept any. */
 INLINE void assign_again(const Gate *gate, vec x, vec live, const float *kept, vec *d, vec *r) {
     if (!kept) {
         assign(gate, x, live, d, r);
@@ -113,7 +113,7 @@ static void sum_gradients(Block *b, Tile x, Tile g, vec edge, float *kept) {
     add_sums(b, sums);
 }
 
-/* Write the gradients of x, and sum those of the gate's logits: e, e d and e d^2. */
+/* Write the gradients of x, and sum the gradients e of the gate's logits: e, e d and e d^2. */
 INLINE void mix_gradients(Block *b, Tile x, Tile g, Tile dx, vec edge, const float *kept,
                           int gate_too) {
     vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K], h[K];

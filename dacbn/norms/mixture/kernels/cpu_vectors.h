@@ -1,4 +1,4 @@
-/* Vectors of floats, with what the processor has for them. */
+/* Vectors of floats, with the processor's instructions for them. */
 
 #pragma once
 
@@ -33,7 +33,7 @@ INLINE vec load(const float *from) {
 
 INLINE void store(float *to, vec v) { memcpy(to, &v, sizeof v); }
 
-/* The larger of two, and b where either is NaN. */
+/* The larger of two; b if either is NaN. */
 INLINE vec larger(vec a, vec b) {
 #if defined(__AVX512F__)
     return _mm512_max_ps(a, b);
@@ -47,7 +47,7 @@ INLINE vec larger(vec a, vec b) {
 #endif
 }
 
-/* Whether any lane lies below a bound. */
+/* Whether any lane is below a bound. */
 INLINE int any_below(vec v, float bound) {
 #if defined(__AVX512F__)
     return _mm512_cmp_ps_mask(v, _mm512_set1_ps(bound), _CMP_LT_OQ);
@@ -62,12 +62,13 @@ INLINE int any_below(vec v, float bound) {
 #endif
 }
 
-/* 2^t for t <= 127, to 3e-7; tiny powers may be 2^-126. No density in float32 exceeds 2^63. */
+/* 2^t for t <= 127, with relative error 3e-7; smaller powers than 2^-126 may be 2^-126. No density
+   in float32 exceeds 2^63. */
 INLINE vec power_of_two(vec t) {
 #ifdef __AVX512DQ__
     vec f = _mm512_reduce_ps(t, 0);
 #else
-    /* Adding 1.5 * 2^23 + 127 rounds t, and leaves in the low bits the exponent of its power. */
+    /* Adding 1.5 * 2^23 + 127 rounds t; the low bits of the sum are the exponent of the power. */
     const float round = 12583039.0f;
     t = larger((vec){0} - 126.0f, t);
     vec whole = t + round, f = t - (whole - round);
@@ -92,7 +93,7 @@ INLINE vec power_of_two(vec t) {
 INLINE vec narrow(wide v) { return __builtin_convertvector(v, vec); }
 
 INLINE wide root(wide v) {
-    double lanes[LANES]; /* compilers do a loop over an array at once, one over lanes not */
+    double lanes[LANES]; /* compilers vectorise a loop over an array, but not one over lanes */
     memcpy(lanes, &v, sizeof v);
     EACH_LANE lanes[lane] = sqrt(lanes[lane]);
     memcpy(&v, lanes, sizeof v);

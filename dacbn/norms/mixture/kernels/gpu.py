@@ -1,8 +1,8 @@
-"""Normalisation by a mixture per channel on a GPU: runs the Triton kernels, for torch.
+"""Normalisation by a mixture per channel on a GPU: calls the Triton kernels with torch's tensors.
 
 A forward pass reads the activations twice and writes the output, a backward pass reads activations
-and gradients twice and writes the gradient: what BatchNorm moves, in the activations' own type.
-Triton comes with torch where there is CUDA; import this module only there.
+and gradients twice and writes the gradient: as much memory traffic as BatchNorm, in the type of
+the activations. Triton is installed with CUDA builds of torch; import this module only there.
 """
 
 from typing import Any, NamedTuple
@@ -11,27 +11,36 @@ import torch
 from torch import Tensor
 from triton import cdiv, next_power_of_2
 
-from dacbn.norms.mixture.by_channel import GRADIENT_ROWS, TABLE_ROWS
 from dacbn.norms.mixture.kernels import gpu_backward as backward
 from dacbn.norms.mixture.kernels import gpu_forward as forward
-from dacbn.norms.mixture.kernels.cpu import lay_out_like
+from dacbn.norms.mixture.kernels.cpu import with_layout_of
 from dacbn.norms.mixture.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.records import (
+    GRADIENT_ROWS,
+    TABLE_ROWS,
+    Affine,
+    Components,
+    Gate,
+    Options,
+    Saved,
+)
 
-# Programs that fill a large GPU, whatever GPU it is: the order of a sum never depends on that.
-PROGRAMS, MOST_STRETCHES = 2048, 256
-# Channels of a program where they lie side by side, and of one that works on tables.
-SIDE_BY_SIDE, OF_TABLES = 32, 8
-# Threads that share a tile, in groups of 32.
+# Programs that fill a large GPU. The number is fixed, so that the order of sums and hence the
+# results do not depend on the GPU.
+PROGRAMS, MAX_STRETCHES = 2048, 256
+# Channels of a program whose channels are contiguous, and of one that works on tables.
+CHANNELS_LAST_BLOCK, TABLE_BLOCK = 32, 8
+# Groups of 32 threads that share a tile.
 WARPS = 4
 
 
 class Layout(NamedTuple):
-    """How activations lie, and how they are shared out.
+    """Memory layout of the activations and how they are split over programs.
 
-    Args:
-        sizes: values of a channel, of a stretch and of a run of positions; steps from sample to
-            sample and from channel to channel; channels.
-        stretches: into which the values of a channel are parted.
+    Attributes:
+        sizes: number of values in a channel, in a stretch and in a contiguous run of positions;
+            strides from sample to sample and from channel to channel; number of channels.
+        stretches: number of parts into which the values of a channel are split.
         rows: values of a channel in a tile, a power of two.
         block: channels in a tile, a power of two.
     """
@@ -43,76 +52,60 @@ class Layout(NamedTuple):
 
 
 def lay_out(x: Tensor, clusters: int) -> Layout:
-    """Share x (N, C, *) out, whose positions or channels lie side by side."""
+    """Split x (N, C, *), whose positions or channels are contiguous, over programs."""
     samples, channels = x.shape[:2]
     positions = x.numel() // (samples * channels)
     count, steps, block = samples * positions, (positions, channels * positions, positions), 1
     size = _tile_size(clusters)
     if positions == 1 or not x.is_contiguous():
-        steps, block = (1, channels, 1), min(SIDE_BY_SIDE, next_power_of_2(channels))
+        steps, block = (1, channels, 1), min(CHANNELS_LAST_BLOCK, next_power_of_2(channels))
         size //= 2  # a thread keeps the constants of several channels
     rows = min(size // block, next_power_of_2(count))
-    wanted = min(MOST_STRETCHES, max(1, PROGRAMS // cdiv(channels, block)))
-    length = cdiv(cdiv(count, rows), wanted) * rows
+    stretches = min(MAX_STRETCHES, max(1, PROGRAMS // cdiv(channels, block)))
+    length = cdiv(cdiv(count, rows), stretches) * rows
     return Layout((count, length, *steps, channels), cdiv(count, length), rows, block)
 
 
 def triton_forward(
-    x: Tensor,
-    log_prior: Tensor,
-    gate_mean: Tensor,
-    gate_var: Tensor,
-    mean: Tensor,
-    var: Tensor,
-    scale: Tensor | None,
-    weight: Tensor | None,
-    bias: Tensor | None,
-    eps: float,
-    from_batch: bool,
+    x: Tensor, gate: Gate, components: Components, affine: Affine, options: Options
 ) -> tuple[Tensor, Tensor]:
-    """Do what `by_channel.chunked_forward` does, in float32 whatever the type of x."""
-    clusters, channels = gate_mean.shape
+    """Compute `by_channel.chunked_forward` in float32, for x of any type."""
+    clusters, channels = gate.mean.shape
     layout = lay_out(x, clusters)
     table, y = _floats(x, TABLE_ROWS, clusters, channels), torch.empty_like(x)
-    gate = [_dense(each) for each in (log_prior, gate_mean, gate_var)]
+    of_gate = [_dense(tensor) for tensor in gate]
+    mean, var, *factors = [_dense(tensor) for tensor in (*components, *affine)]
     partial = None
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
-        if from_batch:
+        if options.from_batch:
             partial = _floats(x, 4, clusters, layout.stretches, channels)
-            _over_values(forward.sum_moments, layout, clusters, x, partial, *gate)
+            _over_values(forward.sum_moments, layout, clusters, x, partial, *of_gate)
         _over_tables(
             forward.find_moments, layout, clusters,
-            partial, table, *gate, _dense(mean), _dense(var), layout.sizes[0], PSEUDO_COUNT,
+            partial, table, *of_gate, mean, var, layout.sizes[0], PSEUDO_COUNT,
         )  # fmt: skip
-        affine = (_dense(scale), _dense(weight), _dense(bias))
-        _over_values(forward.mix, layout, clusters, x, y, table, *affine, eps)
+        _over_values(forward.mix, layout, clusters, x, y, table, *factors, options.eps)
     return y, table
 
 
 def triton_backward(
-    gradient: Tensor,
-    x: Tensor,
-    table: Tensor,
-    scale: Tensor | None,
-    weight: Tensor | None,
-    eps: float,
-    from_batch: bool,
-    tables_too: bool,
+    gradient: Tensor, saved: Saved, options: Options, tables_too: bool
 ) -> tuple[Tensor, ...]:
-    """Do what `by_channel.chunked_backward` does, in float32 whatever the type of x."""
+    """Compute `by_channel.chunked_backward` in float32, for x of any type."""
+    x, table, scale, weight = saved
     _, clusters, channels = table.shape
-    layout, dx, gradient = lay_out(x, clusters), torch.empty_like(x), lay_out_like(gradient, x)
+    layout, dx, gradient = lay_out(x, clusters), torch.empty_like(x), with_layout_of(x, gradient)
     gradients = _floats(x, GRADIENT_ROWS, clusters, channels) if tables_too else None
     constants = _floats(x, 4, clusters, channels)
     d_affine = _floats(x, channels), _floats(x, channels)
     partial = _floats(x, 3, clusters, layout.stretches, channels)
-    affine = _dense(scale), _dense(weight)
+    factors = _dense(scale), _dense(weight)
     with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
         _over_values(backward.sum_gradients, layout, clusters, x, gradient, partial, table)
         _over_tables(
             backward.pass_through_moments, layout, clusters,
-            partial, table, *affine, constants, gradients, *d_affine, eps, layout.sizes[0],
-            PSEUDO_COUNT, from_batch=from_batch,
+            partial, table, *factors, constants, gradients, *d_affine, options.eps,
+            layout.sizes[0], PSEUDO_COUNT, from_batch=options.from_batch,
         )  # fmt: skip
         _over_values(
             backward.mix_gradients, layout, clusters,
@@ -125,7 +118,7 @@ def triton_backward(
 
 
 def _tile_size(clusters: int) -> int:
-    """Choose how many values a tile has, so that what a thread keeps of them stays in registers."""
+    """Choose the number of values in a tile, so that the tile stays in registers."""
     return 1024 if clusters <= 4 else 512 if clusters <= 8 else 256
 
 
@@ -141,9 +134,9 @@ def _over_tables(
     kernel: Any, layout: Layout, clusters: int, *arguments: Any, **constants: Any
 ) -> None:
     channels = layout.sizes[-1]
-    kernel[(cdiv(channels, OF_TABLES),)](
+    kernel[(cdiv(channels, TABLE_BLOCK),)](
         *arguments, layout.stretches, channels, **constants,
-        clusters=clusters, rows=next_power_of_2(layout.stretches), block=OF_TABLES,
+        clusters=clusters, rows=next_power_of_2(layout.stretches), block=TABLE_BLOCK,
         num_warps=WARPS, enable_fp_fusion=True,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import triton
 import triton.language as tl
 
+from dacbn.norms.mixture import records
 from dacbn.norms.mixture.kernels.gpu_tiles import (
     DRAG,
     GATE_VAR,
@@ -23,16 +24,20 @@ from dacbn.norms.mixture.kernels.gpu_tiles import (
     write_sum,
 )
 
-# The rows of the constants that the gradient of x is made of.
+# Rows of the constants from which the gradient of x is computed.
 SLOPE, BY_MEAN, BY_VAR, DROP = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)
-# The rows of the table of gradients.
-D_LOG_PRIOR, D_GATE_MEAN, D_GATE_VAR = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
-D_MEAN, D_VAR, D_SCALE = tl.constexpr(3), tl.constexpr(4), tl.constexpr(5)
+# Rows of the table of gradients.
+D_LOG_PRIOR = tl.constexpr(records.D_LOG_PRIOR)
+D_GATE_MEAN = tl.constexpr(records.D_GATE_MEAN)
+D_GATE_VAR = tl.constexpr(records.D_GATE_VAR)
+D_MEAN = tl.constexpr(records.D_MEAN)
+D_VAR = tl.constexpr(records.D_VAR)
+D_SCALE = tl.constexpr(records.D_SCALE)
 
 
 @triton.jit
 def add_gradients(sums, g, r, d, offsets, clusters: tl.constexpr):
-    """Add g r and g r (d - offset) to the sums, which are in that order."""
+    """Add g r and g r (d - offset) to the sums, in this order."""
     firsts, products = (), ()
     for k in tl.static_range(clusters):
         gr = g * r[k]
@@ -47,7 +52,7 @@ def sum_gradients(
     count, length, positions, sample_stride, channel_stride, channels,
     clusters: tl.constexpr, rows: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Sum what the gradients of moments and affine are made of, over a stretch."""
+    """Sum g r and g r (d - offset) over a stretch, for the gradients of moments and affine."""
     c, inside = channels_of(channels, block)
     first, last = stretch_of(count, length)
     gate = read_gate_of(table, c, inside, channels, clusters)
@@ -69,7 +74,7 @@ def pass_through_moments(
     eps, values, pseudo_count, stretches, channels, from_batch: tl.constexpr,
     clusters: tl.constexpr, rows: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Turn the sums into gradients of moments, scale and affine, and the constants of mixing."""
+    """Compute the gradients of moments, scale and affine from the sums, and constants for dx."""
     c, inside = channels_of(channels, block)
     shares = read(table, SHARE, c, inside, channels, clusters)
     drags = read(table, DRAG, c, inside, channels, clusters)
@@ -125,7 +130,7 @@ def inverses_of(table, c, inside, channels, clusters: tl.constexpr):
 
 @triton.jit
 def add_logits(sums, e, d, clusters: tl.constexpr):
-    """Add e, e d and e d^2 to the sums, which are in that order."""
+    """Add e, e d and e d^2 to the sums, in this order."""
     zeroth, firsts, seconds = (), (), ()
     for k in tl.static_range(clusters):
         ed = e[k] * d[k]
@@ -141,7 +146,7 @@ def mix_gradients(
     count, length, positions, sample_stride, channel_stride, channels,
     clusters: tl.constexpr, rows: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Write the gradient of x, and sum those of the gate's logits if they are wanted."""
+    """Write the gradient of x, and sum the gradients e of the gate's logits if needed."""
     c, inside = channels_of(channels, block)
     first, last = stretch_of(count, length)
     gate = read_gate_of(table, c, inside, channels, clusters)
@@ -183,7 +188,7 @@ def find_gate_gradients(
     partial, table, gradients, stretches, channels,
     clusters: tl.constexpr, rows: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Turn the sums over logits into gradients of the gate's log prior, means and variances."""
+    """Compute the gradients of the gate's log prior, means and variances from the sums."""
     c, inside = channels_of(channels, block)
     inverse_vars = inverses_of(table, c, inside, channels, clusters)
     d_priors, d_means, d_variances = (), (), ()
@@ -193,8 +198,8 @@ def find_gate_gradients(
         edd = read_sum(partial, 2 * clusters + k, stretches, c, inside, channels, rows)
         d_priors += (e,)
         d_means += (tl.sum(ed, 0, keep_dims=True) * inverse_vars[k],)
-        spread = tl.sum(edd, 0, keep_dims=True) * inverse_vars[k]
-        d_variances += (0.5 * (spread - e) * inverse_vars[k],)
+        squares = tl.sum(edd, 0, keep_dims=True) * inverse_vars[k]
+        d_variances += (0.5 * (squares - e) * inverse_vars[k],)
     write(gradients, D_LOG_PRIOR, d_priors, c, inside, channels, clusters)
     write(gradients, D_GATE_MEAN, d_means, c, inside, channels, clusters)
     write(gradients, D_GATE_VAR, d_variances, c, inside, channels, clusters)

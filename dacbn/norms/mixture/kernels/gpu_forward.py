@@ -27,13 +27,13 @@ from dacbn.norms.mixture.kernels.gpu_tiles import (
     write_sum,
 )
 
-# Mass below which the values of a tile do not say where a component lies.
+# Avoids a division by zero if a component has no mass in a tile.
 LEAST_MASS = tl.constexpr(1e-30)
 
 
 @triton.jit
 def add_moments(sums, r, d, pivots, clusters: tl.constexpr):
-    """Add r, r (d - pivot) and r (d - pivot)^2 to the sums, which are in that order."""
+    """Add r, r (d - pivot) and r (d - pivot)^2 to the sums, in this order."""
     masses, firsts, seconds = (), (), ()
     for k in tl.static_range(clusters):
         u = d[k] - pivots[k]
@@ -49,10 +49,10 @@ def sum_moments(
     count, length, positions, sample_stride, channel_stride, channels,
     clusters: tl.constexpr, rows: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Sum the moments of a stretch around pivots, which are a fourth sum.
+    """Sum the moments of a stretch around pivots, which are written as a fourth sum.
 
-    The means of the first tile are its pivots, relative to those of the gate: squares stay small
-    where a gate has not followed its data, and where a component is narrow.
+    The pivots are the means of the stretch's first tile, relative to the gate's means. So squares
+    stay small if the gate's means are far from the data, and if a component is narrow.
     """
     c, inside = channels_of(channels, block)
     first, last = stretch_of(count, length)
@@ -82,7 +82,7 @@ def find_moments(
     values, pseudo_count, stretches, channels,
     clusters: tl.constexpr, rows: tl.constexpr, block: tl.constexpr,
 ):  # fmt: skip
-    """Fill the table, with the moments of the sums or, without sums, with those given."""
+    """Fill the table with moments computed from the sums, or without sums with those given."""
     c, inside = channels_of(channels, block)
     priors = read(log_prior, 0, c, inside, channels, clusters)
     centres = read(gate_mean, 0, c, inside, channels, clusters)

@@ -1,42 +1,49 @@
-"""What the Triton kernels of normalisation by a mixture share.
+"""Functions shared by the Triton kernels: tiles, tables, responsibilities, sums.
 
-`by_channel` states the mathematics in torch. In the kernels every value is read where it lies,
-in any float type, and computed with in float32; responsibilities stay in registers. A program works
-on one stretch of a block of channels, tile by tile. A sum over a channel takes two kernels, one for
-each stretch and one over the stretches, so that the same input always gives the same result.
+`by_channel` is the same computation in torch. The kernels read activations in place, in any float
+type, and compute in float32; responsibilities stay in registers. A program processes one stretch of
+a block of channels, tile by tile. A sum over a channel takes two kernels, one that sums within
+stretches and one that sums over stretches, so that the same input always gives the same result.
 
-Value m = 0 … count - 1 of channel c lies at
-(m // positions) * sample_stride + m % positions + c * channel_stride; where channels lie side by
-side, each position counts as a sample. Tables are (rows, K, channels), partial sums
-(sums, K, stretches, channels). A tensor that is None takes its part of a kernel away.
+Value m = 0 … count - 1 of channel c is at
+(m // positions) * sample_stride + m % positions + c * channel_stride; if channels are contiguous,
+each position counts as a sample. Tables are (rows, K, channels), partial sums
+(sums, K, stretches, channels). If a tensor is None, its part of a kernel is compiled away.
 """
 
 import triton
 import triton.language as tl
 
-# The rows of the table that forward fills, and backward reads.
-LOG_PRIOR, GATE_MEAN, GATE_VAR = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2)
-SHARE, MEAN, VAR = tl.constexpr(3), tl.constexpr(4), tl.constexpr(5)
-OFFSET, DRAG = tl.constexpr(6), tl.constexpr(7)
+from dacbn.norms.mixture import records
+
+# Rows of the table that forward fills and backward reads; Triton accepts no other global numbers.
+LOG_PRIOR = tl.constexpr(records.LOG_PRIOR)
+GATE_MEAN = tl.constexpr(records.GATE_MEAN)
+GATE_VAR = tl.constexpr(records.GATE_VAR)
+SHARE = tl.constexpr(records.SHARE)
+MEAN = tl.constexpr(records.MEAN)
+VAR = tl.constexpr(records.VAR)
+OFFSET = tl.constexpr(records.OFFSET)
+DRAG = tl.constexpr(records.DRAG)
 
 
 @triton.jit
 def channels_of(channels, block: tl.constexpr):
-    """Number the channels of this program, and say which of them there are."""
+    """Return the channel indices of this program, and the mask of valid ones."""
     c = tl.program_id(0) * block + tl.arange(0, block)[None, :]
     return c, c < channels
 
 
 @triton.jit
 def stretch_of(count, length):
-    """Find the first value of this program, and the one behind its last."""
+    """Return the first value of this program and the end (exclusive)."""
     first = tl.program_id(1) * length
     return first, tl.minimum(first + length, count)
 
 
 @triton.jit
 def tile_at(first, last, c, inside, positions, sample_stride, channel_stride, rows: tl.constexpr):
-    """Find where values first, first + 1, … lie, and which of them there are."""
+    """Return the offsets in memory of values first, first + 1, … and the mask of valid ones."""
     m = first + tl.arange(0, rows)[:, None]
     there = (m // positions) * sample_stride + m % positions + c * channel_stride
     return there, (m < last) & inside
@@ -44,13 +51,13 @@ def tile_at(first, last, c, inside, positions, sample_stride, channel_stride, ro
 
 @triton.jit
 def load(tensor, there, live):
-    """Load values in float32, 0 where there is none."""
+    """Load values as float32, 0 where masked."""
     return tl.load(tensor + there, mask=live, other=0.0).to(tl.float32)
 
 
 @triton.jit
 def read(table, row: tl.constexpr, c, inside, channels, clusters: tl.constexpr):
-    """Read what a table says of every component, 1 where there is no channel."""
+    """Read a row of a table for every component, 1 where there is no channel."""
     values = ()
     for k in tl.static_range(clusters):
         at = (row * clusters + k) * channels + c
@@ -60,7 +67,7 @@ def read(table, row: tl.constexpr, c, inside, channels, clusters: tl.constexpr):
 
 @triton.jit
 def write(table, row: tl.constexpr, values, c, inside, channels, clusters: tl.constexpr):
-    """Write into a table what it is to say of every component."""
+    """Write a row of a table for every component."""
     for k in tl.static_range(clusters):
         at = (row * clusters + k) * channels + c
         tl.store(table + at, values[k], mask=inside)
@@ -68,7 +75,7 @@ def write(table, row: tl.constexpr, values, c, inside, channels, clusters: tl.co
 
 @triton.jit
 def read_gate(log_prior, mean, var, c, inside, channels, clusters: tl.constexpr):
-    """Read the mixture that assigns: its means, and what logits are made of."""
+    """Read the mixture that assigns: means, factors of the distances, and levels of the logits."""
     means = read(mean, 0, c, inside, channels, clusters)
     variances = read(var, 0, c, inside, channels, clusters)
     priors = read(log_prior, 0, c, inside, channels, clusters)
@@ -81,7 +88,7 @@ def read_gate(log_prior, mean, var, c, inside, channels, clusters: tl.constexpr)
 
 @triton.jit
 def read_gate_of(table, c, inside, channels, clusters: tl.constexpr):
-    """Read the mixture that assigns from the table that forward left."""
+    """Read the mixture that assigns from the table of forward."""
     row = clusters * channels
     mean, var = table + GATE_MEAN * row, table + GATE_VAR * row
     return read_gate(table + LOG_PRIOR * row, mean, var, c, inside, channels, clusters)
@@ -89,7 +96,7 @@ def read_gate_of(table, c, inside, channels, clusters: tl.constexpr):
 
 @triton.jit
 def assign(x, live, gate, clusters: tl.constexpr):
-    """Compute distances to the components, and responsibilities, 0 where there is no value."""
+    """Compute distances to the component means, and responsibilities, 0 where masked."""
     means, inverses, levels = gate
     distances, logits, powers, r = (), (), (), ()
     for k in tl.static_range(clusters):
@@ -127,7 +134,7 @@ def slopes_of(table, scale, weight, eps, c, inside, channels, clusters: tl.const
 
 @triton.jit
 def no_sums(terms: tl.constexpr, rows: tl.constexpr, block: tl.constexpr):
-    """Start sums, one tile each."""
+    """Return zero sums, one tile each."""
     sums = ()
     for _ in tl.static_range(terms):
         sums += (tl.zeros([rows, block], tl.float32),)
@@ -136,13 +143,13 @@ def no_sums(terms: tl.constexpr, rows: tl.constexpr, block: tl.constexpr):
 
 @triton.jit
 def write_sum(partial, i, value, c, inside, channels):
-    """Write what this program found of sum i, summing over the rows of a tile."""
+    """Write this program's part of sum i, after summing over the rows of the tile."""
     at = (i * tl.num_programs(1) + tl.program_id(1)) * channels + c
     tl.store(partial + at, tl.sum(value, 0, keep_dims=True), mask=inside)
 
 
 @triton.jit
 def read_sum(partial, i, stretches, c, inside, channels, rows: tl.constexpr):
-    """Read what all programs found of sum i, one row each, 0 beyond the last."""
+    """Read all programs' parts of sum i, one row each, 0 after the last."""
     s = tl.arange(0, rows)[:, None]
     return load(partial, (i * stretches + s) * channels + c, inside & (s < stretches))

@@ -1,4 +1,4 @@
-"""Compiling on first use, and doing without."""
+"""Compiling the C kernel on first use, and normalisation without a compiler."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ SOURCE = "int answer(void) { return ANSWER; }"
 
 @pytest.fixture
 def source(tmp_path, monkeypatch):
-    """Write a small C file, to be compiled into a cache of its own."""
+    """Write a small C file, to be compiled into a separate cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     path = tmp_path / "small.c"
     path.write_text(SOURCE)
@@ -28,7 +28,7 @@ def source(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fresh_kernels(monkeypatch):
-    """Look for kernels anew, and again when the environment is restored."""
+    """Forget which kernels were found, before and after a test."""
     choose.find_kernels.cache_clear()
     yield
     choose.find_kernels.cache_clear()
@@ -48,7 +48,9 @@ def test_a_library_is_compiled_once(source, monkeypatch):
 
 @needs_compiler
 @pytest.mark.parametrize("change", ["source", "header", "definition", "processor", "compiler"])
-def test_what_a_library_depends_on_makes_another(source, monkeypatch, tmp_path, change):
+def test_a_change_of_anything_it_depends_on_compiles_another_library(
+    source, monkeypatch, tmp_path, change
+):
     load_library(source, "ANSWER=42")
     if change == "source":
         source.write_text(SOURCE + "\n")
@@ -68,18 +70,18 @@ def test_what_a_library_depends_on_makes_another(source, monkeypatch, tmp_path, 
 
 @needs_compiler
 @pytest.mark.parametrize("damage", [b"", b"not a library", None])
-def test_a_damaged_library_is_compiled_anew(source, damage):
+def test_a_damaged_library_is_compiled_again(source, damage):
     load_library(source, "ANSWER=42")
     (path,) = libraries()
     whole = path.read_bytes()
-    path.unlink()  # it is loaded: writing into it would harm this process
+    path.unlink()  # it is loaded, and writing into it would crash this process
     path.write_bytes(whole[:-8] if damage is None else damage)
     assert load_library(source, "ANSWER=42").answer() == 42
     assert path.read_bytes() == whole
 
 
 @needs_compiler
-def test_an_option_that_the_compiler_lacks_is_left_out(source, monkeypatch):
+def test_options_unknown_to_the_compiler_are_left_out(source, monkeypatch):
     monkeypatch.setattr(compile_c, "EXTRA_FLAGS", (("-march=no-such-processor",), ()))
     assert load_library(source, "ANSWER=42").answer() == 42
 
@@ -101,13 +103,13 @@ def test_two_processes_may_compile_at_once(source):
 
 
 @needs_compiler
-def test_an_error_in_the_source_is_told(source):
+def test_an_error_in_the_source_is_reported(source):
     source.write_text("int answer(void) { return }")
     with pytest.raises(CompilationError, match=r"failed: .*error"):
         load_library(source)
 
 
-def test_a_folder_of_somebody_else_is_not_trusted(source, monkeypatch):
+def test_a_cache_folder_of_another_user_is_refused(source, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: -1)
     with pytest.raises(CompilationError, match="belongs to another user"):
         load_library(source)
@@ -135,12 +137,12 @@ def switched_off(monkeypatch, tmp_path):
         (switched_off, "DACBN_KERNEL=plain"),
     ],
 )
-def test_without_a_library_layers_work_and_say_why(
+def test_without_a_library_layers_work_and_the_reason_is_reported(
     monkeypatch, tmp_path, fresh_kernels, obstacle, reason
 ):
     obstacle(monkeypatch, tmp_path)
-    form, why = choose.kernel_status()
-    assert form == "plain torch"
+    backend, why = choose.kernel_status()
+    assert backend == "plain torch"
     if obstacle is not no_cache or "no C compiler" not in why:
         assert reason in why
     y = UCBNorm(4)(torch.randn(32, 4) * 5 + 3)
@@ -148,12 +150,12 @@ def test_without_a_library_layers_work_and_say_why(
 
 
 @needs_compiler
-def test_with_one_they_say_so():
-    form, where = choose.kernel_status()
-    assert form == "fused C kernel" and str(compile_c.cache_folder()) in where
+def test_with_a_library_its_origin_is_reported():
+    backend, where = choose.kernel_status()
+    assert backend == "fused C kernel" and str(compile_c.cache_folder()) in where
 
 
-def test_too_many_components_are_left_to_torch():
+def test_torch_normalises_by_too_many_components():
     assert choose.kernel_status("cpu", 17) == ("plain torch", "more than 16 components")
 
 

@@ -1,17 +1,27 @@
-"""Compiled, chunked and plain normalisation by a mixture per channel are one function."""
+"""The C kernel and chunked torch agree with autograd in float64 for mixtures per channel."""
 
 import copy
 
 import pytest
 import torch
-from mixture_cases import assert_close, channels_last, doubled, draw_tables, evaluate, operate
+from mixture_cases import (
+    as_records,
+    assert_close,
+    by_definition,
+    channels_last,
+    doubled,
+    draw_tables,
+    evaluate,
+    operate,
+)
 
 from dacbn.norms import UCBNorm
-from dacbn.norms.mixture import normalise as seam
 from dacbn.norms.mixture.kernels import choose
-from dacbn.norms.mixture.normalise import Gate, normalise_by_mixture
+from dacbn.norms.mixture.normalise import normalise_by_mixture
+from dacbn.norms.mixture.operators import forward_operator
+from dacbn.norms.mixture.records import Affine, Components, Gate, Options
 
-# Whole and broken vectors, channels that share a vector, several tiles, rows worked on in place.
+# Whole and partial vectors, channels that share a vector, several tiles, rows used in place.
 SHAPES = [
     (5, 6),
     (300, 21),
@@ -25,7 +35,7 @@ SHAPES = [
 
 @pytest.fixture(params=["fused", "chunked"])
 def path(request, monkeypatch):
-    """Take one of the two ways that do without a tensor of K copies of the activations."""
+    """Use one of the two implementations that need no tensor of K copies of the activations."""
     if request.param == "chunked":
         monkeypatch.setattr(choose, "find_kernels", lambda *_: "not wanted")
         monkeypatch.setattr("dacbn.norms.mixture.by_channel.CPU_CHUNK", 2000)
@@ -41,7 +51,7 @@ def test_all_results_are_those_of_autograd_in_double(path, shape, lay_out, from_
     x, tables = lay_out(torch.randn(shape) * 1.5 + 0.5), draw_tables(3, shape[1])
     gradient = torch.randn(shape)
     found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
-    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), from_batch)
+    wanted = evaluate(by_definition, x.double(), doubled(tables), gradient.double(), from_batch)
     assert found["y"].stride() == x.stride() == found["d x"].stride()
     assert_close(found, wanted)
 
@@ -51,7 +61,7 @@ def test_all_results_are_those_of_autograd_in_double(path, shape, lay_out, from_
 def test_any_number_of_components(path, clusters, from_batch):
     x, tables, gradient = torch.randn(5, 6, 49), draw_tables(clusters, 6), torch.randn(5, 6, 49)
     found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
-    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), from_batch)
+    wanted = evaluate(by_definition, x.double(), doubled(tables), gradient.double(), from_batch)
     assert_close(found, wanted)
 
 
@@ -59,17 +69,17 @@ def test_a_sliced_input_and_an_expanded_gradient(path):
     x, tables = torch.randn(6, 4, 5, 3).transpose(0, 2)[:, :, 1:], draw_tables(3, 4)
     gradient = torch.randn(1, *x.shape[1:]).expand(x.shape)
     found = evaluate(normalise_by_mixture, x, tables, gradient, True)
-    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), True)
+    wanted = evaluate(by_definition, x.double(), doubled(tables), gradient.double(), True)
     assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_widened_a_few_channels_at_a_time(dtype, monkeypatch):
+def test_half_precision_is_converted_a_few_channels_at_a_time(dtype, monkeypatch):
     monkeypatch.setattr("dacbn.norms.mixture.by_channel.CPU_CHUNK", 2000)
     x, tables = torch.randn(3, 5, 7, 7).to(dtype), draw_tables(3, 5)
     gradient = torch.randn(x.shape).to(dtype)
     found = evaluate(operate, x, tables, gradient, True)
-    wanted = evaluate(seam._by_moments, x.double(), doubled(tables), gradient.double(), True)
+    wanted = evaluate(by_definition, x.double(), doubled(tables), gradient.double(), True)
     assert found["y"].dtype == found["d x"].dtype == dtype
     for name, value in wanted.items():  # only what is as large as x is rounded
         rounded = name in ("y", "d x")
@@ -78,21 +88,19 @@ def test_half_precision_is_widened_a_few_channels_at_a_time(dtype, monkeypatch):
 
 @pytest.mark.parametrize("from_batch", [True, False])
 def test_gradients_in_double_are_those_of_finite_differences(from_batch):
-    tables = [value.double().requires_grad_() for value in draw_tables(3, 2).values()]
+    tables = {name: value.requires_grad_() for name, value in doubled(draw_tables(3, 2)).items()}
     x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
 
-    def forward(x, log_prior, gate_mean, gate_var, mean, var, *rest):
-        if from_batch:
-            mean, var = mean.detach(), var.detach()
-        gate = Gate(log_prior, gate_mean, gate_var)
-        return normalise_by_mixture(x, gate, mean, var, 1e-5, from_batch, "channel", *rest)[0]
+    def forward(x, *values):
+        records = as_records(dict(zip(tables, values, strict=True)), from_batch)
+        return normalise_by_mixture(x, *records, Options(1e-5, from_batch))[0]
 
-    assert torch.autograd.gradcheck(forward, (x, *tables))
+    assert torch.autograd.gradcheck(forward, (x, *tables.values()))
 
 
 def plainly(x, *rest):
-    """Normalise by autograd, in float32."""
-    y, *moments = seam._by_moments(x.float(), *rest)
+    """Normalise by the formulas and autograd, in float32."""
+    y, *moments = by_definition(x.float(), *rest)
     return y.to(x.dtype), *moments
 
 
@@ -125,10 +133,8 @@ def test_layers_train_and_evaluate_as_with_plain_torch(
 
 def test_the_batchs_moments_are_exact_however_stale_the_mixture(path):
     x, tables = torch.randn(50, 4, 20) * 1e-2 + 1e3, draw_tables(3, 4)
-    y, share, mean, var = normalise_by_mixture(
-        x, Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"]),
-        tables["mean"], tables["var"], 1e-12, True,
-    )  # fmt: skip
+    del tables["scale"], tables["weight"], tables["bias"]
+    y, share, mean, var = normalise_by_mixture(x, *as_records(tables), Options(1e-12, True))
     flat = x.double().transpose(0, 1).flatten(1)
     holder = share.argmax(0)[None]  # so far out, one component has all values
     held = mean.gather(0, holder)[0], var.gather(0, holder)[0]
@@ -138,11 +144,12 @@ def test_the_batchs_moments_are_exact_however_stale_the_mixture(path):
 
 
 @pytest.mark.parametrize("far", [1e3, 1e6, 1e9])
-def test_values_far_out_belong_to_the_widest_component(path, far):
+def test_outliers_belong_to_the_widest_component(path, far):
     x = torch.full((4, 3, 8), far).requires_grad_()
     means, wide = torch.zeros(2, 3), torch.tensor([[1.0], [4.0]]).expand(2, 3)
     gate = Gate(torch.full((2, 3), 0.5).log(), means, wide)
-    y, *_ = normalise_by_mixture(x, gate, means, wide, 0.0, False)
+    components, options = Components(means, wide), Options(0.0, False)
+    y, *_ = normalise_by_mixture(x, gate, components, Affine(), options)
     torch.testing.assert_close(y, x / 2)
     y.sum().backward()
     torch.testing.assert_close(x.grad, torch.full_like(x, 0.5))
@@ -151,14 +158,16 @@ def test_values_far_out_belong_to_the_widest_component(path, far):
 def test_a_component_without_data_keeps_its_moments(path):
     means, var = torch.tensor([[0.0], [1e4]]), torch.tensor([[1.0], [0.5]])
     gate = Gate(torch.full((2, 1), 0.5).log(), means, var)
-    _, share, mean, kept = normalise_by_mixture(torch.randn(9, 1), gate, means, var, 1e-5, True)
+    components, options = Components(means, var), Options(1e-5, True)
+    x = torch.randn(9, 1)
+    _, share, mean, kept = normalise_by_mixture(x, gate, components, Affine(), options)
     assert share[1] == 0 and mean[1] == 1e4
     torch.testing.assert_close(kept[1], var[1])
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 @pytest.mark.parametrize("shape", [(8, 40), (8, 3, 5), (4, 3, 32, 32)])
-def test_what_is_not_a_number_stays_in_its_channel_and_is_seen(path, bad, shape):
+def test_nan_and_infinity_make_their_channel_nan_and_no_other(path, bad, shape):
     layer, x = UCBNorm(shape[1]).train(), torch.randn(shape)
     layer(x)
     x[2, 1] = bad
@@ -179,9 +188,8 @@ def test_the_number_of_threads_changes_nothing():
 
 
 def test_a_forward_without_gradients_keeps_nothing(path):
-    x, tables = torch.randn(8, 4, 5), draw_tables(3, 4)
-    gate = Gate(tables["log_prior"], tables["gate_mean"], tables["gate_var"])
-    y, *moments = normalise_by_mixture(x, gate, tables["mean"], tables["var"], 1e-5, True)
+    x, records = torch.randn(8, 4, 5), as_records(draw_tables(3, 4))
+    y, *moments = normalise_by_mixture(x, *records, Options(1e-5, True))
     assert not any(value.requires_grad for value in (y, *moments))
 
 
@@ -189,7 +197,7 @@ def test_a_forward_without_gradients_keeps_nothing(path):
 @pytest.mark.parametrize("lay_out", [torch.clone, channels_last])
 def test_the_output_may_be_changed_in_place(path, shape, lay_out):
     layer, x = UCBNorm(6), lay_out(torch.randn(shape)).requires_grad_()
-    layer(x)  # has placed the components
+    layer(x)  # initialises the components
     twin = copy.deepcopy(layer)
     layer(x).relu_().square().sum().backward()
     found, x.grad = x.grad, None
@@ -205,7 +213,7 @@ def test_a_second_derivative_is_refused(path):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_compilation_sees_one_operator_with_gradients(path, training):
+def test_compilation_sees_one_operator_with_gradients(training):
     layer = UCBNorm(4, update="hybrid")
     layer(torch.randn(8, 4, 5))
     twin, x = copy.deepcopy(layer.train(training)), torch.randn(8, 4, 5)
@@ -221,9 +229,9 @@ def test_compilation_sees_one_operator_with_gradients(path, training):
     assert_close(*results)
 
 
-def test_the_operators_keep_torchs_rules(path):
+def test_the_operators_pass_torchs_checks(path):
     tables = [value.clone().requires_grad_() for value in draw_tables(3, 4).values()]
     for x in (torch.randn(8, 4), channels_last(torch.randn(8, 4, 3, 3))):
         arguments = (x.requires_grad_(), *tables, 1e-5, False)
         checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-        torch.library.opcheck(seam.forward_operator, arguments, test_utils=checks)
+        torch.library.opcheck(forward_operator, arguments, test_utils=checks)

@@ -1,4 +1,4 @@
-"""Triton's kernels without a GPU; and doing without Triton."""
+"""The Triton kernels without a GPU, and normalisation without Triton."""
 
 import os
 import subprocess
@@ -9,14 +9,30 @@ from pathlib import Path
 import pytest
 import torch
 
+import dacbn
 from dacbn.norms.mixture.kernels import choose
 
 CHECKS = Path(__file__).with_name("test_gpu_kernel.py")
+# The norms need torch only, and the rest of the package takes seconds to import. Checks for integer
+# overflow take half of the interpreter's time, and these tensors are small. The interpreter uses
+# numpy, which warns of the infinities in some of the tests.
+PROGRAM = """
+import dataclasses, sys, types
+import pytest
+from triton.runtime.interpreter import interpreter_builder as builder
+package = types.ModuleType("dacbn")
+package.__path__ = [sys.argv[1]]
+sys.modules["dacbn"] = package
+builder.options = dataclasses.replace(builder.options, sanitize_overflow=False)
+sys.exit(pytest.main(["-q", "-W", "ignore::RuntimeWarning", sys.argv[2]]))
+"""
+ENVIRONMENT = {"TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 @pytest.fixture
 def fresh_kernels():
-    """Look for kernels anew, and again when what was changed is restored."""
+    """Forget which kernels were found, before and after a test."""
     choose.find_kernels.cache_clear()
     yield
     choose.find_kernels.cache_clear()
@@ -25,9 +41,8 @@ def fresh_kernels():
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
 def test_the_kernels_agree_with_float64_in_tritons_interpreter():
     done = subprocess.run(
-        # numpy, which interprets, warns of the infinities that some of the tests are about
-        [sys.executable, "-m", "pytest", "-q", "-W", "ignore::RuntimeWarning", str(CHECKS)],
-        env={**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"},
+        [sys.executable, "-c", PROGRAM, dacbn.__path__[0], str(CHECKS)],
+        env={**os.environ, **ENVIRONMENT},
         cwd=CHECKS.parents[4],
         capture_output=True,
         text=True,
@@ -66,15 +81,16 @@ def switched_off(monkeypatch):
         (switched_off, "DACBN_KERNEL=plain"),
     ],
 )
-def test_without_the_kernels_torch_does_it_and_the_reason_is_told(
+def test_without_the_kernels_torch_normalises_and_the_reason_is_reported(
     monkeypatch, fresh_kernels, obstacle, reason
 ):
     obstacle(monkeypatch)
-    form, why = choose.kernel_status("cuda")
-    assert form == "plain torch" and why.startswith(reason) and "\n" not in why
+    backend, why = choose.kernel_status("cuda")
+    assert backend == "plain torch" and why.startswith(reason) and "\n" not in why
 
 
-def test_what_no_kernel_takes_is_left_to_torch():
+def test_torch_normalises_what_no_kernel_takes():
     for x in (torch.zeros(2, 3, dtype=torch.float64), torch.zeros(2, 3).bfloat16()):
         assert choose.kernels_for(x, 3) is choose.PLAIN
     assert choose.kernels_for(torch.zeros(2, 3), 17) is choose.PLAIN
+    assert choose.kernels_for(torch.zeros(0, 3), 3) is choose.PLAIN

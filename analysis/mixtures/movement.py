@@ -14,7 +14,7 @@ from dacbn.analysis.observe.assignments import mixture_of
 from dacbn.analysis.observe.recorder import find_normalisers
 from dacbn.analysis.report.section import Section
 from dacbn.analysis.report.style import CLUSTER_COLOURS, PAGE_WIDTH, clean, save_figure
-from dacbn.training import build_network, find_snapshots, load_weights, read_card
+from dacbn.training import build_network, find_snapshots, load_weights, read_run_info
 
 DRAWN = 3  # layers, at most
 SETTLED = 0.05  # standard deviations a snapshot below which components count as at rest
@@ -55,7 +55,7 @@ def compute_movement(run: Path) -> dict[str, Movement]:
         ValueError: the run has less than two snapshots, or its network no mixture.
         RunFolderError: the folder holds no run, or a snapshot is damaged.
     """
-    card, snapshots = read_card(run), find_snapshots(run)
+    card, snapshots = read_run_info(run), find_snapshots(run)
     if len(snapshots) < 2:
         raise ValueError(
             f"{run} has {len(snapshots)} snapshots, and movement takes two: train with "

@@ -6,11 +6,11 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from dacbn.analysis.report.html import write_report
-from dacbn.analysis.report.settings import current_versions, describe_config, train_command
+from dacbn.analysis.report.settings import current_versions, describe_config
 from dacbn.commands.look_inside import look_inside
 from dacbn.commands.side_by_side import put_side_by_side
 from dacbn.commands.subjects import open_run
-from dacbn.training import TrainConfig
+from dacbn.training import TrainConfig, train_command
 
 
 def analyse(

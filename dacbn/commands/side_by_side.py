@@ -18,13 +18,12 @@ from dacbn.analysis.verdict.comparison import compute_comparison, draw_compariso
 from dacbn.analysis.verdict.verdict import gather_evidence, write_verdict
 from dacbn.commands.attempts import attempt
 from dacbn.commands.subjects import open_run, read_samples
-from dacbn.training import RunFolderError, TrainConfig, read_records
+from dacbn.training import Role, RunFolderError, TrainConfig, read_records
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 MOST_EMBEDDED = 4  # runs, in one figure
-SAME = ("source", "target", "image_size")  # settings that runs must share to see the same images
 
 
 def put_side_by_side(
@@ -109,5 +108,6 @@ def _read_curves(run: Path) -> Curves:
 def _check_same(configs: dict[str, TrainConfig]) -> None:
     first = next(iter(configs.values()))
     for name, config in configs.items():
-        if other := [field for field in SAME if getattr(config, field) != getattr(first, field)]:
+        same = config.names(Role.IMAGES)
+        if other := [field for field in same if getattr(config, field) != getattr(first, field)]:
             raise ValueError(f"{name} has another {', '.join(other)}: its images cannot be shared")

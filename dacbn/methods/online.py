@@ -1,4 +1,4 @@
-"""What a test-time method is: it adapts a trained network while it predicts, batch by batch."""
+"""The contract of test-time methods, which adapt a network batch by batch while it predicts."""
 
 import copy
 from typing import ClassVar
@@ -8,23 +8,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dacbn.batch import Output
-from dacbn.methods.combined import check_options
 from dacbn.models import Network
 from dacbn.norms import Norm
-from dacbn.registry import Registry, parse_spec
+from dacbn.registry import Registry
 
 NORMALISERS = (Norm, _BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 class OnlineMethod:
-    """A way to adapt while predicting: each batch is answered, and then learned from.
+    """Adapts a network while it predicts: each batch is predicted, then learned from.
 
-    It works on a copy of the network, in which normalisers are in training mode, so that those
-    with batch statistics use them, and everything else is in evaluation mode; only the affine
-    parameters of normalisers are learned.
+    Works on a copy of the network. Its normalisers are in training mode, so that they use batch
+    statistics if they have any; everything else is in evaluation mode. Only the affine parameters
+    of normalisers are learned.
 
     Args:
-        network: what has been trained; stays as it is.
+        network: the trained network; it is not changed.
 
     Raises:
         ValueError: the network has no affine parameters of normalisers.
@@ -41,8 +40,8 @@ class OnlineMethod:
         self.parameters: list[nn.Parameter] = affine_parameters(self.network)
         if not self.parameters:
             raise ValueError(
-                "adapting at test time moves scales and shifts of normalisers, and this network "
-                "has none: predict without it"
+                "test-time methods adapt the scales and shifts of normalisers, and this network "
+                "has none: predict without such a method"
             )
         for layer in self.network.modules():
             if isinstance(layer, NORMALISERS):
@@ -63,16 +62,3 @@ def affine_parameters(network: nn.Module) -> list[nn.Parameter]:
 
 
 test_time_methods: Registry[type[OnlineMethod]] = Registry("test-time method")
-
-
-def create_test_time_method(spec: str, network: Network) -> OnlineMethod:
-    """Build a method from its name, with options if wished.
-
-    Raises:
-        UnknownNameError: there is no test-time method of that name.
-        ValueError: it has no such option, or the network has nothing to adapt.
-    """
-    name, options = parse_spec(spec)
-    method = test_time_methods[name]
-    check_options(name, method, options)
-    return method(network, **options)

@@ -1,7 +1,6 @@
 """Weights and state of a training in its run folder.
 
-model.safetensors, with the card beside it, is what inference needs; checkpoint.pt is what a resumed
-training needs besides.
+Inference needs model.safetensors and config.json; a resumed training needs checkpoint.pt as well.
 """
 
 import io

@@ -5,8 +5,7 @@ import shlex
 import pytest
 import tyro
 
-from dacbn import cli, commands
-from dacbn.comparison import report
+from dacbn import cli
 from dacbn.training import TrainConfig, train_command
 
 UCB = "ucb_norm(num_clusters=2, assign='sample')"
@@ -36,9 +35,3 @@ def test_the_command_reads_well():
         "dacbn train --source digits --target color_digits --backbone digits_cnn --norm "
         "\"ucb_norm(num_clusters=2, assign='sample')\" --method source_only --steps 30 --seed 4"
     )
-
-
-def test_reports_of_a_run_and_of_a_comparison_print_the_same_command():
-    for module in (report, commands.analyse):
-        scope = getattr(module, "__globals__", None) or vars(module)
-        assert scope["train_command"] is train_command

@@ -1,10 +1,12 @@
 """Specifications: what can be read, and how it is written."""
 
 import copy
+import doctest
 import pickle
 
 import pytest
 
+from dacbn import spec as spec_module
 from dacbn.spec import Spec, Term
 
 
@@ -90,3 +92,8 @@ def test_what_was_read_is_not_read_again_and_can_be_copied():
     assert Spec(spec) is spec
     for other in (copy.deepcopy(spec), pickle.loads(pickle.dumps(spec))):
         assert other == spec and other.terms == (Term("a", {"x": 1}), Term("b", {}))
+
+
+def test_the_example_in_the_docstring_runs():
+    failed, attempted = doctest.testmod(spec_module)
+    assert attempted == 3 and failed == 0

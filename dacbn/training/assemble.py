@@ -7,7 +7,7 @@ import torch
 from dacbn.methods import methods, source_free_methods
 from dacbn.models import Network, create_network, resolve_norm
 from dacbn.training.config import TrainConfig
-from dacbn.training.settings import NetworkSettings
+from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
 from dacbn.training.validators import validators

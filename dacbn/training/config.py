@@ -10,7 +10,12 @@ import torch
 
 from dacbn.spec import Spec
 from dacbn.training.roles import Role
-from dacbn.training.settings import DataSettings, NetworkSettings, OptimSettings, RecordSettings
+from dacbn.training.setting_groups import (
+    DataSettings,
+    NetworkSettings,
+    OptimSettings,
+    RecordSettings,
+)
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,10 @@
-"""What the type of a setting says besides its kind: its limits, and its role for other runs."""
+"""Marks in the types of settings: the limits of their values, and their roles for other runs."""
 
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from enum import Flag, auto
-from functools import reduce
 from inspect import get_annotations
-from operator import or_
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
@@ -22,7 +20,7 @@ class Role(Flag):
     VARIED = auto()  # the runs of a comparison differ in it by design
     KEPT = auto()  # an adaptation keeps that of the trained network
     IMAGES = auto()  # decides which test images there are
-    NAMING = auto()  # its value is understood without its name
+    NAMING = auto()  # names a run: its value is understood without its name
 
 
 RESUMABLE = Role.LENGTH | Role.NEUTRAL | Role.UNREPORTED
@@ -41,9 +39,7 @@ POSITIVE = Limit("positive and finite", lambda number: 0 < number < math.inf)
 BELOW_1 = Limit("in [0, 1)", lambda number: 0 <= number < 1)
 
 
-CONVERSIONS: tuple[tuple[type, Callable[[Any], Any]], ...] = (
-    *((str, Spec), (str, Path), (list, tuple)),
-)
+CONVERSIONS: list[tuple[type, Callable[[Any], Any]]] = [(str, Spec), (str, Path), (list, tuple)]
 
 
 @dataclass(frozen=True)
@@ -68,11 +64,11 @@ class Group:
     @classmethod
     def names(cls, roles: Role) -> list[str]:
         """List the settings that have any of these roles, in order."""
-        of_setting = {
-            name: reduce(or_, (mark for mark in marks if isinstance(mark, Role)))
+        return [
+            name
             for name, _, marks in cls._settings()
-        }
-        return [name for name, own in of_setting.items() if own & roles]
+            if any(isinstance(mark, Role) and mark & roles for mark in marks)
+        ]
 
     def check(self) -> None:
         """Check all values; not done in `__post_init__`, because tyro reports its errors badly.

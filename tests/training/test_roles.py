@@ -10,7 +10,12 @@ from dacbn.comparison.compare import _shared
 from dacbn.training import TrainConfig, train_command
 from dacbn.training.roles import AT_LEAST_1, RESUMABLE, Role
 from dacbn.training.run_info import RunInfo, check_resumable, write_run_info
-from dacbn.training.settings import DataSettings, NetworkSettings, OptimSettings, RecordSettings
+from dacbn.training.setting_groups import (
+    DataSettings,
+    NetworkSettings,
+    OptimSettings,
+    RecordSettings,
+)
 from dacbn.training.target_only import adaptation_config
 
 

@@ -1,4 +1,4 @@
-"""The settings of a training in four groups, and what each of them means to other runs.
+"""The settings of a training, in four groups, with their limits and roles.
 
 A setting is added here and nowhere else: its group and the marks in its type decide whether a
 resumed training may change it, whether an adaptation keeps it, and how runs are compared.

@@ -14,11 +14,10 @@ from dacbn.analysis.presentation.settings import (
     current_versions,
     describe_config,
     label_runs,
-    train_command,
 )
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, Options, RunResults
-from dacbn.training import Card
+from dacbn.training import RunInfo, train_command
 
 
 class Report(NamedTuple):
@@ -98,7 +97,7 @@ def _check(folders: Sequence[Path], images: int, layers: Sequence[str]) -> None:
         raise ValueError("layers are for one run: several runs are compared by their features")
 
 
-def _analyse(infos: Mapping[str, Card], options: Options, write: WriteLine) -> list[Section]:
+def _analyse(infos: Mapping[str, RunInfo], options: Options, write: WriteLine) -> list[Section]:
     """Run every analysis that applies to one run; the verdict comes first."""
     ((run, info),) = infos.items()
     results = RunResults(Path(run), info, options, write)
@@ -108,7 +107,7 @@ def _analyse(infos: Mapping[str, Card], options: Options, write: WriteLine) -> l
     return analyses.draw(results, write)
 
 
-def _compare(infos: Mapping[str, Card], options: Options, write: WriteLine) -> list[Section]:
+def _compare(infos: Mapping[str, RunInfo], options: Options, write: WriteLine) -> list[Section]:
     """Run every comparison of several runs; the table comes first."""
 
     def writer_of(name: str) -> WriteLine:
@@ -122,7 +121,7 @@ def _compare(infos: Mapping[str, Card], options: Options, write: WriteLine) -> l
     return comparisons.draw(ComparedResults(runs, options, write), write)
 
 
-def _title(infos: Mapping[str, Card]) -> str:
+def _title(infos: Mapping[str, RunInfo]) -> str:
     first = next(iter(infos.values())).config
     domains = f"{Path(first.source).name} → {Path(first.target).name}"
     if len(infos) > 1:

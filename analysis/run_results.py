@@ -21,13 +21,12 @@ from dacbn.analysis.progress import WriteLine, try_analysis
 from dacbn.analysis.training.curves import Curves, compute_curves
 from dacbn.analysis.verdict.comparison import measure_agreement
 from dacbn.datasets import Family, Images, choose_family
-from dacbn.training import Card, RunFolderError, TrainConfig, read_records
+from dacbn.training import Role, RunFolderError, RunInfo, TrainConfig, read_records
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 SHEET = 12  # training images of each domain that are shown
-SAME = ("source", "target", "image_size")  # settings that runs must share to see the same images
 
 
 class Options(NamedTuple):
@@ -62,7 +61,7 @@ class RunResults:
     """
 
     def __init__(
-        self, run: Path, info: Card, options: Options, write: WriteLine, name: str = "trained"
+        self, run: Path, info: RunInfo, options: Options, write: WriteLine, name: str = "trained"
     ) -> None:
         self.run, self.config, self.classes = run, info.config, info.classes
         self.folder, self.seed, self.layers = options.folder, options.seed, options.layers
@@ -227,6 +226,7 @@ def _check_same(configs: Mapping[str, TrainConfig]) -> bool:
     """
     first = next(iter(configs.values()))
     for name, config in configs.items():
-        if other := [field for field in SAME if getattr(config, field) != getattr(first, field)]:
+        same = config.names(Role.IMAGES)
+        if other := [field for field in same if getattr(config, field) != getattr(first, field)]:
             raise ValueError(f"{name} has another {', '.join(other)}: its images cannot be shared")
     return True

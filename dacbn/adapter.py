@@ -12,10 +12,10 @@ from dacbn.datasets import LabelledLike, UnlabelledLike, size_of
 from dacbn.models import Network
 from dacbn.training import (
     CONFIG,
-    Card,
     InterruptedTraining,
     Records,
     RunFolderError,
+    RunInfo,
     StorageError,
     TargetDomain,
     TrainConfig,
@@ -31,14 +31,14 @@ from dacbn.training import (
     create_state,
     load_checkpoint,
     load_weights,
-    read_card,
+    read_run_info,
     save_network,
     train,
-    write_card,
+    write_run_info,
 )
 from dacbn.training.run_info import IN_MEMORY
 
-SMALLEST_SIDE = 32  # smaller images are enlarged: backbones halve them several times
+SMALLEST_SIDE = 32  # pixels; smaller images are enlarged, since backbones halve them several times
 
 
 class DomainAdapter(Classifier):
@@ -46,19 +46,19 @@ class DomainAdapter(Classifier):
 
     Args:
         backbone: "digits_cnn", or the name of any timm model with BatchNorm.
-        norm: what replaces its BatchNorms, as "ucb_norm" or "ucb_norm(num_clusters=5)"; None
-            leaves them.
-        method: how to adapt, as "dann" or "dann(weight=0.1)".
+        norm: replaces its BatchNorms, e.g. "ucb_norm" or "ucb_norm(num_clusters=5)"; None keeps
+            them.
+        method: adaptation method, e.g. "dann" or "dann(weight=0.1)".
         options: any other field of `TrainConfig`, such as `steps`, `lr`, `seed` or `device`.
 
     Raises:
-        ValueError: there is no such option, norm or method; the text names the nearest.
+        ValueError: an option, norm or method is unknown; the text suggests the nearest.
 
     Attributes:
         config: the settings.
-        network: the trained `Network`; `network.backbone` is a plain module to take away.
+        network: the trained `Network`; `network.backbone` is a module without dacbn's head.
         classes: class names, in the order of the logits.
-        records: what was logged while training, a list of dictionaries.
+        records: the rows of metrics.jsonl, as dictionaries.
     """
 
     def __init__(
@@ -87,22 +87,23 @@ class DomainAdapter(Classifier):
     ) -> Self:
         """Train on labelled source and unlabelled target images.
 
-        The target's labels, if it has any, are dropped before training sees it. The test domains
-        are scored now and then for the records, and influence nothing.
+        Target labels, if present, are dropped before training. The test domains are only scored,
+        every `eval_every` steps; they do not influence the training.
 
         Args:
-            source: a dataset's name, a folder per class, a pair (images, labels), or a domain.
+            source: a dataset's name, a folder with one sub-folder per class, a pair (images,
+                labels), or a domain.
             target: the same, or images without labels.
             source_test: labelled source images to score on.
             target_test: labelled target images to score on.
             run: folder for checkpoints, records and the trained network; None writes no files.
-            resume: go on with the training that `run` holds, if it holds one.
+            resume: continue the training in `run`, if there is one.
 
         Raises:
-            ValueError: domains or settings that do not work; the text says why.
+            ValueError: the domains or settings do not work; the text says why.
             DivergedError: a loss became infinite or NaN.
-            InterruptedTraining: on Ctrl-C, after a checkpoint in `run`; the network of that moment
-                is ready to predict.
+            InterruptedTraining: on Ctrl-C, after a checkpoint in `run`; the network trained so far
+                can be used to predict.
             StorageError: `run` cannot be written, or its disk is full.
         """
         check_needs_source(self.config)
@@ -129,26 +130,26 @@ class DomainAdapter(Classifier):
     ) -> Self:
         """Adapt the trained network to unlabelled target images, without the source.
 
-        Settings are those of the training, unless given here; the network, its classes and its
-        image size stay.
+        Options not given are taken from the training. The architecture, classes and image size of
+        the network cannot change.
 
         Args:
             target: a dataset's name, a folder, images, or a domain; labels are dropped.
-            method: a source-free method, as "shot" or "shot(weight=0.1)".
-            target_test: labelled target images, scored now and then for the records.
-            run: folder for checkpoints, records and the adapted network, not that of the training.
-            resume: go on with the adaptation that `run` holds, if it holds one.
+            method: a source-free method, e.g. "shot" or "shot(weight=0.1)".
+            target_test: labelled target images to score on, every `eval_every` steps.
+            run: folder for checkpoints, records and the adapted network; not that of the training.
+            resume: continue the adaptation in `run`, if there is one.
             options: other fields of `TrainConfig`, such as `steps`, `lr` or `target_batch_size`.
 
         Raises:
-            NotFittedError: there is no network to start from.
-            ValueError: a target or settings that do not work; the text says why.
+            NotFittedError: there is no trained network to start from.
+            ValueError: the target or settings do not work; the text says why.
             DivergedError, InterruptedTraining, StorageError: as in `fit`.
         """
         config = adaptation_config(self.config, _name_of(target), method, options)
         folder, checkpoint = _open(run, resume, config)
         if resume and checkpoint is None and self._network is None:
-            raise RunFolderError(f"{folder} ended before its first checkpoint: adapt its run anew")
+            raise RunFolderError(f"{folder} ended before its first checkpoint: start again")
         start = self.network if checkpoint is None else None
         device = choose_device(config.device)
         domain = TargetDomain.read(config, self._size, self._classes, target, target_test, device)
@@ -164,13 +165,13 @@ class DomainAdapter(Classifier):
         folder: Path | None,
     ) -> Self:
         if folder is not None:
-            write_card(folder, Card(self.config, self.classes, self._size))
+            write_run_info(folder, RunInfo(self.config, self.classes, self._size))
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
                 train(state, stream, self.config, records, folder, scorer)
             except (InterruptedTraining, StorageError):
-                self._network = state.network.eval()  # what was learned until then is of use
+                self._network = state.network.eval()  # of the last step, so that it can be used
                 raise
         self._network = state.network.eval()
         return self
@@ -178,22 +179,22 @@ class DomainAdapter(Classifier):
     def save_pretrained(self, path: str | Path) -> None:
         """Write config.json and model.safetensors into a folder, for `from_pretrained`."""
         network = self.network
-        write_card(Path(path), Card(self.config, self.classes, self._size))
+        write_run_info(Path(path), RunInfo(self.config, self.classes, self._size))
         save_network(Path(path), network)
 
     @classmethod
     def from_pretrained(
         cls, path: str | Path, device: str = "auto", data_root: Path | None = None
     ) -> Self:
-        """Load what `save_pretrained`, or a training with a run folder, has written.
+        """Load a network that was written by `save_pretrained` or by a training.
 
         Args:
-            path: that folder.
-            device: where to compute.
-            data_root: where named datasets lie now; None means where they lay in training.
+            path: its folder.
+            device: cpu, cuda, or auto.
+            data_root: folder of the named datasets; None uses that of the training.
 
         Raises:
-            RunFolderError: the folder holds no such thing.
+            RunFolderError: the folder has no config.json or no weights.
         """
         adapter = cls.from_run(path)
         if data_root is not None:
@@ -205,29 +206,29 @@ class DomainAdapter(Classifier):
 
     @classmethod
     def from_run(cls, path: str | Path) -> Self:
-        """Read the settings of a run, without its weights, to resume it by `fit`.
+        """Read the settings of a run, without its weights, to resume it with `fit`.
 
         Raises:
-            RunFolderError: the folder holds no run.
+            RunFolderError: the folder is no run folder.
         """
-        card = read_card(Path(path))
-        adapter = cls(**vars(card.config))
-        adapter._classes, adapter._size = card.classes, card.image_size
+        info = read_run_info(Path(path))
+        adapter = cls(**vars(info.config))
+        adapter._classes, adapter._size = info.classes, info.image_size
         return adapter
 
 
 def _open(
     run: str | Path | None, resume: bool, config: TrainConfig
 ) -> tuple[Path | None, dict[str, Any] | None]:
-    """Check that a run folder is free or can be gone on with; return it and its checkpoint."""
+    """Check that a run folder is empty or can be resumed; return it and its checkpoint."""
     if run is None:
         if resume:
-            raise ValueError("resume=True goes on with a run: give its folder as run=")
+            raise ValueError("resume=True continues a run: give its folder as run=")
         return None, None
     folder = Path(run)
     if not resume:
         if (folder / CONFIG).exists():
-            raise ValueError(f"{folder} holds a run: pass resume=True, or name another folder")
+            raise ValueError(f"{folder} holds a run: pass resume=True, or choose another folder")
         return folder, None
     checkpoint = load_checkpoint(folder)
     if checkpoint is not None:
@@ -236,5 +237,5 @@ def _open(
 
 
 def _name_of(data: LabelledLike | UnlabelledLike) -> str:
-    """Return what the settings call a domain, so that a run folder never names another one."""
+    """Return the name of a domain as stored in the config."""
     return str(data) if isinstance(data, str | Path) else IN_MEMORY

@@ -15,7 +15,7 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods import create_test_time_method
+from dacbn.methods import test_time_methods
 from dacbn.models import Network
 from dacbn.norms import recalibrate
 from dacbn.training import (
@@ -149,5 +149,5 @@ class Classifier:
         device = next(network.parameters()).device
         if adapt is None:
             return run_network(network, self.images_of(data), cluster_id, device)
-        method = create_test_time_method(adapt, network)
+        method = test_time_methods.build(adapt, network)
         return run_online(method, self.images_of(data), cluster_id, device)

@@ -1,4 +1,4 @@
-"""The command line: its commands, and how mistakes are told."""
+"""The command line: its commands, and error messages on one line."""
 
 import os
 import sys
@@ -7,8 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from dacbn import commands
+from dacbn.spec import Spec
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
 
@@ -24,20 +26,44 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+ARGUMENTS = ConstructorRegistry()
+
+
+@ARGUMENTS.primitive_rule
+def _spec_rule(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Spec] | None:
+    """Let tyro read an argument of type `Spec`."""
+    if info.type is not Spec:
+        return None
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="STR",
+        instance_from_str=_read_spec,
+        is_instance=lambda value: isinstance(value, Spec),
+        str_from_instance=lambda spec: [str(spec)],
+    )
+
+
+def _read_spec(words: list[str]) -> Spec:
+    try:
+        return Spec(words[0])
+    except ValueError as error:  # tyro would frame it; `main` prints it on one line
+        raise RuntimeError(*error.args) from None
+
+
 def main() -> None:
-    """Run the command line; a mistake is one line on stderr and exit status 1."""
+    """Run the command line; an error is one line on stderr and exit status 1."""
     warnings.showwarning = _show_warning
     known, words = dict(COMMANDS), sys.argv[1:]
     try:
         if words[:1] == ["train"]:
             known["train"], words[1:] = commands.read_recipe(words[1:])
         tyro.extras.subcommand_cli_from_dict(
-            known, prog="dacbn", description=DESCRIPTION, args=words
+            known, prog="dacbn", description=DESCRIPTION, args=words, registry=ARGUMENTS
         )
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nobody reads on; nothing to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of the output has closed it
         raise SystemExit(0) from None
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("DACBN_TRACEBACK"):

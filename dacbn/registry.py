@@ -1,18 +1,21 @@
-"""Names for things: a normaliser, a method or a dataset is one file plus one decorator."""
+"""Registries: a normaliser, a method or a dataset is one file plus one decorator."""
 
-import ast
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from inspect import signature
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+from dacbn.spec import Spec, Term
 
 T = TypeVar("T")
+MakesSum = TypeVar("MakesSum", bound=Callable[..., Any])
+Built = TypeVar("Built", covariant=True)
 
 
 class UnknownNameError(ValueError):
-    """A name that nothing is registered under; the text lists the nearest and the known ones."""
+    """The name is not registered; the text suggests the nearest and lists all known names."""
 
     def __init__(self, kind: str, name: str, known: list[str]) -> None:
         nearest = get_close_matches(name, known, n=1)
@@ -20,19 +23,30 @@ class UnknownNameError(ValueError):
         super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
 
 
+class Builder(Protocol[Built]):
+    """What `Registry.build` needs of a registry whose classes or functions make a `Built`."""
+
+    kind: str
+    make_sum: Callable[..., Any] | None
+
+    def check(self, term: Term) -> Callable[..., Built]:
+        """See `Registry.check`."""
+
+
 class Registry(Generic[T]):
     """A dictionary from name to class or function, filled by decorators.
 
     Args:
-        kind: what the names stand for, for error messages ("norm", "method", "dataset").
+        kind: what is registered, for error messages ("norm", "method", "dataset").
     """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
+        self.make_sum: Callable[..., Any] | None = None
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorate the class or function to be found under `name`."""
+        """Decorate the class or function to register under `name`."""
 
         def add(entry: T) -> T:
             if self._entries.setdefault(name, entry) is not entry:
@@ -41,21 +55,59 @@ class Registry(Generic[T]):
 
         return add
 
+    def register_sum(self, make_sum: MakesSum) -> MakesSum:
+        """Decorate what makes a sum from the fixed arguments and the built terms by name."""
+        self.make_sum = make_sum
+        return make_sum
+
     def __getitem__(self, name: str) -> T:
-        """Return what is registered under `name`.
+        """Return the class or function of this name.
 
         Raises:
-            UnknownNameError: nothing is.
+            UnknownNameError: the name is not registered.
         """
         if name not in self._entries:
             raise UnknownNameError(self.kind, name, list(self))
         return self._entries[name]
 
+    def check(self, term: Term) -> T:
+        """Return the class or function that a term names, having checked the term's options.
+
+        Raises:
+            UnknownNameError: the name is not registered.
+            ValueError: an option is unknown, or must be a number and is not.
+        """
+        entry: Any = self[term.name]
+        check_options(term.name, entry, term.options)
+        return self[term.name]
+
+    def build(self: Builder[Built], spec: str, *fixed: Any) -> Built:
+        """Call what a specification names, with its options.
+
+        Args:
+            spec: a name, a name with options, or a sum of these if the registry makes sums.
+            fixed: positional arguments that come before the options.
+
+        Raises:
+            UnknownNameError: a name is not registered.
+            ValueError: the text cannot be read, an option is wrong, or the terms cannot be added.
+        """
+        spec = Spec(spec)
+        if len(spec.terms) == 1:
+            return self.check(spec.terms[0])(*fixed, **spec.terms[0].options)
+        if self.make_sum is None:
+            raise ValueError(f"cannot add {self.kind}s: choose one of {', '.join(spec.names)}")
+        if twice := [name for name in spec.names if spec.names.count(name) > 1]:
+            raise ValueError(f"{twice[0]} appears twice in {spec!r}")
+        parts = {term.name: self.check(term)(*fixed, **term.options) for term in spec.terms}
+        built: Built = self.make_sum(*fixed, parts)
+        return built
+
     def describe(self, name: str) -> dict[str, str]:
-        """Say what a person wants to know of an entry, by heading; what it lacks is left out.
+        """Describe an entry for `dacbn list`: text by heading, without headings that are empty.
 
         "does" is the first line of its docstring, "options" come from its signature, "needs" from
-        its attribute, and "paper" is what its module says after "Paper:".
+        its attribute, and "paper" is the paragraph of its module that begins with "Paper:".
         """
         entry: Any = self[name]
         options = [
@@ -80,53 +132,25 @@ class Registry(Generic[T]):
         return iter(sorted(self._entries))
 
 
-def parse_spec(spec: str) -> tuple[str, dict[str, Any]]:
-    """Split `"ucb_norm(num_clusters=5, update='em')"` into its name and keyword options.
+def check_options(name: str, entry: Callable[..., object], options: Mapping[str, object]) -> None:
+    """Check that a class or function takes some keyword options.
 
-    A bare name has no options; values are Python literals.
-
-    Raises:
-        ValueError: the text is neither a name nor a name with keyword options.
-    """
-    problem = _unreadable(spec)
-    node = _parse(spec)
-    if isinstance(node, ast.Name):
-        return node.id, {}
-    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)) or node.args:
-        raise problem
-    options: dict[str, Any] = {}
-    for option in node.keywords:
-        if option.arg is None or option.arg in options:
-            raise problem  # `**something`, or the same option twice
-        try:
-            options[option.arg] = ast.literal_eval(option.value)
-        except (ValueError, TypeError):
-            raise problem from None
-    return node.func.id, options
-
-
-def split_sum(spec: str) -> list[str]:
-    """Split `"batch_norm(eps=1e-3) + weight_standardization"` into its terms.
+    Args:
+        name: what the user calls it, for the error message.
+        entry: its options are the parameters that have a default.
+        options: to check.
 
     Raises:
-        ValueError: the text cannot be read.
+        ValueError: an option is unknown, or must be a number and is not.
     """
-    node, terms = _parse(spec), []
-    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        terms.append(ast.unparse(node.right))
-        node = node.left
-    return [ast.unparse(node), *reversed(terms)]
-
-
-def _parse(spec: str) -> ast.expr:
-    try:
-        return ast.parse(spec.strip(), mode="eval").body
-    except SyntaxError:
-        raise _unreadable(spec) from None
-
-
-def _unreadable(spec: str) -> ValueError:
-    return ValueError(
-        f"cannot read {spec!r}: write a name, or a name with options as in "
-        '"ucb_norm(num_clusters=5)"'
-    )
+    known = {
+        option: parameter.annotation
+        for option, parameter in signature(entry).parameters.items()
+        if parameter.default is not parameter.empty
+    }
+    for option, value in options.items():
+        if option not in known:
+            only = f"only {', '.join(known)}" if known else "nor any other"
+            raise ValueError(f"{name} has no option {option!r}, {only}")
+        if known[option] in (int, float) and not isinstance(value, (int, float)):
+            raise ValueError(f"{option} of {name} must be a number, got {value!r}")

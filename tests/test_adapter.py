@@ -178,8 +178,11 @@ def test_a_wrong_word_is_said_at_once_with_the_nearest(options, message):
     ("options", "message"),
     [
         ({"backbone": "resnet1"}, "unknown backbone 'resnet1'. Nearest: resnet18"),
-        ({"norm": "ucb_norm(clusters=3)"}, "UCBNorm has no option 'clusters', only num_clusters"),
-        ({"norm": "ucb_norm(num_clusters='a')"}, "a whole number: got 'a'"),
+        ({"norm": "ucb_norm(clusters=3)"}, "ucb_norm has no option 'clusters', only num_clusters"),
+        (
+            {"norm": "ucb_norm(num_clusters='a')"},
+            "num_clusters of ucb_norm must be a number, got 'a'",
+        ),
         ({"method": "dann(wieght=1)"}, "dann has no option 'wieght', only weight"),
         ({"method": "dann(weight='a')"}, "weight of dann must be a number, got 'a'"),
         ({"method": "source_only(weight=1)"}, "has no option 'weight', only label_smoothing"),
@@ -232,5 +235,5 @@ def test_another_folder_of_data_can_be_named_when_loading(tmp_path):
 
 
 def test_loading_from_nowhere_says_what_is_needed(tmp_path):
-    with pytest.raises(RunFolderError, match="Name a folder that dacbn train made"):
+    with pytest.raises(RunFolderError, match="Give a folder that dacbn train wrote"):
         DomainAdapter.from_pretrained(tmp_path / "nowhere")

@@ -1,5 +1,6 @@
 """dacbn analyse: one run is analysed, several are compared, mistakes are one line."""
 
+import html
 import json
 import re
 import shutil
@@ -10,7 +11,7 @@ import pytest
 from dacbn import DomainAdapter
 from dacbn.analysis import analyses
 from dacbn.commands import analyse
-from dacbn.training import read_records
+from dacbn.training import read_records, train_command
 
 SMALL = {"steps": 4, "source_batch_size": 8, "target_batch_size": 8, "log_every": 2}
 SMALL |= {"device": "cpu", "seed": 5}
@@ -70,7 +71,8 @@ def test_what_does_not_apply_is_left_out_with_a_reason(report):
 
 
 def test_the_report_says_how_to_make_it_again(runs, report):
-    assert "dacbn train --steps 4" in report[1] and "--seed 5" in report[1]
+    command = train_command(DomainAdapter.from_run(runs / "adapted").config)
+    assert html.escape(command) in report[1] and "--steps 4 " in command
     assert f"dacbn analyse {runs / 'adapted'} --images 50 --seed 0" in report[1]
 
 

@@ -2,8 +2,10 @@
 
 import pytest
 
-from dacbn.norms import BatchNorm
-from dacbn.registry import Registry, UnknownNameError, parse_spec, split_sum
+from dacbn.methods import methods, source_free_methods, test_time_methods
+from dacbn.norms import BatchNorm, norms, weights
+from dacbn.registry import Registry, UnknownNameError, check_options
+from dacbn.spec import Term
 
 
 def filled(*names):
@@ -50,62 +52,61 @@ def test_registering_a_name_twice_raises_unless_it_is_the_same_thing():
     assert registry["pear"] is entry
 
 
-@pytest.mark.parametrize(
-    ("text", "wanted"),
-    [
-        ("ucb_norm", ("ucb_norm", {})),
-        (" ucb_norm ", ("ucb_norm", {})),
-        ("ucb_norm()", ("ucb_norm", {})),
-        (
-            "ucb_norm(num_clusters=5, update='em', momentum=-0.1, prior_scale=True)",
-            (
-                "ucb_norm",
-                {"num_clusters": 5, "update": "em", "momentum": -0.1, "prior_scale": True},
-            ),
-        ),
-    ],
-)
-def test_a_specification_is_a_name_and_literal_options(text, wanted):
-    assert parse_spec(text) == wanted
+class Fruit:
+    """What the registry of these tests builds."""
+
+    def __init__(self, place, size: int = 1, colour="green"):
+        self.place, self.size, self.colour = place, size, colour
+
+
+def fruits():
+    registry = Registry("fruit")
+    for name in ("apple", "pear"):
+        registry.register(name)(Fruit)
+    return registry
+
+
+def test_a_specification_is_built_with_its_options_after_what_is_fixed():
+    apple = fruits().build("apple(colour='red')", "tree")
+    assert (apple.place, apple.size, apple.colour) == ("tree", 1, "red")
+
+
+def test_a_wrong_option_is_refused_by_the_registered_name():
+    with pytest.raises(ValueError, match=r"^apple has no option 'place', only size, colour$"):
+        fruits().build("apple(place='shop')", "tree")
+    with pytest.raises(ValueError, match=r"^size of apple must be a number, got 'big'$"):
+        fruits().build("apple(size='big')", "tree")
+    with pytest.raises(ValueError, match=r"^grow has no option 'colour', nor any other$"):
+        check_options("grow", lambda: None, {"colour": "red"})
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("registry", "name"),
     [
-        "",
-        "ucb-norm",
-        "ucb_norm(",
-        "ucb_norm(5)",
-        "ucb_norm(k=__import__('os'))",
-        "ucb_norm(k=print)",
-        "a.b(k=1)",
-        "ucb_norm(**{'k': 1})",
-        "ucb_norm(k={[]: 1})",
-        "ucb_norm(k=1, k=2)",
-        "ucb_norm; scb_norm",
+        (norms, "ucb_norm"),
+        (weights, "weight_standardization"),
+        (methods, "dann"),
+        (source_free_methods, "shot"),
+        (test_time_methods, "tent"),
     ],
 )
-def test_what_cannot_be_read_raises_with_an_example(text):
-    with pytest.raises(ValueError, match=r"cannot read .*ucb_norm\(num_clusters=5\)"):
-        parse_spec(text)
+def test_norms_methods_and_weight_maps_refuse_alike(registry, name):
+    with pytest.raises(ValueError, match=f"^{name} has no option 'colour', only [a-z_, ]+$"):
+        registry.check(Term(name, {"colour": 1}))
 
 
-@pytest.mark.parametrize(
-    ("text", "terms"),
-    [
-        ("a", ["a"]),
-        ("a+b", ["a", "b"]),
-        (" a(x=1) + b + c(y='+') ", ["a(x=1)", "b", "c(y='+')"]),
-    ],
-)
-def test_a_sum_splits_into_its_terms(text, terms):
-    assert split_sum(text) == terms
-
-
-@pytest.mark.parametrize("text", ["a +", "", "a b"])
-def test_a_sum_that_cannot_be_read_says_how_to_write_one(text):
-    with pytest.raises(ValueError, match="write a name"):
-        split_sum(text)
+def test_a_sum_is_made_of_what_its_terms_build_where_sums_have_a_meaning():
+    registry = fruits()
+    with pytest.raises(ValueError, match="cannot add fruits: choose one of apple, pear"):
+        registry.build("apple + pear", "tree")
+    registry.register_sum(lambda place, parts: (place, parts))
+    place, parts = registry.build("apple(size=2) + pear", "tree")
+    assert place == "tree" and {name: each.size for name, each in parts.items()} == {
+        "apple": 2,
+        "pear": 1,
+    }
+    with pytest.raises(ValueError, match="apple appears twice in 'apple \\+ apple'"):
+        registry.build("apple + apple", "tree")
 
 
 def test_a_description_has_what_the_entry_has():

@@ -15,7 +15,7 @@ from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recorder import find_normalisers
 from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.presentation.style import CLUSTER_COLOURS, PAGE_WIDTH, label_axes, save_figure
-from dacbn.training import build_network, find_snapshots, load_weights, read_card
+from dacbn.training import build_network, find_snapshots, load_weights, read_run_info
 
 MAX_LAYERS = 3  # in the figure
 MAX_STEP_AT_REST = 0.05  # standard deviations between snapshots; slower components have settled
@@ -56,7 +56,7 @@ def compute_movement(run: Path) -> dict[str, Movement]:
         ValueError: the run has fewer than two snapshots, or its network has no mixture.
         RunFolderError: the folder holds no run, or a snapshot is damaged.
     """
-    card, snapshots = read_card(run), find_snapshots(run)
+    card, snapshots = read_run_info(run), find_snapshots(run)
     if len(snapshots) < 2:
         raise ValueError(
             f"{run} has {len(snapshots)} snapshots, but movement needs two: train with "

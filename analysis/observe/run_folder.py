@@ -15,13 +15,13 @@ from dacbn.datasets import (
 )
 from dacbn.models import Network
 from dacbn.training import (
-    Card,
     RunFolderError,
+    RunInfo,
     build_network,
     choose_device,
     is_source_free,
     load_weights,
-    read_card,
+    read_run_info,
     reading_options,
 )
 from dacbn.training.run_info import IN_MEMORY
@@ -29,7 +29,7 @@ from dacbn.training.run_info import IN_MEMORY
 DOMAINS = ("source", "target")  # their positions are their cluster ids
 
 
-def open_run(run: Path, data_root: Path | None = None) -> Card:
+def open_run(run: Path, data_root: Path | None = None) -> RunInfo:
     """Read the settings of a run.
 
     Args:
@@ -39,13 +39,13 @@ def open_run(run: Path, data_root: Path | None = None) -> Card:
     Raises:
         RunFolderError: there is no run.
     """
-    info = read_card(run)
+    info = read_run_info(run)
     if data_root is None:
         return info
     return dataclasses.replace(info, config=dataclasses.replace(info.config, data_root=data_root))
 
 
-def load_network(run: Path, info: Card, device: str) -> Network:
+def load_network(run: Path, info: RunInfo, device: str) -> Network:
     """Load the trained network of a run, in evaluation mode.
 
     Raises:
@@ -56,7 +56,7 @@ def load_network(run: Path, info: Card, device: str) -> Network:
     return network.to(choose_device(device)).eval()
 
 
-def read_samples(info: Card, count: int, seed: int) -> dict[str, Sample]:
+def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
     """Load images of the test splits of both domains of a run.
 
     The labels of the target, if it has any, are for the report alone.
@@ -81,7 +81,7 @@ def read_samples(info: Card, count: int, seed: int) -> dict[str, Sample]:
     return samples
 
 
-def read_training_images(info: Card, count: int, seed: int) -> dict[str, Images]:
+def read_training_images(info: RunInfo, count: int, seed: int) -> dict[str, Images]:
     """Load images of the training splits of both domains, by a title for each domain.
 
     Raises:
@@ -94,7 +94,7 @@ def read_training_images(info: Card, count: int, seed: int) -> dict[str, Images]
     }
 
 
-def build_untrained(subject: Subject, info: Card) -> Subject:
+def build_untrained(subject: Subject, info: RunInfo) -> Subject:
     """Build the network as it was before training, with the same images.
 
     Raises:
@@ -111,7 +111,7 @@ def build_untrained(subject: Subject, info: Card) -> Subject:
 
 
 def _load(
-    info: Card, domain: str, count: int, train: bool, seed: int
+    info: RunInfo, domain: str, count: int, train: bool, seed: int
 ) -> LabelledImages | UnlabelledImages:
     data = getattr(info.config, domain)
     if data == IN_MEMORY:

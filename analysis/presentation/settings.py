@@ -1,42 +1,22 @@
-"""What a run was made with, for people: its settings, versions, and the command to type again."""
+"""The settings and versions of runs, and names for runs that differ in them, for the report."""
 
 import platform
-import shlex
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from dacbn.registry import split_sum
-from dacbn.training import TrainConfig
-from dacbn.training.run_info import FREE
+from dacbn.training import Role, TrainConfig
 
 SHOWN = ("dacbn", "torch", "timm", "scikit-learn", "numpy", "matplotlib")
-SPEAKING = ("method", "norm", "backbone", "source", "target")  # settings that need no name
-
-
-def train_command(config: TrainConfig) -> str:
-    """Write the command that trains under some settings; what is the default is left out."""
-    default = vars(TrainConfig())
-    parts = ["dacbn", "train"]
-    for name, value in vars(config).items():
-        if value == default[name]:
-            continue
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            parts.append(f"--{option}" if value else f"--no-{option}")
-        else:
-            values = value if isinstance(value, tuple) else (value,)
-            parts += [f"--{option}", *map(str, values)]
-    return shlex.join(parts)
 
 
 def describe_config(config: TrainConfig) -> dict[str, str]:
-    """Write out all settings."""
+    """Return all settings as text, by name."""
     return {name: _write(value) for name, value in config.to_json().items()}
 
 
 def label_runs(configs: Mapping[str, TrainConfig]) -> dict[str, str]:
-    """Name runs by the settings in which they differ; those that do not by their folders.
+    """Name runs by the settings in which they differ, or by their folders if there are none.
 
     Args:
         configs: by folder.
@@ -44,19 +24,18 @@ def label_runs(configs: Mapping[str, TrainConfig]) -> dict[str, str]:
     Returns:
         by folder, a name that no other run has.
     """
-    settings = {folder: _telling(config) for folder, config in configs.items()}
+    settings = {folder: _result_settings(config) for folder, config in configs.items()}
     first = next(iter(settings.values()))
     differing = [name for name in first if len({each[name] for each in settings.values()}) > 1]
     names = {
-        folder: ", ".join(_short(name, each[name]) for name in differing)
-        for folder, each in settings.items()
+        folder: ", ".join(each[name] for name in differing) for folder, each in settings.items()
     }
     unique = len(set(names.values())) == len(names)
     return names if unique else {folder: folder for folder in names}
 
 
 def current_versions() -> dict[str, str]:
-    """Look up the versions that are installed."""
+    """Return the installed versions, by name."""
     versions = {"python": platform.python_version()}
     for name in SHOWN:
         try:
@@ -70,18 +49,11 @@ def _write(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _telling(config: TrainConfig) -> dict[str, str]:
-    """Write out the settings that change what is learned, the most telling first."""
-    described = describe_config(config)
-    described |= {  # the same specification in the same words
-        name: " + ".join(split_sum(described[name])) for name in ("method", "norm")
-    }
-    order = [*SPEAKING, *(name for name in described if name not in SPEAKING)]
-    return {name: described[name] for name in order if name not in FREE or name == "steps"}
-
-
-def _short(name: str, value: str) -> str:
-    """Name a setting that does not speak for itself."""
-    if name == "norm" and value == "None":
-        return "own norms"
-    return value if name in SPEAKING else f"{name} {value}"
+def _result_settings(config: TrainConfig) -> dict[str, str]:
+    """Return labels of the settings that change what is learned, the method and norm first."""
+    described, ignored = describe_config(config), config.names(Role.NEUTRAL | Role.UNREPORTED)
+    naming = config.names(Role.NAMING)
+    labels = {name: described[name] for name in reversed(naming)}
+    labels |= {name: f"{name} {text}" for name, text in described.items() if name not in naming}
+    labels["norm"] = "own norms" if config.norm is None else labels["norm"]
+    return {name: text for name, text in labels.items() if name not in ignored}

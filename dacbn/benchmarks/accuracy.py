@@ -1,4 +1,4 @@
-"""How many seconds of training it takes until the target is classified well."""
+"""Measure the seconds of training until the target is classified with a given accuracy."""
 
 import time
 import warnings
@@ -38,23 +38,23 @@ def benchmark_accuracy(
 ) -> list[Row]:
     """Train with DANN until the target's test split is first classified with accuracy `goal`.
 
-    Trainings run to their end, because the learning rate falls towards it. Seconds are those of
-    training: reading data, building the network and scoring are left out. The target's labels
-    serve for this report alone.
+    Trainings run to their end, because the learning rate decays over all steps. Seconds count
+    training only: not reading data, building the network or scoring. Target labels are used for
+    this report only.
 
     Args:
-        norms: what replaces the digits network's BatchNorms; None leaves them.
-        pairs: sources and targets; one whose files are not at hand is left out with a warning.
+        norms: replace the digits network's BatchNorms; None keeps them.
+        pairs: sources and targets; a pair whose files are missing is skipped with a warning.
         goal: accuracy in (0, 1].
-        seeds: one training each, in turn with the other norms.
+        seeds: one training each, alternating between the norms.
         steps: of each training.
-        every: steps between scores; what is reached in between is noticed late.
+        every: steps between scores, the resolution of the result.
         data_root: folder of the named datasets.
         device: cpu or cuda.
 
     Returns:
-        one row per training: seconds and steps until the goal, or "not reached", whether accuracy
-        fell below it afterwards, and accuracy and seconds at the end.
+        one row per training: seconds and steps until the goal, or "not reached"; whether accuracy
+        stays above it; and accuracy and seconds at the end.
     """
     rows: list[Row] = []
     norms = tuple(norms)
@@ -63,7 +63,7 @@ def benchmark_accuracy(
         try:
             domains = _read(TrainConfig.from_options(**settings))
         except FileNotFoundError as error:
-            warnings.warn(f"{source} → {target} is left out: {error}", stacklevel=2)
+            warnings.warn(f"{source} → {target} is skipped: {error}", stacklevel=2)
             continue
         for seed in seeds:
             for norm in norms:
@@ -82,7 +82,7 @@ def _read(config: TrainConfig) -> TrainingDomains:
 
 
 def _train(config: TrainConfig, domains: TrainingDomains) -> list[dict[str, Any]]:
-    """Train, and return step, accuracy and seconds of training of each score."""
+    """Train; return step, accuracy and seconds of training at each score."""
     device = choose_device(config.device)
     state = create_state(config, len(domains.source.classes), SIZE, device)
     stream = domains.stream(config, device, state.method.wants_strong_views)

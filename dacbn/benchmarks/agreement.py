@@ -1,4 +1,4 @@
-"""Whether a layer computes what it should, before it is timed."""
+"""Check a layer against float64 before timing it."""
 
 import copy
 
@@ -7,18 +7,18 @@ from torch import Tensor, nn
 
 from dacbn.norms import share_context
 
-# Values are compared with the largest of their tensor, or with this if that is less.
+# Errors are relative to the largest value of a tensor, or to this if that is less.
 SMALLEST_SCALE = 0.1
 
 
 def relative_error(layer: nn.Module, x: Tensor) -> float:
-    """Compare a layer with its copy in float64, which never takes a fast path.
+    """Compare a layer with its copy in float64, which never uses a fast kernel.
 
-    A first batch, from which layers start, is followed by the one that is compared; what is
-    compared are the output, the running statistics and the gradients of x and of all parameters.
+    The layer sees x twice, because some layers initialise themselves from the first batch. The
+    outputs, the running statistics and the gradients of x and all parameters are compared.
 
     Args:
-        layer: in training mode; left as it is.
+        layer: in training mode; not changed.
         x: activations.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What each normaliser costs, forward and backward, beside torch's BatchNorm."""
+"""Time each normaliser, forward and backward, compared with torch's BatchNorm."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -11,21 +11,14 @@ from dacbn.benchmarks.memory import peak_bytes
 from dacbn.benchmarks.published_layer import PublishedLayer
 from dacbn.benchmarks.timing import compare
 from dacbn.norms import norms, share_context
-from dacbn.registry import parse_spec
 
 SHAPES = ((64, 64, 32, 32), (64, 256, 8, 8), (256, 512))
 # Enough values to keep a large GPU busy: the first stage of a ResNet on ImageNet.
 LARGE_SHAPES = ((256, 64, 56, 56),)
 CLUSTERS = (1, 2, 3, 4, 8)
-PUBLISHED = "published layer, K="
+SPECS = ("group_norm", "layer_norm", *(f"ucb_norm(num_clusters={k})" for k in CLUSTERS))
 
 Row = dict[str, object]
-
-
-def default_layers(clusters: Iterable[int] = CLUSTERS) -> list[str]:
-    """List what is compared unless something else is asked for."""
-    mixtures = [f"ucb_norm(num_clusters={k})" for k in clusters]
-    return ["group_norm", "layer_norm", *mixtures, *(f"{PUBLISHED}{k}" for k in clusters)]
 
 
 def benchmark_layers(
@@ -35,22 +28,23 @@ def benchmark_layers(
     device: str = "cpu",
     dtype: torch.dtype = torch.float32,
     channels_last: bool = False,
+    published: Iterable[int] = (),
 ) -> list[Row]:
-    """Time layers in training mode, forward and backward, having checked what they compute.
+    """Time layers in training mode, forward and backward, after checking their results.
 
     Args:
-        specs: normalisers by name, with options if wished; "published layer, K=3" is the stand-in
-            for the published implementation.
+        specs: normalisers by name, optionally with options.
         shapes: of the activations.
-        rounds: how often each is timed, in turn with the others.
+        rounds: how often each is timed, alternating with the others.
         device: cpu or cuda.
         dtype: of the activations.
-        channels_last: lay 4-D activations out so.
+        channels_last: use this memory format for 4-D activations.
+        published: numbers of clusters for which to time a stand-in for the published layer too.
 
     Returns:
         one row per shape and layer: seconds, quartiles, ratio to torch's BatchNorm, the peak
-        memory over the size of the activations, and the largest error relative to float64; the
-        stand-in has none, whose copy in float64 would not fit in memory.
+        memory over the size of the activations, and the largest error relative to float64. The
+        stand-in has no error: its copy in float64 would not fit in memory.
     """
     rows: list[Row] = []
     for shape in shapes:
@@ -60,12 +54,9 @@ def benchmark_layers(
         x.requires_grad_()
         batch_norm = nn.BatchNorm2d if x.ndim == 4 else nn.BatchNorm1d
         layers: dict[str, nn.Module] = {"torch BatchNorm": batch_norm(shape[1])}
-        layers |= {spec: _build(spec, shape[1]) for spec in specs}
-        errors = {
-            name: relative_error(layer.to(device), x)
-            for name, layer in layers.items()
-            if not isinstance(layer, PublishedLayer)
-        }
+        layers |= {str(spec): norms.build(spec, shape[1]) for spec in specs}
+        errors = {name: relative_error(layer.to(device), x) for name, layer in layers.items()}
+        layers |= {f"published layer, K={k}": PublishedLayer(shape[1], k) for k in published}
         runs = {name: _step(layer.to(device), x) for name, layer in layers.items()}
         timings = compare(runs, rounds, device=device, title=str(shape))
         for name, timing in timings.items():
@@ -75,16 +66,8 @@ def benchmark_layers(
     return rows
 
 
-def _build(spec: str, num_features: int) -> nn.Module:
-    published, _, clusters = spec.partition(PUBLISHED)
-    if not published and clusters:
-        return PublishedLayer(num_features, int(clusters))
-    name, options = parse_spec(spec)
-    return norms[name](num_features, **options)
-
-
 def _step(layer: nn.Module, x: Tensor) -> Callable[[], None]:
-    """Return a forward and backward pass, with ids of two domains for who wants some."""
+    """Return a forward and backward pass; cluster-aware layers get the ids of two domains."""
     context, ids = share_context(layer), torch.arange(len(x), device=x.device) % 2
     gradient = torch.randn_like(x)
     wanted = [x, *layer.parameters()]

@@ -1,4 +1,4 @@
-"""How many images a second the training loop takes, beside the loop that tutorials write."""
+"""Time the training loop, compared with the loop that tutorials write."""
 
 import itertools
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from dacbn.benchmarks.layers import Row
 from dacbn.benchmarks.rivals import rival_loops
 from dacbn.benchmarks.timing import compare
 from dacbn.datasets import LabelledImages, TensorImages, UnlabelledImages, stream_batches
-from dacbn.methods import create_method
+from dacbn.methods import methods
 from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.models import create_network, mlp
@@ -30,15 +30,15 @@ def benchmark_loops(
 ) -> list[Row]:
     """Time DANN on the digits network, `steps` steps at a time, without augmentation.
 
-    Other toolkits take part where they are installed. All share a process, and with it the memory
-    that dacbn's trainings have glibc keep, so the others run faster than on their own.
+    Other toolkits are included if they are installed. All run in one process. dacbn makes glibc
+    keep freed memory, so the other loops are faster here than on their own.
 
     Args:
         steps: of one measurement.
         batch_size: of each domain.
-        rounds: how often each loop is timed, in turn with the others.
+        rounds: how often each loop is timed, alternating with the others.
         device: cpu or cuda.
-        bfloat16: time dacbn's loop in bfloat16 too.
+        bfloat16: also time dacbn's loop in bfloat16.
 
     Returns:
         one row per loop: seconds, quartiles, the ratio to the tutorial's, and images per second.
@@ -75,7 +75,7 @@ def _own_loop(
     settings = {"steps": steps, "source_batch_size": batch_size, "device": device}
     config = TrainConfig.from_options(norm=None, precision=precision, **settings)
     network = create_network("digits_cnn", None, NUM_CLASSES)
-    method = create_method("dann(head=(100,))", network).to(device)
+    method = methods.build("dann(head=(100,))", network).to(device)
     classes = tuple(map(str, range(NUM_CLASSES)))
     source, target = (TensorImages(part).to(torch.device(device)) for part in images)
 
@@ -106,7 +106,7 @@ def _own_loop(
 def _tutorial_loop(
     images: torch.Tensor, labels: torch.Tensor, steps: int, batch_size: int, device: str
 ) -> Callable[[], None]:
-    """Write what a tutorial has: loaders of single samples, two forwards, losses read each step."""
+    """Return a tutorial's loop: sample-wise loaders, two forwards, the loss read at each step."""
     network = create_network("digits_cnn", None, NUM_CLASSES).to(device)
     head = mlp(network.num_features, (100,), 1).to(device)
     optimizer = torch.optim.AdamW([*network.parameters(), *head.parameters()])

@@ -1,4 +1,4 @@
-"""How much memory a computation holds at its worst moment."""
+"""Measure the peak memory of a computation."""
 
 import os
 from collections.abc import Callable
@@ -6,13 +6,13 @@ from collections.abc import Callable
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler talks on stderr
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler writes to stderr
 
 
 def peak_bytes(run: Callable[[], object], device: str = "cpu") -> int:
-    """Measure the most bytes of tensors that `run` holds at once beyond those it found.
+    """Return the peak number of bytes that `run` allocates in tensors, on top of those before it.
 
-    On the CPU this counts torch's allocations, not what a compiled kernel takes on its stack.
+    On the CPU this counts torch's allocations only, not the stack of a compiled kernel.
     """
     run()
     if device.startswith("cuda"):

@@ -1,4 +1,4 @@
-"""The parts of a benchmark by name, and what can be set of them."""
+"""The parts of the benchmark by name, and their settings."""
 
 import warnings
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import torch
 
 from dacbn.benchmarks.accuracy import NORMS, benchmark_accuracy
 from dacbn.benchmarks.layers import (
+    CLUSTERS,
     LARGE_SHAPES,
-    PUBLISHED,
     SHAPES,
+    SPECS,
     Row,
     benchmark_layers,
-    default_layers,
 )
 from dacbn.benchmarks.loops import benchmark_loops
 from dacbn.benchmarks.rivals import absent_rivals
@@ -27,20 +27,20 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure, and where."""
+    """What to measure, and on which device."""
 
     norms: tuple[str, ...] = ()
-    """Specifications to compare; by default the plain ones and ucb_norm of several sizes."""
+    """Normalisers to compare; by default the usual ones and ucb_norm of several sizes."""
     rounds: int = 9
-    """How often each is timed, in turn with the others."""
+    """How often each is timed, alternating with the others."""
     device: str = "auto"
     """cpu, cuda, or auto."""
     bfloat16: bool = False
-    """Activations in bfloat16; in loops, dacbn's in both precisions."""
+    """Use bfloat16; in loops, time dacbn in both precisions."""
     channels_last: bool = False
-    """Lay activations of the layers out so."""
+    """Use the channels_last memory format for the activations of layers."""
     goal: float = 0.7
-    """Accuracy on the target's test split that the part accuracy waits for."""
+    """Accuracy on the target's test split to reach in the part accuracy."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Of the trainings of the part accuracy."""
     steps: int = TrainConfig.steps
@@ -75,18 +75,18 @@ def measure(part: Part, settings: Settings) -> list[Row]:
 
 
 def _measure_layers(settings: Settings) -> list[Row]:
-    layers = [*settings.norms] or default_layers()
     on_gpu = settings.device.startswith("cuda")
-    lean = [spec for spec in layers if not spec.startswith(PUBLISHED)]
+    published = () if settings.norms else CLUSTERS
     return [
         row
-        for specs, shapes in ((layers, SHAPES), (lean, LARGE_SHAPES if on_gpu else ()))
+        for shapes, clusters in ((SHAPES, published), (LARGE_SHAPES if on_gpu else (), ()))
         for row in benchmark_layers(
-            specs,
+            settings.norms or SPECS,
             shapes,
             settings.rounds,
             settings.device,
             torch.bfloat16 if settings.bfloat16 else torch.float32,
             settings.channels_last,
+            clusters,
         )
     ]

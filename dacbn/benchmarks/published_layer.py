@@ -1,9 +1,9 @@
-"""A stand-in for the cost of the cluster normalisation layer as it was published.
+"""A stand-in with the cost of the published cluster normalisation layer.
 
 Written from a description of what the public implementations compute, not from their source: for
-each component, the densities of all components are computed again, K^2 + K exponentials an
-element, with full-size tensors for each intermediate. It serves as a yardstick of time and memory;
-what it computes does not normalise, as a mean over the batch is taken where a sum belongs.
+each component, the densities of all components are computed again, K^2 + K exponentials per
+element, with full-size tensors for each intermediate. It is for comparing time and memory only:
+its output is not normalised, because it takes a mean over the batch in place of a sum.
 
 Paper: Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based Normalization Layer for Neural Networks",
 2024, https://arxiv.org/abs/2403.16798.
@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 
 class PublishedLayer(nn.Module):
-    """Cost what the published layer costs.
+    """A layer with the time and memory of the published one.
 
     Args:
         num_features: channels C.
         num_clusters: components K.
-        eps: added wherever something is divided.
+        eps: added to every divisor.
     """
 
     def __init__(self, num_features: int, num_clusters: int = 3, eps: float = 1e-3) -> None:

@@ -1,4 +1,4 @@
-"""A benchmark as a table to read and as JSON to keep."""
+"""Benchmark results as a Markdown table, with the machine that they were measured on."""
 
 import os
 import platform
@@ -12,7 +12,7 @@ from dacbn.norms.mixture.kernels.choose import kernel_status
 
 
 def machine(device: str) -> dict[str, str]:
-    """Say what the numbers were measured on."""
+    """Return the hardware and the versions, by name."""
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
     return {
         "device": name,
@@ -27,7 +27,7 @@ def machine(device: str) -> dict[str, str]:
 
 
 def table(rows: Iterable[Row]) -> str:
-    """Lay rows of the same keys out as a Markdown table."""
+    """Return rows with the same keys as a Markdown table."""
     rows = list(rows)
     if not rows:
         return "nothing was measured"

@@ -1,6 +1,6 @@
-"""The training loops of other toolkits, on the network and data of the benchmark's own.
+"""The training loops of other toolkits, on the network and data of this benchmark.
 
-Each is used as its documentation shows, with DANN, AdamW and images that are floats in memory.
+Each is used as in its documentation, with DANN, AdamW and images as floats in memory.
 """
 
 import warnings
@@ -27,7 +27,7 @@ def rival_loops(
     """Build a loop of `steps` steps for each toolkit that is installed.
 
     Args:
-        data: source images, source labels and target images, as many of each; uint8 (N, 3, S, S).
+        data: source images, source labels and target images, N of each; images uint8 (N, 3, S, S).
         num_classes: classes.
         steps: of one call.
         batch_size: of each domain.
@@ -42,12 +42,12 @@ def rival_loops(
                 network = create_network("digits_cnn", None, num_classes)
                 loops[name] = make(network, data, steps, batch_size, device)
         except ImportError as error:
-            warnings.warn(f"{name} cannot be imported, so it is left out: {error}", stacklevel=2)
+            warnings.warn(f"{name} cannot be imported, so skipped: {error}", stacklevel=2)
     return loops
 
 
 def absent_rivals() -> list[str]:
-    """Name the toolkits that this comparison could include and that are not installed here."""
+    """List the supported toolkits that are not installed."""
     return [name for name in ("pytorch_adapt", "skada") if find_spec(name) is None]
 
 

@@ -1,4 +1,4 @@
-"""What a normaliser costs in the training step of a whole network."""
+"""Time the training steps of whole networks with each normaliser."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -8,7 +8,7 @@ import torch
 from dacbn.batch import Batch
 from dacbn.benchmarks.layers import Row
 from dacbn.benchmarks.timing import compare
-from dacbn.methods import create_method
+from dacbn.methods import methods
 from dacbn.models import create_network
 from dacbn.training import TrainConfig, TrainingState, optimise
 
@@ -29,14 +29,14 @@ def benchmark_steps(
     """Time whole training steps: forward, backward and optimiser.
 
     Args:
-        specs: normalisers by name, all of a backbone's BatchNorms replaced.
+        specs: normalisers that replace all BatchNorms of a backbone.
         backbones: by name; the first row of each is the backbone with its own BatchNorms.
-        method: how it adapts.
+        method: adaptation method.
         batch_size: of each domain.
         image_size: pixels per side.
-        rounds: how often each is timed, in turn with the others.
+        rounds: how often each is timed, alternating with the others.
         device: cpu or cuda.
-        bfloat16: compute in bfloat16 where autocast does.
+        bfloat16: use autocast to bfloat16.
 
     Returns:
         one row per backbone and normaliser: seconds, quartiles, the ratio to the backbone's own
@@ -61,9 +61,9 @@ def benchmark_steps(
 def _step(
     backbone: str, norm: str | None, method: str, batch: Batch, device: str, bfloat16: bool
 ) -> Callable[[], None]:
-    config = TrainConfig(backbone=backbone, norm=norm, method=method, schedule="constant")
+    config = TrainConfig(schedule="constant")
     network = create_network(backbone, norm, NUM_CLASSES)
-    state = TrainingState.create(create_method(method, network).to(device).train(), config)
+    state = TrainingState.create(methods.build(method, network).to(device).train(), config)
     if device.startswith("cuda"):
         state.method.to(memory_format=torch.channels_last)
 

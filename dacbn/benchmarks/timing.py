@@ -1,4 +1,4 @@
-"""Timing several things fairly: interleaved in one run, as ratios to the first."""
+"""Time several candidates fairly: interleaved in one process, as ratios to the first."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -13,14 +13,14 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Timing:
-    """What one candidate took.
+    """The time of one candidate.
 
     Attributes:
-        seconds: the median of the rounds.
-        low: their lower quartile.
-        high: their upper quartile.
-        ratio: the median over rounds of its time by that of the first candidate in the same round,
-            which neighbours on a busy machine disturb least.
+        seconds: the median over rounds.
+        low: the lower quartile.
+        high: the upper quartile.
+        ratio: the median over rounds of its time divided by that of the first candidate in the
+            same round; on a busy machine this is the most stable number.
     """
 
     seconds: float
@@ -36,13 +36,13 @@ def compare(
     device: str = "cpu",
     title: str = "timing",
 ) -> dict[str, Timing]:
-    """Time candidates in turn, round after round, after one round to warm up.
+    """Time candidates alternately, round after round, after one round of warm-up.
 
     Args:
-        candidates: what to run, by name; ratios are to the first.
+        candidates: functions to time, by name; ratios are to the first.
         rounds: how often each is timed.
-        at_least: seconds that one measurement lasts; short runs are repeated within it.
-        device: waited for before the clock is read.
+        at_least: seconds of one measurement; shorter functions are repeated.
+        device: synchronised before the clock is read.
         title: shown beside the progress bar.
     """
     repeats = {name: _repeats(run, at_least, device) for name, run in candidates.items()}
@@ -55,7 +55,7 @@ def compare(
 
 
 def _repeats(run: Run, at_least: float, device: str) -> int:
-    run()  # allocations, compilations and the like
+    run()  # warm-up: allocation and compilation
     return max(1, round(at_least / max(_time(run, 1, device), 1e-9)))
 
 
@@ -69,7 +69,7 @@ def _time(run: Run, repeats: int, device: str) -> float:
 
 
 def wait(device: str) -> None:
-    """Wait for a GPU to have done what it was given."""
+    """Wait until a GPU has finished; no effect on a CPU."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
 

@@ -9,14 +9,14 @@ from dacbn.adapter import DomainAdapter
 from dacbn.commands.folders import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
-from dacbn.registry import parse_spec
+from dacbn.spec import Spec
 from dacbn.training import CONFIG, InterruptedTraining
 
 
 def adapt(
     run: Positional[Path],
     target: str | None = None,
-    method: str = "shot",
+    method: Spec = Spec("shot"),  # noqa: B008  # immutable
     output: Path | None = None,
     steps: int | None = None,
     lr: float | None = None,
@@ -25,14 +25,15 @@ def adapt(
     data_root: Path | None = None,
     device: str | None = None,
 ) -> None:
-    """Adapt a trained run to a target without its source; the run stays as it is.
+    """Adapt a trained run to a target without its source; the run is not changed.
 
-    What is not given is as in the run. Go on with a stopped adaptation by dacbn train --resume.
+    Options not given are taken from the run. Resume an interrupted adaptation with dacbn train
+    --resume.
 
     Args:
         run: a run folder.
         target: a dataset's name, or a folder; by default the run's target.
-        method: how to adapt, as in "shot(weight=0.1)"; see dacbn list.
+        method: source-free adaptation method, e.g. "shot(weight=0.1)"; see dacbn list.
         output: folder to write; by default a new one under runs/, named after the run.
         steps: optimiser steps.
         lr: learning rate at the start.
@@ -43,7 +44,7 @@ def adapt(
     """
     adapter = DomainAdapter.from_pretrained(run, device or "auto")
     target = target or adapter.config.target
-    folder = output or new_folder(f"{run.resolve().name}-{parse_spec(method)[0]}")
+    folder = output or new_folder(f"{run.resolve().name}-{'+'.join(method.names)}")
     given = {
         "steps": steps,
         "lr": lr,
@@ -54,8 +55,8 @@ def adapt(
     }
     if (folder / CONFIG).exists():
         raise ValueError(
-            f"{folder} holds a run: go on with dacbn train --resume {folder}, or name another "
-            "--output"
+            f"{folder} holds a run: continue it with dacbn train --resume {folder}, or choose "
+            "another --output"
         )
     options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     run_adaptation(adapter, target, method, folder, **options)
@@ -69,13 +70,13 @@ def run_adaptation(
     resume: bool = False,
     **options: Any,
 ) -> None:
-    """Adapt, telling where to and how well; the target's test split is scored if it has labels."""
+    """Adapt, and print the folder and the scores; the target's test split needs labels for that."""
     print(f"{target}: {method}, without the source\nwriting {folder}")
     test = None if is_flat_folder(target) else target
     try:
         adapter.adapt(target, method, target_test=test, run=folder, resume=resume, **options)
     except InterruptedTraining as stop:
-        print(f"{stop}; everything is saved. Go on with: dacbn train --resume {folder}")
+        print(f"{stop}; everything is saved. Continue with: dacbn train --resume {folder}")
         raise SystemExit(130) from None
     print_scores(adapter.records[-1] if adapter.records else {})
     print(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES")

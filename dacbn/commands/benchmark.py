@@ -17,14 +17,14 @@ def benchmark(
     threads: int = 1,
     output: Path = Path("benchmark.json"),
 ) -> None:
-    """Time normalisers, training steps and the training loop, beside what one would else take.
+    """Time normalisers, training steps and the training loop, compared with the usual alternative.
 
     Args:
-        what: layers (each normaliser by itself), steps (whole networks), loops (images a second),
-            accuracy (seconds of training to an accuracy on the target, which takes an hour).
-        settings: what to measure, and where.
-        threads: of the CPU; 0 takes all cores.
-        output: where the rows go as JSON.
+        what: layers (each normaliser alone), steps (whole networks), loops (images per second),
+            accuracy (seconds of training to an accuracy on the target; takes an hour).
+        settings: what to measure, and on which device.
+        threads: of the CPU; 0 uses all cores.
+        output: JSON file to write.
     """
     torch.set_num_threads(threads or os.cpu_count() or 1)
     settings = dataclasses.replace(settings, device=str(choose_device(settings.device)))

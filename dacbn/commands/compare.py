@@ -1,4 +1,4 @@
-"""dacbn compare: train a grid of norms, methods and seeds, and tabulate what they reach."""
+"""dacbn compare: train a grid of norms, methods and seeds, and tabulate their accuracies."""
 
 from pathlib import Path
 
@@ -20,19 +20,20 @@ def compare(
 ) -> None:
     """Train all norms with all methods and seeds; write comparison.md, .csv and .tex.
 
-    The first norm, and source_only or else the first method, are what the others are compared
-    with. The same command goes on where it was stopped: what is finished is not trained again, and
-    what has failed is tried again.
+    Norms are compared with the first norm; methods with source_only, or else the first method.
+    The same command resumes a stopped comparison: finished trainings are not repeated, and failed
+    ones are tried again.
 
     Args:
         output: folder of the comparison.
-        norms: normalisers, each with options if wished, as --norms batch_norm "ucb_norm(eps=1e-3)".
-        methods: adaptation methods, likewise.
-        seeds: how many; --seed is the first of them.
-        controls: also train what would refute that a normaliser's clusters help: one cluster,
+        norms: normalisers, optionally with options: --norms batch_norm "ucb_norm(eps=1e-3)".
+        methods: adaptation methods, optionally with options.
+        seeds: number of seeds; --seed is the first of them.
+        controls: also train controls that test whether the clusters are what helps: one cluster,
             random and frozen gates, random and swapped cluster ids, input standardisation, and
             as many parameters.
-        config: the settings that all trainings share; --norm and --method have no use here.
+        config: the settings that all trainings share; --norm and --method are refused here, use
+            --norms and --methods.
     """
     _refuse_single(config)
     cells = make_grid(config, choose_variants(norms, methods, controls), seeds)
@@ -40,7 +41,7 @@ def compare(
     try:
         results = run_comparison(output, config, cells)
     except (InterruptedTraining, KeyboardInterrupt):
-        print(f"\nstopped; what was trained is in {output}. Go on with the same command")
+        print(f"\nstopped; everything is saved in {output}. Continue with the same command")
         raise SystemExit(130) from None
     print((output / "comparison.md").read_text(encoding="utf-8").partition("## Hardware")[0])
     if failed := sum(bool(result.why) for result in results):
@@ -49,7 +50,7 @@ def compare(
 
 
 def _refuse_single(config: TrainConfig) -> None:
-    """Say that a norm or method beside the lists would be lost, rather than lose it."""
+    """Raise if --norm or --method is given, because it would be ignored."""
     for name in ("norm", "method"):
         if getattr(config, name) != getattr(DEFAULT, name):
             raise ValueError(f"a comparison takes several: write --{name}s instead of --{name}")

@@ -19,17 +19,17 @@ def evaluate(
     recalibrate: bool = False,
     device: str = "auto",
 ) -> None:
-    """Score a trained run on the test splits of its domains; writes evaluation.json into it.
+    """Score a trained run on the test splits of its domains; write evaluation.json into it.
 
-    The weights are those of the last step. A table shows, from the records of the training, what
-    each label-free validator would have chosen instead.
+    The weights are those of the last step. A table shows, from the records of the training, which
+    evaluation each label-free validator would have selected instead.
 
     Args:
         run: a run folder.
         target: score on this dataset or folder instead of the run's target.
         data_root: folder of the named datasets, if it has moved.
-        recalibrate: estimate the normalisers' statistics anew on the target's training images
-            before it is scored (AdaBN); the run's weights file stays as it is.
+        recalibrate: re-estimate normaliser statistics on the target's training images before
+            scoring (AdaBN); the run's weights file is not changed.
         device: cpu, cuda, or auto.
     """
     adapter = DomainAdapter.from_pretrained(run, device, data_root)
@@ -38,7 +38,7 @@ def evaluate(
     scores = {}
     try:
         scores["source_test"] = adapter.evaluate(config.source, SOURCE)
-    except (ValueError, OSError) as error:  # an adapted run does without it
+    except (ValueError, OSError) as error:  # an adapted run needs no source
         warnings.warn(f"the source is not scored: {error}", stacklevel=2)
     if recalibrate:
         adapter.recalibrate(target)

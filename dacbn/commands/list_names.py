@@ -1,4 +1,4 @@
-"""dacbn list: what can be named on the command line."""
+"""dacbn list: the registered names."""
 
 import textwrap
 from typing import Any, Literal
@@ -30,12 +30,12 @@ Kind = Literal[
 def list_names(
     kind: Positional[Kind] = "all",
 ) -> None:
-    """List what can be named on the command line; of one kind, with options and papers.
+    """List registered names; for a single kind, with options and papers.
 
     Args:
-        kind: norms, weights (maps of the weights before a norm), methods, source-free methods (of
-            dacbn adapt), test-time methods (of dacbn predict --adapt), validators (scores without
-            target labels), datasets, recipes, or all.
+        kind: norms, weights (parametrizations of the weights before a norm), methods, source-free
+            methods (for dacbn adapt), test-time methods (for dacbn predict --adapt), validators
+            (scores without target labels), datasets, recipes, or all.
     """
     kinds: dict[str, Registry[Any]] = {
         "norms": norms,

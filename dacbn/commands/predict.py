@@ -20,19 +20,19 @@ def predict(
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
 ) -> None:
-    """Label images; prints a CSV table of path, label and confidence.
+    """Label images; print a CSV table of path, label and confidence.
 
     Args:
         run: a run folder.
         images: image files, or folders of them.
-        output: write the table here instead.
-        adapt: a test-time method, tent or sar, that adapts to the images while it labels them; the
-            run stays as it is.
+        output: write the table to this file instead.
+        adapt: a test-time method, tent or sar, that adapts the network to the images while it
+            labels them; the run is not changed.
         on_unreadable: what to do with images that cannot be decoded.
         device: cpu, cuda, or auto.
     """
     if not images:
-        raise ValueError("name image files, or folders of them, to predict")
+        raise ValueError("give image files, or folders of them, to predict")
     adapter = DomainAdapter.from_pretrained(run, device)
     readable, paths = read_files(images, adapter.image_size, on_unreadable)
     probabilities = adapter.predict_proba(readable, adapt=adapt)

@@ -1,4 +1,4 @@
-"""How test scores, and choices between the moments of a training, are printed."""
+"""Print test scores, and the evaluation that each selection rule picks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
 
 
 def print_scores(numbers: Mapping[str, float]) -> None:
-    """Print the accuracies among some numbers, a line for each test split."""
+    """Print the accuracies on the test splits, one line each."""
     for domain, name in TEST_ACCURACY.items():
         if name in numbers:
             accuracy, by_class = numbers[name], numbers[TEST_CLASS_ACCURACY[domain]]
@@ -17,7 +17,7 @@ def print_scores(numbers: Mapping[str, float]) -> None:
 
 
 def print_choices(records: Sequence[Mapping[str, Any]]) -> None:
-    """Print what each rule chooses from the records of a training, a line for each."""
+    """Print the evaluation that each rule selects from the records of a training, one line each."""
     choices, count = choose(records), len(evaluations_of(records))
     if count < 2:  # there is nothing to choose between
         return

@@ -12,20 +12,22 @@ from dacbn.commands.folders import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.recipes import recipes
-from dacbn.registry import parse_spec, split_sum
+from dacbn.spec import Spec
 from dacbn.training import InterruptedTraining, TrainConfig, is_source_free
+
+OWN_NORMS = Spec("own_norms")  # in the names of folders, for a backbone that keeps its norms
 
 
 def read_recipe(words: list[str]) -> tuple[Callable[..., None], list[str]]:
-    """Take a recipe's name off the words after `dacbn train`, if they begin with one.
+    """Remove the recipe's name from the words after `dacbn train`, if they begin with one.
 
     Returns:
-        the command, whose defaults are then the recipe's, and the other words.
+        the command, with the recipe's settings as defaults, and the other words.
     """
     if not words or words[0] not in recipes:
         return train, words
     if "--resume" in words:
-        raise ValueError("--resume goes on under the run's own settings: leave out the recipe")
+        raise ValueError("--resume uses the run's own settings: leave out the recipe")
     return partial(train, config=recipes[words[0]]()), words[1:]
 
 
@@ -38,21 +40,21 @@ def train(
     """Train a classifier for a target domain, and score it on the test splits.
 
     Args:
-        recipe: comes first, and gives complete settings to the options after it, which override
-            them; see dacbn list recipes.
+        recipe: name of a recipe, given first; later options override its settings. See dacbn list
+            recipes.
         config: the settings.
         run: folder to write; by default a new one under runs/, named after the settings.
-        resume: go on with the training in this run folder, under its own settings.
+        resume: continue the training in this run folder, with its own settings.
     """
     if recipe is not None:
-        recipes[recipe]  # there may be none of that name
+        recipes[recipe]  # raises if there is no such recipe
         raise ValueError(f"a recipe comes before all options: dacbn train {recipe} ...")
     if resume is not None:
         _refuse_settings(config, run)
     folder = resume or run or _new_folder(config)
     if resume is None and (folder / "config.json").exists():
         raise ValueError(
-            f"{folder} holds a run: go on with --resume {folder}, or name another --run"
+            f"{folder} holds a run: continue it with --resume {folder}, or choose another --run"
         )
     adapter = DomainAdapter.from_run(folder) if resume else DomainAdapter(**vars(config))
     config = adapter.config
@@ -71,28 +73,24 @@ def train(
             resume=resume is not None,
         )
     except InterruptedTraining as stop:
-        print(f"{stop}; everything is saved. Go on with: dacbn train --resume {folder}")
+        print(f"{stop}; everything is saved. Continue with: dacbn train --resume {folder}")
         raise SystemExit(130) from None
     print_scores(adapter.records[-1] if adapter.records else {})
     print(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
 
 
 def _refuse_settings(config: TrainConfig, run: Path | None) -> None:
-    """Say that settings beside --resume would be lost, rather than lose them."""
+    """Raise if settings are given together with --resume, because they would be ignored."""
     given = ["run"] if run is not None else []
     default = vars(TrainConfig())
     given += [name for name, value in vars(config).items() if value != default[name]]
     if given:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise ValueError(f"--resume goes on under the run's own settings: leave out {options}")
+        raise ValueError(f"--resume uses the run's own settings: leave out {options}")
 
 
 def _new_folder(config: TrainConfig) -> Path:
     """Name a folder after the settings."""
     domains = f"{Path(config.source).resolve().name}-{Path(config.target).resolve().name}"
-    method, norm = _names_in(config.method), _names_in(config.norm or "own_norms")
+    method, norm = ("+".join(spec.names) for spec in (config.method, config.norm or OWN_NORMS))
     return new_folder(f"{domains}-{method}-{norm}-seed{config.seed}")
-
-
-def _names_in(spec: str) -> str:
-    return "+".join(parse_spec(term)[0] for term in split_sum(spec))

@@ -1,4 +1,4 @@
-"""Comparisons that a reviewer would accept: norms, methods and seeds, with controls and tables."""
+"""Comparisons of norms, methods and seeds, with controls, statistics and tables."""
 
 from dacbn.comparison.compare import run_comparison as run_comparison
 from dacbn.comparison.controls import controls_of as controls_of

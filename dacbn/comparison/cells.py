@@ -1,4 +1,4 @@
-"""Running the cells of a comparison: each is a run folder, and none is run twice."""
+"""Train the cells of a comparison: each has a run folder, and no finished cell is repeated."""
 
 import dataclasses
 import json
@@ -29,17 +29,17 @@ from dacbn.training import (
 from dacbn.training.checkpoint import MODEL
 from dacbn.training.storage import first_line
 
-NOTE = "cell.json"  # how a cell ended
+NOTE = "cell.json"  # whether a cell has finished or failed
 FINISHED, FAILED, MISSING = "finished", "failed", "missing"
 
 
 def run_cells(cells: Sequence[Cell], runs: Path, after_each: Callable[[], object]) -> None:
-    """Train cells one by one; one that fails leaves a note, and the others go on.
+    """Train cells one by one; the error of a failing cell is noted, and the next one starts.
 
     Args:
-        cells: what is not finished.
+        cells: the unfinished cells.
         runs: folder of the run folders.
-        after_each: called when a cell has ended.
+        after_each: called after each cell, finished or failed.
 
     Raises:
         InterruptedTraining: on Ctrl-C, after a checkpoint.
@@ -58,14 +58,14 @@ def _run(cell: Cell, folder: Path) -> None:
         _train(cell.config, folder)
     except (InterruptedTraining, StorageError):
         raise
-    except Exception as error:  # whatever one cell fails of, the others may not
+    except Exception as error:  # any error: it need not affect the other cells
         write_json(folder / NOTE, {"state": FAILED, "why": first_line(error)})
     else:
         write_json(folder / NOTE, {"state": FINISHED, "why": ""})
 
 
 def _train(config: TrainConfig, folder: Path) -> None:
-    """Start a training or go on with it."""
+    """Start a training, or resume it."""
     adapter = DomainAdapter(**vars(config))
     adapter.fit(
         config.source,
@@ -75,14 +75,14 @@ def _train(config: TrainConfig, folder: Path) -> None:
         run=folder,
         resume=(folder / CONFIG).exists(),
     )
-    if not (folder / MODEL).exists():  # lost, while the checkpoint of the last step was not
+    if not (folder / MODEL).exists():  # deleted, but the last checkpoint was not
         save_network(folder, adapter.network)
 
 
-def state_of(folder: Path, config: TrainConfig) -> tuple[str, str]:
-    """Say how a cell stands: finished, failed or missing, and why it failed.
+def cell_status(folder: Path, config: TrainConfig) -> tuple[str, str]:
+    """Return whether a cell is finished, failed or missing, and the error of a failed one.
 
-    A finished one has its note, its weights, and records up to the last step.
+    A finished cell has its note, its weights, and records up to the last step.
     """
     note = _read(folder / NOTE)
     if note.get("state") != FINISHED:
@@ -97,10 +97,10 @@ def state_of(folder: Path, config: TrainConfig) -> tuple[str, str]:
 
 
 def check_cells(cells: Iterable[Cell]) -> None:
-    """Read the domains and build every network once, so that mistakes are said before hours pass.
+    """Load the domains and build every network once, so that errors show before training starts.
 
     Raises:
-        ValueError: settings, domains or specifications that do not work.
+        ValueError: the settings, domains, norms or methods do not work.
     """
     kinds = {cell.variant: cell.config for cell in cells}
     for config in kinds.values():
@@ -109,7 +109,7 @@ def check_cells(cells: Iterable[Cell]) -> None:
         check_needs_source(config)
         if is_flat_folder(config.target):
             raise ValueError(
-                f"{config.target} has no labels, and a comparison reports accuracies on the target"
+                f"{config.target} has no labels, and a comparison reports target accuracies"
             )
     config = next(iter(kinds.values()))
     source, target = config.source, config.target

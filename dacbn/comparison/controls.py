@@ -1,9 +1,9 @@
-"""Controls: what has to do worse than a normaliser for its claim to stand.
+"""Controls: variants that must be worse than a normaliser for its claim to hold.
 
-A mixture is controlled by one cluster alone, which is BatchNorm, by gates that chance draws or that
-stay as they were placed, and by a BatchNorm with as many learned numbers. A normaliser that knows
-the domains is controlled by ids that are random, or exchanged in evaluation. Both are controlled by
-standardising the input alone, which explains much of what is claimed for normalisers on digits.
+A mixture is controlled by a single cluster (which is BatchNorm), by random and by frozen gates, and
+by a BatchNorm with as many parameters. A normaliser that gets domain ids is controlled by random
+ids, and by ids that are swapped in evaluation. Both are controlled by standardising the input only,
+which explains much of what is claimed for normalisers on digits.
 """
 
 from inspect import signature
@@ -11,64 +11,64 @@ from typing import Any, NamedTuple
 
 from dacbn.models import resolve_norm
 from dacbn.norms import Norm, RandomGateNorm
-from dacbn.registry import parse_spec, split_sum
+from dacbn.spec import Spec, Term
 
-# Mixtures whose gate, and nothing else, a control exchanges.
+# Mixtures of which a control replaces the gate, and nothing else.
 GATED = ("ucb_norm",)
 NO_CLAIM = ("random_gate_norm", "frozen_gate_norm", "matched_batch_norm")
 
 
 class Control(NamedTuple):
-    """What is trained to control for something.
+    """A variant to train as a control.
 
     Args:
-        title: what for, in a few words.
+        title: what it controls for, in a few words.
         norm: the normaliser.
         changes: settings besides the norm.
     """
 
     title: str
-    norm: str
+    norm: Spec
     changes: tuple[tuple[str, Any], ...] = ()
 
 
 def controls_of(norm: str) -> list[Control]:
-    """List the controls that a normaliser's claim needs; none for one that knows no clusters.
+    """List the controls for a normaliser; none if it uses no clusters.
 
     Raises:
         UnknownNameError: there is no such norm.
     """
-    kind, options, _ = resolve_norm(norm)
-    name = parse_spec(split_sum(norm)[0])[0]
+    norm = Spec(norm)
+    kind, options, maps = resolve_norm(norm)
+    name = norm.names[0]
     parameters = signature(kind).parameters
     if name in NO_CLAIM or "num_clusters" not in parameters:
         return []
     if "cluster ids" in kind.needs:
-        told = [("random cluster ids", "random"), ("swapped cluster ids", "swapped")]
-        found = [Control(title, norm, (("cluster_ids", ids),)) for title, ids in told]
+        controls = [
+            Control(f"{ids} cluster ids", norm, (("cluster_ids", ids),))
+            for ids in ("random", "swapped")
+        ]
     else:
-        found = _of_mixture(norm, {"num_clusters": parameters["num_clusters"].default, **options})
+        options = {"num_clusters": parameters["num_clusters"].default, **options}
+        controls = _of_mixture(Term(name, options), maps)
     standardised = (("input_norm", "instance_norm"),)
-    return [*found, Control("input standardisation", "batch_norm", standardised)]
+    return [*controls, Control("input standardisation", Spec("batch_norm"), standardised)]
 
 
-def _of_mixture(norm: str, options: dict[str, Any]) -> list[Control]:
-    first, *maps = split_sum(norm)
-    name = parse_spec(first)[0]
+def _of_mixture(mixture: Term, maps: tuple[Term, ...]) -> list[Control]:
+    def control(title: str, name: str, options: dict[str, Any]) -> Control:
+        return Control(title, Spec(" + ".join(map(str, (Term(name, options), *maps)))))
+
+    name, options = mixture
     shared = {k: v for k, v in options.items() if k in signature(RandomGateNorm).parameters}
-    plain = {k: v for k, v in shared.items() if k in ("num_clusters", *_of_batch_norm())}
-    found = [Control("one cluster", _spec(name, {**options, "num_clusters": 1}, maps))]
+    plain = {k: v for k, v in shared.items() if k in ("num_clusters", *_options_of_batch_norm())}
+    controls = [control("one cluster", name, {**options, "num_clusters": 1})]
     if name in GATED:
-        found.append(Control("random gates", _spec("random_gate_norm", shared, maps)))
-        found.append(Control("frozen gates", _spec("frozen_gate_norm", shared, maps)))
-    found.append(Control("matched parameters", _spec("matched_batch_norm", plain, maps)))
-    return found
+        controls.append(control("random gates", "random_gate_norm", shared))
+        controls.append(control("frozen gates", "frozen_gate_norm", shared))
+    return [*controls, control("matched parameters", "matched_batch_norm", plain)]
 
 
-def _of_batch_norm() -> tuple[str, ...]:
+def _options_of_batch_norm() -> tuple[str, ...]:
     return ("momentum", *(name for name in signature(Norm).parameters if name != "num_features"))
-
-
-def _spec(name: str, options: dict[str, Any], maps: list[str]) -> str:
-    text = ", ".join(f"{option}={value!r}" for option, value in options.items())
-    return " + ".join([f"{name}({text})", *maps])

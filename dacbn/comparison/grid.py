@@ -1,4 +1,4 @@
-"""The grid of a comparison: norms, methods and seeds, with the controls that a claim needs."""
+"""The grid of a comparison: norms, methods and seeds, with controls for the norms."""
 
 import dataclasses
 import re
@@ -6,31 +6,32 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from dacbn.comparison.controls import controls_of
+from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
 WITHOUT_ADAPTATION = "source_only"
 
 
 class Variant(NamedTuple):
-    """What is trained with every seed.
+    """A norm and a method to train with every seed.
 
     Args:
         norm: the backbone's normaliser.
-        method: how to adapt.
-        changes: settings, besides these two, that differ from those of the comparison.
-        control: what it is a control for; empty for what was asked for.
-        controlled: the norm that it is a control of; empty for what was asked for.
+        method: adaptation method.
+        changes: other settings that differ from those of the comparison.
+        control: what it controls for; empty if it is no control.
+        controlled: the norm that it is a control of; empty if it is no control.
     """
 
-    norm: str
-    method: str
+    norm: Spec
+    method: Spec
     changes: tuple[tuple[str, Any], ...] = ()
     control: str = ""
     controlled: str = ""
 
     @property
     def title(self) -> str:
-        """The norm, and what it controls for."""
+        """The norm and, in brackets, what it controls for."""
         return f"{self.norm} (control: {self.control})" if self.control else self.norm
 
 
@@ -38,8 +39,8 @@ class Cell(NamedTuple):
     """One training of a comparison.
 
     Args:
-        variant: what is trained.
-        config: all settings, with the seed.
+        variant: its norm and method.
+        config: all settings, including the seed.
         name: of its folder.
     """
 
@@ -51,33 +52,35 @@ class Cell(NamedTuple):
 def choose_variants(
     norms: Iterable[str], methods: Iterable[str], controls: bool = False
 ) -> list[Variant]:
-    """Combine norms and methods; with controls, those of every norm follow, each once.
+    """Combine all norms with all methods, followed by the controls of every norm, each once.
 
     Raises:
         UnknownNameError: there is no such norm.
-        ValueError: no norm or no method is named, or one twice.
+        ValueError: no norm or no method is given, or one is given twice.
     """
-    norms, methods = list(norms), list(methods)
-    for kind, named in (("norm", norms), ("method", methods)):
-        if not named or len(set(named)) < len(named):
-            raise ValueError(f"name every {kind} to compare once, and at least one, got {named}")
-    variants = [Variant(norm, method) for method in methods for norm in norms]
+    some_norms, some_methods = list(map(Spec, norms)), list(map(Spec, methods))
+    for kind, given in (("norm", some_norms), ("method", some_methods)):
+        if not given or len(set(given)) < len(given):
+            raise ValueError(f"give at least one {kind} to compare, and each once: got {given}")
+    variants = [Variant(norm, method) for method in some_methods for norm in some_norms]
     if controls:
         variants += [
             Variant(control.norm, method, control.changes, control.title, norm)
-            for method in methods
-            for norm in norms
+            for method in some_methods
+            for norm in some_norms
             for control in controls_of(norm)
         ]
-    different = {variant[:3]: variant for variant in reversed(variants)}  # the first of equals
+    different = {
+        variant[:3]: variant for variant in reversed(variants)
+    }  # keeps the first of equals
     return [variant for variant in variants if different[variant[:3]] is variant]
 
 
 def make_grid(config: TrainConfig, variants: Iterable[Variant], seeds: int) -> list[Cell]:
-    """Train every variant with each of the seeds, from that of the settings on, seed by seed.
+    """Return the cells seed by seed: every variant with each seed, counted from `config.seed`.
 
     Raises:
-        ValueError: there is no seed, or two variants would share a folder.
+        ValueError: `seeds` is less than 1, or two variants would share a folder.
     """
     if seeds < 1:
         raise ValueError(f"seeds must be at least 1, got {seeds}")
@@ -89,27 +92,27 @@ def make_grid(config: TrainConfig, variants: Iterable[Variant], seeds: int) -> l
     ]
     names = [cell.name for cell in cells]
     if twice := next((name for name in names if names.count(name) > 1), None):
-        raise ValueError(f"two norms or methods would share the folder {twice}: leave one out")
+        raise ValueError(f"two norms or methods would use the same folder {twice}: leave one out")
     return cells
 
 
 def reference_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
-    """Return what its norm is compared with, under the same method; None for itself.
+    """Return the variant that its norm is compared with; None if that is the variant itself.
 
-    That is the first norm or, for a control, the norm that it controls.
+    It has the same method, and the first norm or, for a control, the norm that it controls.
     """
     norm = variant.controlled or variants[0].norm
     return _find(variants, (norm, variant.method, ()), variant)
 
 
 def baseline_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
-    """Return what its method is compared with, under the same norm; None for itself."""
+    """Return the variant that its method is compared with; None if that is the variant itself."""
     method = baseline_method([each.method for each in variants])
     return _find(variants, (variant.norm, method, variant.changes), variant)
 
 
 def baseline_method(methods: Sequence[str]) -> str:
-    """Choose the method without adaptation, or else the first."""
+    """Return the method without adaptation, or else the first."""
     return WITHOUT_ADAPTATION if WITHOUT_ADAPTATION in methods else methods[0]
 
 

@@ -1,4 +1,4 @@
-"""Tables in the languages of READMEs and of papers."""
+"""Render tables as Markdown and LaTeX."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ LATEX = {
 
 
 def to_markdown(table: Table) -> str:
-    """Write a table under its title, aligned for those who read the source."""
+    """Return title, caption and table as Markdown, with aligned columns."""
     lines = [table.headings, *table.rows]
     lines = [[cell.replace("|", r"\|") for cell in line] for line in lines]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -28,7 +28,7 @@ def _row(cells: list[str], widths: list[int]) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Write a table for a paper that loads the package booktabs."""
+    """Return a LaTeX table that needs the package booktabs."""
     columns = "l" * len(table.headings)
     lines = [r"\begin{table}", r"\centering\small", rf"\caption{{{escape(table.caption)}}}"]
     lines += [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(table.headings), r"\midrule"]
@@ -38,10 +38,10 @@ def to_latex(table: Table) -> str:
 
 
 def _line(cells: Iterable[str]) -> str:
-    # a bracket at the start of a line would be taken for an option of the line before
+    # braces: a bracket at the start of a row would be read as an option of the row before
     return " & ".join(f"{{{escape(cell)}}}" for cell in cells) + r" \\"
 
 
 def escape(text: str) -> str:
-    """Write text so that LaTeX prints it as it is."""
+    """Escape text for LaTeX."""
     return "".join(LATEX.get(character, character) for character in text)

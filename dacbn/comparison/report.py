@@ -1,4 +1,4 @@
-"""comparison.md, comparison.csv and comparison.tex: what a comparison has found, and how."""
+"""Write the results of a comparison as comparison.md, comparison.csv and comparison.tex."""
 
 import csv
 import io
@@ -9,7 +9,6 @@ from typing import Any
 from dacbn.comparison.cells import FAILED, FINISHED, MISSING
 from dacbn.comparison.grid import Variant, baseline_of, reference_of
 from dacbn.comparison.render import to_latex, to_markdown
-from dacbn.comparison.reproduce import train_command
 from dacbn.comparison.results import Result, accuracies, finished
 from dacbn.comparison.statistics import Difference, summarise
 from dacbn.comparison.tables import (
@@ -19,7 +18,7 @@ from dacbn.comparison.tables import (
     headline_table,
     rules_of,
 )
-from dacbn.training import write_atomically
+from dacbn.training import train_command, write_atomically
 from dacbn.training.selection import LAST
 
 NAME = "comparison"
@@ -28,12 +27,12 @@ NAME = "comparison"
 def write_report(
     folder: Path, results: Sequence[Result], machines: Sequence[Mapping[str, str]]
 ) -> None:
-    """Write the three files.
+    """Write comparison.md, comparison.csv and comparison.tex.
 
     Args:
         folder: of the comparison.
         results: of all its cells.
-        machines: what it has run on, with versions.
+        machines: hardware and versions that it has run on.
 
     Raises:
         StorageError: the folder cannot be written.

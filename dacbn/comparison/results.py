@@ -1,10 +1,10 @@
-"""What the cells of a comparison have found, read from their run folders."""
+"""The results of the cells of a comparison, read from their run folders."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dacbn.comparison.cells import FINISHED, state_of
+from dacbn.comparison.cells import FINISHED, cell_status
 from dacbn.comparison.grid import Cell, Variant
 from dacbn.training import choose, evaluations_of, read_records
 from dacbn.training.metrics import (
@@ -17,16 +17,16 @@ from dacbn.training.selection import LAST
 
 
 class Result(NamedTuple):
-    """How one cell ended.
+    """The result of one cell.
 
     Args:
-        cell: what was trained.
-        state: finished, failed or missing; all else is empty unless it is finished.
-        why: it failed.
-        accuracies: on the target's test split, by the rule that chooses the moment.
+        cell: its variant and settings.
+        state: finished, failed or missing; the fields below are empty unless it is finished.
+        why: the error of a failed cell.
+        accuracies: on the target's test split, by the rule that selects the evaluation.
         source_accuracy: on the source's test split, at the end.
         scores: of the validators, at the end.
-        seconds: that the training's steps took, without evaluations.
+        seconds: of the training steps, without evaluations.
     """
 
     cell: Cell
@@ -39,12 +39,12 @@ class Result(NamedTuple):
 
 
 def read_results(cells: Iterable[Cell], runs: Path) -> list[Result]:
-    """Read how all cells ended, in order."""
+    """Read the results of all cells, in order."""
     return [_read(cell, runs / cell.name) for cell in cells]
 
 
 def _read(cell: Cell, folder: Path) -> Result:
-    state, why = state_of(folder, cell.config)
+    state, why = cell_status(folder, cell.config)
     if state != FINISHED:
         return Result(cell, state, why)
     records = read_records(folder)
@@ -62,7 +62,7 @@ def _read(cell: Cell, folder: Path) -> Result:
 
 
 def training_seconds(records: Iterable[Mapping[str, Any]]) -> float:
-    """Add up the time of the steps between logs, interruptions left out."""
+    """Add up the time of the steps between logs, without interruptions."""
     seconds, before = 0.0, 0
     for row in records:
         if STEPS_PER_SECOND in row:
@@ -81,6 +81,6 @@ def finished(results: Sequence[Result], variant: Variant) -> dict[int, Result]:
 
 
 def accuracies(results: Sequence[Result], variant: Variant, rule: str = LAST) -> dict[int, float]:
-    """Return a variant's target accuracies by seed, at the moment that a rule chooses."""
+    """Return a variant's target accuracies by seed, at the evaluation that a rule selects."""
     found = finished(results, variant)
     return {seed: r.accuracies[rule] for seed, r in found.items() if rule in r.accuracies}

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
-FEWEST = 3  # pairs with a rank correlation: that of two is always 1 or -1
+MIN_PAIRS = 3  # of a rank correlation: that of two pairs is always 1 or -1
 
 
 class Summary(NamedTuple):
-    """The mean of some values, their standard deviation (None for one), and how many they are."""
+    """The mean of some values, their standard deviation (None for one value) and their number."""
 
     mean: float
     sd: float | None
@@ -37,9 +37,9 @@ def summarise(values: Sequence[float]) -> Summary | None:
 
 
 def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Difference | None:
-    """Subtract theirs from ours, seed by seed where both have one; None if no seed is in both.
+    """Return the mean of ours - theirs over the seeds that both have; None if there are none.
 
-    The interval is Student's, of CONFIDENCE.
+    The interval is Student's, with confidence level CONFIDENCE.
     """
     summary = summarise([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
     if summary is None:
@@ -54,14 +54,14 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
 def rank_correlation(scores: Sequence[float], accuracies: Sequence[float]) -> float | None:
     """Correlate the ranks of scores and accuracies (Spearman).
 
-    Values that are no numbers are left out, with their partners. None where ranks say nothing: for
-    fewer than FEWEST pairs, and where all scores or all accuracies are equal.
+    Pairs with NaN or infinite values are left out. None for fewer than MIN_PAIRS pairs, and if all
+    scores or all accuracies are equal.
     """
     return _correlate(*_ranks(scores, accuracies), weighted=False)
 
 
 def weighted_rank_correlation(scores: Sequence[float], accuracies: Sequence[float]) -> float | None:
-    """Correlate ranks where mistakes about what looks or is good weigh most.
+    """Weighted rank correlation: errors among the best-ranked items weigh more.
 
     Paper: Musgrave et al., "Three New Validators and a Large-Scale Benchmark Ranking for
     Unsupervised Domain Adaptation", 2022, https://arxiv.org/abs/2208.07360. A pair weighs the
@@ -81,7 +81,7 @@ def _ranks(
 def _correlate(
     first: NDArray[np.float64], second: NDArray[np.float64], weighted: bool
 ) -> float | None:
-    if len(first) < FEWEST or len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
+    if len(first) < MIN_PAIRS or len(np.unique(first)) < 2 or len(np.unique(second)) < 2:
         return None
     weights = np.maximum(first, second) ** 2 if weighted else None
     covariance = np.cov(first, second, aweights=weights, ddof=0)

@@ -19,7 +19,7 @@ NOTHING = "–"  # noqa: RUF001  # a dash in a cell
 
 
 class Table(NamedTuple):
-    """A table, and what a reader has to know about it."""
+    """A table with title and caption."""
 
     title: str
     caption: str
@@ -28,7 +28,7 @@ class Table(NamedTuple):
 
 
 def headline_table(results: Sequence[Result], variants: Sequence[Variant]) -> Table:
-    """Show the accuracy at the last step, and how far it is from what it is compared with."""
+    """Tabulate the accuracy at the last step, and its difference from the reference variants."""
     steps = results[0].cell.config.steps
     method = baseline_method([variant.method for variant in variants])
     caption = (
@@ -36,7 +36,7 @@ def headline_table(results: Sequence[Result], variants: Sequence[Variant]) -> Ta
         "standard deviation over seeds. Differences are paired over seeds, with 95 % confidence "
         f"intervals by Student's t: of the norm from {variants[0].norm} under the same method (of "
         "a control, from the norm it controls), and of the method from "
-        f"{method} under the same norm. They are not corrected for how many they are."
+        f"{method} under the same norm. They are not corrected for multiple comparisons."
     )
     headings = ["norm", "method", "target accuracy", "seeds", "difference in norm"]
     headings += ["difference in method", "source accuracy", "training time"]
@@ -74,12 +74,12 @@ def difference_from(
 
 
 def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Table:
-    """Show the accuracy at the moment that each rule chooses."""
+    """Tabulate the accuracy at the evaluation that each rule selects."""
     rules = rules_of(results)
     caption = (
-        "Mean target test accuracy in % at the evaluation that each rule chooses; the median is "
-        "that of the last ten evaluations, or of as many as there are. The oracle looks at the "
-        "target's labels, and is not available in practice."
+        "Mean target test accuracy in % at the evaluation that each rule selects; the median is "
+        "that of the last ten evaluations, or of all if there are fewer. The oracle uses target "
+        "labels, and is not available in practice."
     )
     titles = {MEDIAN: "median of last ten", ORACLE: "oracle (not available)"}
     headings = ["norm", "method", *(titles.get(rule, rule.replace("_", " ")) for rule in rules)]
@@ -92,17 +92,17 @@ def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Tabl
 
 
 def rules_of(results: Sequence[Result]) -> list[str]:
-    """List the rules that any cell has a choice of, the last first and the oracle at the end."""
+    """List the selection rules of all cells: first the last step, finally the oracle."""
     rules = dict.fromkeys(rule for result in results for rule in result.accuracies)
     return [rule for rule in rules if rule != ORACLE] + [rule for rule in rules if rule == ORACLE]
 
 
 def correlation_table(results: Sequence[Result]) -> Table:
-    """Show how well each validator ranks the trained networks."""
+    """Tabulate how well each validator ranks the trained networks."""
     caption = (
         "Rank correlation (Spearman) of each validator with the target test accuracy, over the "
-        "networks of all cells at their last step; in the weighted one, a network weighs the "
-        "square of its larger rank. 1 is a perfect order, 0 none."
+        "networks of all cells at their last step; in the weighted one, the weight of a network "
+        "is the square of its larger rank. 1 is a perfect order, 0 none."
     )
     rows = []
     for name in dict.fromkeys(name for result in results for name in result.scores):
@@ -112,11 +112,11 @@ def correlation_table(results: Sequence[Result]) -> Table:
         shown = [NOTHING if each is None else _signed(each, 2) for each in found]
         rows.append([name.replace("_", " "), *shown, str(len(pairs))])
     headings = ["validator", "rank correlation", "weighted", "networks"]
-    return Table("How well validators judge", caption, headings, rows)
+    return Table("How well validators rank networks", caption, headings, rows)
 
 
 def percent(summary: Summary | None) -> str:
-    """Write a share as per cent, with the standard deviation if there is one."""
+    """Format a share in percent, with the standard deviation if there is one."""
     if summary is None:
         return NOTHING
     spread = "" if summary.sd is None else f" ± {100 * summary.sd:.1f}"
@@ -124,7 +124,7 @@ def percent(summary: Summary | None) -> str:
 
 
 def points(difference: Difference | None) -> str:
-    """Write a difference of shares as points of per cent, with its interval if there is one."""
+    """Format a difference of shares in percentage points, with its interval if there is one."""
     if difference is None:
         return NOTHING
     if difference.interval is None:

@@ -7,7 +7,7 @@ from dacbn.methods.bnm import BNM as BNM
 from dacbn.methods.bsp import BSP as BSP
 from dacbn.methods.cdan import CDAN as CDAN
 from dacbn.methods.cmd import CMD as CMD
-from dacbn.methods.combined import create_method as create_method
+from dacbn.methods.combined import Combined as Combined
 from dacbn.methods.dan import DAN as DAN
 from dacbn.methods.dann import DANN as DANN
 from dacbn.methods.deep_coral import DeepCORAL as DeepCORAL
@@ -25,11 +25,9 @@ from dacbn.methods.method import Step as Step
 from dacbn.methods.method import methods as methods
 from dacbn.methods.minimum_entropy import MinimumEntropy as MinimumEntropy
 from dacbn.methods.online import OnlineMethod as OnlineMethod
-from dacbn.methods.online import create_test_time_method as create_test_time_method
 from dacbn.methods.online import test_time_methods as test_time_methods
 from dacbn.methods.sar import SAR as SAR
 from dacbn.methods.shot import SHOT as SHOT
-from dacbn.methods.source_free import create_source_free_method as create_source_free_method
 from dacbn.methods.source_free import source_free_methods as source_free_methods
 from dacbn.methods.source_only import SourceOnly as SourceOnly
 from dacbn.methods.tent import Tent as Tent

@@ -8,10 +8,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dacbn.batch import Output
-from dacbn.methods.combined import check_options
 from dacbn.models import Network
 from dacbn.norms import Norm
-from dacbn.registry import Registry, parse_spec
+from dacbn.registry import Registry
 
 NORMALISERS = (Norm, _BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
@@ -63,16 +62,3 @@ def affine_parameters(network: nn.Module) -> list[nn.Parameter]:
 
 
 test_time_methods: Registry[type[OnlineMethod]] = Registry("test-time method")
-
-
-def create_test_time_method(spec: str, network: Network) -> OnlineMethod:
-    """Build a method from its name, with options if wished.
-
-    Raises:
-        UnknownNameError: there is no test-time method of that name.
-        ValueError: it has no such option, or the network has nothing to adapt.
-    """
-    name, options = parse_spec(spec)
-    method = test_time_methods[name]
-    check_options(name, method, options)
-    return method(network, **options)

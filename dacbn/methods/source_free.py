@@ -6,17 +6,16 @@ from typing import Protocol
 from torch import Tensor
 
 from dacbn.batch import TargetBatch
-from dacbn.methods.combined import check_options
 from dacbn.methods.method import Objective, Step
 from dacbn.models import Network
-from dacbn.registry import Registry, parse_spec
+from dacbn.registry import Registry
 
 
 class WholeTarget(Protocol):
-    """All target images, for a method that needs more than a batch."""
+    """All target images, for methods that need more than a batch."""
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
 
     def batches(self) -> Iterator[Tensor]:
         """Yield all images, unchanged and in order."""
@@ -45,16 +44,3 @@ class SourceFreeMethod(Objective):
 
 
 source_free_methods: Registry[type[SourceFreeMethod]] = Registry("source-free method")
-
-
-def create_source_free_method(spec: str, network: Network, target: WholeTarget) -> SourceFreeMethod:
-    """Build a method from its name, with options if wished.
-
-    Raises:
-        UnknownNameError: there is no source-free method of that name.
-        ValueError: it has no such option.
-    """
-    name, options = parse_spec(spec)
-    method = source_free_methods[name]
-    check_options(name, method, options)
-    return method(network, target, **options)

@@ -1,7 +1,6 @@
-"""Swap the normalisers of a network, such as those of timm's models, for others."""
+"""Replace the normalisers of a network, such as one of timm's models."""
 
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any, get_args
 
 from torch import Tensor, nn
@@ -20,24 +19,24 @@ from dacbn.models.sites import (
 from dacbn.norms import Norm, norms, weights
 from dacbn.norms.contract import trained_statistics
 from dacbn.norms.network.trace import feeding_layers
-from dacbn.registry import parse_spec, split_sum
+from dacbn.spec import Spec, Term
 
 IMAGE_CHANNELS = 3
 
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a conversion did.
+    """What a conversion changed.
 
     Attributes:
-        norm: what the layers became.
-        kind: what they were.
-        replaced: their names.
-        kept: the names of those of the same kind that stay as they were.
-        carried: what the new layers took over: "affine" maps, and "statistics" where the old layers
-            had any and the new ones have a use for them.
+        norm: class name of the new layers.
+        kind: the kind of layer that they replace.
+        replaced: names of the replaced layers.
+        kept: names of the layers of the same kind that were not replaced.
+        carried: what was copied to the new layers: "affine" maps, and "statistics" if the old
+            layers had any and the new ones use them.
         mapped: names of the convolutions and linear layers whose weights are parametrized.
-        notes: what else there is to know.
+        notes: remarks of the norm, one line each.
     """
 
     norm: str
@@ -49,7 +48,7 @@ class ConversionReport:
     notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Say it in a line, and the notes in lines of their own."""
+        """Return a one-line summary, followed by the notes."""
         text = f"{len(self.replaced)} {self.kind} layers became {self.norm}"
         if self.kept:
             text += f", {len(self.kept)} stay"
@@ -75,32 +74,33 @@ def convert_norms(
 
     Args:
         model: any module that contains BatchNorm layers.
-        norm: a registered name, with options if wished ("ucb_norm(num_clusters=5)"), or a class.
-            Maps of the weights before each normaliser follow with a plus
+        norm: a registered name, optionally with options ("ucb_norm(num_clusters=5)"), or a class.
+            A plus adds a parametrization of the weights before each normaliser
             ("group_norm + weight_standardization").
         sites: "all", "first", "last", or a pattern of layer names such as "layer1.*"; or "input",
             which replaces nothing and adds a normaliser of the images as `model.input_norm`.
-        replaces: "batch_norm", or "layer_norm" for ConvNeXt, ViT and their like.
-        example: images (B, 3, S, S) as model takes them, for norms that look at the whole network.
+        replaces: "batch_norm", or "layer_norm" for ConvNeXt, ViT and similar models.
+        example: images (B, 3, S, S) for the model, for norms that need the whole network.
         options: keyword options of the norm.
 
     Raises:
-        UnknownNameError: no norm or weight map has that name.
-        ValueError: the norm has no such option; or model has no such layer, or none at `sites`,
+        UnknownNameError: no norm or weight parametrization has that name.
+        ValueError: the norm has no such option; or the model has no such layer, or none at `sites`,
             so nothing would change.
     """
     if replaces not in get_args(Replaces):
         raise ValueError(f"replaces must be one of {', '.join(WORDS)}, got {replaces!r}")
     kind, options, maps = resolve_norm(norm, options)
-    for map_kind, map_options in maps:
-        _check_map(map_kind, map_options)
     if kind.rebuilds_network and sites != "all":
         raise ValueError(
-            f"{kind.__name__} makes over a whole network: convert a new one with sites='all'"
+            f"{kind.__name__} initialises the whole network again: use it on an untrained model, "
+            "with sites='all'"
         )
     if sites == "input":
         if maps:
-            raise ValueError("no layer comes before the input: leave the weight maps out")
+            raise ValueError(
+                "no layer comes before the input: leave out the weight parametrizations"
+            )
         alike = nn.BatchNorm2d(IMAGE_CHANNELS).train(model.training)
         insert_at_input(model, kind.from_batch_norm(alike, **options))
         return ConversionReport(kind.__name__, "input", ("input_norm",))
@@ -122,22 +122,28 @@ def convert_norms(
 
 def resolve_norm(
     norm: str | type[Norm], options: dict[str, Any] | None = None
-) -> tuple[type[Norm], dict[str, Any], list[tuple[type[nn.Module], dict[str, Any]]]]:
-    """Find what a specification and keywords mean together.
+) -> tuple[type[Norm], dict[str, Any], tuple[Term, ...]]:
+    """Look up a norm and its weight parametrizations, and check their options.
+
+    Args:
+        norm: see `convert_norms`. The options of a class are checked when it is built.
+        options: keyword options, added to those in the text.
 
     Returns:
-        the class, its options, and the maps of weights with theirs.
+        the class, its options, and the terms of the parametrizations.
 
     Raises:
-        UnknownNameError: no norm or weight map has that name.
-        ValueError: the specification cannot be read.
+        UnknownNameError: no norm or weight parametrization has that name.
+        ValueError: the text cannot be read, or an option is wrong.
     """
     options = options or {}
     if not isinstance(norm, str):
-        return norm, options, []
-    first, *others = (parse_spec(term) for term in split_sum(norm))
-    maps = [(weights[name], map_options) for name, map_options in others]
-    return norms[first[0]], {**first[1], **options}, maps
+        return norm, options, ()
+    (name, typed), *maps = Spec(norm).terms
+    options = {**typed, **options}
+    for term in maps:
+        weights.check(term)
+    return norms.check(Term(name, options)), options, tuple(maps)
 
 
 def _replace(
@@ -147,9 +153,9 @@ def _replace(
     kind: type[Norm],
     options: dict[str, Any],
 ) -> dict[str, Norm]:
-    """Put new layers at the names of `alikes`; return them by the names they have now."""
+    """Replace the layers named in `alikes`; return the new layers by their names."""
     made: dict[int, tuple[Norm, nn.Module]] = {}
-    for name, alike in alikes.items():  # all are made before the first is put in: it may raise
+    for name, alike in alikes.items():  # building may raise: build all before replacing any
         if id(found[name]) not in made:
             norm = kind.from_batch_norm(alike, **options)
             made[id(found[name])] = norm, in_place_of(found[name], norm)
@@ -164,26 +170,17 @@ def _replace(
     }
 
 
-def _map_weights(
-    model: nn.Module, names: list[str], maps: list[tuple[type[nn.Module], dict[str, Any]]]
-) -> tuple[str, ...]:
-    """Parametrize the weights that feed the normalisers of these names."""
+def _map_weights(model: nn.Module, names: list[str], maps: tuple[Term, ...]) -> tuple[str, ...]:
+    """Parametrize the weights of the layers before these normalisers."""
     feeding = feeding_layers(model, names) if maps else []
     if maps and not feeding:
-        raise ValueError("no convolution or linear layer feeds these normalisers")
+        raise ValueError("no convolution or linear layer comes before these normalisers")
     for name in feeding:
         layer = model.get_submodule(name)
-        for kind, options in maps:
-            parametrize.register_parametrization(layer, "weight", kind(layer.weight, **options))
+        for term in maps:
+            weight_map = weights.check(term)(layer.weight, **term.options)
+            parametrize.register_parametrization(layer, "weight", weight_map)
     return tuple(feeding)
-
-
-def _check_map(kind: type[nn.Module], options: dict[str, Any]) -> None:
-    known = [option for option in signature(kind).parameters if option != "weight"]
-    for option in options:
-        if option not in known:
-            only = f"only {', '.join(known)}" if known else "nor any other"
-            raise ValueError(f"{kind.__name__} has no option {option!r}, {only}")
 
 
 def _carried(

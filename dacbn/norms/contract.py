@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.norms.mixture.moments import Assign
-from dacbn.registry import Registry
+from dacbn.registry import Registry, check_options
 
 
 class Need(StrEnum):
@@ -137,14 +137,11 @@ class Norm(nn.Module):
                 `batch_norm` unless given.
 
         Raises:
-            ValueError: this norm has no such option.
+            ValueError: this norm has no such option, or the option must be a number.
         """
-        known = [name for name in signature(cls).parameters if name != "num_features"]
-        for name in options:
-            if name not in known:
-                raise ValueError(f"{cls.__name__} has no option {name!r}, only {', '.join(known)}")
+        check_options(cls.__name__, cls, options)
         same: dict[str, Any] = {"eps": batch_norm.eps, "affine": batch_norm.affine}
-        if "momentum" in known and batch_norm.momentum is not None:
+        if "momentum" in signature(cls).parameters and batch_norm.momentum is not None:
             same["momentum"] = batch_norm.momentum
         layer = cls(batch_norm.num_features, **{**same, **options})
         state = next(iter(batch_norm.state_dict().values()), None)

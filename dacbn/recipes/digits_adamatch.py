@@ -7,6 +7,7 @@ Adaptation", ICLR 2022, https://arxiv.org/abs/2106.04732.
 import dataclasses
 
 from dacbn.recipes.catalogue import recipes
+from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
 
@@ -26,7 +27,7 @@ def mnist_to_svhn() -> TrainConfig:
         target="svhn",
         backbone="wide_resnet28_2",
         norm=None,
-        method="adamatch",
+        method=Spec("adamatch"),
         steps=131_072,
         source_batch_size=64,
         target_batch_size=192,
@@ -54,7 +55,7 @@ def mnist_to_svhn_small() -> TrainConfig:
     return dataclasses.replace(
         mnist_to_svhn(),
         backbone="digits_cnn",
-        input_norm="instance_norm",
+        input_norm=Spec("instance_norm"),
         steps=1500,
         source_batch_size=32,
         target_batch_size=32,

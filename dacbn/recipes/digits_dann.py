@@ -7,6 +7,7 @@ https://arxiv.org/abs/1505.07818.
 import dataclasses
 
 from dacbn.recipes.catalogue import recipes
+from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
 
@@ -27,9 +28,9 @@ def mnist_to_mnist_m() -> TrainConfig:
         source="mnist",
         target="mnist_m",
         augment="none",
-        norm="batch_norm",
+        norm=Spec("batch_norm"),
         classifier=(100, 100),
-        method="dann(weight=0.3, head=(100,), batch_norm=True)",
+        method=Spec("dann(weight=0.3, head=(100,), batch_norm=True)"),
         steps=8600,
         eval_every=1000,
     )
@@ -58,7 +59,12 @@ def mnist_to_usps() -> TrainConfig:
     both domains; AdamW and a cosine; the adversarial strength ends at 0.1.
     """
     return TrainConfig(
-        source="mnist", target="usps", norm="batch_norm", method="dann", steps=3000, eval_every=500
+        source="mnist",
+        target="usps",
+        norm=Spec("batch_norm"),
+        method=Spec("dann"),
+        steps=3000,
+        eval_every=500,
     )
 
 

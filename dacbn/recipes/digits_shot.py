@@ -7,6 +7,7 @@ for Unsupervised Domain Adaptation", ICML 2020, https://arxiv.org/abs/2002.08546
 import dataclasses
 
 from dacbn.recipes.catalogue import recipes
+from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
 
@@ -25,9 +26,9 @@ def svhn_to_mnist() -> TrainConfig:
     return TrainConfig(
         source="svhn",
         target="mnist",
-        norm="batch_norm",
+        norm=Spec("batch_norm"),
         classifier=(256,),
-        method="source_only(label_smoothing=0.1)",
+        method=Spec("source_only(label_smoothing=0.1)"),
         steps=34_000,
         optimizer="sgd",
         lr=0.01,

@@ -8,6 +8,7 @@ Adaptation", NeurIPS 2018, https://arxiv.org/abs/1705.10667.
 import dataclasses
 
 from dacbn.recipes.catalogue import recipes
+from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
 
@@ -33,7 +34,7 @@ def amazon_to_webcam() -> TrainConfig:
         backbone="resnet50",
         pretrained=True,
         norm=None,
-        method="dann(weight=1.0)",
+        method=Spec("dann(weight=1.0)"),
         steps=20_000,
         source_batch_size=32,
         target_batch_size=32,

@@ -24,12 +24,13 @@ from dacbn.training.metric_window import DivergedError as DivergedError
 from dacbn.training.records import Records as Records
 from dacbn.training.records import has_records as has_records
 from dacbn.training.records import read_records as read_records
+from dacbn.training.roles import Role as Role
 from dacbn.training.run_info import CONFIG as CONFIG
-from dacbn.training.run_info import Card as Card
 from dacbn.training.run_info import RunFolderError as RunFolderError
+from dacbn.training.run_info import RunInfo as RunInfo
 from dacbn.training.run_info import check_resumable as check_resumable
-from dacbn.training.run_info import read_card as read_card
-from dacbn.training.run_info import write_card as write_card
+from dacbn.training.run_info import read_run_info as read_run_info
+from dacbn.training.run_info import write_run_info as write_run_info
 from dacbn.training.run_online import run_online as run_online
 from dacbn.training.selection import Choice as Choice
 from dacbn.training.selection import choose as choose
@@ -41,6 +42,7 @@ from dacbn.training.storage import write_json as write_json
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state
+from dacbn.training.train_command import train_command as train_command
 from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs
 from dacbn.training.validators import validate as validate
 from dacbn.training.validators import validators as validators

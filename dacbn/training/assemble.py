@@ -1,29 +1,30 @@
-"""From settings to what is trained: the network, the method around it, and their state."""
+"""Build the network, the method and the training state from the settings."""
 
 from typing import Any
 
 import torch
 
-from dacbn.methods import create_method, methods, source_free_methods
+from dacbn.methods import methods, source_free_methods
 from dacbn.models import Network, create_network, resolve_norm
-from dacbn.registry import parse_spec, split_sum
 from dacbn.training.config import TrainConfig
+from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
 from dacbn.training.validators import validators
 
 
 def check_names(config: TrainConfig) -> None:
-    """Look names up, so that a wrong one is said before any image is read.
+    """Check all names and options first, so that a typo fails before images are loaded.
 
     Raises:
         UnknownNameError: there is no method, norm or validator of that name.
+        ValueError: a method or norm has no such option.
     """
     for name in config.validators:
         validators[name]
     if not is_source_free(config):
-        for term in split_sum(config.method):
-            methods[parse_spec(term)[0]]
+        for term in config.method.terms:
+            methods.check(term)
     for norm in (config.norm, config.input_norm):
         if norm is not None:
             resolve_norm(norm)
@@ -31,11 +32,11 @@ def check_names(config: TrainConfig) -> None:
 
 def is_source_free(config: TrainConfig) -> bool:
     """Whether the method adapts a trained network without its source."""
-    return parse_spec(split_sum(config.method)[0])[0] in source_free_methods
+    return config.method.names[0] in source_free_methods
 
 
 def check_needs_source(config: TrainConfig) -> None:
-    """Refuse to train from the start what adapts a trained network.
+    """Check that the method can train from the start, with a source.
 
     Raises:
         ValueError: the method is source-free.
@@ -48,8 +49,13 @@ def check_needs_source(config: TrainConfig) -> None:
         )
 
 
-def build_network(config: TrainConfig, num_classes: int, pretrained: bool = False) -> Network:
+def build_network(config: NetworkSettings, num_classes: int, pretrained: bool = False) -> Network:
     """Build the network of the settings.
+
+    Args:
+        config: of the network; a `TrainConfig` is one.
+        num_classes: classes.
+        pretrained: load timm's weights; decided here, since a trained network needs none.
 
     Raises:
         ValueError: there is no such backbone or norm, or an option has no such value.
@@ -60,11 +66,11 @@ def build_network(config: TrainConfig, num_classes: int, pretrained: bool = Fals
             config.norm,
             num_classes,
             pretrained,
-            config.norm_sites,
-            config.norm_replaces,
-            config.input_norm,
-            config.classifier,
-            config.cluster_ids,
+            sites=config.norm_sites,
+            replaces=config.norm_replaces,
+            input_norm=config.input_norm,
+            classifier=config.classifier,
+            id_source=config.cluster_ids,
         )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
@@ -77,24 +83,24 @@ def create_state(
     device: torch.device,
     checkpoint: dict[str, Any] | None = None,
 ) -> TrainingState:
-    """Start a training, or go on with the one of a checkpoint.
+    """Create the state of a new training, or of the training in a checkpoint.
 
     Raises:
         ValueError: the settings do not work together.
-        RunFolderError: the checkpoint is of another training.
+        RunFolderError: the checkpoint belongs to another training.
     """
     torch.manual_seed(config.seed)
     network = build_network(config, num_classes, config.pretrained and checkpoint is None)
     _check_size(network, image_size, config.backbone)
     _check_clusters(network, config.source_batch_size + config.target_batch_size)
-    state = TrainingState.create(create_method(config.method, network).to(device), config)
+    state = TrainingState.create(methods.build(config.method, network).to(device), config)
     if checkpoint is not None:
         state.load_state_dict(checkpoint)
     return state
 
 
 def _check_size(network: Network, size: int, backbone: str) -> None:
-    """Try one image, so that a backbone which cannot take the size says so before training."""
+    """Run one image, so that a backbone that cannot take the size fails before training."""
     try:
         with torch.no_grad():
             network.eval()(torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.int64))

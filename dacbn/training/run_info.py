@@ -1,4 +1,4 @@
-"""config.json of a run folder: what it takes to build the trained network again."""
+"""config.json of a run folder: everything needed to build the trained network again."""
 
 import json
 import platform
@@ -10,26 +10,23 @@ import timm
 import torch
 
 from dacbn.training.config import TrainConfig
+from dacbn.training.roles import RESUMABLE
 from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
 IN_MEMORY = "in memory"  # the recorded name of a domain that was given as images
-FREE = {  # what a resumed training may change
-    *("steps", "device", "compile", "data_root", "download", "on_unreadable", "tensorboard"),
-    *("log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),
-}
 
 
 class RunFolderError(ValueError):
-    """A folder that does not hold what a run leaves."""
+    """The folder is not a complete run folder."""
 
 
 @dataclass(frozen=True)
-class Card:
-    """What a network was made with.
+class RunInfo:
+    """The settings, classes and image size of a trained network.
 
     Args:
-        config: the settings of its training.
+        config: the settings of the training.
         classes: class names, in the order of the logits.
         image_size: pixels per side.
     """
@@ -39,8 +36,8 @@ class Card:
     image_size: int
 
 
-def write_card(folder: Path, card: Card) -> None:
-    """Write a card, and the versions it was made with.
+def write_run_info(folder: Path, info: RunInfo) -> None:
+    """Write config.json, with the versions of python, torch and timm.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -51,42 +48,42 @@ def write_card(folder: Path, card: Card) -> None:
         "timm": timm.__version__,
     }
     content = {
-        "classes": list(card.classes),
-        "image_size": card.image_size,
-        "training": card.config.to_json(),
+        "classes": list(info.classes),
+        "image_size": info.image_size,
+        "training": info.config.to_json(),
         "versions": versions,
     }
     write_json(folder / CONFIG, content)
 
 
-def read_card(folder: Path) -> Card:
-    """Read what `write_card` wrote.
+def read_run_info(folder: Path) -> RunInfo:
+    """Read the config.json that `write_run_info` wrote.
 
     Raises:
-        RunFolderError: there is no run, or its card cannot be read.
+        RunFolderError: there is no config.json, or it cannot be read.
     """
     content = _read_json(folder)
     try:
         config = TrainConfig.from_json(content["training"])
-        return Card(config, tuple(map(str, content["classes"])), int(content["image_size"]))
+        return RunInfo(config, tuple(map(str, content["classes"])), int(content["image_size"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(
-            f"{folder / CONFIG} is not one that this dacbn wrote: {reason}"
+            f"{folder / CONFIG} was not written by this version of dacbn: {reason}"
         ) from None
 
 
 def check_resumable(folder: Path, config: TrainConfig) -> None:
-    """Check that a checkpoint fits these settings.
+    """Check that the run in a folder may be resumed under these settings.
 
     Raises:
-        ValueError: the run in the folder began with others.
+        ValueError: a setting differs that a resumed training may not change.
     """
-    began, now = read_card(folder).config.to_json(), config.to_json()
-    if differing := [name for name in now if began[name] != now[name] and name not in FREE]:
+    began, now, free = vars(read_run_info(folder).config), vars(config), config.names(RESUMABLE)
+    if differing := [name for name in now if began[name] != now[name] and name not in free]:
         raise ValueError(
-            f"{folder} began with another {', '.join(differing)}: resume it under the settings it "
-            "has, as DomainAdapter.from_run(folder) gives them, or name another folder"
+            f"{folder} began with another {', '.join(differing)}: resume it with its own settings, "
+            "from DomainAdapter.from_run(folder), or choose another folder"
         )
 
 
@@ -96,7 +93,7 @@ def _read_json(folder: Path) -> Any:
         return json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
-            f"{folder} is no run folder: it has no {CONFIG}. Name a folder that dacbn train made"
+            f"{folder} is no run folder: it has no {CONFIG}. Give a folder that dacbn train wrote"
         ) from None
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {first_line(error)}") from None

@@ -1,4 +1,4 @@
-"""Adapting a trained network without the source: its settings, what it reads, and its state."""
+"""Adapt a trained network without the source: the settings, the target domain and the state."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -23,54 +23,50 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods import create_source_free_method, source_free_methods
+from dacbn.methods import source_free_methods
 from dacbn.models import Network
-from dacbn.registry import parse_spec
+from dacbn.spec import Spec
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluate import evaluate
 from dacbn.training.metrics import VALIDATOR
+from dacbn.training.roles import Role
 from dacbn.training.state import TrainingState
 from dacbn.training.validator_inputs import collect_validator_inputs
 from dacbn.training.validators import validate, without_source
 
-KEPT = {  # what the trained network comes with
-    *("source", "source_batch_size", "image_size", "backbone", "pretrained", "norm"),
-    *("norm_sites", "norm_replaces", "input_norm", "cluster_ids", "classifier"),
-}
-WHOLE_BATCH = 256  # images at a time, where all pass
+WHOLE_BATCH = 256  # images at a time, when all images are run
 
 
 def adaptation_config(
     config: TrainConfig, target: str, method: str, options: dict[str, Any]
 ) -> TrainConfig:
-    """Derive the settings of an adaptation from those of the training it goes on from.
+    """Derive the settings of an adaptation from those of the training that it starts from.
 
     Raises:
         UnknownNameError: there is no such source-free method.
-        ValueError: an option does not exist, or belongs to the trained network.
+        ValueError: an option is unknown, or belongs to the trained network.
     """
-    source_free_methods[parse_spec(method)[0]]
-    if kept := sorted(KEPT & options.keys()):
+    for term in Spec(method).terms:
+        source_free_methods.check(term)
+    if kept := sorted(options.keys() & config.names(Role.KEPT)):
         raise ValueError(
             f"an adaptation keeps the network it starts from: leave out {', '.join(kept)}"
         )
-    return TrainConfig.from_options(
-        **{**vars(config), **options, "target": target, "method": method}
-    )
+    return config.from_options(**{**vars(config), **options, "target": target, "method": method})
 
 
 @dataclass(frozen=True)
 class TargetDomain:
-    """A target without a source.
+    """The target of an adaptation without source.
 
     Args:
-        images: of the target, where they stay during the adaptation.
+        images: of the target, on the device where they stay during the adaptation.
         test: labelled images to score on, if there are any.
         family: which augmentations.
-        device: where batches shall be.
-        validators: names of label-free scores, which none that needs the source is among.
+        device: of the batches.
+        validators: names of label-free scores that do not need the source.
     """
 
     images: UnlabelledImages
@@ -89,10 +85,10 @@ class TargetDomain:
         target_test: LabelledLike | None,
         device: torch.device,
     ) -> Self:
-        """Read whatever a person gave.
+        """Load the target (and test set) from a name, folder, arrays or domain.
 
         Raises:
-            ValueError: it cannot be read, or the test has other classes.
+            ValueError: it cannot be read, or the test set has other classes.
         """
         options = reading_options(config)
         images = to_unlabelled(target, size, train=True, **options).images
@@ -105,7 +101,7 @@ class TargetDomain:
         return cls(UnlabelledImages(place_images(images, device)), test, family, device, validators)
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return len(self.images)
 
     def batches(self) -> Iterator[Tensor]:
@@ -113,7 +109,7 @@ class TargetDomain:
         return iterate(self.images.images, WHOLE_BATCH, self.device)
 
     def stream(self, config: TrainConfig) -> Callable[[int], Iterator[TargetBatch]]:
-        """Return the function from a first step to the batches from there on."""
+        """Return a function: start step -> iterator over the batches from that step."""
         return lambda start: stream_target(
             self.images,
             batch_size=config.target_batch_size,
@@ -125,7 +121,7 @@ class TargetDomain:
         )
 
     def scorer(self) -> Callable[[Network], dict[str, float]] | None:
-        """Return the function that scores a network; None where there is nothing to score by."""
+        """Return the function that scores a network; None without validators and test set."""
         return self._score if self.validators or self.test is not None else None
 
     def _score(self, network: Network) -> dict[str, float]:
@@ -147,22 +143,22 @@ def create_adaptation_state(
     network: Network | None,
     checkpoint: dict[str, Any] | None = None,
 ) -> TrainingState:
-    """Start an adaptation, or go on with the one of a checkpoint.
+    """Create the state of a new adaptation, or of the adaptation in a checkpoint.
 
     Args:
         config: the settings.
         num_classes: classes.
-        target: what it adapts to.
-        network: what to start from, which stays as it is; a checkpoint holds its own.
-        checkpoint: of the adaptation to go on with.
+        target: the domain to adapt to.
+        network: the network to start from, which is not changed; None with a checkpoint.
+        checkpoint: of the adaptation to resume.
 
     Raises:
         ValueError: the method has no such option.
-        RunFolderError: the checkpoint is of another adaptation.
+        RunFolderError: the checkpoint belongs to another adaptation.
     """
     torch.manual_seed(config.seed)
     start = build_network(config, num_classes) if network is None else copy.deepcopy(network)
-    method = create_source_free_method(config.method, start, target).to(target.device)
+    method = source_free_methods.build(config.method, start, target).to(target.device)
     state = TrainingState.create(method, config)
     if checkpoint is not None:
         state.load_state_dict(checkpoint)

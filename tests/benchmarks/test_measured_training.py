@@ -71,7 +71,7 @@ def test_trainings_are_scored_as_they_go_and_seconds_grow():
 
 
 def test_domains_that_are_not_at_hand_are_left_out(tmp_path):
-    with pytest.warns(UserWarning, match="mnist → mnist_m is left out: .*missing"):
+    with pytest.warns(UserWarning, match="mnist → mnist_m is skipped: .*missing"):
         rows = benchmark_accuracy(pairs=[("mnist", "mnist_m")], data_root=tmp_path)
     assert rows == [] and table(rows) == "nothing was measured"
 

@@ -39,7 +39,7 @@ def test_the_peak_counts_what_is_held_at_once():
 
 
 def test_layers_steps_and_loops_give_a_row_each(monkeypatch):
-    rows = benchmark_layers(["ucb_norm", "scb_norm", "published layer, K=2"], [(8, 4, 3, 3)], 2)
+    rows = benchmark_layers(["ucb_norm", "scb_norm"], [(8, 4, 3, 3)], 2, published=[2])
     assert [row["layer"] for row in rows] == [
         "torch BatchNorm",
         "ucb_norm",

@@ -158,7 +158,7 @@ def test_lost_records_are_told(compare, tmp_path):
 
 def test_other_settings_in_the_same_folder_are_refused(compare, trainings, tmp_path):
     compare(NORMS[:1], METHODS[:1])
-    with pytest.raises(ValueError, match=r"out holds a comparison with another steps, lr: compare"):
+    with pytest.raises(ValueError, match=r"out holds a comparison with another steps, lr: use its"):
         compare(steps=3, lr=0.5)
     compare(NORMS[:1], METHODS[:1], log_every=2, checkpoint_every=0)  # change no result
     assert len(trainings.started) == 1
@@ -187,7 +187,9 @@ def test_a_mistake_is_told_before_anything_is_trained(compare, trainings, option
 
 
 def test_a_target_without_labels_is_refused(compare, photos):
-    with pytest.raises(ValueError, match="has no labels, and a comparison reports accuracies"):
+    with pytest.raises(
+        ValueError, match="has no labels, and a comparison reports target accuracies"
+    ):
         compare(target=str(photos / "b" / "cup"))
 
 
@@ -204,7 +206,7 @@ def test_the_command_compares_and_shows_the_tables(monkeypatch, photos, tmp_path
     command(monkeypatch, photos, *words, "--controls")
     shown = capsys.readouterr().out
     assert "7 trainings, writing" in shown and "(control: frozen gates)" in shown
-    assert "## How well validators judge" in shown and "dacbn train" not in shown
+    assert "## How well validators rank networks" in shown and "dacbn train" not in shown
     assert {path.name for path in out.iterdir()} == {
         *("comparison.md", "comparison.csv", "comparison.tex", "comparison.json", "runs")
     }
@@ -215,7 +217,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch, photos, trainings, tmp_path, caps
     with pytest.raises(SystemExit) as stop:
         command(monkeypatch, photos, "--output", tmp_path / "out", "--seeds", 1)
     assert stop.value.code == 130
-    assert "Go on with the same command" in capsys.readouterr().out
+    assert "Continue with the same command" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", ["--norm=batch_norm", "--method=cdan"])

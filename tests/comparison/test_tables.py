@@ -10,7 +10,7 @@ from dacbn.comparison.render import escape, to_latex, to_markdown
 from dacbn.comparison.report import write_report
 from dacbn.comparison.results import training_seconds
 from dacbn.comparison.tables import Table, choice_table, correlation_table, headline_table
-from dacbn.training import TrainConfig
+from dacbn.training import TrainConfig, train_command
 
 UCB = "ucb_norm(num_clusters=2)"
 # by norm and method, for the two seeds
@@ -137,6 +137,7 @@ def test_the_report_says_what_failed_on_what_it_ran_and_how_to_repeat_it(report)
     assert f"`{'dann-ucb_norm-num_clusters=2-seed1'}`: the domain loss became nan" in text
     assert "- device a CPU, torch 2.9" in text
     assert text.count("dacbn train --source digits --target color_digits") == 8
+    assert all(train_command(result.cell.config) in text for result in make_results()[0])
     assert "--method dann --steps 40 --seed 1" in text
     assert (report / "comparison.tex").read_text().count(r"\begin{table}") == 3
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dacbn.batch import Batch
-from dacbn.methods import create_method
+from dacbn.methods import methods
 from dacbn.models import create_network
 from dacbn.registry import UnknownNameError
 
@@ -17,7 +17,7 @@ def batch():
 
 def build(spec):
     torch.manual_seed(1)
-    return create_method(spec, create_network("digits_cnn", None, 3))
+    return methods.build(spec, create_network("digits_cnn", None, 3))
 
 
 def test_a_sum_has_the_losses_of_its_terms_and_one_classification_loss():
@@ -43,7 +43,7 @@ def test_one_term_is_the_method_itself():
 @pytest.mark.parametrize(
     ("spec", "text"),
     [
-        ("dann + dann", "dann stands twice"),
+        ("dann + dann", "dann appears twice in 'dann \\+ dann'"),
         ("dann + fixmatch", "fixmatch defines its own forward pass"),
         ("dann + mcc(heat=2)", "mcc has no option 'heat', only weight, temperature"),
         ("mcc(weight='a')", "weight of mcc must be a number"),

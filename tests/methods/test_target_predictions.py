@@ -5,7 +5,7 @@ import torch
 from flat_network import flat_batch, flat_network, gradients
 
 from dacbn.batch import Output
-from dacbn.methods import create_method, methods
+from dacbn.methods import methods
 
 NAMES = ["bnm", "information_maximisation", "mcc", "minimum_entropy"]
 each = pytest.mark.parametrize("name", NAMES)
@@ -66,7 +66,7 @@ def test_half_precision_logits_are_computed_with_in_float32(name):
 def test_the_weight_multiplies(name):
     batch, network = flat_batch(), flat_network()
     one, three = (
-        create_method(f"{name}(weight={weight})", network)(batch, 0.5).losses for weight in (1, 3)
+        methods.build(f"{name}(weight={weight})", network)(batch, 0.5).losses for weight in (1, 3)
     )
     (loss,) = one.keys() - {"classification"}
     torch.testing.assert_close(three[loss], 3 * one[loss])
@@ -84,7 +84,7 @@ def test_all_of_the_network_and_nothing_else_learns_from_it(name):
 
 
 def test_they_add_up():
-    method = create_method(" + ".join(NAMES), flat_network())
+    method = methods.build(" + ".join(NAMES), flat_network())
     losses = method(flat_batch(), 0.5).losses
     assert len(losses) == 1 + len(NAMES)
     assert all(loss.isfinite() for loss in losses.values())

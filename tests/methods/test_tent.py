@@ -15,7 +15,7 @@ from colour_shift import (
 )
 from torch import nn
 
-from dacbn.methods import Tent, create_test_time_method, test_time_methods
+from dacbn.methods import Tent, test_time_methods
 from dacbn.methods.online import affine_parameters
 from dacbn.models import Network, create_network
 from dacbn.norms import norms
@@ -65,7 +65,7 @@ def test_only_scales_and_shifts_of_normalisers_move(name, norm):
     network(torch.rand(12, 3, 16, 16), torch.arange(12) % 2)  # some place themselves on a batch
     given = copy.deepcopy(network.state_dict())
     options = "(margin=1.5, lr=0.01)" if name == "sar" else "(lr=0.01)"
-    method = create_test_time_method(name + options, network)
+    method = test_time_methods.build(name + options, network)
     for _ in range(2):
         output = method.predict(torch.rand(12, 3, 16, 16), TARGET[:12])
         assert output.logits.isfinite().all()

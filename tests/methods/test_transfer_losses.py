@@ -6,7 +6,7 @@ from drawn_outputs import draw_network, draw_outputs, gradients
 from planted_shift import train
 
 from dacbn.batch import Output
-from dacbn.methods import create_method
+from dacbn.methods import methods
 
 # Which of source features and logits, target features and logits, get a gradient.
 REACHED = {
@@ -26,7 +26,7 @@ each_method = pytest.mark.parametrize("spec", list(REACHED))
 
 def transfer(spec, source, target, labels, progress=0.5):
     torch.manual_seed(1)  # the same heads
-    method = create_method(spec, draw_network())
+    method = methods.build(spec, draw_network())
     return method, method.transfer(source, target, labels, progress)
 
 
@@ -115,7 +115,7 @@ def test_half_precision_outputs_are_taken(spec):
 def test_methods_add_up():
     source, target, labels = draw_outputs()
     sum_of_all = " + ".join(spec for spec in REACHED if "entropy" not in spec)
-    method = create_method(sum_of_all, draw_network())
+    method = methods.build(sum_of_all, draw_network())
     step = method.transfer(source, target, labels, 0.5)
     count = sum(len(transfer(spec, source, target, labels)[1].losses) for spec in REACHED)
     assert len(step.losses) == count - 1  # no loss takes another's name

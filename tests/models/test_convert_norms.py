@@ -266,8 +266,12 @@ def test_an_unknown_norm_names_the_nearest_and_the_known():
 
 def test_an_unknown_option_names_the_known_ones_and_changes_nothing():
     model = small()
-    with pytest.raises(ValueError, match=r"UCBNorm has no option 'clusters', only num_clusters"):
+    with pytest.raises(ValueError, match=r"ucb_norm has no option 'clusters', only num_clusters"):
         convert_norms(model, "ucb_norm(clusters=3)")
+    with pytest.raises(ValueError, match=r"ucb_norm has no option 'clusters', only num_clusters"):
+        convert_norms(model, "ucb_norm", clusters=3)
+    with pytest.raises(ValueError, match=r"SCBNorm has no option 'clusters', only num_clusters"):
+        convert_norms(model, SCBNorm, clusters=3)
     assert not any(isinstance(layer, Norm) for layer in model.modules())
 
 

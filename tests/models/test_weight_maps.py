@@ -94,12 +94,12 @@ def test_an_unknown_map_names_the_nearest_and_changes_nothing():
 
 
 def test_an_unknown_option_of_a_map_names_the_known_ones():
-    with pytest.raises(ValueError, match=r"WeightStandardization has no option 'gain'.*eps"):
+    with pytest.raises(ValueError, match=r"weight_standardization has no option 'gain'.*eps"):
         convert_norms(small_resnet(), "batch_norm + weight_standardization(gain=2)")
 
 
 def test_a_normaliser_that_no_weight_feeds_raises():
-    with pytest.raises(ValueError, match="no convolution or linear layer feeds"):
+    with pytest.raises(ValueError, match="no convolution or linear layer comes before"):
         convert_norms(nn.Sequential(nn.BatchNorm1d(4)), "batch_norm + weight_standardization")
 
 

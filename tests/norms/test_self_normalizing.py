@@ -164,7 +164,7 @@ def test_a_network_that_cannot_be_traced_is_made_over_as_far_as_can_be():
 def test_a_part_of_a_network_raises_with_the_cure():
     model = perceptron(depth=3)
     before = [layer.weight.clone() for layer in model if isinstance(layer, nn.Linear)]
-    with pytest.raises(ValueError, match=r"makes over a whole network.*sites='all'"):
+    with pytest.raises(ValueError, match=r"initialises the whole network again.*sites='all'"):
         convert_norms(model, "self_normalizing", "first")
     now = [layer.weight for layer in model if isinstance(layer, nn.Linear)]
     assert all(torch.equal(a, b) for a, b in zip(before, now, strict=True))

@@ -112,7 +112,10 @@ def test_without_a_recipe_the_defaults_are_as_ever():
     [
         ("mnist-to-svhn-adamach", "unknown recipe 'mnist-to-svhn-adamach'. Did you mean 'mnist-to"),
         ("--steps 3 usps-to-mnist-dann", "before all options: dacbn train usps-to-mnist-dann"),
-        ("usps-to-mnist-dann --resume x", "under the run's own settings: leave out the recipe"),
+        (
+            "usps-to-mnist-dann --resume x",
+            "--resume uses the run's own settings: leave out the recipe",
+        ),
         ("office31-dann-resnet50", "data/office31/amazon/images does not exist"),
         ("svhn-to-mnist-shot --data-root no", "no/svhn/train_32x32.mat is missing"),
     ],

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from dacbn.batch import Batch
-from dacbn.methods import create_method
+from dacbn.methods import methods
 from dacbn.models import Network
 
 TURN = 50  # degrees; the source's boundaries are at 60
@@ -43,7 +43,7 @@ def accuracy_after(method, steps=120, seed=0):
     """Train a method by name; return its accuracy on the turned clusters."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
-    trained = create_method(method, Network(PlaneNetwork(), 3))
+    trained = methods.build(method, Network(PlaneNetwork(), 3))
     optimizer = torch.optim.Adam(trained.parameters(), lr=0.01)
     for step in range(steps):
         source, labels = draw_points(32, 0, generator)

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from dacbn.batch import Batch
-from dacbn.methods import create_method
+from dacbn.methods import methods
 from dacbn.models import Network
 
 CENTRES = torch.tensor([[2.0, 0.0], [-1.0, 1.7], [-1.0, -1.7]])  # of three classes
@@ -41,7 +41,7 @@ def draw_domain(count, shifted):
 def train(spec, steps=150, seed=0):
     """Train a method by its name and return its target accuracy."""
     torch.manual_seed(seed)
-    method = create_method(spec, Network(Plain(), num_classes=3))
+    method = methods.build(spec, Network(Plain(), num_classes=3))
     optimizer = torch.optim.AdamW(method.parameters(), lr=5e-3)
     for step in range(steps):
         source, labels = draw_domain(32, shifted=False)

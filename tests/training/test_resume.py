@@ -70,7 +70,7 @@ def test_ctrl_c_saves_says_how_to_go_on_and_resumes_to_the_same_bits(tmp_path, m
     folder = tmp_path / "run"
     code, output, errors = stop_midway(folder, signal.SIGINT)
     assert code == 130 and "Traceback" not in errors
-    assert f"Go on with: dacbn train --resume {folder}" in output
+    assert f"Continue with: dacbn train --resume {folder}" in output
     command_line(monkeypatch, "train", "--resume", folder)
     assert_same_run(folder, whole)
     steps = [row["step"] for row in read_records(folder) if "lr" in row]

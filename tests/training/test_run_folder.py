@@ -11,8 +11,8 @@ from dacbn.training import (
     DivergedError,
     RunFolderError,
     load_checkpoint,
-    read_card,
     read_records,
+    read_run_info,
     save_network,
 )
 from dacbn.training.records import Records
@@ -80,8 +80,8 @@ def test_a_spoilt_file_is_named_in_one_line(run, name, spoil):
 def test_what_is_no_run_folder_is_called_so(tmp_path, folder):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(RunFolderError, match=r"is no run folder.*Name a folder that dacbn train"):
-        read_card(tmp_path / folder)
+    with pytest.raises(RunFolderError, match=r"is no run folder.*Give a folder that dacbn train"):
+        read_run_info(tmp_path / folder)
     with pytest.raises(RunFolderError, match=r"cannot read .*metrics\.jsonl \(N.* directory\)"):
         read_records(tmp_path / folder)
 
@@ -95,16 +95,16 @@ def test_weights_of_another_network_are_refused(run):
 
 @pytest.mark.parametrize("options", [{"norm": None}, {"optimizer": "sgd"}, {"ema_decay": 0.9}])
 def test_a_run_is_not_resumed_under_other_settings(run, options):
-    changed = {**vars(read_card(run).config), **options}
+    changed = {**vars(read_run_info(run).config), **options}
     with pytest.raises(ValueError, match=f"began with another {next(iter(options))}: resume it"):
         DomainAdapter(**changed).fit("digits", "color_digits", run=run, resume=True)
 
 
 def test_a_finished_run_can_be_made_longer(run):
-    longer = {**vars(read_card(run).config), "steps": 3, "eval_every": 0}
+    longer = {**vars(read_run_info(run).config), "steps": 3, "eval_every": 0}
     adapter = DomainAdapter(**longer).fit("digits", "color_digits", run=run, resume=True)
     assert [row["step"] for row in adapter.records] == [1, 2, 3]
-    assert read_card(run).config.steps == 3
+    assert read_run_info(run).config.steps == 3
 
 
 def test_a_run_without_weights_yet_is_told_from_a_damaged_one(run):
@@ -128,7 +128,7 @@ def test_a_run_that_ended_before_its_first_checkpoint_can_be_resumed(
 
 
 def test_two_runs_do_not_mix_in_one_folder(tiny, source, target, run):
-    with pytest.raises(ValueError, match="holds a run: pass resume=True, or name another folder"):
+    with pytest.raises(ValueError, match="holds a run: pass resume=True, or choose another folder"):
         tiny().fit(source, target, run=run)
 
 

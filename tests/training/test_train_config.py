@@ -1,10 +1,12 @@
 """Settings: what is accepted, and what is said of the rest."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
+from dacbn.spec import Spec
 from dacbn.training import TrainConfig, choose_device
 
 
@@ -61,3 +63,16 @@ def test_a_device_that_is_not_there_is_refused_in_one_line(device):
     with pytest.raises(ValueError, match=r"cannot use device .*; choose --device cpu or") as caught:
         choose_device(device)
     assert "\n" not in str(caught.value)
+
+
+def test_text_becomes_what_it_names():
+    config = TrainConfig(norm=" ucb_norm( )", method="dann+mcc", data_root="a/b", classifier=[8])
+    assert isinstance(config.norm, Spec) and config.norm == "ucb_norm"
+    assert config.method.names == ("dann", "mcc") and config.input_norm is None
+    assert config.data_root == Path("a/b") and config.classifier == (8,)
+    assert json.loads(json.dumps(config.to_json()))["method"] == "dann + mcc"
+
+
+def test_widths_are_checked_one_by_one():
+    with pytest.raises(ValueError, match="classifier must be at least 1, got 0"):
+        TrainConfig.from_options(classifier=(8, 0))

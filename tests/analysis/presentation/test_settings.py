@@ -1,38 +1,7 @@
-"""What a run was made with: commands that can be typed again, and names that tell runs apart."""
+"""Settings of runs as text, and names that tell runs apart."""
 
-import shlex
-
-import pytest
-import tyro
-
-from dacbn.analysis.presentation.settings import (
-    current_versions,
-    describe_config,
-    label_runs,
-    train_command,
-)
+from dacbn.analysis.presentation.settings import current_versions, describe_config, label_runs
 from dacbn.training import TrainConfig
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {},
-        {"norm": None, "method": "cdan(entropy=True) + mcc", "steps": 7},
-        {"pretrained": True, "classifier": (64, 32), "source": "my photos/amazon"},
-        {"lr": 0.1, "clip_norm": 1.0, "norm": "ucb_norm(num_clusters=5)", "seed": 3},
-    ],
-)
-def test_the_command_gives_the_settings_again(options):
-    config = TrainConfig.from_options(**options)
-    words = shlex.split(train_command(config))
-    assert words[:2] == ["dacbn", "train"]
-    assert tyro.cli(TrainConfig, args=words[2:]) == config
-
-
-def test_only_what_is_no_default_is_typed():
-    assert train_command(TrainConfig()) == "dacbn train"
-    assert train_command(TrainConfig(steps=7)) == "dacbn train --steps 7"
 
 
 def test_runs_are_named_by_what_differs():

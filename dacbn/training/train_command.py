@@ -1,22 +1,24 @@
-"""The command that trains one cell of a comparison by itself."""
+"""The command that repeats a training."""
 
 import shlex
 from typing import Any
 
-from dacbn.training import TrainConfig
+from dacbn.training.config import TrainConfig
+from dacbn.training.roles import Role
 
 
 def train_command(config: TrainConfig) -> str:
-    """Write `dacbn train` with every setting that is not the default."""
-    words, default = ["dacbn", "train"], vars(TrainConfig())
+    """Return `dacbn train` with the settings that name a run, and all that are not the default."""
+    words, default = ["dacbn", "train"], vars(type(config)())
+    always = config.names(Role.NAMING | Role.VARIED)
     for name, value in vars(config).items():
-        if value != default[name] or name in ("source", "target", "norm", "method", "seed"):
+        if value != default[name] or name in always:
             words += _option(name.replace("_", "-"), value)
     return " ".join(map(_quote, words))
 
 
 def _quote(word: str) -> str:
-    """Quote a word for a shell; in double quotes where that keeps it readable."""
+    """Quote a word for a shell, in double quotes if it contains single ones."""
     plain = "'" in word and not set(word) & set('"$`\\!')
     return f'"{word}"' if plain else shlex.quote(word)
 

@@ -1,0 +1,118 @@
+"""The settings of a training, in four groups, with their limits and roles.
+
+A setting is added here and nowhere else: its group and the marks in its type decide whether a
+resumed training may change it, whether an adaptation keeps it, and how runs are compared.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from dacbn.spec import Spec
+from dacbn.training.roles import AT_LEAST_0, AT_LEAST_1, BELOW_1, POSITIVE, Group, Role
+
+
+@dataclass(frozen=True)
+class DataSettings(Group):
+    """What is read."""
+
+    source: Annotated[str, Role.KEPT, Role.IMAGES, Role.NAMING] = "digits"
+    """Labelled domain: a dataset's name, or a folder with one sub-folder per class."""
+    target: Annotated[str, Role.IMAGES, Role.NAMING] = "color_digits"
+    """Domain to adapt to: a name or a folder; its labels, if any, are used for evaluation only."""
+    data_root: Annotated[Path, Role.UNREPORTED] = Path("data")
+    """Folder of the named datasets, laid out as torchvision does."""
+    download: Annotated[bool, Role.UNREPORTED] = False
+    """Download named datasets that are missing."""
+    image_size: Annotated[int | None, AT_LEAST_1, Role.KEPT, Role.IMAGES] = None
+    """Pixels per side; None chooses by the domains (32 for digits, 224 for folders)."""
+    augment: Literal["auto", "digits", "photos", "none"] = "auto"
+    """Random views of both domains; "digits" never mirrors, auto decides by the domains."""
+    on_unreadable: Annotated[Literal["skip", "raise"], Role.NEUTRAL] = "skip"
+    """What to do with images that cannot be decoded."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings(Group):
+    """What is trained."""
+
+    roles = Role.KEPT
+
+    backbone: Annotated[str, Role.NAMING] = "digits_cnn"
+    """digits_cnn, or any timm model with BatchNorm."""
+    pretrained: bool = False
+    """Start from timm's pretrained weights."""
+    norm: Annotated[Spec | None, Role.VARIED, Role.NAMING] = Spec(  # noqa: RUF009  # immutable
+        "ucb_norm(num_clusters=2, assign='sample')"
+    )
+    """Replaces the backbone's BatchNorms; options as in "ucb_norm(num_clusters=5)"."""
+    norm_sites: str = "all"
+    """Which normalisers are replaced: all, first, last, or a pattern such as "layer1.*"."""
+    norm_replaces: Literal["batch_norm", "layer_norm"] = "batch_norm"
+    """What is replaced; layer_norm for ConvNeXt, ViT and similar models."""
+    input_norm: Spec | None = None
+    """A normaliser of the images, before the backbone, such as instance_norm."""
+    cluster_ids: Literal["domain", "random", "swapped"] = "domain"
+    """Ids passed to cluster-aware normalisers: domain ids, or random or swapped ids as controls."""
+    classifier: Annotated[tuple[int, ...], AT_LEAST_1] = ()
+    """Widths of the classifier's hidden layers, each with a BatchNorm; none makes it linear."""
+
+
+@dataclass(frozen=True)
+class OptimSettings(Group):
+    """How it is trained."""
+
+    method: Annotated[Spec, Role.VARIED, Role.NAMING] = Spec("dann")  # noqa: RUF009  # immutable
+    """Adaptation method; options as in "dann(weight=0.1)"."""
+
+    steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 1500
+    """Optimiser steps."""
+    source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64
+    """Source images per step."""
+    target_batch_size: Annotated[int, AT_LEAST_1] = 64
+    """Target images per step."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """AdamW, or SGD with Nesterov momentum 0.9."""
+    lr: Annotated[float | None, POSITIVE] = None
+    """Learning rate at the start; None means 0.001 for AdamW and 0.01 for SGD."""
+    schedule: Literal["constant", "cosine", "dann"] = "cosine"
+    """How the rate falls; dann is the paper's (1 + 10 p)^-0.75."""
+    weight_decay: Annotated[float, AT_LEAST_0] = 1e-4
+    """Weight decay (decoupled for AdamW)."""
+    clip_norm: Annotated[float | None, POSITIVE] = None
+    """Largest norm of the gradient; None does not clip."""
+    ema_decay: Annotated[float | None, BELOW_1] = None
+    """Keep a moving average of the weights and use it for evaluation and export; the average is
+    shorter at first, when weights change fast."""
+
+    seed: Annotated[int, AT_LEAST_0, Role.VARIED] = 0
+    """Of the initial weights, the order of the images and their views."""
+    device: Annotated[str, Role.UNREPORTED] = "auto"
+    """cpu, cuda, cuda:1, …; auto uses a GPU if there is one."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the forward and backward pass in training; auto = bfloat16 if the GPU or CPU supports it
+    natively, else float32."""
+    compile: Annotated[bool, Role.NEUTRAL] = False
+    """Compile the network with torch.compile; slower to start, faster on a GPU."""
+
+
+@dataclass(frozen=True)
+class RecordSettings(Group):
+    """What is written while training."""
+
+    roles = Role.NEUTRAL
+
+    log_every: Annotated[int, AT_LEAST_1, Role.UNREPORTED] = 20
+    """Steps between lines of metrics.jsonl."""
+    eval_every: Annotated[int, AT_LEAST_0] = 200
+    """Steps between evaluations on the test splits; 0 evaluates at the end only."""
+    checkpoint_every: Annotated[int, AT_LEAST_0, Role.UNREPORTED] = 100
+    """Steps between checkpoints; 0 keeps one at the end only."""
+    snapshot_every: Annotated[int, AT_LEAST_0, Role.UNREPORTED] = 0
+    """Steps between snapshots of the network for `dacbn analyse`; 0 keeps none."""
+    validators: tuple[str, ...] = (
+        *("source_accuracy", "entropy", "information_maximisation", "bnm", "class_ami", "snd"),
+    )
+    """Label-free scores computed at each evaluation, for `dacbn evaluate`; see dacbn list."""
+    tensorboard: Annotated[bool, Role.UNREPORTED] = False
+    """Write TensorBoard events too."""

@@ -1,0 +1,99 @@
+"""Specifications: what can be read, and how it is written."""
+
+import copy
+import doctest
+import pickle
+
+import pytest
+
+from dacbn import spec as spec_module
+from dacbn.spec import Spec, Term
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("ucb_norm", ("ucb_norm", {})),
+        (" ucb_norm ", ("ucb_norm", {})),
+        ("ucb_norm()", ("ucb_norm", {})),
+        (
+            "ucb_norm(num_clusters=5, update='em', momentum=-0.1, prior_scale=True)",
+            (
+                "ucb_norm",
+                {"num_clusters": 5, "update": "em", "momentum": -0.1, "prior_scale": True},
+            ),
+        ),
+    ],
+)
+def test_a_specification_is_a_name_and_literal_options(text, wanted):
+    assert Spec(text).terms == (wanted,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "ucb-norm",
+        "ucb_norm(",
+        "ucb_norm(5)",
+        "ucb_norm(k=__import__('os'))",
+        "ucb_norm(k=print)",
+        "a.b(k=1)",
+        "ucb_norm(**{'k': 1})",
+        "ucb_norm(k={[]: 1})",
+        "ucb_norm(k=1, k=2)",
+        "ucb_norm; scb_norm",
+    ],
+)
+def test_what_cannot_be_read_raises_with_an_example(text):
+    with pytest.raises(ValueError, match=r"cannot read .*ucb_norm\(num_clusters=5\)"):
+        Spec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "terms"),
+    [
+        ("a", ["a"]),
+        ("a+b", ["a", "b"]),
+        (" a(x=1) + b + c(y='+') ", ["a(x=1)", "b", "c(y='+')"]),
+    ],
+)
+def test_a_sum_has_terms_in_order(text, terms):
+    spec = Spec(text)
+    assert list(map(str, spec.terms)) == terms
+    assert list(spec.names) == [term.partition("(")[0] for term in terms]
+
+
+@pytest.mark.parametrize("text", ["a +", "", "a b", "a + 1", "a - b", "a + (b"])
+def test_a_sum_that_cannot_be_read_says_how_to_write_one(text):
+    with pytest.raises(ValueError, match="write a name"):
+        Spec(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("dann", "dann"),
+        ("dann()", "dann"),
+        ('ucb_norm( assign="sample",num_clusters=2 )', "ucb_norm(assign='sample', num_clusters=2)"),
+        ("dann(head=(32,))+mcc", "dann(head=(32,)) + mcc"),
+        ("a(x=[1, 'b'], y={'k': None}, z=-1e-3)", "a(x=[1, 'b'], y={'k': None}, z=-0.001)"),
+    ],
+)
+def test_what_was_typed_comes_back_in_one_form(text, written):
+    spec = Spec(text)
+    assert str(spec) == spec == f"{spec}" == written and type(str(spec)) is str
+    again = Spec(written)
+    assert again == spec and hash(again) == hash(spec) and again.terms == spec.terms
+
+
+def test_what_was_read_is_not_read_again_and_can_be_copied():
+    spec = Spec("a(x=1) + b")
+    assert Spec(spec) is spec
+    for other in (copy.deepcopy(spec), pickle.loads(pickle.dumps(spec))):
+        assert other == spec and other.terms == (Term("a", {"x": 1}), Term("b", {}))
+
+
+def test_the_example_in_the_docstring_runs():
+    failed, attempted = doctest.testmod(spec_module)
+    assert attempted == 3 and failed == 0

@@ -87,7 +87,7 @@ def read_files(
     files: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist: give image files or folders of images")
+            raise FileNotFoundError(f"{path} does not exist: give image files or folders of them")
         files += _images_below(path) if path.is_dir() else [path]
     if not files:
         raise ValueError(f"{', '.join(map(str, paths))} holds no images")

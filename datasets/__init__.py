@@ -1,6 +1,6 @@
-"""Domains: registered datasets, folders and arrays, and the stream of batches out of them."""
+"""Load domains from registered datasets, folders or arrays, and stream training batches."""
 
-from dacbn.datasets import (  # noqa: F401  # importing them registers them
+from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
     color_digits,
     digits,
     mnist,

@@ -1,4 +1,4 @@
-"""Published dataset files: found where torchvision keeps them, or downloaded on request."""
+"""Find published dataset files where torchvision stores them, or download them on request."""
 
 import warnings
 from collections.abc import Iterator, Sequence
@@ -9,17 +9,17 @@ from torchvision.datasets.utils import check_md5, download_url
 
 
 def find_archive(path: Path, urls: Sequence[str], md5: str, download: bool) -> Path:
-    """Return `path`, downloading it if it is missing and that is allowed.
+    """Return `path`; if the file is missing, download it first if allowed.
 
     Args:
-        path: where the file belongs.
-        urls: where it is published; tried in order.
-        md5: of the published file. A downloaded file must have it; one that a person placed there
-            is only warned about, since subsets and rebuilt files are useful too.
-        download: whether to go to the network.
+        path: path of the file.
+        urls: download addresses, tried in order.
+        md5: checksum of the published file. A download must match it. An existing file that does
+            not match causes only a warning, because subsets and rebuilt files are useful too.
+        download: whether a missing file may be downloaded.
 
     Raises:
-        FileNotFoundError: the file is missing, and was not or could not be downloaded.
+        FileNotFoundError: the file is missing, and downloading is not allowed or failed.
     """
     if path.is_file():
         if not check_md5(str(path), md5):
@@ -39,13 +39,13 @@ def find_archive(path: Path, urls: Sequence[str], md5: str, download: bool) -> P
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn whatever goes wrong while parsing `path` into one line that names the cure.
+    """Turn any error while parsing `path` into one line that says how to fix it.
 
     Raises:
         ValueError: the file could not be parsed.
     """
     try:
         yield
-    except Exception as error:  # gzip, bz2, zipfile, zlib and scipy each raise their own kinds
+    except Exception as error:  # gzip, bz2, zipfile, zlib and scipy raise different types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"cannot read {path} ({reason}): delete it and fetch it again") from error

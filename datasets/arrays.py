@@ -1,4 +1,4 @@
-"""Domains out of arrays and tensors that a person already holds."""
+"""Make domains from arrays and tensors."""
 
 from collections.abc import Sequence
 
@@ -22,21 +22,22 @@ def labelled(
     """Make a labelled domain.
 
     Args:
-        images: uint8, or float in [0, 1]; grey or RGB, channels first or last.
-        labels: one per image: integers from 0, or class names.
+        images: uint8, or float in [0, 1]; grey or RGB, channels first or last, in one of
+            the layouts in `LAYOUTS`.
+        labels: one per image: integers starting at 0, or class names.
         classes: the name of every class; by default the numbers up to the largest label, or the
-            names that occur, sorted.
-        size: pixels per side to resize to; needed when the images are not square.
+            sorted names that occur in `labels`.
+        size: resize images to this many pixels per side; required unless they are square.
 
     Raises:
-        ValueError: images or labels of another kind; the text says which and what to do.
+        ValueError: the dtype, shape or range of images or labels is not supported.
     """
     positions, names = _number_labels(labels, classes)
     return LabelledImages(TensorImages(_to_pixels(images, size)), positions, names)
 
 
 def unlabelled(images: NDArray[np.generic] | Tensor, size: int | None = None) -> UnlabelledImages:
-    """Make a domain without labels; images and errors as in `labelled`."""
+    """Make an unlabelled domain; images, size and errors as in `labelled`."""
     return UnlabelledImages(TensorImages(_to_pixels(images, size)))
 
 
@@ -88,7 +89,7 @@ def _to_uint8(pixels: Tensor) -> Tensor:
         raise ValueError(f"images of dtype {pixels.dtype}: pass uint8, or float in [0, 1]")
     if pixels.numel():
         low, high = float(pixels.min()), float(pixels.max())
-        if not (low >= 0 and high <= 1):  # false for NaN as well
+        if not (low >= 0 and high <= 1):  # also catches NaN
             raise ValueError(
                 f"float images range from {low:g} to {high:g}: scale to [0, 1] or pass uint8"
             )

@@ -1,4 +1,4 @@
-"""The registered datasets: one file and one decorated function each."""
+"""The registry of datasets: each is one decorated function in its own file."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from dacbn.datasets.images import LabelledImages
 from dacbn.registry import Registry
 
 Loader: TypeAlias = Callable[[Path, bool, bool], LabelledImages]
-"""A function of (root, train, download)."""
+"""Called as `loader(root, train, download)`."""
 
 DIGIT_CLASSES = tuple("0123456789")
 DIGIT_SIZE = 32  # pixels per side of every registered dataset

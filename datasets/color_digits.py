@@ -1,6 +1,6 @@
-"""`digits` on coloured textures by the MNIST-M recipe: a target domain that needs no download.
+"""`digits` blended with coloured textures as in MNIST-M: a target domain without any download.
 
-Differs from MNIST-M: textures are drawn, not cropped from photographs.
+Differs from MNIST-M: textures are generated, not cropped from photographs.
 """
 
 import functools
@@ -14,15 +14,15 @@ from dacbn.datasets.digits import SPARE, TEST, read_digits
 from dacbn.datasets.images import LabelledImages, TensorImages
 from dacbn.datasets.textures import blend, make_textures
 
-CONTRAST = 0.5  # brightest texture, of the range [0, 1]: more would invert digits
-GRAIN = 0.3  # noise within a texture, before it is scaled by CONTRAST: sets how hard the domain is
-REPEATS = 3  # each digit on several textures: more to learn from, less noise in an accuracy
+CONTRAST = 0.5  # brightness of the brightest texture in [0, 1]; more would invert digits
+GRAIN = 0.3  # noise of a texture, before scaling by CONTRAST: more makes the domain harder
+REPEATS = 3  # textures per digit: more training data, less noise in accuracies
 SEED = 7
 
 
 @datasets.register("color_digits")
 def color_digits(root: Path, train: bool, download: bool) -> LabelledImages:
-    """Return 1,800 images to train on or 891 to test on; none shows a digit of `digits` train.
+    """Return 1,800 training or 891 test images, 32x32; none shows a training digit of `digits`.
 
     Reads no files; every call returns the same pixels.
     """

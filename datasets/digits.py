@@ -1,4 +1,4 @@
-"""1,797 scanned digits that ship with scikit-learn: a source domain that needs no download."""
+"""1,797 scanned digits from scikit-learn: a source domain that needs no download."""
 
 import functools
 from pathlib import Path
@@ -13,13 +13,13 @@ from dacbn.datasets.catalogue import DIGIT_CLASSES, DIGIT_SIZE, datasets
 from dacbn.datasets.images import LabelledImages
 
 SPLIT_SEED = 2024
-# Three disjoint parts, so that no other domain shows a digit which `digits` trains on.
+# Disjoint parts: a digit that `digits` trains on must not appear in another domain.
 TRAIN, SPARE, TEST = slice(0, 900), slice(900, 1500), slice(1500, None)
 
 
 @functools.cache
 def shuffled_rows() -> tuple[int, ...]:
-    """Return scikit-learn's row of each digit, in the fixed order that the parts cut up."""
+    """Return a fixed permutation of scikit-learn's rows; the parts are slices of it."""
     count = len(load_digits().target)
     return tuple(np.random.default_rng(SPLIT_SEED).permutation(count).tolist())
 
@@ -33,6 +33,6 @@ def read_digits(part: slice) -> tuple[Tensor, Tensor]:
 
 @datasets.register("digits")
 def digits(root: Path, train: bool, download: bool) -> LabelledImages:
-    """Return 900 digits to train on or 297 to test on, 32x32, white on black; reads no files."""
+    """Return 900 training or 297 test digits, 32x32, white on black; reads no dataset files."""
     images, labels = read_digits(TRAIN if train else TEST)
     return labelled(images, labels, DIGIT_CLASSES, DIGIT_SIZE)

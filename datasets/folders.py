@@ -1,4 +1,4 @@
-"""Domains that are folders of images: one sub-folder per class, or no sub-folders and no labels."""
+"""Read domains from folders: one sub-folder per class, or a flat folder of unlabelled images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,28 +16,29 @@ from dacbn.datasets.images import (
     UnlabelledImages,
 )
 
-MEMORY_BUDGET = 2 * 1024**3  # bytes of pixels that one domain may hold in memory
-TEST_SHARE = 0.2
+MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; larger domains are decoded batchwise
+TEST_FRACTION = 0.2
 
 
 def read_labelled_folder(
     path: Path, train: bool, size: int, on_unreadable: OnUnreadable = "skip", seed: int = 0
 ) -> LabelledImages:
-    """Read a folder with one sub-folder per class, found at any depth below it.
+    """Read a folder with one sub-folder per class; images may lie at any depth in a class.
 
-    `path/train` and `path/test` are used when they are there; otherwise a fifth of each class is
-    kept for testing, the same one for the same seed.
+    `path/train` and `path/test` are used if they exist. Otherwise a fifth of each class is the
+    test part, chosen at random by `seed`.
 
     Args:
         path: the folder.
-        train: which of the two parts.
-        size: pixels per side after resizing the short side and cropping the centre.
-        on_unreadable: whether broken files are skipped with a warning or refused.
-        seed: of the split. A model trained under one seed must be tested under the same one.
+        train: whether to read the training part; otherwise the test part.
+        size: pixels per side, after resizing the short side and cropping the centre.
+        on_unreadable: skip broken files with a warning, or raise.
+        seed: of the split. Use one seed for training and testing, or test images are trained on.
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: it is empty or flat, has one class, or a class without readable images.
+        ValueError: it is empty or flat, has a single class, a class has no readable images, or
+            `train` and `test` have different classes.
     """
     by_class = _list_classes(path, train, seed)
     if len(by_class) == 1:
@@ -59,12 +60,12 @@ def read_unlabelled_folder(
 ) -> UnlabelledImages:
     """Read a folder of images without labels.
 
-    Sub-folders per class are split into train and test as for `read_labelled_folder`, and their
-    names are dropped. A flat folder is given whole for both: without labels nothing is tested.
+    Class folders are split into train and test as by `read_labelled_folder`; their names are
+    ignored. A flat folder is not split: without labels there is nothing to test.
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: it holds no readable images.
+        ValueError: it contains no readable images.
     """
     files, _, _ = list_folder(path, train, seed)
     images, _ = _read(files, size, on_unreadable, path)
@@ -74,11 +75,14 @@ def read_unlabelled_folder(
 def read_files(
     paths: Sequence[Path], size: int, on_unreadable: OnUnreadable = "skip"
 ) -> tuple[UnlabelledImages, list[Path]]:
-    """Read image files, and all images below folders; say which files they are, in order.
+    """Read image files and all images in folders, at any depth.
+
+    Returns:
+        the images, and the file of each.
 
     Raises:
         FileNotFoundError: a path does not exist.
-        ValueError: there is no readable image.
+        ValueError: no image is readable.
     """
     files: list[Path] = []
     for path in paths:
@@ -95,19 +99,20 @@ def read_files(
 def list_folder(
     path: Path, train: bool, seed: int = 0
 ) -> tuple[list[Path], Tensor | None, tuple[str, ...]]:
-    """List the image files of one part of a folder, without opening any.
+    """List the image files of the training or test part of a folder, without opening them.
 
     Args:
-        path: a folder with one sub-folder per class, or a flat one.
-        train: which of the two parts.
+        path: a folder with one sub-folder per class, or a flat folder.
+        train: whether to list the training part; otherwise the test part.
         seed: of the split.
 
     Returns:
-        the files; their labels (N,) and the class names, or None and none for a flat folder.
+        the N files, their labels (N,) and the class names; for a flat folder the labels are None
+        and there are no class names.
 
     Raises:
         FileNotFoundError: the folder does not exist.
-        ValueError: it holds no images.
+        ValueError: it contains no images.
     """
     flat = _flat_folder(_existing(path), train)
     if flat is not None:
@@ -119,13 +124,13 @@ def list_folder(
 
 
 def is_flat_folder(name_or_path: str | Path) -> bool:
-    """Whether this is a folder of images outside class folders, and so without labels."""
+    """Return whether this is a folder that directly contains images, so without labels."""
     path = Path(name_or_path)
     return path.is_dir() and _flat_folder(path, train=False) is not None
 
 
 def _flat_folder(path: Path, train: bool) -> Path | None:
-    """Return the folder that holds images directly: path, its part, or its lone `images`."""
+    """Return the folder that directly contains images: a part, `path` or `path/images`."""
     candidates = (_choose_part(path, train), path, _descend(path))
     return next((folder for folder in candidates if folder and _images_in(folder)), None)
 
@@ -157,7 +162,7 @@ def _class_files(folder: Path) -> dict[str, list[Path]]:
 
 
 def _choose_part(path: Path, train: bool) -> Path | None:
-    """Return path/train or path/test if that is the layout, and not two classes of such names."""
+    """Return path/train or path/test, or None if these are not parts but class names."""
     parts = [path / "train", path / "test"]
     if not all(part.is_dir() for part in parts):
         return None
@@ -167,13 +172,13 @@ def _choose_part(path: Path, train: bool) -> Path | None:
 
 
 def _descend(path: Path) -> Path:
-    """Step into a lone `images` folder, as Office-31 has above its classes."""
+    """Return `path/images` if it is the only sub-folder, as in Office-31; otherwise `path`."""
     return path / "images" if [child.name for child in _folders_in(path)] == ["images"] else path
 
 
 def _split(files: Sequence[Path], train: bool, seed: list[int]) -> list[Path]:
     order = np.random.default_rng(seed).permutation(len(files)).tolist()
-    test_count = min(max(1, round(TEST_SHARE * len(files))), len(files) - 1)
+    test_count = min(max(1, round(TEST_FRACTION * len(files))), len(files) - 1)
     chosen = order[test_count:] if train else order[:test_count]
     return [files[index] for index in sorted(chosen)]
 
@@ -181,7 +186,7 @@ def _split(files: Sequence[Path], train: bool, seed: list[int]) -> list[Path]:
 def _read(
     files: Sequence[Path], size: int, on_unreadable: OnUnreadable, folder: Path
 ) -> tuple[Images, list[bool]]:
-    """Hold the pixels if they fit, else only the paths; files are all tried before any training."""
+    """Decode all files to find broken ones; keep the pixels if they fit in MEMORY_BUDGET."""
     fits = len(files) * 3 * size * size <= MEMORY_BUDGET
     readable, pixels = decode_each(files, size, keep=fits)
     flagged = list(zip(files, readable, strict=True))

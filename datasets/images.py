@@ -1,4 +1,4 @@
-"""What a domain is: images of one size, with labels (a source) or without (a target)."""
+"""Types of domains: images of one size, labelled (a source) or unlabelled (a target)."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Images(Protocol):
         """Pixels per side."""
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return uint8 images (B, 3, S, S) for int64 indices (B,)."""
@@ -34,7 +34,7 @@ class TensorImages:
         pixels: uint8, shape (N, 3, S, S).
 
     Raises:
-        ValueError: another dtype or shape.
+        ValueError: dtype or shape are different.
     """
 
     pixels: Tensor
@@ -55,7 +55,7 @@ class TensorImages:
         return self.pixels.shape[-1]
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return len(self.pixels)
 
     def gather(self, indices: Tensor) -> Tensor:
@@ -69,38 +69,39 @@ class TensorImages:
 
 @dataclass(frozen=True, eq=False)
 class FileImages:
-    """Images decoded when asked for, for folders too large for memory.
+    """Images decoded on access, for folders that are too large for memory.
 
     Args:
-        paths: image files; each must be readable.
-        size: pixels per side after the resize and centre crop.
+        paths: image files; all must be readable.
+        size: pixels per side, after resizing the short side and cropping the centre.
     """
 
     paths: tuple[Path, ...]
     size: int
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return len(self.paths)
 
     def gather(self, indices: Tensor) -> Tensor:
         """Return uint8 images (B, 3, S, S) for int64 indices (B,), on the CPU."""
         paths = [self.paths[index] for index in indices.tolist()]
-        with ThreadPoolExecutor() as threads:  # Pillow releases the GIL
+        with ThreadPoolExecutor() as threads:  # decoding releases the GIL
             return torch.stack(list(threads.map(partial(decode, size=self.size), paths)))
 
 
 @dataclass(frozen=True, eq=False)
 class LabelledImages:
-    """A source domain, or any domain being evaluated.
+    """Images with labels: a source domain, or any domain used for evaluation.
 
     Args:
         images: N images.
-        labels: int64 (N,), positions in `classes`.
+        labels: int64 (N,), indices into `classes`.
         classes: the name of every class, in the order of the labels.
 
     Raises:
-        ValueError: no images, or labels that do not fit the images or the classes.
+        ValueError: there are no images, labels do not match images or classes, or class names
+            repeat.
     """
 
     images: Images
@@ -125,20 +126,20 @@ class LabelledImages:
             )
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return len(self.images)
 
     def without_labels(self) -> "UnlabelledImages":
-        """Return the images alone, as a target domain is seen in training."""
+        """Return the images without the labels, as training sees a target domain."""
         return UnlabelledImages(self.images)
 
 
 @dataclass(frozen=True, eq=False)
 class UnlabelledImages:
-    """A target domain as training sees it: there is no field for labels.
+    """Images without labels: a target domain, as training sees it.
 
     Raises:
-        ValueError: no images.
+        ValueError: there are no images.
     """
 
     images: Images
@@ -148,7 +149,7 @@ class UnlabelledImages:
         _refuse_empty(self.images)
 
     def __len__(self) -> int:
-        """Return how many images there are."""
+        """Return the number of images."""
         return len(self.images)
 
 

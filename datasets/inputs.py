@@ -1,4 +1,4 @@
-"""Whatever a person holds, made a domain: a name, a folder, arrays, files, or a domain already."""
+"""Convert a dataset name, a folder, arrays, image files or a domain to a domain."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,17 +40,17 @@ def to_labelled(
     classes: Sequence[str] | None = None,
     **options: Any,
 ) -> LabelledImages:
-    """Make a labelled domain of a name, a folder, a pair (images, labels) or a domain.
+    """Convert a name, a folder, a pair (images, labels) or a labelled domain.
 
     Args:
-        data: what the person has.
-        size: pixels per side.
-        train: for a name or folder, which part.
-        classes: for a pair, the name of every class: few labels may not show them all.
-        options: for a name or folder, the further arguments of `load_labelled`.
+        data: what to convert.
+        size: pixels per side of the result.
+        train: for a name or folder, whether to load the training part; otherwise the test part.
+        classes: for a pair, the name of every class, since labels may not contain all of them.
+        options: for a name or folder, other arguments of `load_labelled`.
 
     Raises:
-        ValueError: it has no labels, or cannot be read.
+        ValueError: `data` has no labels or an unknown type, or cannot be read.
     """
     if isinstance(data, str | Path):
         return load_labelled(data, train=train, size=size, **options)
@@ -65,13 +65,13 @@ def to_labelled(
 
 
 def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) -> UnlabelledImages:
-    """Make an unlabelled domain; labels that come along are dropped here.
+    """Convert to an unlabelled domain, without the labels that `data` may have.
 
-    Takes what `to_labelled` takes, arrays of images alone, and lists of image files. Broken files
-    of a list are skipped in training only: elsewhere each file is answered.
+    Accepts what `to_labelled` accepts, arrays of images, unlabelled domains, and lists of image
+    files. A broken file in a list is skipped in training only: predictions need every file.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: `data` has an unknown type or cannot be read.
     """
     if isinstance(data, str | Path):
         return load_unlabelled(data, train=train, size=size, **options)
@@ -91,7 +91,7 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
 
 
 def size_of(data: LabelledLike | UnlabelledLike) -> int:
-    """Return the pixels per side that data has by itself; of a list of files, a folder's."""
+    """Return the pixels per side of `data`; the default size of photos for a list of files."""
     if isinstance(data, str | Path):
         return natural_size(data)
     if isinstance(data, LabelledImages | UnlabelledImages):
@@ -104,7 +104,7 @@ def size_of(data: LabelledLike | UnlabelledLike) -> int:
 
 
 def choose_family(*domains: LabelledLike | UnlabelledLike) -> Family:
-    """Choose augmentations that keep the classes: only folders are taken to show what may flip."""
+    """Choose the augmentation family: "photos" if all domains are folders, else "digits"."""
     folders = (isinstance(data, str | Path) and view_family(data) == "photos" for data in domains)
     return "photos" if all(folders) else "digits"
 
@@ -112,6 +112,6 @@ def choose_family(*domains: LabelledLike | UnlabelledLike) -> Family:
 def _fit(images: Images, size: int) -> Images:
     if images.size == size:
         return images
-    if isinstance(images, FileImages):  # may be too many to hold
+    if isinstance(images, FileImages):  # may be too large for memory
         return FileImages(images.paths, size)
     return TensorImages(resize(images.gather(torch.arange(len(images))), size))

@@ -1,4 +1,4 @@
-"""From what a person types, a registered name or the path of a folder, to a domain."""
+"""Load a domain from a registered name or a folder path."""
 
 import os
 from collections.abc import Sequence
@@ -32,21 +32,21 @@ def load_labelled(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
 ) -> LabelledImages:
-    """Load a domain with its labels.
+    """Load a labelled domain.
 
     Args:
         name_or_path: a registered name, or a folder with one sub-folder per class.
-        train: the part to train on, or the part to test on.
-        root: where published dataset files lie.
+        train: whether to load the training part; otherwise the test part.
+        root: folder of the published dataset files.
         size: pixels per side; by default `natural_size(name_or_path)`.
-        download: whether a missing published file may be fetched.
-        on_unreadable: whether broken files in a folder are skipped with a warning or refused.
-        seed: of the split of a folder into train and test.
+        download: whether missing published files may be downloaded.
+        on_unreadable: skip broken files in a folder with a warning, or raise.
+        seed: of the split of a folder into training and test part.
 
     Raises:
-        UnknownNameError: neither a registered name nor a folder.
+        UnknownNameError: `name_or_path` is neither a registered name nor a folder.
         FileNotFoundError: a folder or a published file is missing.
-        ValueError: a folder or file cannot be used; the text says why.
+        ValueError: a folder or file cannot be used.
     """
     folder = _folder(name_or_path)
     size = size or natural_size(name_or_path)
@@ -69,9 +69,9 @@ def load_unlabelled(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
 ) -> UnlabelledImages:
-    """Load a domain without labels; a flat folder of images will do.
+    """Load a domain without labels; a flat folder is accepted as well.
 
-    Arguments and errors are those of `load_labelled`.
+    Arguments and errors as in `load_labelled`.
     """
     folder = _folder(name_or_path)
     if folder is not None:
@@ -93,24 +93,24 @@ def load_sample(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
 ) -> LabelledImages | UnlabelledImages:
-    """Load some images of a domain, chosen at random, with their labels where it has any.
+    """Load a random sample of a domain, in its order, with labels if it has any.
 
-    Of a folder no other image is opened.
+    From a folder only the chosen images are opened.
 
     Args:
-        name_or_path: a registered name, or a folder.
-        count: images, at most.
-        train: the part to train on, or the part to test on.
-        root: where published dataset files lie.
+        name_or_path: a registered name, or a folder, flat or with one sub-folder per class.
+        count: maximum number of images.
+        train: whether to load the training part; otherwise the test part.
+        root: folder of the published dataset files.
         size: pixels per side; by default `natural_size(name_or_path)`.
-        download: whether a missing published file may be fetched.
-        on_unreadable: whether broken files in a folder are skipped with a warning or refused.
-        seed: of the choice.
+        download: whether missing published files may be downloaded.
+        on_unreadable: skip broken files in a folder with a warning, or raise.
+        seed: of the random choice.
 
     Raises:
-        UnknownNameError: neither a registered name nor a folder.
+        UnknownNameError: `name_or_path` is neither a registered name nor a folder.
         FileNotFoundError: a folder or a published file is missing.
-        ValueError: a folder or file cannot be used; the text says why.
+        ValueError: a folder or file cannot be used.
     """
     folder = _folder(name_or_path)
     generator = torch.Generator().manual_seed(seed)
@@ -131,20 +131,20 @@ def load_sample(
 
 
 def natural_size(name_or_path: str | Path) -> int:
-    """Return the pixels per side that a domain has unless another size is asked for."""
+    """Return the default pixels per side of a domain."""
     return DIGIT_SIZE if _folder(name_or_path) is None else PHOTO_SIZE
 
 
 def view_family(name_or_path: str | Path) -> Literal["digits", "photos"]:
-    """Return which augmentations suit a domain: digits must not be flipped."""
+    """Return the augmentation family of a domain; digits must not be mirrored."""
     return "digits" if _folder(name_or_path) is None else "photos"
 
 
 def check_same_classes(source_classes: Sequence[str], target_classes: Sequence[str]) -> None:
-    """Check that labels mean the same in both domains.
+    """Check that both domains have the same classes in the same order.
 
     Raises:
-        ValueError: they do not; the text names the classes that only one domain has.
+        ValueError: they do not; the message names the classes that only one domain has.
     """
     if tuple(source_classes) == tuple(target_classes):
         return
@@ -159,10 +159,10 @@ def check_same_classes(source_classes: Sequence[str], target_classes: Sequence[s
 
 
 def _folder(name_or_path: str | Path) -> Path | None:
-    """Return the folder that is meant, or None for a registered name, which goes first.
+    """Return the path of a folder, or None for a registered name, which takes precedence.
 
     Raises:
-        UnknownNameError: neither.
+        UnknownNameError: `name_or_path` is neither.
     """
     path, text = Path(name_or_path), str(name_or_path)
     if isinstance(name_or_path, str) and text in datasets:

@@ -1,4 +1,4 @@
-"""Streams of batches that depend on the step number alone, so that a resumed run sees the same."""
+"""Streams of batches. A batch depends only on its step, so a resumed run sees the same batches."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -14,8 +14,8 @@ from dacbn.batch import Batch, TargetBatch
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
-SOURCE_ORDER, TARGET_ORDER, VIEWS = range(3)  # one stream of random numbers each
-AHEAD = 3  # batches of files being decoded while one is trained on
+SOURCE_ORDER, TARGET_ORDER, VIEWS = range(3)  # independent random numbers from one seed
+PREFETCH = 3  # batches of files to decode in advance
 
 
 def stream_batches(
@@ -33,21 +33,21 @@ def stream_batches(
 ) -> Iterator[Batch]:
     """Yield the batches of steps `start` to `stop - 1`.
 
-    Each domain runs through its own endless row of epochs, in each of which every sample comes
-    once; a batch may reach into the next epoch, so sizes need not divide. A batch is a function of
-    its step and the arguments: starting at step n gives what a run from step 0 sees at step n.
+    Each domain is sampled epoch by epoch, independently of the other: every image appears once per
+    epoch, in a new order. A batch may span two epochs, so batch sizes need not divide the number
+    of images. Starting at step n yields the same batches as a run from step 0 has from step n.
 
     Args:
-        source: images and labels.
-        target: images.
-        source_batch_size: source images in a batch.
-        target_batch_size: target images in a batch.
-        family: which augmentations.
-        strong: whether batches carry strong views too.
-        seed: of order and views; not negative.
-        device: where the batches shall be.
+        source: the source domain.
+        target: the target domain.
+        source_batch_size: source images per batch.
+        target_batch_size: target images per batch.
+        family: augmentation family.
+        strong: whether batches also contain strong views.
+        seed: of order and views; at least 0.
+        device: device of the batches.
         start: first step.
-        stop: step to stop before.
+        stop: last step plus one.
 
     Raises:
         ValueError: the domains differ in image size.
@@ -86,9 +86,9 @@ def stream_target(
     start: int = 0,
     stop: int,
 ) -> Iterator[TargetBatch]:
-    """Yield batches of the target alone, for steps `start` to `stop - 1`.
+    """Yield batches of the target only, for steps `start` to `stop - 1`.
 
-    Images come in the order in which `stream_batches` gives them; the arguments are its.
+    Arguments and order of the images as in `stream_batches`.
     """
     device = torch.device(device)
     rows = partial(rows_at, count=len(target), batch_size=batch_size, key=(seed, TARGET_ORDER))
@@ -103,9 +103,9 @@ def stream_target(
 def iterate(
     images: Images, batch_size: int, device: torch.device | str, seed: int | None = None
 ) -> Iterator[Tensor]:
-    """Yield all images, unchanged, as float batches; the last may be smaller.
+    """Yield all images once, without augmentation, as float32 batches (B, 3, S, S) in [0, 1].
 
-    They come in order, or shuffled by a seed.
+    The order is that of `images`, or shuffled if there is a seed. The last batch may be smaller.
     """
     count = len(images)
     order = torch.arange(count) if seed is None else shuffled_order(count, seed)
@@ -114,14 +114,14 @@ def iterate(
 
 
 def shuffled_order(count: int, seed: int) -> Tensor:
-    """Return in which order `iterate` gives `count` images with a seed: int64 (count,)."""
+    """Return the order in which `iterate` yields `count` images for a seed: int64 (count,)."""
     return _permutation(count, seed, 0, 0)
 
 
 def place_images(images: Images, device: torch.device | str) -> Images:
-    """Move images to the device if they are in memory and take at most half of what is free there.
+    """Move images to the device if they are in memory and take at most half of its free memory.
 
-    `stream_batches` and `iterate` do so on every call; a caller who calls often places them once.
+    `stream_batches` and `iterate` do this in every call; call it once before repeated calls.
     """
     device = torch.device(device)
     if not isinstance(images, TensorImages) or images.pixels.device.type == device.type:
@@ -132,30 +132,30 @@ def place_images(images: Images, device: torch.device | str) -> Images:
 
 
 def rows_at(step: int, count: int, batch_size: int, key: tuple[int, int]) -> Tensor:
-    """Return which samples a domain of `count` gives at a step: int64 (batch_size,)."""
-    places = range(step * batch_size, (step + 1) * batch_size)
-    epochs = range(places[0] // count, places[-1] // count + 1)
-    row = torch.cat([_permutation(count, *key, epoch) for epoch in epochs])
-    first = places[0] - epochs[0] * count
-    return row[first : first + batch_size]
+    """Return the indices of a step's images in a domain of `count` images: int64 (batch_size,)."""
+    positions = range(step * batch_size, (step + 1) * batch_size)
+    epochs = range(positions[0] // count, positions[-1] // count + 1)
+    order = torch.cat([_permutation(count, *key, epoch) for epoch in epochs])
+    first = positions[0] - epochs[0] * count
+    return order[first : first + batch_size]
 
 
 @lru_cache(maxsize=8)
-def _permutation(count: int, seed: int, domain: int, epoch: int) -> Tensor:
-    generator = torch.Generator().manual_seed(_mix(seed, domain, epoch))
+def _permutation(count: int, seed: int, stream: int, epoch: int) -> Tensor:
+    generator = torch.Generator().manual_seed(_mix(seed, stream, epoch))
     return torch.randperm(count, generator=generator)
 
 
 def _mix(*parts: int) -> int:
-    """Make one seed of several numbers; neighbouring numbers give unrelated seeds."""
+    """Combine several numbers to one seed; similar numbers give unrelated seeds."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _fetch(images: Images, rows: Iterator[Tensor], device: torch.device) -> Iterator[Tensor]:
-    """Yield float batches on the device; files are decoded ahead of their use."""
+    """Yield float batches on the device; files are decoded in advance."""
     images = place_images(images, device)
     gather = partial(_gather, images, pin=device.type == "cuda")
-    batches = map(gather, rows) if isinstance(images, TensorImages) else _ahead(gather, rows)
+    batches = map(gather, rows) if isinstance(images, TensorImages) else _prefetch(gather, rows)
     for batch in batches:
         yield to_float(batch.to(device, non_blocking=True))
 
@@ -165,11 +165,11 @@ def _gather(images: Images, rows: Tensor, pin: bool) -> Tensor:
     return batch.pin_memory() if pin and batch.device.type == "cpu" else batch
 
 
-def _ahead(gather: Callable[[Tensor], Tensor], rows: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Map `gather` over rows, working AHEAD batches ahead in a thread."""
+def _prefetch(gather: Callable[[Tensor], Tensor], rows: Iterator[Tensor]) -> Iterator[Tensor]:
+    """Map `gather` over rows in a thread, PREFETCH batches in advance."""
     with ThreadPoolExecutor(1, "prefetch") as thread:
         pending: deque[Future[Tensor]] = deque(
-            thread.submit(gather, row) for row in islice(rows, AHEAD)
+            thread.submit(gather, row) for row in islice(rows, PREFETCH)
         )
         while pending:
             batch = pending.popleft().result()

@@ -41,9 +41,9 @@ def read_mnist(root: Path, train: bool, download: bool) -> tuple[Tensor, Tensor]
 def _read_idx(
     root: Path, name: str, header: int, shape: tuple[int, ...], download: bool
 ) -> NDArray[np.uint8]:
-    """Read an idx file: torchvision's unpacked one if there, else the .gz where it lies.
+    """Read an idx file: the unpacked file if it exists, otherwise the .gz file.
 
-    torchvision itself cannot read the .gz, and would unpack it into a folder that may be read-only.
+    torchvision cannot read the .gz file and unpacks it, but the folder may be read-only.
     """
     path = root / "MNIST" / "raw" / name
     if not path.is_file():

@@ -1,11 +1,11 @@
-"""MNIST-M: MNIST digits on patches of photographs.
+"""MNIST-M: MNIST digits blended with patches of photographs.
 
 Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 2016
 (https://arxiv.org/abs/1505.07818).
 
 Row i of MNIST-M shows row i of MNIST (row i + 1 in the train file from its fourth row on), so that
-`mnist` to `mnist_m` on the same split is a paired experiment: a target image shows a digit whose
-source image and label were trained on. For an unpaired one give the two domains disjoint rows.
+`mnist` to `mnist_m` on the same split is a paired experiment: each target image shows a digit that
+the source contains with its label. For an unpaired experiment choose disjoint rows.
 """
 
 from pathlib import Path
@@ -30,10 +30,10 @@ SEED = 13
 
 @datasets.register("mnist_m")
 def mnist_m(root: Path, train: bool, download: bool) -> LabelledImages:
-    """Return MNIST-M, 32x32, from `root/mnist_m`, or made from MNIST and a folder of photographs.
+    """Return MNIST-M, 32x32, from `root/mnist_m`, or make it from MNIST and photographs.
 
     Raises:
-        FileNotFoundError: neither the file nor photographs are there.
+        FileNotFoundError: both the file and the photographs are missing, or MNIST is.
         ValueError: the file is damaged.
     """
     path = root / "mnist_m" / FILES[train]
@@ -64,7 +64,11 @@ def _build(photographs: list[Path], root: Path, train: bool, download: bool) -> 
 
 
 def _crop(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Cut `count` random squares of DIGIT_SIZE out of uint8 images (N, 3, H, W)."""
+    """Crop `count` random squares of side DIGIT_SIZE from square uint8 images (N, 3, S, S).
+
+    Returns:
+        uint8 (count, 3, DIGIT_SIZE, DIGIT_SIZE).
+    """
     corners = torch.randint(images.shape[-1] - DIGIT_SIZE + 1, (count, 2, 1), generator=generator)
     chosen = torch.randint(len(images), (count, 1, 1), generator=generator)
     rows, columns = (corners + torch.arange(DIGIT_SIZE)).unbind(1)

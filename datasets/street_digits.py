@@ -1,4 +1,4 @@
-"""House-number-like digits drawn in memory: a domain far from scans that needs no download."""
+"""Synthetic photographs of house numbers: a domain unlike scanned digits, without any download."""
 
 import functools
 import math
@@ -19,16 +19,16 @@ from dacbn.datasets.textures import make_textures
 TRAIN_COUNT, TEST_COUNT = 3000, 1000
 SEED = 11
 FONTS = ("DejaVuSans*[!y].ttf", "DejaVuSerif*[!y].ttf", "STIXGeneral*.ttf", "cmss10.ttf")
-GLYPH_HEIGHT, GLYPH_WIDTH = 64, 38  # pixels of one drawn digit, before it is made small
-LEAST_CONTRAST = 0.25  # between the brightness of a digit and of its wall
-NEIGHBOURS = 0.7  # how often there is a digit at the left, and at the right
+GLYPH_HEIGHT, GLYPH_WIDTH = 64, 38  # pixels of a drawn digit, before it is scaled down
+MIN_CONTRAST = 0.25  # difference in brightness between digit and wall, in [0, 1]
+NEIGHBOUR_PROBABILITY = 0.7  # of another digit at the left, and at the right
 
 
 @datasets.register("street_digits")
 def street_digits(root: Path, train: bool, download: bool) -> LabelledImages:
-    """Return 3,000 images to train on or 1,000 to test on, 32x32, as many of each class.
+    """Return 3,000 training or 1,000 test images, 32x32, with equally many images per class.
 
-    Reads no files; every call returns the same pixels.
+    Reads no dataset files; every call returns the same pixels.
     """
     return _make(train)
 
@@ -38,8 +38,8 @@ def _make(train: bool) -> LabelledImages:
     generator = torch.Generator().manual_seed(SEED + train)
     count = TRAIN_COUNT if train else TEST_COUNT
     labels = torch.arange(count)[torch.randperm(count, generator=generator)] % 10
-    masks = _place(_write(labels, generator), generator)
-    pixels = (_photograph(masks, generator) * 255).round().to(torch.uint8)
+    masks = _distort(_draw_numbers(labels, generator), generator)
+    pixels = (_render(masks, generator) * 255).round().to(torch.uint8)
     return LabelledImages(TensorImages(pixels), labels, DIGIT_CLASSES)
 
 
@@ -60,24 +60,24 @@ def _glyph(font: Path, digit: str) -> Tensor:
     return torch.from_numpy(np.array(image)).float() / 255
 
 
-def _write(labels: Tensor, generator: Generator) -> Tensor:
-    """Write each digit between two neighbours, in one font: (N, 1, GLYPH_HEIGHT, 3 GLYPH_WIDTH)."""
+def _draw_numbers(labels: Tensor, generator: Generator) -> Tensor:
+    """Write digits between two neighbours in one font: (N, 1, GLYPH_HEIGHT, 3 GLYPH_WIDTH)."""
     count, glyphs = len(labels), _glyphs()
     font = torch.randint(len(glyphs), (count,), generator=generator)
     beside = glyphs[font[:, None], torch.randint(10, (count, 2), generator=generator)]
-    present = torch.rand(count, 2, 1, 1, generator=generator) < NEIGHBOURS
+    present = torch.rand(count, 2, 1, 1, generator=generator) < NEIGHBOUR_PROBABILITY
     beside = beside * present
     return torch.cat([beside[:, 0], glyphs[font, labels], beside[:, 1]], dim=-1).unsqueeze(1)
 
 
-def _place(masks: Tensor, generator: Generator) -> Tensor:
-    """Look at each number from its own angle and distance: (N, 1, DIGIT_SIZE, DIGIT_SIZE)."""
+def _distort(masks: Tensor, generator: Generator) -> Tensor:
+    """Rotate, shear, scale and shift each number: (N, 1, DIGIT_SIZE, DIGIT_SIZE)."""
     count, height, width = len(masks), masks.shape[-2], masks.shape[-1]
     draw = torch.rand(count, 6, generator=generator) * 2 - 1
     angle, shear = draw[:, 0] * math.radians(12), draw[:, 1] * 0.15
     zoom_x, zoom_y = 0.95 + 0.15 * draw[:, 2], 0.95 + 0.12 * draw[:, 3]
     cos, sin = angle.cos(), angle.sin()
-    aspect = height / width  # the view is square and as high as the canvas
+    aspect = height / width  # the output is square and shows the full height
     theta = torch.stack(
         [
             torch.stack([aspect * cos * zoom_x, aspect * (shear - sin), draw[:, 4] * 0.04], dim=1),
@@ -90,8 +90,8 @@ def _place(masks: Tensor, generator: Generator) -> Tensor:
     return F.avg_pool2d(F.grid_sample(masks, grid, align_corners=False), 2)
 
 
-def _photograph(masks: Tensor, generator: Generator) -> Tensor:
-    """Paint digits on walls and take a poor photograph of them: (N, 3, S, S) in [0, 1]."""
+def _render(masks: Tensor, generator: Generator) -> Tensor:
+    """Draw digits on walls, with uneven light, blur and noise: (N, 3, S, S) in [0, 1]."""
     count, size = len(masks), masks.shape[-1]
     wall, paint = _colours(count, generator)
     grain = make_textures(count, size, 0.04, generator)
@@ -107,9 +107,9 @@ def _photograph(masks: Tensor, generator: Generator) -> Tensor:
 
 
 def _colours(count: int, generator: Generator) -> tuple[Tensor, Tensor]:
-    """Draw wall and paint colours (N, 3, 1, 1) whose brightness differs enough to read."""
+    """Draw wall and digit colours (N, 3, 1, 1) that differ by MIN_CONTRAST or more."""
     wall = 0.1 + 0.8 * torch.rand(count, 1, 1, 1, generator=generator)
-    gap = LEAST_CONTRAST + 0.3 * torch.rand(count, 1, 1, 1, generator=generator)
+    gap = MIN_CONTRAST + 0.3 * torch.rand(count, 1, 1, 1, generator=generator)
     brighter = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     brighter = (brighter & (wall + gap < 1)) | (wall - gap < 0)
     paint = torch.where(brighter, wall + gap, wall - gap)

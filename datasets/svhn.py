@@ -13,9 +13,9 @@ from dacbn.datasets.images import LabelledImages
 
 @datasets.register("svhn")
 def svhn(root: Path, train: bool, download: bool) -> LabelledImages:
-    """Return SVHN from `root/svhn`; a subset in the official layout loads as well.
+    """Return SVHN from `root/svhn`; a subset in the same format is accepted.
 
-    Read here because torchvision refuses every file but the official one.
+    torchvision does not read it, because it accepts the published file only.
 
     Raises:
         FileNotFoundError: the file is missing.

@@ -1,6 +1,6 @@
-"""Coloured textures made in memory, and the blending that puts a digit on one.
+"""Random coloured textures, and how MNIST-M blends digits with a background.
 
-The blending is that of MNIST-M: Ganin et al., "Domain-Adversarial Training of Neural Networks",
+Paper: Ganin et al., "Domain-Adversarial Training of Neural Networks",
 JMLR 2016 (https://arxiv.org/abs/1505.07818).
 """
 
@@ -9,17 +9,17 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 GRAINS = (2, 4, 8, 16)  # cells per side of each layer of noise
-CHROMA = 0.8  # how far the noise of one channel departs from the noise all channels share
+CHROMA = 0.8  # weight of each channel's own noise; the rest is noise shared by all channels
 
 
 def make_textures(count: int, size: int, contrast: float, generator: Generator) -> Tensor:
-    """Draw smooth random textures, each around its own random colour.
+    """Generate smooth random textures, each with its own mean colour.
 
     Args:
-        count: how many.
+        count: number of textures.
         size: pixels per side.
-        contrast: standard deviation of the noise around the mean colour, of the range [0, 1].
-        generator: a CPU generator; the same state draws the same textures.
+        contrast: standard deviation around the mean colour, before clamping to [0, 1].
+        generator: a CPU generator; the same state gives the same textures.
 
     Returns:
         float (count, 3, size, size) in [0, 1].
@@ -43,6 +43,6 @@ def blend(textures: Tensor, digits: Tensor) -> Tensor:
         digits: uint8 (N, 1 or 3, S, S), white on black.
 
     Returns:
-        uint8 (N, 3, S, S): the texture, with its colours inverted where the digit is.
+        uint8 (N, 3, S, S): the textures, inverted where the digit is white.
     """
     return (textures.short() - digits.short()).abs().to(torch.uint8)

@@ -1,8 +1,8 @@
-"""Random views of batches: on the device of the images, without ever waiting for it.
+"""Random augmentations of batches, computed on the device of the images without synchronising it.
 
-Each sample gets its own parameters; the same generator state gives the same views. A family names
-what may be done to an image and still show its class: "digits" (never mirrored), "photos", or
-"none" (both views are the images themselves).
+Each image gets its own random parameters; the same generator state gives the same views. A family
+is a set of augmentations that keep the class of an image: "digits" (never mirrored), "photos", or
+"none" (views are the images themselves).
 """
 
 import math
@@ -18,27 +18,27 @@ Family: TypeAlias = Literal["digits", "photos", "none"]
 ROTATION = math.radians(15)
 ZOOM = 0.15
 SHEAR = 0.1
-SHIFT = 0.2  # of half a side: a tenth of the side
-LEAST_AREA = 0.5
-STRETCH = math.log(4 / 3)
-INVERT_SHARE = 0.25  # of the strong views of digits, whose polarity carries no meaning
-CUTOUT = (0.2, 0.5)  # of the side
+SHIFT = 0.2  # as a fraction of half the side
+MIN_AREA = 0.5  # of a crop, as a fraction of the image
+MAX_LOG_ASPECT = math.log(4 / 3)  # of a crop
+INVERT_PROBABILITY = 0.25  # of digits, whose polarity does not matter
+CUTOUT = (0.2, 0.5)  # smallest and largest side, as fractions of the image's side
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Turn uint8 images into float32 in [0, 1]."""
+    """Convert uint8 images to float32 in [0, 1]."""
     return images.float() / 255
 
 
 def weak_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
-    """Move images a little: an affine map for digits; a crop and perhaps a mirror for photos.
+    """Apply a small affine map to digits; crop and randomly mirror photos.
 
-    What comes into the frame mirrors what is in it: a black frame would tell the domains apart.
+    Borders are filled by reflection, because black borders would reveal the domain.
 
     Args:
         images: float (B, 3, S, S) in [0, 1].
-        family: what may be done.
-        generator: lives on the device of the images.
+        family: augmentation family.
+        generator: on the device of the images.
 
     Returns:
         float (B, 3, S, S) in [0, 1].
@@ -50,35 +50,35 @@ def weak_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
 
 
 def strong_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
-    """Change the colours and sharpness of images and cut a square out of each.
+    """Change colours and sharpness of each image and replace a random square by grey.
 
     Args:
-        images: float (B, 3, S, S) in [0, 1]: weak views, if the two are to show one sample alike.
-        family: what may be done.
-        generator: lives on the device of the images.
+        images: float (B, 3, S, S) in [0, 1]; weak views, if both views are to share one geometry.
+        family: augmentation family.
+        generator: on the device of the images.
 
     Returns:
-        float (B, 3, S, S) in [0, 1]; nothing has moved.
+        float (B, 3, S, S) in [0, 1], with unchanged geometry.
     """
     if family == "none":
         return images
     draw = torch.rand(len(images), 11, 1, 1, 1, generator=generator, device=images.device)
     invert, brightness, contrast, sharpness, side, x, y, fill = draw[:, :8].unbind(1)
     if family == "digits":
-        images = torch.where(invert < INVERT_SHARE, 1 - images, images)
+        images = torch.where(invert < INVERT_PROBABILITY, 1 - images, images)
     images = _colour(images, brightness, contrast, draw[:, 8:].reshape(-1, 3, 1, 1))
     images = _sharpen(images, 2 * sharpness).clamp(0, 1)
     return _cut_out(images, CUTOUT[0] + (CUTOUT[1] - CUTOUT[0]) * side, x, y, fill)
 
 
 def warp(images: Tensor, theta: Tensor) -> Tensor:
-    """Sample images (B, C, S, S) at the affine maps (B, 2, 3) of torch's `affine_grid`."""
+    """Apply affine maps (B, 2, 3), as for torch's `affine_grid`, to images (B, C, S, S)."""
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
 
 
 def _move_digits(draw: Tensor) -> Tensor:
-    """Rotate, zoom, shear and shift: (B, 6) in [-1, 1] to (B, 2, 3), zeros to the identity."""
+    """Map parameters (B, 6) in [-1, 1] to affine maps (B, 2, 3); zeros give the identity."""
     turn, zoom_x, zoom_y, shear, shift_x, shift_y = draw.unbind(1)
     cos, sin = (ROTATION * turn).cos(), (ROTATION * turn).sin()
     zoom_x, zoom_y, shear = 1 + ZOOM * zoom_x, 1 + ZOOM * zoom_y, SHEAR * shear
@@ -89,10 +89,10 @@ def _move_digits(draw: Tensor) -> Tensor:
 
 
 def _crop_photos(draw: Tensor) -> Tensor:
-    """Crop at least LEAST_AREA and mirror half: (B, 6) in [-1, 1] to (B, 2, 3)."""
+    """Map parameters (B, 6) in [-1, 1] to crops, half of them mirrored: (B, 2, 3)."""
     area, stretch, mirror, x, y, _ = draw.unbind(1)
-    side = ((1 + LEAST_AREA + (1 - LEAST_AREA) * area) / 2).sqrt()
-    stretch = (STRETCH / 2 * stretch).exp()
+    side = ((1 + MIN_AREA + (1 - MIN_AREA) * area) / 2).sqrt()
+    stretch = (MAX_LOG_ASPECT / 2 * stretch).exp()
     width, height = (side * stretch).clamp(max=1), (side / stretch).clamp(max=1)
     flip = torch.where(mirror < 0, -1.0, 1.0)
     zero = torch.zeros_like(x)
@@ -104,7 +104,7 @@ def _rows(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
 
 
 def _colour(images: Tensor, brightness: Tensor, contrast: Tensor, channels: Tensor) -> Tensor:
-    """Jitter; every parameter in [0, 1], where 0.5 changes nothing."""
+    """Change brightness, contrast and channels; parameters in [0, 1], 0.5 changes nothing."""
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     images = mean + (0.4 + 1.2 * contrast) * (images - mean)
     images = images * (0.7 + 0.6 * channels) + 0.6 * (brightness - 0.5)
@@ -112,13 +112,13 @@ def _colour(images: Tensor, brightness: Tensor, contrast: Tensor, channels: Tens
 
 
 def _sharpen(images: Tensor, amount: Tensor) -> Tensor:
-    """Blur (amount 0), leave alone (1) or sharpen (2)."""
+    """Blur (amount 0), keep (1) or sharpen (2)."""
     blurred: Tensor = tv.gaussian_blur(images, [5, 5], [1.2, 1.2])
     return blurred.lerp(images, amount)
 
 
 def _cut_out(images: Tensor, side: Tensor, x: Tensor, y: Tensor, fill: Tensor) -> Tensor:
-    """Fill a square with grey: its side and centre in units of the side of the image."""
+    """Fill a square with grey; its side and centre are fractions of the image's side."""
     ticks = (torch.arange(images.shape[-1], device=images.device) + 0.5) / images.shape[-1]
     inside = ((ticks - x).abs() < side / 2) & ((ticks[:, None] - y).abs() < side / 2)
     return torch.where(inside, fill, images)

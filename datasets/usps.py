@@ -11,7 +11,7 @@ from dacbn.datasets.arrays import labelled, resize
 from dacbn.datasets.catalogue import DIGIT_CLASSES, datasets
 from dacbn.datasets.images import LabelledImages
 
-DIGIT_PIXELS = 20  # a USPS digit fills its frame; an MNIST digit fills 20 pixels of 28, or of 32
+DIGIT_PIXELS = 20  # a USPS digit fills its frame; an MNIST digit has 20 of 28 pixels
 MARGIN = 6
 
 
@@ -19,8 +19,7 @@ MARGIN = 6
 def usps(root: Path, train: bool, download: bool) -> LabelledImages:
     """Return USPS from `root/usps`, resized to 20x20 and zero-padded to 32x32.
 
-    That gives a digit the height it has in `mnist`, so that the domains differ in their strokes
-    and not in their scale.
+    Digits then have the same height as in `mnist`, so that the domains do not differ in scale.
 
     Raises:
         FileNotFoundError: the file is missing.

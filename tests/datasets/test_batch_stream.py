@@ -16,7 +16,7 @@ from dacbn.datasets.loaders import rows_at
 
 
 def numbered(count, first=0, size=4):
-    """Return images whose pixels tell their row."""
+    """Return images whose pixel values are their row."""
     values = torch.arange(first, first + count, dtype=torch.uint8)
     return TensorImages(values.reshape(-1, 1, 1, 1).expand(-1, 3, size, size).contiguous())
 

@@ -1,4 +1,4 @@
-"""Image files of every kind that folders hold."""
+"""Image files of every format and colour mode."""
 
 import warnings
 
@@ -49,6 +49,12 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, suffix):
     values = np.array([[0, 256, 32768, 65535]] * 4, dtype=np.uint16)
     path = save(Image.fromarray(values), tmp_path / f"a.{suffix}")
     assert decode(path, 4)[0, 0].tolist() == [0, 1, 128, 255]
+
+
+def test_floating_point_pixels_are_refused_with_the_cure(tmp_path):
+    path = save(Image.fromarray(np.ones((4, 4), np.float32)), tmp_path / "a.tif")
+    with pytest.raises(ValueError, match="not supported: convert them to 8 bits"):
+        decode(path, 4)
 
 
 def test_print_colours_become_rgb(tmp_path):

@@ -1,4 +1,4 @@
-"""Folders of images, in the layouts that people have them in."""
+"""Folders of images in all supported layouts."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ SIZE = 4
 
 
 def fill(folder, values):
-    """Write an image of one grey level for each value, so that a pixel tells the file."""
+    """Write one constant grey image per value; its pixels identify the file."""
     folder.mkdir(parents=True, exist_ok=True)
     for value in values:
         Image.new("L", (SIZE, SIZE), value).save(folder / f"{value:03d}.png")

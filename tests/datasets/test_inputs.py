@@ -1,4 +1,4 @@
-"""Whatever a person holds becomes a domain."""
+"""Names, folders, arrays, files and domains are converted to domains."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""From what a person types to a domain."""
+"""Domains are loaded from registered names and folder paths."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A sample of a domain: images at random with their labels, and no other file opened."""
+"""A random sample of a domain has the right labels, and no other file is opened."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The real files, where they are; DACBN_DATA says where if not beside the repository."""
+"""The published files, if they exist: in DACBN_DATA, or else in ../shared/data."""
 
 import os
 import warnings

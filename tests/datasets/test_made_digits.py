@@ -1,4 +1,4 @@
-"""The domains that are made in memory."""
+"""The domains that are generated in memory."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The published layouts, written small: these hold where the real files are absent."""
+"""Small files in the published formats, so that no published file is needed."""
 
 import bz2
 import gzip
@@ -138,6 +138,21 @@ def test_a_failed_download_says_where_to_place_the_file(tmp_path, name, monkeypa
         datasets[name](tmp_path, True, True)
     assert "\n" not in str(caught.value)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_download_tries_one_address_after_the_other(tmp_path, monkeypatch):
+    tried = []
+
+    def download(url, root, filename, md5):
+        tried.append(url)
+        if url == "first":
+            raise OSError("connection refused")
+        (root / filename).write_bytes(b"content")
+
+    monkeypatch.setattr(archives, "download_url", download)
+    path = archives.find_archive(tmp_path / "file", ["first", "second", "third"], "md5", True)
+    assert tried == ["first", "second"]
+    assert path == tmp_path / "file" and path.read_bytes() == b"content"
 
 
 def test_mnist_m_without_files_says_both_ways_to_get_it(tmp_path):

@@ -54,10 +54,11 @@ panels = top.subplots(1, 3)
 for place, (name, axes) in enumerate(zip(domains, panels, strict=False)):
     analysis.plot_occupancy(clusters, place, f"{name}: share of each cluster", axes)
     axes.tick_params(axis="y", labelsize=7, labelleft=place == 0)
+depth = np.arange(1, len(clusters) + 1)
 for place, kind in enumerate(("domain", "class")):
     values = [each.nmi[place] for each in clusters.values()]
-    panels[2].plot(np.arange(1, len(values) + 1), values, "o-", label=f"the {kind}")
-panels[2].set(ylim=(0, 1), xlabel="layer, from the input on", ylabel="NMI")
+    panels[2].plot(depth, values, "o-", label=f"the {kind}")
+panels[2].set(ylim=(0, 1), xlabel="layer, from the input on", ylabel="NMI", xticks=depth[::3])
 panels[2].set_title("Do clusters follow …", loc="left", fontsize="medium")
 panels[2].legend(frameon=False)
 examples = analysis.compute_examples(subject, recording, first, count=16)

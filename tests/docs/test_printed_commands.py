@@ -6,10 +6,13 @@ but not run.
 """
 
 import functools
+import importlib
 import os
 import re
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +23,7 @@ from dacbn import cli
 from dacbn.methods import methods
 from dacbn.models import resolve_norm
 from dacbn.norms import norms
+from dacbn.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("DACBN_DATA", ROOT.parent / "shared" / "data"))
@@ -33,7 +37,7 @@ CUTS = {
     "dacbn adapt": " --steps 2 --target-batch-size 4",
     "dacbn analyse": " --images 50",
 }
-EXPENSIVE = ("dacbn benchmark", "dacbn train mnist-to")
+EXPENSIVE = ("dacbn benchmark", "dacbn train mnist-to", "dacbn train --backbone convnext")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -96,23 +100,33 @@ def test_every_command_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_expensive_commands_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    called = []
+    called: list[str] = []
     for name, command in list(cli.COMMANDS.items()):
         stand_in = functools.wraps(command)(lambda name=name, **_: called.append(name))
         monkeypatch.setitem(cli.COMMANDS, name, stand_in)
-    expensive = [command for command in commands() if command.startswith("dacbn benchmark")]
+    expensive = [command for command in commands() if command.startswith(EXPENSIVE[::2])]
     for command in expensive:
         run(command, monkeypatch)
-    assert called == ["benchmark"] * len(expensive) != []
+    assert called == [command.split()[1] for command in expensive] != []
+
+
+def registries() -> list[Registry[Any]]:
+    found: list[Registry[Any]] = [norms, methods]
+    if find_spec("dacbn.analysis.analyses") is not None:
+        found.append(importlib.import_module("dacbn.analysis.analyses").analyses)
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_snippet_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
-    for registry in (norms, methods):  # a snippet may register what other tests shall not see
+    for registry in registries():  # a snippet may register what other tests must not see
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     names: dict[str, object] = {}
     for snippet in blocks(page, "python"):
+        reports = "analysis import report" in snippet or "analysis.analyses" in snippet
+        if reports and find_spec("dacbn.analysis.analyses") is None:
+            continue
         exec(re.sub(r"\bsteps=\d+", "steps=2, image_size=32", snippet), names)
     if page.name == "README.md":
         assert np.shape(names["features"]) == (6, 512)

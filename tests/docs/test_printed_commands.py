@@ -1,8 +1,8 @@
 """Every command and every Python block of the README and the documentation runs as printed.
 
 For time, flags that are added to a command cut trainings to two steps and reports to a few images,
-figures are saved small, a command that is printed twice runs once, and those of EXPENSIVE are read
-but not run.
+figures are saved small, a command that is printed twice runs once, and those of EXPENSIVE are not
+run: benchmarks are read, and recipes have tests of their own.
 """
 
 import functools
@@ -37,7 +37,7 @@ CUTS = {
     "dacbn adapt": " --steps 2 --target-batch-size 4",
     "dacbn analyse": " --images 50",
 }
-EXPENSIVE = ("dacbn benchmark", "dacbn train mnist-to", "dacbn train --backbone convnext")
+EXPENSIVE = ("dacbn benchmark", "dacbn train mnist-to")
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -99,15 +99,15 @@ def test_every_command_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert list(workplace.glob("runs/*/figures/curves.png"))
 
 
-def test_expensive_commands_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expensive_benchmarks_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     called: list[str] = []
     for name, command in list(cli.COMMANDS.items()):
         stand_in = functools.wraps(command)(lambda name=name, **_: called.append(name))
         monkeypatch.setitem(cli.COMMANDS, name, stand_in)
-    expensive = [command for command in commands() if command.startswith(EXPENSIVE[::2])]
+    expensive = [command for command in commands() if command.startswith("dacbn benchmark")]
     for command in expensive:
         run(command, monkeypatch)
-    assert called == [command.split()[1] for command in expensive] != []
+    assert called == ["benchmark"] * len(expensive) != []
 
 
 def registries() -> list[Registry[Any]]:

@@ -59,6 +59,14 @@ class DomainAdapter(Classifier):
         network: the trained `Network`; `network.backbone` is a module without dacbn's head.
         classes: class names, in the order of the logits.
         records: the rows of metrics.jsonl, as dictionaries.
+
+    Example:
+        >>> import numpy as np
+        >>> images = np.zeros((8, 32, 32, 3), dtype=np.uint8)
+        >>> labels = np.array([0, 1, 2, 3] * 2)
+        >>> adapter = DomainAdapter(norm="ucb_norm", method="dann", steps=1, log_every=1)
+        >>> adapter.fit((images, labels), images).predict(images).shape
+        (8,)
     """
 
     def __init__(

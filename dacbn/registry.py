@@ -38,6 +38,20 @@ class Registry(Generic[T]):
 
     Args:
         kind: what is registered, for error messages ("norm", "method", "dataset").
+
+    Example:
+        >>> colours = Registry("colour")
+        >>> @colours.register("red")
+        ... def red(strength=1.0):
+        ...     '''Return red.'''
+        >>> list(colours), "red" in colours
+        (['red'], True)
+        >>> colours.describe("red")
+        {'does': 'Return red.', 'options': 'strength=1.0'}
+        >>> colours["rde"]
+        Traceback (most recent call last):
+            ...
+        dacbn.registry.UnknownNameError: unknown colour 'rde'. Did you mean 'red'? Known: red.
     """
 
     def __init__(self, kind: str) -> None:

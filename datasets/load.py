@@ -47,6 +47,11 @@ def load_labelled(
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
         FileNotFoundError: a folder or a published file is missing.
         ValueError: a folder or file cannot be used.
+
+    Example:
+        >>> domain = load_labelled("digits", train=False, root=Path("data"))
+        >>> len(domain), domain.images.size, domain.classes[:3]
+        (297, 32, ('0', '1', '2'))
     """
     folder = _folder(name_or_path)
     size = size or natural_size(name_or_path)

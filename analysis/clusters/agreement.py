@@ -15,6 +15,11 @@ def nmi(table: Floats) -> Floats:
 
     Returns:
         (…,), between 0 and 1.
+
+    Example:
+        >>> same, independent = np.diag([50.0, 50.0]), np.full((2, 2), 25.0)
+        >>> float(nmi(same).round(6)), float(nmi(independent).round(6))
+        (1.0, 0.0)
     """
     joint = table / table.sum((-2, -1), keepdims=True)
     rows, columns = entropy(joint.sum(-1)), entropy(joint.sum(-2))
@@ -32,6 +37,10 @@ def adjusted_rand(table: Floats) -> Floats:
 
     Returns:
         (…,); 0 where both clusterings have a single cluster.
+
+    Example:
+        >>> float(adjusted_rand(np.diag([50.0, 50.0])).round(6))
+        1.0
     """
     together = _pairs(table).sum((-2, -1))
     rows, columns = _pairs(table.sum(-1)).sum(-1), _pairs(table.sum(-2)).sum(-1)

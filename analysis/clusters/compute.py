@@ -116,6 +116,14 @@ def compute_overlap(mixture: Mixture) -> Floats:
     """Compute Bhattacharyya coefficients of a mixture's components: (K, K), mean over channels.
 
     For two Gaussians: sqrt(2 s t / (s² + t²)) exp(-(m - n)² / (4 (s² + t²))).
+
+    Example:
+        >>> import torch
+        >>> share, var = torch.full((2, 1), 0.5), torch.ones(2, 1)
+        >>> mixture = Mixture(share, torch.tensor([[0.0], [2.0]]), var, "channel")
+        >>> compute_overlap(mixture).round(3)  # exp(-2² / 8) of the two components
+        array([[1.   , 0.607],
+               [0.607, 1.   ]], dtype=float32)
     """
     mean, var = mixture.mean, mixture.var
     total = var[:, None] + var[None]

@@ -61,6 +61,17 @@ def record(
 
     Raises:
         ValueError: no layer matches, there are no images, or the budget is too small.
+
+    Example:
+        >>> from dacbn.analysis.observe.subject import Sample
+        >>> from dacbn.datasets import TensorImages
+        >>> from dacbn.models import create_network
+        >>> images = TensorImages(torch.zeros(6, 3, 32, 32, dtype=torch.uint8))
+        >>> samples = {"source": Sample(images, 0), "target": Sample(images, 1)}
+        >>> network = create_network("digits_cnn", "ucb_norm(num_clusters=2)", num_classes=2)
+        >>> recording = record(Subject("example", network, samples, ("a", "b")))
+        >>> list(recording.mixtures)
+        ['backbone.layers.2', 'backbone.layers.6']
     """
     counts = {domain: len(sample.images) for domain, sample in subject.samples.items()}
     if not counts or min(counts.values()) == 0:

@@ -33,7 +33,16 @@ class DeepCORAL(Method):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the distance between the covariances of source and target logits."""
+        """Compute the distance between the covariances of source and target logits.
+
+        Example:
+            >>> from dacbn.models import create_network
+            >>> method = DeepCORAL(create_network("digits_cnn", "ucb_norm", num_classes=3))
+            >>> same = Output(torch.randn(6, 8), torch.randn(6, 3))
+            >>> labels = torch.zeros(6, dtype=torch.int64)
+            >>> method.transfer(same, same, labels, progress=0.5).losses
+            {'coral': tensor(0.)}
+        """
         return Step({"coral": self.weight * coral_loss(source.logits, target.logits)}, {})
 
 

@@ -33,6 +33,12 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
     Raises:
         UnknownBackboneError: no backbone has that name.
         PretrainedWeightsError: there are no weights, or they cannot be loaded.
+
+    Example:
+        >>> import torch
+        >>> backbone = create_backbone("resnet18")
+        >>> backbone(torch.rand(2, 3, 32, 32)).shape
+        torch.Size([2, 512])
     """
     if name in OWN:
         if pretrained:

@@ -87,6 +87,12 @@ def convert_norms(
         UnknownNameError: no norm or weight parametrization has that name.
         ValueError: the norm has no such option; or the model has no such layer, or none at `sites`,
             so nothing would change.
+
+    Example:
+        >>> import timm
+        >>> model = timm.create_model("resnet18", num_classes=10)
+        >>> print(convert_norms(model, "ucb_norm", num_clusters=3))
+        20 BatchNorm layers became UCBNorm; affine carried over
     """
     if replaces not in get_args(Replaces):
         raise ValueError(f"replaces must be one of {', '.join(WORDS)}, got {replaces!r}")

@@ -15,6 +15,11 @@ def mlp(
         widths: widths of the hidden layers, each with a ReLU; an empty tuple makes it linear.
         num_outputs: number of logits.
         batch_norm: put a BatchNorm before each ReLU.
+
+    Example:
+        >>> import torch
+        >>> mlp(512, (100,), 10)(torch.randn(4, 512)).shape
+        torch.Size([4, 10])
     """
     layers: list[nn.Module] = []
     for width in widths:

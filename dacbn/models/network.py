@@ -22,6 +22,13 @@ class Network(nn.Module):
         classifier: widths of the classifier's hidden layers, each with a BatchNorm; an empty tuple
             makes it linear.
         id_source: which ids the normalisers receive (domain, random or swapped); see `shown_ids`.
+
+    Example:
+        >>> from dacbn.models import create_backbone
+        >>> network = Network(create_backbone("digits_cnn"), num_classes=10)
+        >>> output = network(torch.rand(4, 3, 32, 32), cluster_ids=torch.tensor([0, 0, 1, 1]))
+        >>> output.logits.shape
+        torch.Size([4, 10])
     """
 
     pixel_mean: Tensor

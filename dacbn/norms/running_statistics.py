@@ -80,6 +80,13 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 
     The layers work on copies of their buffers. They get their own tensors back unchanged, because
     a backward pass may still need them.
+
+    Example:
+        >>> layer = nn.BatchNorm1d(2)
+        >>> with frozen_statistics(layer):
+        ...     _ = layer(torch.randn(8, 2) + 5)
+        >>> layer.running_mean
+        tensor([0., 0.])
     """
     kept = [(part, dict(part._buffers), _host_values(part)) for part in _parts(model)]
     for part, buffers, values in kept:
@@ -130,6 +137,12 @@ def recalibrate(
 
     Raises:
         ValueError: there are no images.
+
+    Example:
+        >>> layer = nn.BatchNorm2d(3)
+        >>> recalibrate(layer, torch.full((8, 3, 4, 4), 0.5))
+        >>> layer.running_mean
+        tensor([0.5000, 0.5000, 0.5000])
     """
     batches = torch.split(images, batch_size) if isinstance(images, Tensor) else images
     parts, seen = _parts(model), 0

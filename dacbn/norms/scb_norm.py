@@ -40,6 +40,14 @@ class SCBNorm(ClusterNorm):
     Raises:
         RuntimeError: at a forward without cluster ids.
         ValueError: the ids do not fit the batch, or are outside [0, num_clusters).
+
+    Example:
+        >>> import torch
+        >>> from dacbn.norms import share_context
+        >>> layer = SCBNorm(4)
+        >>> with share_context(layer).bind(torch.tensor([0, 0, 1, 1])):
+        ...     layer(torch.randn(4, 4, 5, 5)).shape
+        torch.Size([4, 4, 5, 5])
     """
 
     shares_offset: ClassVar[bool] = False

@@ -51,6 +51,17 @@ class UCBNorm(Norm):
 
     Raises:
         ValueError: an option has no such value.
+
+    Example:
+        >>> import torch
+        >>> layer = UCBNorm(4, num_clusters=2)
+        >>> x = torch.randn(8, 4, 5, 5)
+        >>> layer(x).shape
+        torch.Size([8, 4, 5, 5])
+        >>> layer.mixture().mean.shape  # clusters, channels
+        torch.Size([2, 4])
+        >>> layer.assignments(x.flatten(2)).shape  # clusters, samples, channels, positions
+        torch.Size([2, 8, 4, 25])
     """
 
     def __init__(

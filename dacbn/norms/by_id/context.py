@@ -52,7 +52,16 @@ class ClusterContext:
 
 
 def share_context(model: nn.Module) -> ClusterContext:
-    """Give every cluster-aware layer of model the same context, and return it."""
+    """Give every cluster-aware layer of model the same context, and return it.
+
+    Example:
+        >>> from dacbn.norms import SCBNorm
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), SCBNorm(8), nn.ReLU())
+        >>> images, ids = torch.randn(4, 3, 8, 8), torch.tensor([0, 0, 1, 1])
+        >>> with share_context(model).bind(ids):
+        ...     model(images).shape
+        torch.Size([4, 8, 6, 6])
+    """
     context = ClusterContext()
     for layer in model.modules():
         if isinstance(getattr(layer, "context", None), ClusterContext):

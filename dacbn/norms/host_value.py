@@ -15,8 +15,11 @@ from torch import Tensor, nn
 class HostValue:
     """Remembers the value of one integer or boolean scalar buffer.
 
+    Args:
+        name: of the buffer in its layer.
+
     Example:
-        >>> count, known = torch.tensor(0), HostValue()
+        >>> count, known = torch.tensor(0), HostValue("count")
         >>> known.read(count)
         0
         >>> _ = count.copy_(torch.tensor(3))  # by any means: the change is noticed
@@ -24,8 +27,9 @@ class HostValue:
         3
     """
 
-    def __init__(self) -> None:
-        self._value = 0
+    def __init__(self, name: str, value: int = 0) -> None:
+        self.name = name
+        self._value = value
         self._seen: tuple[Tensor, int] | None = None
 
     def read(self, buffer: Tensor) -> int:
@@ -55,8 +59,8 @@ class HostValue:
 
     def copy(self) -> "HostValue":
         """Return what is known now, for `frozen_statistics`."""
-        copy = HostValue()
-        copy._value, copy._seen = self._value, self._seen
+        copy = HostValue(self.name, self._value)
+        copy._seen = self._seen
         return copy
 
     def follow(self, buffer: Tensor, copy: Tensor) -> None:
@@ -74,8 +78,23 @@ class HostValue:
         if has_values(buffer) and not buffer.is_inference():
             self._seen = buffer, buffer._version
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a copy or a file has buffers of its own
-        return HostValue, ()
+    def __reduce__(self) -> tuple[Any, ...]:  # a copy or a file has a buffer of its own
+        return HostValue, (self.name, self._value)
+
+
+def remember(layer: nn.Module, name: str) -> HostValue:
+    """Return a `HostValue` for a buffer of a layer, which is read whenever a state is loaded.
+
+    Under torch.compile nothing can be read, so what was loaded must be known before.
+    """
+    layer.register_load_state_dict_post_hook(_read_loaded)  # type: ignore[no-untyped-call]
+    return HostValue(name)
+
+
+def _read_loaded(layer: nn.Module, _: object) -> None:
+    for value in vars(layer).values():
+        if isinstance(value, HostValue):
+            value.read(layer.get_buffer(value.name))
 
 
 def has_values(tensor: Tensor) -> bool:

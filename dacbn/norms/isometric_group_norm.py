@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
-from dacbn.norms.host_value import HostValue
+from dacbn.norms.host_value import remember
 from dacbn.norms.network.gradient_gain import (
     gradient_gain,
     measure_gain,
@@ -57,7 +57,7 @@ class IsometricGroupNorm(Norm):
         super().__init__(num_features, eps, affine)
         self.measured = measured
         self.register_buffer("groups", torch.tensor(0))
-        self._host = HostValue()
+        self._host = remember(self, "groups")
         self.choose_alone()
 
     @property

@@ -23,7 +23,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.by_id.cluster_norm import ClusterNorm
 from dacbn.norms.contract import norms, trained_statistics
-from dacbn.norms.host_value import HostValue
+from dacbn.norms.host_value import remember
 from dacbn.norms.mixture.moments import weighted_moments
 
 
@@ -63,7 +63,7 @@ class SCBNorm(ClusterNorm):
         self.shared_mean = nn.Parameter(shared) if self.shares_offset else None
         self.shared_log_std = nn.Parameter(shared.clone()) if self.shares_offset else None
         self.register_buffer("placed", torch.tensor(False))
-        self._host = HostValue()
+        self._host = remember(self, "placed")
 
     @property
     def uninitialised(self) -> bool:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture, check_fraction
-from dacbn.norms.host_value import HostValue, has_values
+from dacbn.norms.host_value import has_values, remember
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
 from dacbn.norms.mixture.records import Gate
@@ -87,7 +87,7 @@ class MixtureState(nn.Module):
         self.num_clusters = num_clusters
         self.assign: Assign = assign
         self._waits = waits
-        self._count = HostValue()
+        self._count = remember(self, "num_batches_tracked")
 
     def as_gate(self, eps: float) -> Gate:
         """Return what assigns values to the components, with eps added to the variances."""

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.host_value import HostValue
+from dacbn.norms.host_value import remember
 from dacbn.norms.network.moment_propagation import Moments
 
 
@@ -68,7 +68,7 @@ class LearnedTransition(nn.Module):
         self.noise = nn.Parameter(var.sqrt())
         self.matrix = nn.Parameter(mean.new_zeros(len(mean), previous)) if previous else None
         self.register_buffer("placed", torch.tensor(known, device=mean.device))
-        self._host = HostValue()
+        self._host = remember(self, "placed")
 
     @property
     def uninitialised(self) -> bool:

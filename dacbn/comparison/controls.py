@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from dacbn.models import resolve_norm
 from dacbn.norms import Norm, RandomGateNorm
+from dacbn.norms.contract import Need
 from dacbn.spec import Spec, Term
 
 # Mixtures of which a control replaces the gate, and nothing else.
@@ -44,7 +45,7 @@ def controls_of(norm: str) -> list[Control]:
     parameters = signature(kind).parameters
     if name in NO_CLAIM or "num_clusters" not in parameters:
         return []
-    if "cluster ids" in kind.needs:
+    if Need.CLUSTER_IDS in kind.needs:
         controls = [
             Control(f"{ids} cluster ids", norm, (("cluster_ids", ids),))
             for ids in ("random", "swapped")

@@ -4,15 +4,11 @@ import copy
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.instancenorm import _InstanceNorm
 
 from dacbn.batch import Output
 from dacbn.models import Network
-from dacbn.norms import Norm
+from dacbn.norms.contract import is_normaliser
 from dacbn.registry import Registry
-
-NORMALISERS = (Norm, _BatchNorm, _InstanceNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 class OnlineMethod:
@@ -44,7 +40,7 @@ class OnlineMethod:
                 "network has none: predict without adapting"
             )
         for layer in self.network.modules():
-            if isinstance(layer, NORMALISERS):
+            if is_normaliser(layer):
                 layer.train()
         for parameter in self.parameters:
             parameter.requires_grad_(True)
@@ -56,9 +52,9 @@ class OnlineMethod:
 
 def affine_parameters(network: nn.Module) -> list[nn.Parameter]:
     """Find the scale and shift of every normaliser, each once."""
-    layers = [layer for layer in network.modules() if isinstance(layer, NORMALISERS)]
-    found = [parameter for layer in layers for parameter in (layer.weight, layer.bias)]
-    return list(dict.fromkeys(p for p in found if isinstance(p, nn.Parameter)))
+    layers = [layer for layer in network.modules() if is_normaliser(layer)]
+    found = [getattr(layer, name, None) for layer in layers for name in ("weight", "bias")]
+    return list(dict.fromkeys(value for value in found if isinstance(value, nn.Parameter)))
 
 
 test_time_methods: Registry[type[OnlineMethod]] = Registry("test-time method")

@@ -7,6 +7,7 @@ from tqdm import tqdm
 from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, LabelledImages, iterate
 from dacbn.models import Network
+from dacbn.norms import modes_kept
 
 PROGRESS_FROM = 2000  # images from which a progress bar is shown
 
@@ -18,7 +19,7 @@ def run_network(
     """Compute features and logits of all images, in order, in evaluation mode.
 
     Args:
-        network: on `device`; its training mode is restored afterwards.
+        network: on `device`; the modes of its modules are restored afterwards.
         images: N images.
         cluster_id: the domain id passed to the normalisers (source 0, target 1).
         device: device to compute on.
@@ -27,21 +28,14 @@ def run_network(
     Returns:
         features (N, D) and logits (N, num_classes), on the CPU.
     """
-    training = network.training
-    network.eval()
-    outputs = []
-    bar = tqdm(
-        total=len(images),
-        unit="image",
-        leave=False,
-        disable=None if len(images) >= PROGRESS_FROM else True,
-    )
-    for batch in iterate(images, batch_size, device):
-        ids = domain_ids(len(batch), cluster_id, device)
-        outputs.append([tensor.float().cpu() for tensor in network(batch, ids)])
-        bar.update(len(batch))
-    bar.close()
-    network.train(training)
+    outputs, quiet = [], None if len(images) >= PROGRESS_FROM else True
+    bar = tqdm(total=len(images), unit="image", leave=False, disable=quiet)
+    with bar, modes_kept(network):
+        network.eval()
+        for batch in iterate(images, batch_size, device):
+            ids = domain_ids(len(batch), cluster_id, device)
+            outputs.append([tensor.float().cpu() for tensor in network(batch, ids)])
+            bar.update(len(batch))
     features, logits = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     return Output(features, logits)
 

@@ -16,7 +16,7 @@ from dacbn.analysis.presentation.settings import (
     label_runs,
 )
 from dacbn.analysis.progress import WriteLine
-from dacbn.analysis.run_results import ComparedResults, Options, RunResults
+from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
 from dacbn.training import RunInfo, train_command
 
 
@@ -74,7 +74,7 @@ def report(
     home = Path(output) if output else folders[0] if alone else folders[0].parent / "comparison"
     root = None if data_root is None else Path(data_root)
     infos = {str(run): open_run(run, root) for run in folders}
-    options = Options(home / "figures", images, seed, tuple(layers), device)
+    options = ReportOptions(home / "figures", images, seed, tuple(layers), device)
     write = _ignore if quiet else _print
     sections = (_analyse if alone else _compare)(infos, options, write)
     settings = {f"Settings of {run}": describe_config(each.config) for run, each in infos.items()}
@@ -97,7 +97,9 @@ def _check(folders: Sequence[Path], images: int, layers: Sequence[str]) -> None:
         raise ValueError("layers are for one run: several runs are compared by their features")
 
 
-def _analyse(infos: Mapping[str, RunInfo], options: Options, write: WriteLine) -> list[Section]:
+def _analyse(
+    infos: Mapping[str, RunInfo], options: ReportOptions, write: WriteLine
+) -> list[Section]:
     """Run every analysis that applies to one run; the verdict comes first."""
     ((run, info),) = infos.items()
     results = RunResults(Path(run), info, options, write)
@@ -107,7 +109,9 @@ def _analyse(infos: Mapping[str, RunInfo], options: Options, write: WriteLine) -
     return analyses.draw(results, write)
 
 
-def _compare(infos: Mapping[str, RunInfo], options: Options, write: WriteLine) -> list[Section]:
+def _compare(
+    infos: Mapping[str, RunInfo], options: ReportOptions, write: WriteLine
+) -> list[Section]:
     """Run every comparison of several runs; the table comes first."""
 
     def writer_of(name: str) -> WriteLine:

@@ -29,7 +29,7 @@ R = TypeVar("R")
 SHEET = 12  # training images of each domain that are shown
 
 
-class Options(NamedTuple):
+class ReportOptions(NamedTuple):
     """Options of a report.
 
     Args:
@@ -61,7 +61,12 @@ class RunResults:
     """
 
     def __init__(
-        self, run: Path, info: RunInfo, options: Options, write: WriteLine, name: str = "trained"
+        self,
+        run: Path,
+        info: RunInfo,
+        options: ReportOptions,
+        write: WriteLine,
+        name: str = "trained",
     ) -> None:
         self.run, self.config, self.classes = run, info.config, info.classes
         self.folder, self.seed, self.layers = options.folder, options.seed, options.layers
@@ -153,7 +158,9 @@ class ComparedResults:
         write: called with lines on what was computed.
     """
 
-    def __init__(self, runs: Mapping[str, RunResults], options: Options, write: WriteLine) -> None:
+    def __init__(
+        self, runs: Mapping[str, RunResults], options: ReportOptions, write: WriteLine
+    ) -> None:
         self._runs, self._write = runs, write
         self.folder, self.seed = options.folder, options.seed
         self.configs = {name: each.config for name, each in runs.items()}

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
-from dacbn.benchmarks.agreement import relative_error
 from dacbn.benchmarks.memory import peak_bytes
 from dacbn.benchmarks.published_layer import PublishedLayer
-from dacbn.benchmarks.timing import compare
+from dacbn.benchmarks.relative_error import relative_error
+from dacbn.benchmarks.timing import time_candidates
 from dacbn.norms import norms, share_context
 
 SHAPES = ((64, 64, 32, 32), (64, 256, 8, 8), (256, 512))
@@ -58,7 +58,7 @@ def benchmark_layers(
         errors = {name: relative_error(layer.to(device), x) for name, layer in layers.items()}
         layers |= {f"published layer, K={k}": PublishedLayer(shape[1], k) for k in published}
         runs = {name: _step(layer.to(device), x) for name, layer in layers.items()}
-        timings = compare(runs, rounds, device=device, title=str(shape))
+        timings = time_candidates(runs, rounds, device=device, title=str(shape))
         for name, timing in timings.items():
             memory = peak_bytes(runs[name], device) / (x.numel() * x.element_size())
             results = {"memory": memory, "error": errors.get(name)}

@@ -7,7 +7,7 @@ import torch
 
 from dacbn.batch import Batch
 from dacbn.benchmarks.layers import Row
-from dacbn.benchmarks.timing import compare
+from dacbn.benchmarks.timing import time_candidates
 from dacbn.methods import methods
 from dacbn.models import create_network
 from dacbn.training import TrainConfig, TrainingState, optimise
@@ -52,7 +52,7 @@ def benchmark_steps(
             name: _step(backbone, norm, method, batch, device, bfloat16)
             for name, norm in norms.items()
         }
-        for name, timing in compare(runs, rounds, device=device, title=backbone).items():
+        for name, timing in time_candidates(runs, rounds, device=device, title=backbone).items():
             speed = {"images_per_second": 2 * batch_size / timing.seconds}
             rows.append({"backbone": backbone, "norm": name, **asdict(timing), **speed})
     return rows

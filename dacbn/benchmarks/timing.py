@@ -29,7 +29,7 @@ class Timing:
     ratio: float
 
 
-def compare(
+def time_candidates(
     candidates: Mapping[str, Run],
     rounds: int = 9,
     at_least: float = 0.02,

@@ -6,7 +6,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
-from dacbn.commands.folders import new_folder
+from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.spec import Spec

@@ -24,7 +24,7 @@ from dacbn.training.selection import LAST
 NAME = "comparison"
 
 
-def write_report(
+def write_files(
     folder: Path, results: Sequence[Result], machines: Sequence[Mapping[str, str]]
 ) -> None:
     """Write comparison.md, comparison.csv and comparison.tex.

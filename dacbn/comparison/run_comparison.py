@@ -7,8 +7,8 @@ from typing import Any
 
 from dacbn.benchmarks import machine
 from dacbn.comparison.cells import FINISHED, cell_status, check_cells, run_cells
+from dacbn.comparison.files import write_files
 from dacbn.comparison.grid import Cell
-from dacbn.comparison.report import write_report
 from dacbn.comparison.results import Result, read_results
 from dacbn.training import Role, RunFolderError, TrainConfig, choose_device, write_json
 
@@ -43,7 +43,7 @@ def run_comparison(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> 
 
     def report() -> list[Result]:
         results = read_results(cells, runs)
-        write_report(folder, results, machines)
+        write_files(folder, results, machines)
         return results
 
     report()

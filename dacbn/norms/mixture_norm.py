@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -36,7 +37,6 @@ from dacbn.norms.mixture.by_position import (
 )
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.records import Affine, Components, Gate
 from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
 
 # Positions of a batch, at most, that the mixture is fitted to.

@@ -21,8 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import skip_init
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine, Components
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
-from dacbn.norms.mixture.records import Affine, Components
 from dacbn.norms.mixture.state import RunningMixture
 
 # Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;

@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine, Components, Options
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
-from dacbn.norms.mixture.records import Affine, Components, Options
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture
 
 Update = Literal["em", "learned", "hybrid"]

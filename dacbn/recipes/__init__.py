@@ -9,4 +9,4 @@ from dacbn.recipes import (  # noqa: F401  # importing them registers them
     digits_shot,
     office31_dann,
 )
-from dacbn.recipes.catalogue import recipes as recipes
+from dacbn.recipes.recipe_registry import recipes as recipes

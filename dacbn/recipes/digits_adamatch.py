@@ -6,7 +6,7 @@ Adaptation", ICLR 2022, https://arxiv.org/abs/2106.04732.
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 

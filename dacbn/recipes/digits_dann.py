@@ -6,7 +6,7 @@ https://arxiv.org/abs/1505.07818.
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 

@@ -6,7 +6,7 @@ for Unsupervised Domain Adaptation", ICML 2020, https://arxiv.org/abs/2002.08546
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 

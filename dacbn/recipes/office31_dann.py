@@ -7,7 +7,7 @@ Adaptation", NeurIPS 2018, https://arxiv.org/abs/1705.10667.
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 

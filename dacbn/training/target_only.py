@@ -29,7 +29,7 @@ from dacbn.spec import Spec
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
-from dacbn.training.evaluate import evaluate
+from dacbn.training.evaluation import evaluate
 from dacbn.training.metrics import VALIDATOR
 from dacbn.training.roles import Role
 from dacbn.training.state import TrainingState

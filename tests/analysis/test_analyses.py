@@ -7,7 +7,7 @@ import pytest
 import dacbn.analysis
 from dacbn.analysis.analyses import Analyses, analyses, comparisons
 from dacbn.analysis.presentation.section import Section
-from dacbn.analysis.run_results import ComparedResults, Options, RunResults
+from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
 from dacbn.training import RunInfo, TrainConfig
 
 KNOWN = SimpleNamespace(outputs="outputs", scores=None, folder="folder")
@@ -61,7 +61,7 @@ def test_mistakes_in_registering_are_refused(registry):
 
 
 def test_every_need_is_a_result_that_runs_have(tmp_path):
-    options = Options(tmp_path, 1, 0, (), "cpu")
+    options = ReportOptions(tmp_path, 1, 0, (), "cpu")
     run = RunResults(tmp_path, RunInfo(TrainConfig(), ("a",), 32), options, print)
     results = {analyses: run, comparisons: ComparedResults({"run": run}, options, print)}
     for registry, holder in results.items():

@@ -9,7 +9,7 @@ from torch import nn
 
 from dacbn import cli
 from dacbn.benchmarks import accuracy, benchmark_accuracy, parts, rivals, table
-from dacbn.benchmarks.agreement import relative_error
+from dacbn.benchmarks.relative_error import relative_error
 from dacbn.models import create_network
 from dacbn.norms import UCBNorm
 

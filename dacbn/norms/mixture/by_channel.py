@@ -21,14 +21,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dacbn.norms.mixture.moments import (
-    PSEUDO_COUNT,
-    mix,
-    per_component,
-    responsibilities,
-    weighted_moments,
-)
-from dacbn.norms.mixture.records import (
+from dacbn.norms.mixture.arguments import (
     D_GATE_MEAN,
     D_GATE_VAR,
     D_LOG_PRIOR,
@@ -50,6 +43,13 @@ from dacbn.norms.mixture.records import (
     Gate,
     Options,
     Saved,
+)
+from dacbn.norms.mixture.moments import (
+    PSEUDO_COUNT,
+    mix,
+    per_component,
+    responsibilities,
+    weighted_moments,
 )
 
 # Bytes of one tensor of K components: the cache of a CPU, and enough work for a GPU.

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dacbn.norms.mixture.kernels.choose import kernels_for
-from dacbn.norms.mixture.records import (
+from dacbn.norms.mixture.arguments import (
     GRADIENT_ROWS,
     TABLE_ROWS,
     Affine,
@@ -20,6 +19,7 @@ from dacbn.norms.mixture.records import (
     Options,
     Saved,
 )
+from dacbn.norms.mixture.kernels.choose import kernels_for
 
 # Types of activations that need no conversion: they are computed with in the tables' type.
 HALF = (torch.float16, torch.bfloat16)

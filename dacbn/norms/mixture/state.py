@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture, check_fraction
 from dacbn.norms.host_value import has_values, remember
+from dacbn.norms.mixture.arguments import Gate
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
-from dacbn.norms.mixture.records import Gate
 
 # A component without data keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6

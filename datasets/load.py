@@ -131,8 +131,8 @@ def load_sample(
     )
     if labels is None:
         return sample
-    rows_of = {files[row]: row for row in chosen}
-    return LabelledImages(sample.images, labels[[rows_of[file] for file in kept]], classes)
+    row_by_file = {files[row]: row for row in chosen}
+    return LabelledImages(sample.images, labels[[row_by_file[file] for file in kept]], classes)
 
 
 def natural_size(name_or_path: str | Path) -> int:

@@ -95,9 +95,9 @@ def compute_embedding(
         )
     reduced = PCA(min(DIMENSIONS, count, size), random_state=seed).fit_transform(features)
     begin = reduced[:, :2] if start is None else start
-    spread = begin[:, 0].std() or 1.0
+    std = begin[:, 0].std() or 1.0
     plane: Floats = TSNE(
-        perplexity=perplexity, init=1e-4 / spread * begin, learning_rate="auto", random_state=seed
+        perplexity=perplexity, init=1e-4 / std * begin, learning_rate="auto", random_state=seed
     ).fit_transform(reduced)
     return plane.astype(np.float64)
 

@@ -7,8 +7,8 @@ import numpy as np
 
 def evenly_spaced(names: Sequence[str], at_most: int) -> list[str]:
     """Choose names at even distances, the first and the last among them."""
-    places = np.linspace(0, len(names) - 1, min(at_most, len(names))).round().astype(int)
-    return [names[place] for place in places]
+    positions = np.linspace(0, len(names) - 1, min(at_most, len(names))).round().astype(int)
+    return [names[position] for position in positions]
 
 
 def short_names(layers: Sequence[str]) -> list[str]:

@@ -91,7 +91,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 
-@analyses.add("training curves", place=10, needs=("run", "folder"))
+@analyses.add("training curves", order=10, needs=("run", "folder"))
 def draw_curves(run: Path, folder: Path) -> Section:
     """Draw the curves of a run folder, and save the figure in another folder.
 
@@ -112,10 +112,10 @@ def plot_panels(curves: Curves) -> Figure:
     panels = arrange(name for name in curves if len(curves[name]) > 1 or not is_validator(name))
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(PAGE_WIDTH, 2.1 * rows), layout="constrained")
-    places = figure.subplots(rows, 3, squeeze=False).ravel()
-    for axes, (panel, names) in zip(places, panels.items(), strict=False):
+    all_axes = figure.subplots(rows, 3, squeeze=False).ravel()
+    for axes, (panel, names) in zip(all_axes, panels.items(), strict=False):
         _plot_panel(curves, panel, names, axes)
-    for axes in places[len(panels) :]:
+    for axes in all_axes[len(panels) :]:
         axes.remove()
     return figure
 

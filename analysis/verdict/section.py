@@ -14,7 +14,7 @@ from dacbn.training import TrainConfig
 
 @analyses.add(
     "verdict",
-    place=0,
+    order=0,
     needs=("curves", "config", "classes"),
     optional=("outputs", "scores", "recording"),
 )
@@ -41,7 +41,7 @@ def draw_verdict(
     return write_verdict(evidence)
 
 
-@comparisons.add("verdicts", place=30, needs=("curves", "configs", "classes", "outputs", "scores"))
+@comparisons.add("verdicts", order=30, needs=("curves", "configs", "classes", "outputs", "scores"))
 def draw_verdicts(
     curves: Mapping[str, Curves],
     configs: Mapping[str, TrainConfig],

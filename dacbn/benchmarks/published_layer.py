@@ -40,8 +40,8 @@ class PublishedLayer(nn.Module):
             share = self._density(rows, prior, var, k) / (total + self.eps)
             weight = share / (share.sum((0, 1), keepdim=True) + self.eps)
             offset = rows - (weight * rows).mean(1, keepdim=True)
-            spread = (weight * (weight * rows).square()).mean(1, keepdim=True)
-            y = y + share / (prior[k] + self.eps).sqrt() * offset / (spread + self.eps).sqrt()
+            batch_var = (weight * (weight * rows).square()).mean(1, keepdim=True)
+            y = y + share / (prior[k] + self.eps).sqrt() * offset / (batch_var + self.eps).sqrt()
         return (y.transpose(1, 2) if x.ndim > 2 else y[:, 0]).reshape(x.shape)
 
     def _density(self, rows: Tensor, prior: Tensor, var: Tensor, k: int) -> Tensor:

@@ -119,8 +119,8 @@ def percent(summary: Summary | None) -> str:
     """Format a share in percent, with the standard deviation if there is one."""
     if summary is None:
         return NOTHING
-    spread = "" if summary.sd is None else f" ± {100 * summary.sd:.1f}"
-    return f"{100 * summary.mean:.1f}{spread}"
+    deviation = "" if summary.sd is None else f" ± {100 * summary.sd:.1f}"
+    return f"{100 * summary.mean:.1f}{deviation}"
 
 
 def points(difference: Difference | None) -> str:

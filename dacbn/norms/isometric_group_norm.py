@@ -29,7 +29,7 @@ from dacbn.norms.network.gradient_gain import (
 TYPICAL_SHARE = 0.8  # of constant power, reached after about seven ReLU blocks
 TYPICAL_EXCESS = 0.15  # of the gain above 1; gives 16 channels a group at the typical share
 EXCESSES = (0.0125, 0.025, 0.05, 0.1, 0.15, 0.2, 0.4, 0.8, 1.6)
-FEWEST_CHANNELS = 4  # in a group; with 3, the gain has no bound as the share goes to 1
+MIN_CHANNELS = 4  # in a group; with 3, the gain has no bound as the share goes to 1
 
 
 @norms.register("isometric_group_norm")
@@ -111,7 +111,7 @@ def choose_groups(num_features: int, share: float, excess: float) -> int:
         share: of the power that is constant over positions, in [0, 1).
         excess: what the gain may have above 1.
     """
-    for groups in range(num_features // FEWEST_CHANNELS, 1, -1):
+    for groups in range(num_features // MIN_CHANNELS, 1, -1):
         fits = num_features % groups == 0
         if fits and gradient_gain(num_features // groups, share) <= 1 + excess:
             return groups

@@ -42,7 +42,7 @@ from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
 # Positions of a batch, at most, that the mixture is fitted to.
 FITTING_SAMPLE = 4096
 # Positions per component, at least, that a batch needs for a mixture to be fitted to it.
-FEWEST_POSITIONS = 20
+MIN_POSITIONS = 20
 # Components are taken for at least as wide as this part of the batch's variance: one that closes in
 # on a few positions would divide by nearly nothing, rounding errors and gradients alike.
 SMALLEST_VAR = 1e-3
@@ -132,7 +132,7 @@ class MixtureNorm(Norm):
         if len(some) >= self.num_clusters and running.uninitialised:
             running.init_from_batch(some)
         prior, mean, var = running.prior, running.mean, running.var
-        enough = len(some) >= FEWEST_POSITIONS * self.num_clusters
+        enough = len(some) >= MIN_POSITIONS * self.num_clusters
         for _ in range(self.em_steps if enough else 0):
             weights = self.posterior(some, prior, mean, var)
             prior, mean, var = weighted_moments(some, weights, mean, var)

@@ -32,10 +32,10 @@ def draw_domains(folder: Path, per_class: int = 60) -> tuple[Path, Path]:
         if domain == "coloured":
             paper, ink = random.integers(0, 130, (2, 3))
             image = ImageOps.colorize(image, tuple(paper.tolist()), tuple((ink + 125).tolist()))
-        place = folder / domain / f"digit {label}"
-        place.mkdir(parents=True, exist_ok=True)
-        if len(list(place.iterdir())) < per_class:
-            image.save(place / f"{number}.png")
+        class_folder = folder / domain / f"digit {label}"
+        class_folder.mkdir(parents=True, exist_ok=True)
+        if len(list(class_folder.iterdir())) < per_class:
+            image.save(class_folder / f"{number}.png")
     return folder / "grey", folder / "coloured"
 
 
@@ -52,7 +52,7 @@ with tempfile.TemporaryDirectory() as temporary:
         adapters[method] = adapter.fit(source, target)
     accuracy = {name: adapter.score(target) for name, adapter in adapters.items()}
     files = sorted(target.rglob("*.[pj][np]*g"))
-    shown = [files[place] for place in np.linspace(0, len(files) - 1, 24).astype(int)]
+    shown = [files[index] for index in np.linspace(0, len(files) - 1, 24).astype(int)]
     predicted = [adapter.classes[label] for label in adapter.predict(shown)]
 
     figure = plt.figure(figsize=(9, 4.2), layout="constrained")

@@ -60,8 +60,8 @@ class MatchedBatchNorm(Norm):
         """Normalise x of shape (N, C, L)."""
         y: Tensor = self.standard(x)
         z = y
-        for place, slope, height in zip(self.place, self.slope, self.height, strict=True):
-            y = y + height[:, None] * torch.tanh(slope[:, None] * (z - place[:, None]))
+        for centre, slope, height in zip(self.place, self.slope, self.height, strict=True):
+            y = y + height[:, None] * torch.tanh(slope[:, None] * (z - centre[:, None]))
         return self.affine(y)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:

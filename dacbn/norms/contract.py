@@ -1,4 +1,4 @@
-"""The contract every normaliser keeps, and the registry that names them."""
+"""The contract of every normaliser, and the registry that names them."""
 
 from enum import StrEnum
 from inspect import signature
@@ -43,10 +43,10 @@ class Mixture(NamedTuple):
 class Norm(nn.Module):
     """A layer that normalises activations and then scales and shifts each channel.
 
-    What holds for every subclass, so that one line swaps one for another:
+    Every subclass keeps these rules, so that any can replace any other:
 
     - input is 2-D to 5-D, (N, C) or (N, C, *), with any number of samples, in any memory format;
-    - statistics are computed in float32 or wider, whatever the input; the output has its dtype;
+    - statistics are computed in float32 or float64; the output has the dtype of the input;
     - `weight` and `bias`, both (C,), are the outermost affine map (None without `affine`);
     - all running state is in buffers, and `reset_running_stats` restores its start; a `momentum`,
       where there is one, is the weight of the newest batch.
@@ -88,7 +88,7 @@ class Norm(nn.Module):
         return y.contiguous(memory_format=torch.channels_last) if channels_last else y
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L), float32 or wider, and return the finished output.
+        """Normalise x of shape (N, C, L), float32 or float64, and return the final output.
 
         L is 1 for 2-D input. The affine map is part of it: `return self.affine(y)`.
         """
@@ -158,7 +158,7 @@ class Norm(nn.Module):
         """Load running statistics; called without gradients, after the affine map is copied."""
 
     def reset_running_stats(self) -> None:
-        """Restore the initial statistics; the parts of this layer have been reset already."""
+        """Restore the initial statistics; submodules have been reset already."""
 
     @classmethod
     def after_conversion(

@@ -1,4 +1,4 @@
-"""What layers share that know the cluster of each image.
+"""Base classes of layers that receive the cluster id of each image.
 
 Shapes: x is (N, C, L), with one id per sample, (N,); statistics of K clusters are (K, C).
 """

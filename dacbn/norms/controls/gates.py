@@ -4,8 +4,8 @@ Paper: none; they test the claim of Faye, Azzag, Lebbah and Bouchaffra, "Cluster
 Normalization Layer for Neural Networks", 2024, https://arxiv.org/abs/2403.16798.
 
 If these gain as much as a mixture, the claim that clusters of activations help is refuted: random
-gates test whether the noise of smaller batches is what helps, frozen gates whether following the
-activations adds anything to the components of the first batch.
+gates test whether the noise of smaller batches explains the gain, frozen gates whether updating the
+components adds anything to those of the first batch.
 """
 
 from typing import get_args

@@ -21,7 +21,7 @@ from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, check_num_clusters, norms
 from dacbn.norms.mixture.moments import evenly_inside_unit
 
-REACH = 2.0  # standard deviations to either side, over which the tanh terms are spread at first
+REACH = 2.0  # standard deviations to either side, over which the tanh terms start evenly spaced
 
 
 @norms.register("matched_batch_norm")

@@ -181,7 +181,7 @@ def _copied_back(y: Tensor, out: Tensor) -> Tensor:
 def chunks(x: Tensor, num_clusters: int) -> Iterator[slice]:
     """Split the channels of x (N, C, L) so that K copies of a part stay in the cache."""
     limit = CPU_CHUNK if x.device.type == "cpu" else GPU_CHUNK
-    channels, bytes_each = x.shape[1], max(4, x.element_size())  # half precision is widened
+    channels, bytes_each = x.shape[1], max(4, x.element_size())  # at least float32
     bytes_of_one = x.shape[0] * x.shape[2] * num_clusters * bytes_each
     step = max(1, limit // max(1, bytes_of_one))
     return (slice(start, start + step) for start in range(0, channels, step))

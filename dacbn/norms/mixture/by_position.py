@@ -33,7 +33,7 @@ VALUES = 1 << 18  # activations processed at a time on a CPU: they fit in its ca
 
 
 def as_one_sample(x: Tensor) -> Tensor:
-    """View samples of one position (N, C, 1) as one sample (1, C, N); others as they are.
+    """View samples of one position (N, C, 1) as one sample (1, C, N); return others unchanged.
 
     The results are the same, and matrix products are faster with many positions.
     """

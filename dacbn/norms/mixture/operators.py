@@ -1,6 +1,6 @@
 """Mixtures per channel as one differentiable operator, for autograd and for torch.compile.
 
-Both take flat tensors only: the records are taken apart here, and nowhere else. The operator is
+Both accept flat tensors only: the named tuples of arguments are unpacked here. The operator is
 differentiable once.
 """
 

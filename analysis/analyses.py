@@ -1,4 +1,4 @@
-"""The analyses that make up a report.
+"""The analyses of a report.
 
 Each is one file that registers itself:
 
@@ -29,7 +29,7 @@ class Analysis(NamedTuple):
         draw: saves figures and returns the section, or several.
         order: sections are sorted by it.
         needs: results without which the analysis is left out.
-        optional: results that are passed as None where they are missing.
+        optional: results that are passed as None if they are missing.
     """
 
     draw: Draw

@@ -53,12 +53,12 @@ def report(
 
     Args:
         runs: a run folder, or several.
-        images: of the test split of each domain, at most.
-        seed: for choosing images, and for t-SNE.
-        layers: normalisers of a single run whose outputs to embed beside the features, by name or
-            pattern such as "backbone.layer1.*".
+        images: maximum number of images of the test split of each domain.
+        seed: seed for choosing images, and for t-SNE.
+        layers: normalisers whose outputs are embedded too, by name or pattern such as
+            "backbone.layer1.*"; for a single run.
         output: folder for figures and report.html; by default the run folder, or `comparison`
-            beside the first of several.
+            in the parent folder of the first of several.
         data_root: folder of the named datasets, if it has moved since the training.
         device: cpu, cuda, or auto.
         quiet: do not print a line for each analysis.
@@ -104,7 +104,7 @@ def _analyse(
     ((run, info),) = infos.items()
     results = RunResults(Path(run), info, options, write)
     if results.subject is not None:
-        for layer in options.layers:  # a name that does not exist is reported before the work
+        for layer in options.layers:  # report an unknown name before the computations
             find_normalisers(results.subject.network, layer)
     return analyses.draw(results, write)
 
@@ -141,7 +141,7 @@ def _command(
     output: str | Path | None,
     data_root: Path | None,
 ) -> str:
-    """Write the command that makes the same report."""
+    """Return the command that makes the same report."""
     words = ["dacbn", "analyse", *map(str, runs), "--images", str(images), "--seed", str(seed)]
     words += ["--layers", *layers] if layers else []
     for option, value in {"--output": output, "--data-root": data_root}.items():

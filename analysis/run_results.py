@@ -1,4 +1,4 @@
-"""Results of one run, or of several, that analyses share: each is computed once, on first use."""
+"""Results of one run, or of several, shared by analyses: each is computed once, on first use."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -50,7 +50,7 @@ class ReportOptions(NamedTuple):
 class RunResults:
     """Results of one run that several analyses share.
 
-    A result that cannot be computed is None, and the reason is written, or warned of, once.
+    A result that cannot be computed is None; the reason is written or warned once.
 
     Args:
         run: the run folder.
@@ -114,7 +114,7 @@ class RunResults:
 
     @cached_property
     def outputs(self) -> dict[str, DomainOutput] | None:
-        """What the network returns for the test images, by domain."""
+        """Outputs of the network for the test images, by domain."""
         return self._try("outputs", compute_outputs, self.subject)
 
     @cached_property
@@ -189,7 +189,7 @@ class ComparedResults:
 
     @cached_property
     def outputs(self) -> dict[str, dict[str, DomainOutput]]:
-        """What the networks return for the images, by run and domain."""
+        """Outputs of the networks for the images, by run and domain."""
         return _known({name: self._runs[name].outputs for name in self.subjects})
 
     @cached_property
@@ -213,7 +213,7 @@ class ComparedResults:
 
 
 def _read(read: Callable[[], T]) -> T | None:
-    """Read what may have moved since the training; None, and a warning, if it cannot be read."""
+    """Read data that may have moved since the training; None, with a warning, if unreadable."""
     try:
         return read()
     except (ValueError, OSError) as error:

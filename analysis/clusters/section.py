@@ -42,8 +42,8 @@ def draw_clusters(subject: Subject, folder: Path, recording: Recording | None = 
 
     Args:
         subject: a network with mixture layers, and images.
-        folder: for the figures.
-        recording: of the subject; made if None.
+        folder: folder of the figures.
+        recording: recording of the subject; made if None.
 
     Raises:
         ValueError: no layer has a mixture.

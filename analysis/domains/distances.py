@@ -33,7 +33,7 @@ from dacbn.analysis.presentation.style import (
 MAX_VALUES = 20_000  # of a channel and domain
 MAX_MMD_IMAGES = 1000  # of a domain
 MIN_IMAGES = 4  # of a domain
-ROUNDING = 1e-4  # of the spread of single activations; smaller differences of means are rounding
+ROUNDING = 1e-4  # of the standard deviation of activations; smaller differences are rounding
 NO_CHANGE = 0.01  # standard deviations; a smaller change is none
 AFTER_COLOUR = "#009E73"
 MAX_CHARACTERS = 30  # of all names below an axis, if they are horizontal

@@ -28,7 +28,7 @@ from dacbn.analysis.presentation.style import (
     save_figure,
 )
 
-MAX_POINTS = 2000  # of each network: more take minutes, and cover one another
+MAX_POINTS = 2000  # of each network: more take minutes, and overlap
 MAX_CLASS_NAMES = 20  # more would cover the points
 LINE_LENGTH = 46  # letters of a title
 POINT_SIZE = 6  # in square typographic points

@@ -107,9 +107,9 @@ def compute_embeddings(
 ) -> list[Floats]:
     """Embed the features that several networks compute for the same N images.
 
-    Each network has its own t-SNE, because a joint t-SNE pulls the points of one image together, so
-    that a network that separates the domains looks like one that joins them. The initial points are
-    aligned, and the results are rotated towards the first network's.
+    Each network has its own t-SNE, because a joint t-SNE moves the points of one image together, so
+    that a network that separates the domains looks like one that aligns them. The initial points
+    are aligned, and the results are rotated towards the first network's.
 
     Args:
         features: of each network, (N, D); D may differ.

@@ -64,4 +64,4 @@ def draw_views(training_images: Mapping[str, Images], family: Family, folder: Pa
         plot_views(views, title, panel)
     caption = "Random training images of each domain, plain and augmented as in training."
     files = save_figure(figure, folder / "domains", sheets, caption)
-    return Section("What training sees", figures=(files[0],))
+    return Section("Training images", figures=(files[0],))

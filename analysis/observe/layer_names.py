@@ -12,7 +12,7 @@ def evenly_spaced(names: Sequence[str], at_most: int) -> list[str]:
 
 
 def short_names(layers: Sequence[str]) -> list[str]:
-    """Drop what all names begin with, but keep at least two parts of each."""
+    """Drop the common prefix of all names, but keep at least two parts of each."""
     parts = [name.split(".") for name in layers]
     shared = max(min(map(len, parts), default=0) - 2, 0)
     while len({tuple(part[:shared]) for part in parts}) > 1:

@@ -113,7 +113,7 @@ def find_normalisers(network: nn.Module, pattern: str = "*") -> dict[str, nn.Mod
     """Find the normalisers whose names match a pattern; of nested ones, the outer.
 
     Raises:
-        ValueError: no name matches; the text lists the names there are.
+        ValueError: no name matches; the text lists the known names.
     """
     found: dict[str, nn.Module] = {}
     for name, layer in network.named_modules():

@@ -119,7 +119,7 @@ def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: P
     Args:
         curves: by run.
         rows: from `compute_comparison`.
-        folder: for the figures.
+        folder: folder of the figures.
     """
     shown = [name for name in QUANTITIES if any(name in each for each in curves.values())]
     height = -(-len(shown) // 2)

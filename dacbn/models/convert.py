@@ -26,14 +26,14 @@ IMAGE_CHANNELS = 3
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a conversion changed.
+    """The changes made by a conversion.
 
     Attributes:
         norm: class name of the new layers.
         kind: the kind of layer that they replace.
         replaced: names of the replaced layers.
         kept: names of the layers of the same kind that were not replaced.
-        carried: what was copied to the new layers: "affine" maps, and "statistics" if the old
+        carried: parts copied to the new layers: "affine" maps, and "statistics" if the old
             layers had any and the new ones use them.
         mapped: names of the convolutions and linear layers whose weights are parametrized.
         notes: remarks of the norm, one line each.

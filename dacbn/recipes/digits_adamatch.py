@@ -44,7 +44,7 @@ def mnist_to_svhn() -> TrainConfig:
 
 @recipes.register("mnist-to-svhn-adamatch-small")
 def mnist_to_svhn_small() -> TrainConfig:
-    """AdaMatch on the digits network from MNIST to SVHN, images normalised one by one, in small.
+    """AdaMatch on the digits network from MNIST to SVHN, each image normalised: a small version.
 
     Command: dacbn train mnist-to-svhn-adamatch-small --data-root data
     Time: 2 minutes on a CPU.

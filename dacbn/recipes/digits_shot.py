@@ -40,7 +40,7 @@ def svhn_to_mnist() -> TrainConfig:
 
 @recipes.register("svhn-to-mnist-shot-small")
 def svhn_to_mnist_small() -> TrainConfig:
-    """SHOT from SVHN to MNIST, in small: the source's stage.
+    """SHOT from SVHN to MNIST, a small version: the source's stage.
 
     Command: dacbn train svhn-to-mnist-shot-small --data-root data --run runs/svhn, then
     dacbn adapt runs/svhn --method "shot(weight=0.1, rounds=3)" --steps 600

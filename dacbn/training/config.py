@@ -1,4 +1,4 @@
-"""Everything a training run is made of: the one place for defaults."""
+"""All settings of a training run, with their defaults."""
 
 import dataclasses
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is passed between rooms: batches, network outputs, and the ids of the domains.
+"""Types passed between rooms: batches, network outputs, and the ids of the domains.
 
 Domains are numbered 0..D-1: sources first, then targets, in the order in which they are given.
 """

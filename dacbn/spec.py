@@ -11,7 +11,7 @@ class Term(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012  # a default of a tuple, never written to
 
     def __str__(self) -> str:
-        """Write the term as it is typed."""
+        """Return the term as text, as a user types it."""
         options = ", ".join(f"{option}={value!r}" for option, value in self.options.items())
         return f"{self.name}({options})" if options else self.name
 
@@ -29,7 +29,7 @@ class Spec(str):
         ValueError: the text cannot be read.
 
     Attributes:
-        terms: of the sum, at least one.
+        terms: the terms of the sum, at least one.
 
     Example:
         >>> spec = Spec('ucb_norm( num_clusters=5, update="em" )+weight_standardization')

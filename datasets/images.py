@@ -122,7 +122,7 @@ class LabelledImages:
         if low < 0 or high >= len(self.classes):
             raise ValueError(
                 f"labels run from {low} to {high} but there are {len(self.classes)} classes: "
-                f"labels must lie in 0..{len(self.classes) - 1}"
+                f"labels must be in 0..{len(self.classes) - 1}"
             )
 
     def __len__(self) -> int:

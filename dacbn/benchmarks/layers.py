@@ -34,17 +34,17 @@ def benchmark_layers(
 
     Args:
         specs: normalisers by name, optionally with options.
-        shapes: of the activations.
+        shapes: shapes of the activations.
         rounds: how often each is timed, alternating with the others.
         device: cpu or cuda.
-        dtype: of the activations.
+        dtype: dtype of the activations.
         channels_last: use this memory format for 4-D activations.
-        published: numbers of clusters for which to time a stand-in for the published layer too.
+        published: numbers of clusters for which to time a substitute for the published layer too.
 
     Returns:
         one row per shape and layer: seconds, quartiles, ratio to torch's BatchNorm, the peak
         memory over the size of the activations, and the largest error relative to float64. The
-        stand-in has no error: its copy in float64 would not fit in memory.
+        substitute has no error: its copy in float64 would not fit in memory.
     """
     rows: list[Row] = []
     for shape in shapes:

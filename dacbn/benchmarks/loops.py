@@ -34,8 +34,8 @@ def benchmark_loops(
     keep freed memory, so the other loops are faster here than on their own.
 
     Args:
-        steps: of one measurement.
-        batch_size: of each domain.
+        steps: steps per measurement.
+        batch_size: images of each domain per step.
         rounds: how often each loop is timed, alternating with the others.
         device: cpu or cuda.
         bfloat16: also time dacbn's loop in bfloat16.

@@ -1,4 +1,4 @@
-"""A stand-in with the cost of the published cluster normalisation layer.
+"""A substitute with the cost of the published cluster normalisation layer.
 
 Written from a description of what the public implementations compute, not from their source: for
 each component, the densities of all components are computed again, K^2 + K exponentials per

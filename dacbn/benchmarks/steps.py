@@ -32,7 +32,7 @@ def benchmark_steps(
         specs: normalisers that replace all BatchNorms of a backbone.
         backbones: by name; the first row of each is the backbone with its own BatchNorms.
         method: adaptation method.
-        batch_size: of each domain.
+        batch_size: images of each domain per step.
         image_size: pixels per side.
         rounds: how often each is timed, alternating with the others.
         device: cpu or cuda.

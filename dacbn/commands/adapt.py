@@ -38,7 +38,7 @@ def adapt(
         steps: optimiser steps.
         lr: learning rate at the start.
         target_batch_size: target images per step.
-        seed: of the order of the images and their views.
+        seed: seed of the order of the images and their views.
         data_root: folder of the named datasets, if it has moved.
         device: cpu, cuda, or auto.
     """

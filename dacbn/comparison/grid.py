@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     Args:
         variant: its norm and method.
         config: all settings, including the seed.
-        name: of its folder.
+        name: name of its folder.
     """
 
     variant: Variant

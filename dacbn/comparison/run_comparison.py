@@ -20,9 +20,10 @@ def run_comparison(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> 
     """Train the unfinished cells, and write the tables after each.
 
     Args:
-        folder: of the comparison; the run folders of the cells are in its `runs`.
+        folder: folder of the comparison; the run folders of the cells are in its `runs`.
         config: the settings that the cells share.
-        cells: of the grid. Cells that an earlier comparison in this folder has finished are reused.
+        cells: cells of the grid; those that an earlier comparison in this folder has finished are
+            reused.
 
     Returns:
         the results of all cells.

@@ -88,7 +88,7 @@ def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Tabl
         chosen = [summarise(list(accuracies(results, variant, rule).values())) for rule in rules]
         means = [NOTHING if each is None else f"{100 * each.mean:.1f}" for each in chosen]
         rows.append([variant.title, variant.method, *means])
-    return Table("What selection would give", caption, headings, rows)
+    return Table("Accuracy by selection rule", caption, headings, rows)
 
 
 def rules_of(results: Sequence[Result]) -> list[str]:

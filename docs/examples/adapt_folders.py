@@ -1,4 +1,4 @@
-"""Adapt a classifier from one folder of images to another, score it, and draw what it predicts.
+"""Adapt a classifier from one folder of images to another, score it, and draw its predictions.
 
 Give two folders with one sub-folder per class, or none to use small drawn ones:
 python adapt_folders.py --source photos/amazon --target photos/webcam
@@ -57,7 +57,7 @@ with tempfile.TemporaryDirectory() as temporary:
 
     figure = plt.figure(figsize=(9, 4.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
-    left.suptitle("Target images, with what the adapted network predicts")
+    left.suptitle("Target images, with predictions of the adapted network")
     for axes, file, name in zip(left.subplots(4, 6).flat, shown, predicted, strict=True):
         axes.imshow(Image.open(file).convert("RGB"))
         axes.set_title(name, fontsize=8, color="tab:green" if name == file.parent.name else "red")

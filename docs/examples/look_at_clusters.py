@@ -28,7 +28,7 @@ domains = {
     name: load_labelled(name, train=True, root=Path()) for name in ("digits", "color_digits")
 }
 optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-for _ in range(options.steps):  # both domains together: no label says which image is of which
+for _ in range(options.steps):  # both domains together, without domain labels
     batches = []
     for domain in domains.values():
         rows = torch.randint(len(domain), (32,))

@@ -66,7 +66,7 @@ class Analyses(Registry[Analysis]):
         """Run every analysis that applies; write its time, or the reason why it was left out.
 
         Args:
-            results: holds what the analyses need, as attributes; None is a missing result.
+            results: object whose attributes are the results; None is a missing result.
             write: called with each line.
         """
         sections: list[Section] = []

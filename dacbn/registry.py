@@ -37,7 +37,7 @@ class Registry(Generic[T]):
     """A dictionary from name to class or function, filled by decorators.
 
     Args:
-        kind: what is registered, for error messages ("norm", "method", "dataset").
+        kind: kind of the entries, for error messages ("norm", "method", "dataset").
 
     Example:
         >>> colours = Registry("colour")
@@ -96,7 +96,7 @@ class Registry(Generic[T]):
         return self[term.name]
 
     def build(self: Builder[Built], spec: str, *fixed: Any) -> Built:
-        """Build what a specification names, with its options.
+        """Build the entry, or sum of entries, that a specification names.
 
         Args:
             spec: a name, a name with options, or a sum of these if the registry makes sums.

@@ -17,7 +17,7 @@ class Term(NamedTuple):
 
 
 class Spec(str):
-    """Text that names what to build: a name, a name with options, or a sum of these.
+    """A specification: a name, a name with options, or a sum of these.
 
     The text is read once, here, and written in one form: specifications that differ only in spaces
     and quotes are equal. A `Spec` is returned unchanged.

@@ -1,6 +1,6 @@
 """A substitute with the cost of the published cluster normalisation layer.
 
-Written from a description of what the public implementations compute, not from their source: for
+Written from a description of the public implementations, not from their source: for
 each component, the densities of all components are computed again, K^2 + K exponentials per
 element, with full-size tensors for each intermediate. It is for comparing time and memory only:
 its output is not normalised, because it takes a mean over the batch in place of a sum.

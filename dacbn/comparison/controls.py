@@ -22,7 +22,7 @@ class Control(NamedTuple):
     """A variant to train as a control.
 
     Args:
-        title: what it controls for, in a few words.
+        title: the explanation that it controls for, in a few words.
         norm: the normaliser.
         changes: settings besides the norm.
     """

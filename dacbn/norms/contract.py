@@ -13,7 +13,7 @@ from dacbn.registry import Registry, check_options
 
 
 class Need(StrEnum):
-    """What a layer needs besides activations; the values are words for `dacbn list`."""
+    """Inputs that a layer needs besides activations; the values are shown by `dacbn list`."""
 
     CLUSTER_IDS = "cluster ids"
     TRACED_GRAPH = "a traced graph"

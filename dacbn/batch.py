@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
     Images are float32 in [0, 1], shape (B, 3, H, W); source and target batch sizes may differ.
     Strong views are stronger augmentations of the same samples, in the same order; they are None
-    unless the method asks for them (`wants_strong_views`).
+    unless the method requests them (`wants_strong_views`).
     """
 
     source_images: Tensor

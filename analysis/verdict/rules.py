@@ -42,7 +42,7 @@ MIN_RECORDS = 10  # for a rule about the shape of a curve
 class Finding(NamedTuple):
     """A problem that a rule found: the observation, with numbers, and advice."""
 
-    seen: str
+    observation: str
     advice: str
 
 

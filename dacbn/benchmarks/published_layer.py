@@ -1,9 +1,9 @@
 """A substitute with the cost of the published cluster normalisation layer.
 
-Written from a description of the public implementations, not from their source: for
-each component, the densities of all components are computed again, K^2 + K exponentials per
-element, with full-size tensors for each intermediate. It is for comparing time and memory only:
-its output is not normalised, because it takes a mean over the batch in place of a sum.
+Written from a description of the public implementations, not from their source: for each component,
+the densities of all components are computed again, K^2 + K exponentials per element, with full-size
+tensors for each intermediate. It is for comparing time and memory only: its output is not
+normalised, because it takes a mean over the batch instead of a sum.
 
 Paper: Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based Normalization Layer for Neural Networks",
 2024, https://arxiv.org/abs/2403.16798.

@@ -25,7 +25,7 @@ class AFN(Method):
     Args:
         network: the network to train.
         weight: weight of the loss.
-        step: growth of the norm r that the loss asks for.
+        step: growth r of the norms.
     """
 
     def __init__(self, network: Network, weight: float = 0.05, step: float = 1.0) -> None:

@@ -34,7 +34,7 @@ class AutoDIAL(ClusterBatchNorm):
         num_features: channels C.
         num_clusters: domains K; 2 for one source and one target.
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        momentum: weight of the newest batch in the running statistics of its domains.
         affine: learn `weight` and `bias`, shared by the domains.
 
     Raises:

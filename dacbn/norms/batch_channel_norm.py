@@ -86,7 +86,7 @@ class BatchChannelNorm(RunningStatistics):
         self.update_statistics(running_mean=mean, running_var=squares)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Load the statistics, and split the affine map so that the function stays.
+        """Load the statistics, and split the affine map so that the function is preserved.
 
         A trained BatchNorm's output has mean `bias` and standard deviation `weight`. The second
         normalisation removes those of a group, and the outer map restores them.

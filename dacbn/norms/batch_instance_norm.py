@@ -56,5 +56,5 @@ class BatchInstanceNorm(Norm):
         return self.gate.clone()  # another forward may clip before this one's backward
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Load the running statistics; with blend weights of one, the function stays."""
+        """Load the running statistics; with blend weights of one, the function is preserved."""
         self.batch.load_batch_norm(batch_norm)

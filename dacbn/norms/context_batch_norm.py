@@ -32,7 +32,7 @@ class ContextBatchNorm(ClusterBatchNorm):
         num_features: channels C.
         num_clusters: known clusters K; 2 for one source and one target.
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the clusters it holds.
+        momentum: weight of the newest batch in the running statistics of its clusters.
         affine: learn `weight` and `bias`, shared by the clusters.
         prior_scale: divide by the square root of the prior 1 / K, as ContextNorm does.
 

@@ -169,7 +169,7 @@ class Norm(nn.Module):
         Args:
             model: the converted network.
             layers: the new layers, by their names in `model`.
-            example: images (B, 3, S, S) to run the network on, if the caller gave any.
+            example: images (B, 3, S, S) to run the network on, if given.
 
         Returns:
             notes for the conversion's report, a line each.
@@ -216,7 +216,7 @@ class HasStatistics(Protocol):
 
 
 def trained_statistics(layer: HasStatistics) -> tuple[Tensor, Tensor] | None:
-    """Return the running mean and variance (C,) of a BatchNorm; None if it has seen no data.
+    """Return the running mean and variance (C,) of a BatchNorm; None if it is untrained.
 
     Their values decide, because old checkpoints lack the count of batches.
     """

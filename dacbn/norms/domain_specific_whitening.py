@@ -39,7 +39,7 @@ class DomainSpecificWhitening(ClusterBatchNorm):
         group_size: channels whitened together; memory and time of the whitening grow with it.
         shrinkage: share s of the identity in every covariance, in [0, 1].
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        momentum: weight of the newest batch in the running statistics of its domains.
         affine: learn `weight` and `bias`, shared by the domains.
 
     Raises:

@@ -7,7 +7,7 @@ The scale is expected to come from normalised weights before this layer: write
 "mean_only_batch_norm + bounded_weight_norm".
 
 Differs from the paper: the gain of the paper's weight normalisation is `weight` here. A trained
-BatchNorm's standard deviation goes into `weight` too, so that its function stays.
+BatchNorm's standard deviation goes into `weight` too, so that its function is preserved.
 """
 
 from typing import ClassVar

@@ -140,7 +140,7 @@ class MixtureNorm(Norm):
         return prior, mean, var
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start all components near a trained BatchNorm's mean, so that its function stays.
+        """Start all components near a trained BatchNorm's mean, so that its function is preserved.
 
         `weight` undoes the factor of the equal priors.
         """

@@ -106,7 +106,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def reset_statistics(model: nn.Module) -> None:
-    """Restore the initial statistics of every normaliser; learned parameters stay."""
+    """Restore the initial statistics of every normaliser; learned parameters do not change."""
     for part in reversed(_parts(model)):
         reset = getattr(part, "reset_running_stats", None)
         if reset is not None:

@@ -153,7 +153,7 @@ class UCBNorm(Norm):
         return -joint.logsumexp(0).mean()
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start all components near a trained BatchNorm's mean, so that its function stays."""
+        """Start all components near a trained BatchNorm's mean, which preserves its function."""
         trained = trained_statistics(batch_norm)
         for mixture in (self.running, self.learned):
             if mixture is not None and trained is not None:

@@ -92,7 +92,7 @@ class RandomGateNorm(Norm):
 class FrozenGateNorm(RandomGateNorm):
     """Normalise by a mixture that keeps assigning as on its first batch: a control for `ucb_norm`.
 
-    The moments that normalise follow the activations; the mixture that assigns them stays.
+    The moments that normalise follow the activations; the mixture that assigns them is frozen.
     """
 
     def __init__(

@@ -62,7 +62,7 @@ def chunked_forward(
     """Normalise x by a mixture, then scale and shift it.
 
     Args:
-        x: (N, C, *), in the tables' type or a narrower one; computed in the tables' type.
+        x: (N, C, *), in the tables' type or half precision; computed in the tables' type.
         gate: the mixture that assigns, (K, C) each.
         components: the moments that standardise, (K, C) each.
         affine: the map that follows.

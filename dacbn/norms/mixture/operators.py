@@ -110,7 +110,7 @@ class _Eager(torch.autograd.Function):
     " -> (Tensor, Tensor)",
 )
 def forward_operator(*inputs: Any) -> tuple[Tensor, Tensor]:
-    """Forward, as torch.compile sees it."""
+    """The forward operator for torch.compile."""
     return _forward(*inputs)
 
 
@@ -121,7 +121,7 @@ def forward_operator(*inputs: Any) -> tuple[Tensor, Tensor]:
     " bool from_batch, bool tables_too) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def backward_operator(*inputs: Any) -> tuple[Tensor, ...]:
-    """Backward, as torch.compile sees it."""
+    """The backward operator for torch.compile."""
     return _backward(*inputs)
 
 

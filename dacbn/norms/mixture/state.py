@@ -19,7 +19,7 @@ from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibili
 # A component without data keeps this share, so that data can be assigned to it again.
 SMALLEST_PRIOR = 1e-6
 # Largest initial distance of components from the mean, in standard deviations: on a first batch,
-# large enough to separate soon; around a trained BatchNorm, so small that its function stays.
+# large enough to separate soon; around a trained BatchNorm, so small that the function is kept.
 FRESH_DISTANCE, TRAINED_DISTANCE = 0.3, 0.1
 # Maximum number of values per channel that the initialisation uses.
 INIT_SAMPLE = 4096

@@ -70,7 +70,7 @@ class Registry(Generic[T]):
         return add
 
     def register_sum(self, make_sum: MakesSum) -> MakesSum:
-        """Decorate the function of the fixed arguments and the built terms, by name, for sums."""
+        """Decorate the function that builds a sum from the fixed arguments and named terms."""
         self.make_sum = make_sum
         return make_sum
 

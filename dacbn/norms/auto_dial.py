@@ -28,7 +28,7 @@ from dacbn.norms.contract import norms
 
 @norms.register("auto_dial")
 class AutoDIAL(ClusterBatchNorm):
-    """Standardise each domain by a mixture of its own moments and those of the other domains.
+    """Standardise each domain by a learned mixture of its moments and those of the others.
 
     Args:
         num_features: channels C.

@@ -34,7 +34,7 @@ class BatchNorm(RunningStatistics):
 
 
 def batch_normalise(layer: RunningStatistics, x: Tensor) -> Tensor:
-    """Normalise x, (N, C) or (N, C, *), by torch's kernel; by batch statistics if used."""
+    """Normalise x, (N, C) or (N, C, *), by torch's kernel, by the batch or running statistics."""
     by_batch = layer.uses_batch(x)
     if by_batch:
         layer.num_batches_tracked.add_(1)

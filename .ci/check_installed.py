@@ -29,9 +29,9 @@ for name in modules:
 print(f"{len(modules)} modules in {installed}")
 
 assert SOURCE.is_relative_to(installed), SOURCE
-form, detail = kernel_status()
-print(f"{form}: {detail}")
-assert form == "fused C kernel", detail
+backend, origin = kernel_status()
+print(f"{backend}: {origin}")
+assert backend == "fused C kernel", origin
 
 Path("images").mkdir()
 random = np.random.default_rng(0)

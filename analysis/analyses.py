@@ -1,8 +1,8 @@
-"""The analyses that make up a report.
+"""The analyses of a report.
 
 Each is one file that registers itself:
 
-    @analyses.add("calibration", place=100, needs=("outputs", "folder"))
+    @analyses.add("calibration", order=100, needs=("outputs", "folder"))
     def draw_calibration(outputs, folder): ...
 
 The needs are attributes of `RunResults`, passed as arguments of the same names. Results that
@@ -27,13 +27,13 @@ class Analysis(NamedTuple):
 
     Args:
         draw: saves figures and returns the section, or several.
-        place: sections are sorted by it.
+        order: sections are sorted by it.
         needs: results without which the analysis is left out.
-        optional: results that are passed as None where they are missing.
+        optional: results that are passed as None if they are missing.
     """
 
     draw: Draw
-    place: float
+    order: float
     needs: tuple[str, ...]
     optional: tuple[str, ...]
 
@@ -42,7 +42,7 @@ class Analyses(Registry[Analysis]):
     """A registry of analyses, in the order of the report."""
 
     def add(
-        self, name: str, *, place: float, needs: tuple[str, ...], optional: tuple[str, ...] = ()
+        self, name: str, *, order: float, needs: tuple[str, ...], optional: tuple[str, ...] = ()
     ) -> Callable[[DrawT], DrawT]:
         """Register the decorated function as an analysis; see `Analysis` for the arguments.
 
@@ -54,19 +54,19 @@ class Analyses(Registry[Analysis]):
             arguments = signature(draw).parameters
             if unknown := [need for need in (*needs, *optional) if need not in arguments]:
                 raise ValueError(f"{self.kind} {name!r} has no argument {', '.join(unknown)}")
-            self.register(name)(Analysis(draw, place, needs, optional))
+            self.register(name)(Analysis(draw, order, needs, optional))
             return draw
 
         return keep
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(super().__iter__(), key=lambda name: self[name].place))
+        return iter(sorted(super().__iter__(), key=lambda name: self[name].order))
 
     def draw(self, results: object, write: WriteLine) -> list[Section]:
         """Run every analysis that applies; write its time, or the reason why it was left out.
 
         Args:
-            results: holds what the analyses need, as attributes; None is a missing result.
+            results: object whose attributes are the results; None is a missing result.
             write: called with each line.
         """
         sections: list[Section] = []

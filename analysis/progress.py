@@ -1,4 +1,4 @@
-"""Compute what may not apply, and write one line about it: how long it took, or why it failed."""
+"""Run a computation that may not apply; write its duration, or the reason for leaving it out."""
 
 import time
 from collections.abc import Callable
@@ -10,15 +10,15 @@ WriteLine = Callable[[str], None]
 
 
 def try_analysis(name: str, compute: Callable[[], T], write: WriteLine) -> T | None:
-    """Compute something that may not apply.
+    """Run a computation that may not apply.
 
     Args:
-        name: what the line begins with.
-        compute: raises ValueError with the reason where it does not apply.
+        name: first words of the line.
+        compute: the computation; raises ValueError with the reason if it does not apply.
         write: called with the line.
 
     Returns:
-        the result, or None where it does not apply.
+        the result, or None if it does not apply.
     """
     started = time.perf_counter()
     try:

@@ -16,7 +16,7 @@ from dacbn.analysis.presentation.settings import (
     label_runs,
 )
 from dacbn.analysis.progress import WriteLine
-from dacbn.analysis.run_results import ComparedResults, Options, RunResults
+from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
 from dacbn.training import RunInfo, train_command
 
 
@@ -53,12 +53,12 @@ def report(
 
     Args:
         runs: a run folder, or several.
-        images: of the test split of each domain, at most.
-        seed: for choosing images, and for t-SNE.
-        layers: normalisers of a single run whose outputs to embed beside the features, by name or
-            pattern such as "backbone.layer1.*".
+        images: maximum number of images of the test split of each domain.
+        seed: seed for choosing images, and for t-SNE.
+        layers: normalisers whose outputs are embedded too, by name or pattern such as
+            "backbone.layer1.*"; for a single run.
         output: folder for figures and report.html; by default the run folder, or `comparison`
-            beside the first of several.
+            in the parent folder of the first of several.
         data_root: folder of the named datasets, if it has moved since the training.
         device: cpu, cuda, or auto.
         quiet: do not print a line for each analysis.
@@ -74,7 +74,7 @@ def report(
     home = Path(output) if output else folders[0] if alone else folders[0].parent / "comparison"
     root = None if data_root is None else Path(data_root)
     infos = {str(run): open_run(run, root) for run in folders}
-    options = Options(home / "figures", images, seed, tuple(layers), device)
+    options = ReportOptions(home / "figures", images, seed, tuple(layers), device)
     write = _ignore if quiet else _print
     sections = (_analyse if alone else _compare)(infos, options, write)
     settings = {f"Settings of {run}": describe_config(each.config) for run, each in infos.items()}
@@ -97,17 +97,21 @@ def _check(folders: Sequence[Path], images: int, layers: Sequence[str]) -> None:
         raise ValueError("layers are for one run: several runs are compared by their features")
 
 
-def _analyse(infos: Mapping[str, RunInfo], options: Options, write: WriteLine) -> list[Section]:
+def _analyse(
+    infos: Mapping[str, RunInfo], options: ReportOptions, write: WriteLine
+) -> list[Section]:
     """Run every analysis that applies to one run; the verdict comes first."""
     ((run, info),) = infos.items()
     results = RunResults(Path(run), info, options, write)
     if results.subject is not None:
-        for layer in options.layers:  # a name that does not exist is reported before the work
+        for layer in options.layers:  # report an unknown name before the computations
             find_normalisers(results.subject.network, layer)
     return analyses.draw(results, write)
 
 
-def _compare(infos: Mapping[str, RunInfo], options: Options, write: WriteLine) -> list[Section]:
+def _compare(
+    infos: Mapping[str, RunInfo], options: ReportOptions, write: WriteLine
+) -> list[Section]:
     """Run every comparison of several runs; the table comes first."""
 
     def writer_of(name: str) -> WriteLine:
@@ -137,7 +141,7 @@ def _command(
     output: str | Path | None,
     data_root: Path | None,
 ) -> str:
-    """Write the command that makes the same report."""
+    """Return the command that makes the same report."""
     words = ["dacbn", "analyse", *map(str, runs), "--images", str(images), "--seed", str(seed)]
     words += ["--layers", *layers] if layers else []
     for option, value in {"--output": output, "--data-root": data_root}.items():

@@ -1,4 +1,4 @@
-"""Results of one run, or of several, that analyses share: each is computed once, on first use."""
+"""Results of one run, or of several, shared by analyses: each is computed once, on first use."""
 
 import warnings
 from collections.abc import Callable, Mapping
@@ -29,7 +29,7 @@ R = TypeVar("R")
 SHEET = 12  # training images of each domain that are shown
 
 
-class Options(NamedTuple):
+class ReportOptions(NamedTuple):
     """Options of a report.
 
     Args:
@@ -50,7 +50,7 @@ class Options(NamedTuple):
 class RunResults:
     """Results of one run that several analyses share.
 
-    A result that cannot be computed is None, and the reason is written, or warned of, once.
+    A result that cannot be computed is None; the reason is written or warned once.
 
     Args:
         run: the run folder.
@@ -61,7 +61,12 @@ class RunResults:
     """
 
     def __init__(
-        self, run: Path, info: RunInfo, options: Options, write: WriteLine, name: str = "trained"
+        self,
+        run: Path,
+        info: RunInfo,
+        options: ReportOptions,
+        write: WriteLine,
+        name: str = "trained",
     ) -> None:
         self.run, self.config, self.classes = run, info.config, info.classes
         self.folder, self.seed, self.layers = options.folder, options.seed, options.layers
@@ -109,7 +114,7 @@ class RunResults:
 
     @cached_property
     def outputs(self) -> dict[str, DomainOutput] | None:
-        """What the network returns for the test images, by domain."""
+        """Outputs of the network for the test images, by domain."""
         return self._try("outputs", compute_outputs, self.subject)
 
     @cached_property
@@ -153,7 +158,9 @@ class ComparedResults:
         write: called with lines on what was computed.
     """
 
-    def __init__(self, runs: Mapping[str, RunResults], options: Options, write: WriteLine) -> None:
+    def __init__(
+        self, runs: Mapping[str, RunResults], options: ReportOptions, write: WriteLine
+    ) -> None:
         self._runs, self._write = runs, write
         self.folder, self.seed = options.folder, options.seed
         self.configs = {name: each.config for name, each in runs.items()}
@@ -182,7 +189,7 @@ class ComparedResults:
 
     @cached_property
     def outputs(self) -> dict[str, dict[str, DomainOutput]]:
-        """What the networks return for the images, by run and domain."""
+        """Outputs of the networks for the images, by run and domain."""
         return _known({name: self._runs[name].outputs for name in self.subjects})
 
     @cached_property
@@ -206,7 +213,7 @@ class ComparedResults:
 
 
 def _read(read: Callable[[], T]) -> T | None:
-    """Read what may have moved since the training; None, and a warning, if it cannot be read."""
+    """Read data that may have moved since the training; None, with a warning, if unreadable."""
     try:
         return read()
     except (ValueError, OSError) as error:

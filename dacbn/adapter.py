@@ -52,7 +52,7 @@ class DomainAdapter(Classifier):
         options: any other field of `TrainConfig`, such as `steps`, `lr`, `seed` or `device`.
 
     Raises:
-        ValueError: an option, norm or method is unknown; the text suggests the nearest.
+        ValueError: an option, norm or method is unknown; the text suggests the most similar.
 
     Attributes:
         config: the settings.
@@ -108,7 +108,7 @@ class DomainAdapter(Classifier):
             resume: continue the training in `run`, if there is one.
 
         Raises:
-            ValueError: the domains or settings do not work; the text says why.
+            ValueError: the domains or settings do not work; the text gives the reason.
             DivergedError: a loss became infinite or NaN.
             InterruptedTraining: on Ctrl-C, after a checkpoint in `run`; the network trained so far
                 can be used to predict.
@@ -151,7 +151,7 @@ class DomainAdapter(Classifier):
 
         Raises:
             NotFittedError: there is no trained network to start from.
-            ValueError: the target or settings do not work; the text says why.
+            ValueError: the target or settings do not work; the text gives the reason.
             DivergedError, InterruptedTraining, StorageError: as in `fit`.
         """
         config = adaptation_config(self.config, _name_of(target), method, options)

@@ -1,4 +1,4 @@
-"""What is passed between rooms: batches, network outputs, and the ids of the domains.
+"""Types passed between rooms: batches, network outputs, and the ids of the domains.
 
 Domains are numbered 0..D-1: sources first, then targets, in the order in which they are given.
 """
@@ -17,7 +17,7 @@ class Batch(NamedTuple):
 
     Images are float32 in [0, 1], shape (B, 3, H, W); source and target batch sizes may differ.
     Strong views are stronger augmentations of the same samples, in the same order; they are None
-    unless the method asks for them (`wants_strong_views`).
+    unless the method requests them (`wants_strong_views`).
     """
 
     source_images: Tensor

@@ -1,4 +1,4 @@
-"""Functions of logits shared by adaptation methods; float32 or wider, also under autocast."""
+"""Functions of logits shared by adaptation methods, in float32 or float64, also under autocast."""
 
 import torch
 import torch.nn.functional as F

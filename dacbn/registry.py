@@ -15,7 +15,7 @@ Built = TypeVar("Built", covariant=True)
 
 
 class UnknownNameError(ValueError):
-    """The name is not registered; the text suggests the nearest and lists all known names."""
+    """The name is not registered; the text suggests the most similar and lists all."""
 
     def __init__(self, kind: str, name: str, known: list[str]) -> None:
         nearest = get_close_matches(name, known, n=1)
@@ -24,7 +24,7 @@ class UnknownNameError(ValueError):
 
 
 class Builder(Protocol[Built]):
-    """What `Registry.build` needs of a registry whose classes or functions make a `Built`."""
+    """The part of a registry that `Registry.build` uses; its entries make a `Built`."""
 
     kind: str
     make_sum: Callable[..., Any] | None
@@ -37,7 +37,7 @@ class Registry(Generic[T]):
     """A dictionary from name to class or function, filled by decorators.
 
     Args:
-        kind: what is registered, for error messages ("norm", "method", "dataset").
+        kind: kind of the entries, for error messages ("norm", "method", "dataset").
 
     Example:
         >>> colours = Registry("colour")
@@ -70,7 +70,7 @@ class Registry(Generic[T]):
         return add
 
     def register_sum(self, make_sum: MakesSum) -> MakesSum:
-        """Decorate what makes a sum from the fixed arguments and the built terms by name."""
+        """Decorate the function that builds a sum from the fixed arguments and named terms."""
         self.make_sum = make_sum
         return make_sum
 
@@ -85,7 +85,7 @@ class Registry(Generic[T]):
         return self._entries[name]
 
     def check(self, term: Term) -> T:
-        """Return the class or function that a term names, having checked the term's options.
+        """Return the class or function that a term names, after checking the term's options.
 
         Raises:
             UnknownNameError: the name is not registered.
@@ -96,7 +96,7 @@ class Registry(Generic[T]):
         return self[term.name]
 
     def build(self: Builder[Built], spec: str, *fixed: Any) -> Built:
-        """Call what a specification names, with its options.
+        """Build the entry, or sum of entries, that a specification names.
 
         Args:
             spec: a name, a name with options, or a sum of these if the registry makes sums.
@@ -150,9 +150,9 @@ def check_options(name: str, entry: Callable[..., object], options: Mapping[str,
     """Check that a class or function takes some keyword options.
 
     Args:
-        name: what the user calls it, for the error message.
-        entry: its options are the parameters that have a default.
-        options: to check.
+        name: its name in the error message.
+        entry: the class or function; its options are the parameters with a default.
+        options: the options to check.
 
     Raises:
         ValueError: an option is unknown, or must be a number and is not.

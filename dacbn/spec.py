@@ -11,13 +11,13 @@ class Term(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012  # a default of a tuple, never written to
 
     def __str__(self) -> str:
-        """Write the term as it is typed."""
+        """Return the term as text, as a user types it."""
         options = ", ".join(f"{option}={value!r}" for option, value in self.options.items())
         return f"{self.name}({options})" if options else self.name
 
 
 class Spec(str):
-    """Text that names what to build: a name, a name with options, or a sum of these.
+    """A specification: a name, a name with options, or a sum of these.
 
     The text is read once, here, and written in one form: specifications that differ only in spaces
     and quotes are equal. A `Spec` is returned unchanged.
@@ -29,7 +29,7 @@ class Spec(str):
         ValueError: the text cannot be read.
 
     Attributes:
-        terms: of the sum, at least one.
+        terms: the terms of the sum, at least one.
 
     Example:
         >>> spec = Spec('ucb_norm( num_clusters=5, update="em" )+weight_standardization')

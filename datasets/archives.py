@@ -39,7 +39,7 @@ def find_archive(path: Path, urls: Sequence[str], md5: str, download: bool) -> P
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn any error while parsing `path` into one line that says how to fix it.
+    """Turn any error while parsing `path` into a one-line error with the fix.
 
     Raises:
         ValueError: the file could not be parsed.

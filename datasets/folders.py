@@ -23,7 +23,7 @@ TEST_FRACTION = 0.2
 def read_labelled_folder(
     path: Path, train: bool, size: int, on_unreadable: OnUnreadable = "skip", seed: int = 0
 ) -> LabelledImages:
-    """Read a folder with one sub-folder per class; images may lie at any depth in a class.
+    """Read a folder with one sub-folder per class; images may be at any depth in a class.
 
     `path/train` and `path/test` are used if they exist. Otherwise a fifth of each class is the
     test part, chosen at random by `seed`.
@@ -33,7 +33,7 @@ def read_labelled_folder(
         train: whether to read the training part; otherwise the test part.
         size: pixels per side, after resizing the short side and cropping the centre.
         on_unreadable: skip broken files with a warning, or raise.
-        seed: of the split. Use one seed for training and testing, or test images are trained on.
+        seed: seed of the split; use the same for training and testing, to keep the parts disjoint.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -104,7 +104,7 @@ def list_folder(
     Args:
         path: a folder with one sub-folder per class, or a flat folder.
         train: whether to list the training part; otherwise the test part.
-        seed: of the split.
+        seed: seed of the split.
 
     Returns:
         the N files, their labels (N,) and the class names; for a flat folder the labels are None

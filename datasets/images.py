@@ -122,7 +122,7 @@ class LabelledImages:
         if low < 0 or high >= len(self.classes):
             raise ValueError(
                 f"labels run from {low} to {high} but there are {len(self.classes)} classes: "
-                f"labels must lie in 0..{len(self.classes) - 1}"
+                f"labels must be in 0..{len(self.classes) - 1}"
             )
 
     def __len__(self) -> int:
@@ -130,13 +130,13 @@ class LabelledImages:
         return len(self.images)
 
     def without_labels(self) -> "UnlabelledImages":
-        """Return the images without the labels, as training sees a target domain."""
+        """Return the images without the labels, for training on them as a target domain."""
         return UnlabelledImages(self.images)
 
 
 @dataclass(frozen=True, eq=False)
 class UnlabelledImages:
-    """Images without labels: a target domain, as training sees it.
+    """Images without labels: a target domain, as used in training.
 
     Raises:
         ValueError: there are no images.

@@ -43,7 +43,7 @@ def to_labelled(
     """Convert a name, a folder, a pair (images, labels) or a labelled domain.
 
     Args:
-        data: what to convert.
+        data: the data to convert.
         size: pixels per side of the result.
         train: for a name or folder, whether to load the training part; otherwise the test part.
         classes: for a pair, the name of every class, since labels may not contain all of them.

@@ -41,7 +41,7 @@ def load_labelled(
         size: pixels per side; by default `natural_size(name_or_path)`.
         download: whether missing published files may be downloaded.
         on_unreadable: skip broken files in a folder with a warning, or raise.
-        seed: of the split of a folder into training and test part.
+        seed: seed of the split of a folder into training and test part.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -110,7 +110,7 @@ def load_sample(
         size: pixels per side; by default `natural_size(name_or_path)`.
         download: whether missing published files may be downloaded.
         on_unreadable: skip broken files in a folder with a warning, or raise.
-        seed: of the random choice.
+        seed: seed of the random choice.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -131,8 +131,8 @@ def load_sample(
     )
     if labels is None:
         return sample
-    rows_of = {files[row]: row for row in chosen}
-    return LabelledImages(sample.images, labels[[rows_of[file] for file in kept]], classes)
+    row_by_file = {files[row]: row for row in chosen}
+    return LabelledImages(sample.images, labels[[row_by_file[file] for file in kept]], classes)
 
 
 def natural_size(name_or_path: str | Path) -> int:

@@ -44,7 +44,7 @@ def stream_batches(
         target_batch_size: target images per batch.
         family: augmentation family.
         strong: whether batches also contain strong views.
-        seed: of order and views; at least 0.
+        seed: seed of order and views; at least 0.
         device: device of the batches.
         start: first step.
         stop: last step plus one.

@@ -64,10 +64,12 @@ def _draw_numbers(labels: Tensor, generator: Generator) -> Tensor:
     """Write digits between two neighbours in one font: (N, 1, GLYPH_HEIGHT, 3 GLYPH_WIDTH)."""
     count, glyphs = len(labels), _glyphs()
     font = torch.randint(len(glyphs), (count,), generator=generator)
-    beside = glyphs[font[:, None], torch.randint(10, (count, 2), generator=generator)]
+    neighbours = glyphs[font[:, None], torch.randint(10, (count, 2), generator=generator)]
     present = torch.rand(count, 2, 1, 1, generator=generator) < NEIGHBOUR_PROBABILITY
-    beside = beside * present
-    return torch.cat([beside[:, 0], glyphs[font, labels], beside[:, 1]], dim=-1).unsqueeze(1)
+    neighbours = neighbours * present
+    return torch.cat([neighbours[:, 0], glyphs[font, labels], neighbours[:, 1]], dim=-1).unsqueeze(
+        1
+    )
 
 
 def _distort(masks: Tensor, generator: Generator) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fill the marks in pages with what the installed package says of itself.
+"""Fill the marks in pages with tables and help texts of the installed package.
 
 A mark is a line of its own: `{{ table norms: ucb_norm uan }}` becomes a table of these normalisers,
 `{{ table norms }}` one of all that no other mark names, `{{ help train }}` what

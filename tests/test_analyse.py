@@ -50,7 +50,7 @@ def headings(page):
 def test_all_that_applies_is_in_the_report(runs, report):
     heads = headings(report[1])
     assert heads[0] == "Verdict" and heads[-1] == "How to reproduce this"
-    for head in ("How the training went", "What training sees", "Predictions", "Calibration"):
+    for head in ("Training curves", "Training images", "Predictions", "Calibration"):
         assert head in heads
     for name in ("curves", "domains", "confusion", "embedding", "gradients", "cluster_occupancy"):
         for suffix in (".png", ".svg", ".npz"):
@@ -141,7 +141,7 @@ def test_a_run_on_arrays_has_its_records_drawn(tmp_path):
     with pytest.warns(UserWarning, match="the source was given in memory: call the functions"):
         analyse((tmp_path / "run",), device="cpu")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert headings(page) == ["Verdict", "How the training went", "How to reproduce this"]
+    assert headings(page) == ["Verdict", "Training curves", "How to reproduce this"]
 
 
 def test_mistakes_name_the_cure(runs, tmp_path):

@@ -1,7 +1,7 @@
 """Measure the clusters of mixture layers: how much each is used, by which domains and classes.
 
-All domains have the same weight, whatever their numbers of images. In a mixture per channel, each
-channel has its own clusters, sorted by their means; numbers are averages over channels.
+All domains have the same weight, regardless of their numbers of images. In a mixture per channel,
+each channel has its own clusters, sorted by their means; numbers are averages over channels.
 """
 
 from collections.abc import Callable, Mapping

@@ -36,14 +36,14 @@ MAX_DESCRIBED = 6  # layers that have their own sentences; more are summarised
 MAX_PANELS = 3  # layers that have their own panels
 
 
-@analyses.add("clusters", place=50, needs=("subject", "folder", "recording"))
+@analyses.add("clusters", order=50, needs=("subject", "folder", "recording"))
 def draw_clusters(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
     """Draw how domains and classes use the clusters of a network, into a folder.
 
     Args:
         subject: a network with mixture layers, and images.
-        folder: for the figures.
-        recording: of the subject; made if None.
+        folder: folder of the figures.
+        recording: recording of the subject; made if None.
 
     Raises:
         ValueError: no layer has a mixture.
@@ -164,10 +164,10 @@ def _describe_agreement(name: str, domain: float, kind: float) -> list[str]:
 def _draw_occupancy(clusters: Mapping[str, Clusters], domains: list[str], folder: Path) -> Path:
     height = min(7.0, 1.1 + 0.3 * len(clusters))
     figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
-    places = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]
-    for index, (domain, axes) in enumerate(zip(domains, places, strict=True)):
+    all_axes = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]
+    for index, (domain, axes) in enumerate(zip(domains, all_axes, strict=True)):
         image = plot_occupancy(clusters, index, domain, axes)
-    figure.colorbar(image, ax=list(places), label="share", aspect=max(12, 2 * len(clusters)))
+    figure.colorbar(image, ax=list(all_axes), label="share", aspect=max(12, 2 * len(clusters)))
     arrays = {f"{name}/by_domain": each.by_domain for name, each in clusters.items()}
     arrays |= {f"{name}/hard_by_domain": each.hard_by_domain for name, each in clusters.items()}
     caption = "Share of the activations of each domain in each cluster, by layer."
@@ -201,12 +201,12 @@ def _draw_overlap(clusters: Mapping[str, Clusters], folder: Path) -> Path:
     columns = min(MAX_PANELS, len(shown))
     lines = -(-len(shown) // columns)
     figure = Figure(figsize=(2.3 * columns + 0.6, 2.3 * lines), layout="constrained")
-    places = figure.subplots(lines, columns, squeeze=False).ravel()
-    for name, label, axes in zip(shown, short_names(shown), places, strict=False):
+    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for name, label, axes in zip(shown, short_names(shown), all_axes, strict=False):
         image = plot_overlap(clusters[name].overlap, label, axes)
-    for axes in places[len(shown) :]:
+    for axes in all_axes[len(shown) :]:
         axes.set_axis_off()
-    figure.colorbar(image, ax=list(places), label="overlap")
+    figure.colorbar(image, ax=list(all_axes), label="overlap")
     arrays = {f"{name}/overlap": each.overlap for name, each in clusters.items()}
     caption = "Overlap of the components of each layer (mean Bhattacharyya coefficient)."
     return save_figure(figure, folder / "cluster_overlap", arrays, caption)[0]

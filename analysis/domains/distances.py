@@ -33,7 +33,7 @@ from dacbn.analysis.presentation.style import (
 MAX_VALUES = 20_000  # of a channel and domain
 MAX_MMD_IMAGES = 1000  # of a domain
 MIN_IMAGES = 4  # of a domain
-ROUNDING = 1e-4  # of the spread of single activations; smaller differences of means are rounding
+ROUNDING = 1e-4  # of the standard deviation of activations; smaller differences are rounding
 NO_CHANGE = 0.01  # standard deviations; a smaller change is none
 AFTER_COLOUR = "#009E73"
 MAX_CHARACTERS = 30  # of all names below an axis, if they are horizontal
@@ -149,7 +149,7 @@ def plot_distances(measured: Floats, floor: Floats, unit: str, title: str, axes:
     axes.set_xlim(0.5, len(depth) + 0.5)
 
 
-@analyses.add("distances by layer", place=90, needs=("subject", "folder", "recording"))
+@analyses.add("distances by layer", order=90, needs=("subject", "folder", "recording"))
 def draw_distances(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
     """Draw the distances between the domains at each normaliser, into a folder.
 
@@ -200,7 +200,7 @@ def describe_distances(layers: list[str], distances: Distances) -> tuple[str, ..
     known = np.flatnonzero(~np.isnan(distances.wasserstein).any(1))
     if not len(known):
         return ("No normaliser has activations that vary both before and after it.",)
-    names = [layers[place] for place in known]
+    names = [layers[index] for index in known]
     (before, after), mmd = distances.wasserstein[known].T, distances.mmd[known, 1]
     change = after - before
     closer = int((change < -NO_CHANGE).sum())
@@ -210,11 +210,11 @@ def describe_distances(layers: list[str], distances: Distances) -> tuple[str, ..
         f"standard deviations (halves of one domain differ by "
         f"{distances.wasserstein_floor[known].mean():.2f})."
     ]
-    for place, word in ((int(change.argmin()), "decrease"), (int(change.argmax()), "increase")):
-        if abs(change[place]) > NO_CHANGE and (change[place] < 0) == (word == "decrease"):
+    for index, word in ((int(change.argmin()), "decrease"), (int(change.argmax()), "increase")):
+        if abs(change[index]) > NO_CHANGE and (change[index] < 0) == (word == "decrease"):
             sentences.append(
-                f"The largest {word} is at {names[place]}, from {before[place]:.2f} to "
-                f"{after[place]:.2f} standard deviations."
+                f"The largest {word} is at {names[index]}, from {before[index]:.2f} to "
+                f"{after[index]:.2f} standard deviations."
             )
     near, far = int(after.argmin()), int(after.argmax())
     if near != far:
@@ -229,7 +229,7 @@ def describe_distances(layers: list[str], distances: Distances) -> tuple[str, ..
 def distances_to_rows(layers: list[str], distances: Distances) -> list[Row]:
     """Tabulate the distances, one row for each layer."""
     rows: list[Row] = []
-    for place, name in enumerate(layers):
+    for index, name in enumerate(layers):
         row: Row = {"layer": name}
         for heading, values in (
             ("Wasserstein", distances.wasserstein),
@@ -237,7 +237,7 @@ def distances_to_rows(layers: list[str], distances: Distances) -> list[Row]:
             ("MMD²", distances.mmd),
         ):
             for side, word in enumerate(("before", "after")):
-                value = float(values[place, side])
+                value = float(values[index, side])
                 row[f"{heading} {word}"] = "" if np.isnan(value) else round(value, 4)
         rows.append(row)
     return rows

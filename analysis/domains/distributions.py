@@ -43,7 +43,7 @@ class Distribution(NamedTuple):
     Args:
         edges: of the bins, (B + 1,).
         domains: densities of each domain; the area of each is 1 / D, (D, B).
-        points: places at which the mixture is evaluated, (X,); empty after a layer, or without a
+        points: values at which the mixture is evaluated, (X,); empty after a layer, or without a
             mixture.
         components: density of each component times its share, (K, X).
         distance: Wasserstein distance of the first two domains, in standard deviations; NaN if
@@ -132,7 +132,7 @@ def plot_distribution(distribution: Distribution, axes: Axes) -> None:
     axes.set_xlim(edges[0], edges[-1])
 
 
-@analyses.add("distributions", place=80, needs=("subject", "folder", "recording"))
+@analyses.add("distributions", order=80, needs=("subject", "folder", "recording"))
 def draw_distributions(
     subject: Subject, folder: Path, recording: Recording | None = None
 ) -> Section:

@@ -28,7 +28,7 @@ from dacbn.analysis.presentation.style import (
     save_figure,
 )
 
-MAX_POINTS = 2000  # of each network: more take minutes, and cover one another
+MAX_POINTS = 2000  # of each network: more take minutes, and overlap
 MAX_CLASS_NAMES = 20  # more would cover the points
 LINE_LENGTH = 46  # letters of a title
 POINT_SIZE = 6  # in square typographic points
@@ -200,9 +200,9 @@ def _limits(points: Floats) -> Floats:
 
 def _keys(domains: Sequence[str]) -> list[Line2D]:
     keys = []
-    for place, domain in enumerate(domains):
-        for colour, word in ((NEUTRAL_COLOUR, "by class"), (DOMAIN_COLOURS[place], "by domain")):
-            marker = DOMAIN_MARKERS[place] if word == "by class" else "o"
+    for index, domain in enumerate(domains):
+        for colour, word in ((NEUTRAL_COLOUR, "by class"), (DOMAIN_COLOURS[index], "by domain")):
+            marker = DOMAIN_MARKERS[index] if word == "by class" else "o"
             style = {"marker": marker, "color": colour, "linestyle": "", "markersize": 4}
             keys.append(Line2D([], [], label=f"{domain}, {word}", **style))  # type: ignore[arg-type]
     return keys
@@ -220,10 +220,10 @@ def _scatter(points: Floats, colours: object, marker: str, axes: Axes) -> None:
     )
 
 
-def _write(name: str, place: Floats, axes: Axes) -> None:
+def _write(name: str, centre: Floats, axes: Axes) -> None:
     axes.annotate(
         name,
-        (place[0], place[1]),
+        (centre[0], centre[1]),
         ha="center",
         va="center",
         fontsize="small",

@@ -16,7 +16,7 @@ MAX_RUNS = 4  # in one figure
 
 @analyses.add(
     "features",
-    place=40,
+    order=40,
     needs=("subject", "outputs", "scores", "folder", "seed"),
     optional=("untrained",),
 )
@@ -48,7 +48,7 @@ def draw_features(
 
 @analyses.add(
     "chosen layers",
-    place=120,
+    order=120,
     needs=("layers", "outputs", "recording", "classes", "folder", "seed"),
 )
 def draw_layers(
@@ -80,7 +80,7 @@ def draw_layers(
     return draw_embeddings(by_layer, scores, classes, folder, seed=seed, title=title, stem=stem)
 
 
-@comparisons.add("features", place=20, needs=("outputs", "scores", "classes", "folder", "seed"))
+@comparisons.add("features", order=20, needs=("outputs", "scores", "classes", "folder", "seed"))
 def draw_features_of_runs(
     outputs: Mapping[str, Mapping[str, DomainOutput]],
     scores: Mapping[str, Scores],

@@ -95,9 +95,9 @@ def compute_embedding(
         )
     reduced = PCA(min(DIMENSIONS, count, size), random_state=seed).fit_transform(features)
     begin = reduced[:, :2] if start is None else start
-    spread = begin[:, 0].std() or 1.0
+    std = begin[:, 0].std() or 1.0
     plane: Floats = TSNE(
-        perplexity=perplexity, init=1e-4 / spread * begin, learning_rate="auto", random_state=seed
+        perplexity=perplexity, init=1e-4 / std * begin, learning_rate="auto", random_state=seed
     ).fit_transform(reduced)
     return plane.astype(np.float64)
 
@@ -107,9 +107,9 @@ def compute_embeddings(
 ) -> list[Floats]:
     """Embed the features that several networks compute for the same N images.
 
-    Each network has its own t-SNE, because a joint t-SNE pulls the points of one image together, so
-    that a network that separates the domains looks like one that joins them. The initial points are
-    aligned, and the results are rotated towards the first network's.
+    Each network has its own t-SNE, because a joint t-SNE moves the points of one image together, so
+    that a network that separates the domains looks like one that aligns them. The initial points
+    are aligned, and the results are rotated towards the first network's.
 
     Args:
         features: of each network, (N, D); D may differ.

@@ -48,7 +48,7 @@ def plot_views(views: NDArray[np.float32], title: str, axes: Axes) -> None:
     axes.set_title(title, loc="left", fontsize="medium")
 
 
-@analyses.add("training images", place=20, needs=("training_images", "family", "folder"))
+@analyses.add("training images", order=20, needs=("training_images", "family", "folder"))
 def draw_views(training_images: Mapping[str, Images], family: Family, folder: Path) -> Section:
     """Draw some training images of each domain, plain and augmented, into a folder.
 
@@ -60,8 +60,8 @@ def draw_views(training_images: Mapping[str, Images], family: Family, folder: Pa
     figure = Figure(figsize=(PAGE_WIDTH, 1.4 * len(training_images)), layout="constrained")
     sheets = {name: compute_views(each, family, COLUMNS) for name, each in training_images.items()}
     axes = figure.subplots(len(sheets), 1, squeeze=False)[:, 0]
-    for place, (title, views) in zip(axes, sheets.items(), strict=True):
-        plot_views(views, title, place)
+    for panel, (title, views) in zip(axes, sheets.items(), strict=True):
+        plot_views(views, title, panel)
     caption = "Random training images of each domain, plain and augmented as in training."
     files = save_figure(figure, folder / "domains", sheets, caption)
-    return Section("What training sees", figures=(files[0],))
+    return Section("Training images", figures=(files[0],))

@@ -3,7 +3,7 @@
 A mixture per channel is compared channel by channel, any other jointly over channels. scikit-learn
 fits to one half of the recorded images, and both are compared on the other half. The likelihood is
 that of single positions, also for a layer that assigns whole images; the assignments of such a
-layer are compared image by image. scikit-learn has an advantage: it fits to all images at once,
+layer are compared image by image. scikit-learn has an advantage: it fits to all images together,
 without augmentation, while the layer followed batches of augmented images.
 """
 

@@ -18,7 +18,7 @@ from dacbn.analysis.presentation.style import CLUSTER_COLOURS, PAGE_WIDTH, label
 from dacbn.training import build_network, find_snapshots, load_weights, read_run_info
 
 MAX_LAYERS = 3  # in the figure
-MAX_STEP_AT_REST = 0.05  # standard deviations between snapshots; slower components have settled
+MAX_MOVE_AT_REST = 0.05  # standard deviations between snapshots; slower components have settled
 
 
 class Movement(NamedTuple):
@@ -101,7 +101,7 @@ def plot_shares_over_time(movement: Movement, title: str, axes: Axes) -> None:
     axes.set_ylim(0, 1)
 
 
-@analyses.add("movement of the clusters", place=60, needs=("run", "folder"))
+@analyses.add("movement of the clusters", order=60, needs=("run", "folder"))
 def draw_movement(run: Path, folder: Path) -> Section:
     """Draw the movement of the components of a run's mixtures, into a folder.
 
@@ -149,7 +149,7 @@ def describe_movement(movements: dict[str, Movement]) -> tuple[str, ...]:
         trend = "kept their distance"
         if abs(last - first) > 0.02:
             trend = "moved apart" if last < first else "came closer"
-        rest = "have settled" if speed < MAX_STEP_AT_REST else "still move"
+        rest = "have settled" if speed < MAX_MOVE_AT_REST else "still move"
         sentences.append(
             f"{name}: from step {steps[0]} to {steps[-1]} components {trend} (overlap "
             f"{first:.2f} to {last:.2f}); at the end they {rest} ({speed:.3f} standard deviations "

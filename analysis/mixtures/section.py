@@ -88,7 +88,7 @@ def plot_mixture(
     axes.title.set_fontsize("small")
 
 
-@analyses.add("mixtures", place=70, needs=("subject", "folder", "recording"))
+@analyses.add("mixtures", order=70, needs=("subject", "folder", "recording"))
 def draw_mixtures(subject: Subject, folder: Path, recording: Recording | None = None) -> Section:
     """Draw the mixtures of layers and those that scikit-learn fits, into a folder.
 
@@ -163,12 +163,12 @@ def _components(count: int) -> str:
     return f"{count}{more} component{'' if count == 1 else 's'}"
 
 
-def _draw_side_by_side(fit: MixtureFit, name: str, figure: Figure, place: SubplotSpec) -> None:
+def _draw_side_by_side(fit: MixtureFit, name: str, figure: Figure, space: SubplotSpec) -> None:
     """Draw both mixtures over the same activations, in the channels where they differ most."""
     count = min(MAX_PANELS, len(fit.channels))
     difference = (fit.layer.mean - fit.fitted.mean).abs().sum(0) / fit.layer.var.sqrt().mean(0)
     shown = sorted(difference.argsort(descending=True, stable=True)[:count].tolist())
-    grid = place.subgridspec(2, count)
+    grid = space.subgridspec(2, count)
     for row, (word, mixture) in enumerate((("layer", fit.layer), ("scikit-learn", fit.fitted))):
         for column, index in enumerate(shown):
             axes = figure.add_subplot(grid[row, column])

@@ -1,1 +1,1 @@
-"""Read a run, and record what its network computes on images of its domains."""
+"""Read a run, and record the activations of its network on images of its domains."""

@@ -96,8 +96,8 @@ def record(
                         module, *shapes[name], len(rows), positions
                     )
                 activations = {name: domains[domain] for name, domains in kept.items()}
-                for place, batch in enumerate(torch.split(rows, batch_size)):
-                    start = place * batch_size
+                for index, batch in enumerate(torch.split(rows, batch_size)):
+                    start = index * batch_size
                     _record_batch(subject, domain, batch, start, modules, activations, generator)
                     bar.update(len(batch))
     mixtures = {name: mixture_of(module) for name, module in modules.items()}
@@ -113,7 +113,7 @@ def find_normalisers(network: nn.Module, pattern: str = "*") -> dict[str, nn.Mod
     """Find the normalisers whose names match a pattern; of nested ones, the outer.
 
     Raises:
-        ValueError: no name matches; the text lists the names there are.
+        ValueError: no name matches; the text lists the known names.
     """
     found: dict[str, nn.Module] = {}
     for name, layer in network.named_modules():
@@ -198,8 +198,8 @@ def _record_batch(
         if name not in recorded:
             recorded.add(name)
             x, y = (_channels_first(module, value).float() for value in (x, y))
-            place = slice(start, start + len(rows))
-            _store(activations[name], place, module, x, y, generator)
+            span = slice(start, start + len(rows))
+            _store(activations[name], span, module, x, y, generator)
 
     with hooked(modules, store):
         _run_network(subject, domain, rows)
@@ -207,7 +207,7 @@ def _record_batch(
 
 def _store(
     kept: Activations,
-    place: slice,
+    span: slice,
     module: nn.Module,
     x: Tensor,
     y: Tensor,
@@ -215,14 +215,14 @@ def _store(
 ) -> None:
     """Store activations before and after a layer, (N, C, L) each, in some rows of a recording."""
     some = torch.randperm(x.shape[2], generator=generator)[: kept.inputs.shape[1]].to(x.device)
-    kept.inputs[place] = x[:, :, some].mT.cpu()
-    kept.outputs[place] = y[:, :, some].mT.cpu()
-    kept.pooled_inputs[place] = x.mean(2).cpu()
-    kept.pooled_outputs[place] = y.mean(2).cpu()
+    kept.inputs[span] = x[:, :, some].mT.cpu()
+    kept.outputs[span] = y[:, :, some].mT.cpu()
+    kept.pooled_inputs[span] = x.mean(2).cpu()
+    kept.pooled_outputs[span] = y.mean(2).cpu()
     if kept.assigned is not None and isinstance(module, FindsClusters):
         channels = choose_channels(x.shape[1], MAX_CHANNELS).to(x.device)
         for rows, value in zip(kept.assigned, assign_images(module, x, channels), strict=True):
-            rows[place] = value.cpu()
+            rows[span] = value.cpu()
 
 
 def _channels_first(layer: nn.Module, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Recorded activations of a network, and how many of them fit into memory."""
+"""Recorded activations of a network, and their number for a memory budget."""
 
 from dataclasses import dataclass
 

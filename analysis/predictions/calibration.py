@@ -83,11 +83,11 @@ def compute_reliability(
 def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> None:
     """Draw accuracy over confidence for each domain; on the diagonal, both are equal."""
     axes.plot([0, 1], [0, 1], color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
-    for place, (domain, each) in enumerate(reliabilities.items()):
+    for index, (domain, each) in enumerate(reliabilities.items()):
         axes.plot(
             *(each.confidence, each.accuracy),
-            color=DOMAIN_COLOURS[place],
-            marker=DOMAIN_MARKERS[place],
+            color=DOMAIN_COLOURS[index],
+            marker=DOMAIN_MARKERS[index],
             markersize=4,
             linewidth=1.2,
             label=f"{domain}, error {each.error:.3f}",
@@ -97,7 +97,7 @@ def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> No
     label_axes(axes, "confidence", "accuracy", "Calibration")
 
 
-@analyses.add("calibration", place=100, needs=("outputs", "folder"))
+@analyses.add("calibration", order=100, needs=("outputs", "folder"))
 def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Section:
     """Draw the accuracy of a network over its confidence, into a folder.
 

@@ -60,8 +60,8 @@ def plot_balance(shares: Mapping[str, Floats], classes: Sequence[str], axes: Axe
         "target predictions": {"color": TARGET_COLOUR},
         "target labels": {"color": "none", "edgecolor": TARGET_COLOUR, "linewidth": 0.9},
     }
-    for place, (name, each) in enumerate(shares.items()):
-        at = np.arange(len(each)) + width * (place - (len(shares) - 1) / 2)
+    for index, (name, each) in enumerate(shares.items()):
+        at = np.arange(len(each)) + width * (index - (len(shares) - 1) / 2)
         axes.bar(at, each, width, label=name, **looks.get(name, {}))
     _name_classes(classes, axes)
     axes.legend(
@@ -85,7 +85,7 @@ def plot_confusion(confusion: Floats, classes: Sequence[str], axes: Axes) -> Axe
     return image
 
 
-@analyses.add("predictions", place=30, needs=("outputs", "classes", "folder"))
+@analyses.add("predictions", order=30, needs=("outputs", "classes", "folder"))
 def draw_predictions(
     outputs: Mapping[str, DomainOutput], classes: Sequence[str], folder: Path
 ) -> Section:
@@ -134,12 +134,12 @@ def _draw_confusions(
     confusions: Mapping[str, Floats], classes: Sequence[str], folder: Path
 ) -> Path:
     figure = Figure(figsize=(PAGE_WIDTH, 3.5), layout="constrained")
-    places = figure.subplots(1, len(confusions), squeeze=False)[0]
-    for axes, (domain, confusion) in zip(places, confusions.items(), strict=True):
+    all_axes = figure.subplots(1, len(confusions), squeeze=False)[0]
+    for axes, (domain, confusion) in zip(all_axes, confusions.items(), strict=True):
         image = plot_confusion(confusion, classes, axes)
         label_axes(axes, "predicted class", "class", f"{domain}, % of class")
         axes.grid(False)
-    figure.colorbar(image, ax=list(places), label="share of class", aspect=30, shrink=0.8)
+    figure.colorbar(image, ax=list(all_axes), label="share of class", aspect=30, shrink=0.8)
     caption = "Share of each class that the network predicts as each class, on the test splits."
     return save_figure(figure, folder / "confusion", confusions, caption)[0]
 

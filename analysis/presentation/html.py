@@ -28,7 +28,7 @@ def write_report(
         title: of the page.
         sections: in order.
         settings: by heading, names and values.
-        commands: the commands that make the run and the report again.
+        commands: the commands that reproduce the run and the report.
 
     Raises:
         StorageError: the file cannot be written.

@@ -40,7 +40,7 @@ def current_versions() -> dict[str, str]:
     for name in SHOWN:
         try:
             versions[name] = version(name)
-        except PackageNotFoundError:  # used from a folder that was never installed
+        except PackageNotFoundError:  # used from a folder, without installing
             continue
     return versions
 
@@ -50,7 +50,7 @@ def _write(value: Any) -> str:
 
 
 def _result_settings(config: TrainConfig) -> dict[str, str]:
-    """Return labels of the settings that change what is learned, the method and norm first."""
+    """Return labels of the settings that affect the result, the method and norm first."""
     described, ignored = describe_config(config), config.names(Role.NEUTRAL | Role.UNREPORTED)
     naming = config.names(Role.NAMING)
     labels = {name: described[name] for name in reversed(naming)}

@@ -23,7 +23,7 @@ CLUSTER_COLOURS = (
     *("#F0E442", "#000000", "#0072B2", "#D55E00"),
 )
 # Paul Tol's muted scheme and two of his others, https://personal.sron.nl/~pault/. More than about
-# seven colours cannot be told apart safely, so figures also write class names beside the points.
+# seven colours cannot be distinguished reliably, so figures also label points with class names.
 CLASS_COLOURS = (
     *("#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#882255"),
     *("#44AA99", "#999933", "#AA4499", "#777777", "#EE7733", "#004488"),

@@ -1,4 +1,4 @@
-"""Curves of a training: losses, accuracies and everything else that it recorded, over steps."""
+"""Curves of a training: losses, accuracies and all other recorded numbers, over steps."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -78,7 +78,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         steps, values = curves[name].T
         marker = "o" if len(steps) < 12 else None
         label = _words(name)
-        if not is_validator(name):  # the title of the panel has the word already
+        if not is_validator(name):  # the word is in the title of the panel
             label = label.removesuffix(" accuracy")
         axes.plot(
             *(steps, values), color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
@@ -91,7 +91,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 
-@analyses.add("training curves", place=10, needs=("run", "folder"))
+@analyses.add("training curves", order=10, needs=("run", "folder"))
 def draw_curves(run: Path, folder: Path) -> Section:
     """Draw the curves of a run folder, and save the figure in another folder.
 
@@ -101,9 +101,9 @@ def draw_curves(run: Path, folder: Path) -> Section:
     curves = compute_curves(read_records(run))
     if not curves:
         raise RunFolderError(f"{run} has no records yet: it ended before its first log")
-    caption = "What the training recorded, over its steps; the losses are weighted as optimised."
+    caption = "Recorded numbers over training steps; losses are weighted as optimised."
     files = save_figure(plot_panels(curves), folder / "curves", curves, caption)
-    return Section("How the training went", tuple(_findings(curves)), (files[0],))
+    return Section("Training curves", tuple(_findings(curves)), (files[0],))
 
 
 def plot_panels(curves: Curves) -> Figure:
@@ -112,10 +112,10 @@ def plot_panels(curves: Curves) -> Figure:
     panels = arrange(name for name in curves if len(curves[name]) > 1 or not is_validator(name))
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(PAGE_WIDTH, 2.1 * rows), layout="constrained")
-    places = figure.subplots(rows, 3, squeeze=False).ravel()
-    for axes, (panel, names) in zip(places, panels.items(), strict=False):
+    all_axes = figure.subplots(rows, 3, squeeze=False).ravel()
+    for axes, (panel, names) in zip(all_axes, panels.items(), strict=False):
         _plot_panel(curves, panel, names, axes)
-    for axes in places[len(panels) :]:
+    for axes in all_axes[len(panels) :]:
         axes.remove()
     return figure
 

@@ -131,8 +131,8 @@ class _WelfordMoments:
 
     def read(self) -> tuple[float, float]:
         """Return the norm of the mean, and the mean unbiased variance."""
-        spread = self.deviation.mean().item() / (self.count - 1) if self.count > 1 else np.nan
-        return self.mean.norm().item(), spread
+        variance = self.deviation.mean().item() / (self.count - 1) if self.count > 1 else np.nan
+        return self.mean.norm().item(), variance
 
 
 def _add(moments: list[_WelfordMoments], gradients: list[Tensor]) -> None:
@@ -168,13 +168,13 @@ def plot_gradients(gradients: Mapping[str, Gradients], field: str, axes: Axes) -
     }
     for name, each in gradients.items():
         values = getattr(each, field)
-        places = np.arange(1, len(values) + 1)
+        positions = np.arange(1, len(values) + 1)
         look: dict[str, Any] = {"markersize": 3, "linewidth": 1.2, **looks.get(name, {})}
-        axes.semilogy(places, np.where(values > 0, values, np.nan), label=name, **look)
+        axes.semilogy(positions, np.where(values > 0, values, np.nan), label=name, **look)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-@analyses.add("gradients", place=110, needs=("subject", "folder", "seed"))
+@analyses.add("gradients", order=110, needs=("subject", "folder", "seed"))
 def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
     """Draw the gradients of the losses of both domains, into a folder.
 
@@ -222,9 +222,9 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
 def _to_rows(gradients: Mapping[str, Gradients]) -> list[Row]:
     layers = next(iter(gradients.values())).layers
     rows: list[Row] = []
-    for place, layer in enumerate(layers if len(layers) <= MAX_ROWS else ()):
-        row: Row = {"": place + 1, "layer": layer.removesuffix(".weight")}
-        row |= {name: float(each.norm[place]) for name, each in gradients.items()}
+    for index, layer in enumerate(layers if len(layers) <= MAX_ROWS else ()):
+        row: Row = {"": index + 1, "layer": layer.removesuffix(".weight")}
+        row |= {name: float(each.norm[index]) for name, each in gradients.items()}
         rows.append(row)
     return rows
 

@@ -36,7 +36,7 @@ DASHES = ("-", "--", "-.", ":")  # besides colours, for colour-blind readers
 
 
 @comparisons.add(
-    "comparison", place=10, needs=("curves", "configs", "scores", "agreement", "folder")
+    "comparison", order=10, needs=("curves", "configs", "scores", "agreement", "folder")
 )
 def compare_runs(
     curves: Mapping[str, Curves],
@@ -97,13 +97,13 @@ def measure_agreement(subject: Subject, seed: int = 0) -> dict[str, float]:
 
 def plot_comparison(curves: Mapping[str, Curves], quantity: str, axes: Axes) -> None:
     """Draw one quantity over steps, for every run that recorded it."""
-    for place, (name, each) in enumerate(curves.items()):
+    for index, (name, each) in enumerate(curves.items()):
         if quantity in each:
             steps, values = each[quantity].T
             axes.plot(
                 *(steps, values),
-                color=CLUSTER_COLOURS[place % len(CLUSTER_COLOURS)],
-                linestyle=DASHES[place % len(DASHES)],
+                color=CLUSTER_COLOURS[index % len(CLUSTER_COLOURS)],
+                linestyle=DASHES[index % len(DASHES)],
                 marker="o" if len(steps) < 12 else None,
                 markersize=3,
                 linewidth=1.3,
@@ -119,19 +119,19 @@ def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: P
     Args:
         curves: by run.
         rows: from `compute_comparison`.
-        folder: for the figures.
+        folder: folder of the figures.
     """
     shown = [name for name in QUANTITIES if any(name in each for each in curves.values())]
     height = -(-len(shown) // 2)
     figure = Figure(figsize=(PAGE_WIDTH, 2.3 * height + 0.3 * len(curves)), layout="constrained")
-    places = figure.subplots(height, 2, squeeze=False, sharex=True).ravel()
-    for axes, quantity in zip(places, shown, strict=False):
+    all_axes = figure.subplots(height, 2, squeeze=False, sharex=True).ravel()
+    for axes, quantity in zip(all_axes, shown, strict=False):
         plot_comparison(curves, quantity, axes)
         label_axes(axes, "step", "accuracy", quantity.replace("_", " ").capitalize())
         axes.set_ylim(0, 1.02)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    for axes in places[len(shown) :]:
+    for axes in all_axes[len(shown) :]:
         axes.remove()
     handles = {
         label: handle

@@ -1,7 +1,7 @@
 """Rules that look for typical problems of a training, one small function each.
 
-A rule returns a finding, with the numbers that support it and advice, or None. The advice is what
-to try next; it may not help.
+A rule returns a finding, with the numbers that support it and advice, or None. The advice is a next
+step to try; it may not help.
 """
 
 from collections.abc import Callable, Mapping
@@ -40,15 +40,15 @@ MIN_RECORDS = 10  # for a rule about the shape of a curve
 
 
 class Finding(NamedTuple):
-    """A problem that a rule found: what is seen, with numbers, and what may help."""
+    """A problem that a rule found: the observation, with numbers, and advice."""
 
-    seen: str
+    observation: str
     advice: str
 
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """The input of the rules; what is unknown is None or empty.
+    """The input of the rules; unknown values are None or empty.
 
     Args:
         curves: for each metric, (points, 2): step and value.

@@ -14,7 +14,7 @@ from dacbn.training import TrainConfig
 
 @analyses.add(
     "verdict",
-    place=0,
+    order=0,
     needs=("curves", "config", "classes"),
     optional=("outputs", "scores", "recording"),
 )
@@ -26,7 +26,7 @@ def draw_verdict(
     scores: Scores | None = None,
     recording: Recording | None = None,
 ) -> Section:
-    """Judge a run by its records, and by what else is known of it.
+    """Write the verdict on a run from its records and, if available, other results.
 
     Args:
         curves: the recorded quantities.
@@ -41,7 +41,7 @@ def draw_verdict(
     return write_verdict(evidence)
 
 
-@comparisons.add("verdicts", place=30, needs=("curves", "configs", "classes", "outputs", "scores"))
+@comparisons.add("verdicts", order=30, needs=("curves", "configs", "classes", "outputs", "scores"))
 def draw_verdicts(
     curves: Mapping[str, Curves],
     configs: Mapping[str, TrainConfig],
@@ -49,7 +49,7 @@ def draw_verdicts(
     outputs: Mapping[str, Mapping[str, DomainOutput]],
     scores: Mapping[str, Scores],
 ) -> list[Section]:
-    """Judge each of several runs; see `draw_verdict`."""
+    """Write the verdict on each of several runs; see `draw_verdict`."""
     verdicts = {
         name: draw_verdict(curves[name], config, classes, outputs.get(name), scores.get(name))
         for name, config in configs.items()

@@ -70,7 +70,7 @@ def apply_rules(evidence: Evidence) -> list[Finding]:
 def write_verdict(evidence: Evidence) -> Section:
     """Write the findings as sentences, after the last test accuracies."""
     sentences = [
-        f"{finding.seen[0].upper()}{finding.seen[1:]}. {finding.advice}."
+        f"{finding.observation[0].upper()}{finding.observation[1:]}. {finding.advice}."
         for finding in apply_rules(evidence)
     ]
     if not sentences:

@@ -47,7 +47,7 @@ def benchmark_accuracy(
         pairs: sources and targets; a pair whose files are missing is skipped with a warning.
         goal: accuracy in (0, 1].
         seeds: one training each, alternating between the norms.
-        steps: of each training.
+        steps: steps of each training.
         every: steps between scores, the resolution of the result.
         data_root: folder of the named datasets.
         device: cpu or cuda.
@@ -111,5 +111,5 @@ def _summary(scores: list[dict[str, Any]], goal: float) -> Row:
         "step": first["step"],
         "stays": "yes" if reached and min(later, default=1.0) >= goal else "no",
         "final accuracy": scores[-1][ACCURACY],
-        "seconds in all": scores[-1]["seconds"],
+        "total seconds": scores[-1]["seconds"],
     }

@@ -6,10 +6,10 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
-from dacbn.benchmarks.agreement import relative_error
 from dacbn.benchmarks.memory import peak_bytes
 from dacbn.benchmarks.published_layer import PublishedLayer
-from dacbn.benchmarks.timing import compare
+from dacbn.benchmarks.relative_error import relative_error
+from dacbn.benchmarks.timing import time_candidates
 from dacbn.norms import norms, share_context
 
 SHAPES = ((64, 64, 32, 32), (64, 256, 8, 8), (256, 512))
@@ -34,17 +34,17 @@ def benchmark_layers(
 
     Args:
         specs: normalisers by name, optionally with options.
-        shapes: of the activations.
+        shapes: shapes of the activations.
         rounds: how often each is timed, alternating with the others.
         device: cpu or cuda.
-        dtype: of the activations.
+        dtype: dtype of the activations.
         channels_last: use this memory format for 4-D activations.
-        published: numbers of clusters for which to time a stand-in for the published layer too.
+        published: numbers of clusters for which to time a substitute for the published layer too.
 
     Returns:
         one row per shape and layer: seconds, quartiles, ratio to torch's BatchNorm, the peak
         memory over the size of the activations, and the largest error relative to float64. The
-        stand-in has no error: its copy in float64 would not fit in memory.
+        substitute has no error: its copy in float64 would not fit in memory.
     """
     rows: list[Row] = []
     for shape in shapes:
@@ -58,7 +58,7 @@ def benchmark_layers(
         errors = {name: relative_error(layer.to(device), x) for name, layer in layers.items()}
         layers |= {f"published layer, K={k}": PublishedLayer(shape[1], k) for k in published}
         runs = {name: _step(layer.to(device), x) for name, layer in layers.items()}
-        timings = compare(runs, rounds, device=device, title=str(shape))
+        timings = time_candidates(runs, rounds, device=device, title=str(shape))
         for name, timing in timings.items():
             memory = peak_bytes(runs[name], device) / (x.numel() * x.element_size())
             results = {"memory": memory, "error": errors.get(name)}

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from dacbn.benchmarks.layers import Row
 from dacbn.benchmarks.rivals import rival_loops
-from dacbn.benchmarks.timing import compare
+from dacbn.benchmarks.timing import time_candidates
 from dacbn.datasets import LabelledImages, TensorImages, UnlabelledImages, stream_batches
 from dacbn.methods import methods
 from dacbn.methods.dann import adversarial_strength
@@ -34,8 +34,8 @@ def benchmark_loops(
     keep freed memory, so the other loops are faster here than on their own.
 
     Args:
-        steps: of one measurement.
-        batch_size: of each domain.
+        steps: steps per measurement.
+        batch_size: images of each domain per step.
         rounds: how often each loop is timed, alternating with the others.
         device: cpu or cuda.
         bfloat16: also time dacbn's loop in bfloat16.
@@ -56,7 +56,7 @@ def benchmark_loops(
         loops["dacbn, bfloat16"] = _own_loop(*arguments, "bfloat16")
     data = images[0], labels, images[1]
     loops |= rival_loops(data, NUM_CLASSES, steps, batch_size, device)
-    timings = compare(loops, rounds, at_least=0, device=device, title="loops")
+    timings = time_candidates(loops, rounds, at_least=0, device=device, title="loops")
     count = 2 * batch_size * steps
     return [
         {"loop": name, **asdict(timing), "images_per_second": count / timing.seconds}

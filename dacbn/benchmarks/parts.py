@@ -27,7 +27,7 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure, and on which device."""
+    """Settings of a benchmark: candidates, repetitions and device."""
 
     norms: tuple[str, ...] = ()
     """Normalisers to compare; by default the usual ones and ucb_norm of several sizes."""
@@ -42,9 +42,9 @@ class Settings:
     goal: float = 0.7
     """Accuracy on the target's test split to reach in the part accuracy."""
     seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the trainings of the part accuracy."""
+    """Seeds of the trainings of the part accuracy."""
     steps: int = TrainConfig.steps
-    """Of each training of the part accuracy."""
+    """Steps of each training of the part accuracy."""
     data_root: Path = TrainConfig.data_root
     """Folder of MNIST and MNIST-M, for the part accuracy."""
 

@@ -1,9 +1,9 @@
-"""A stand-in with the cost of the published cluster normalisation layer.
+"""A substitute with the cost of the published cluster normalisation layer.
 
-Written from a description of what the public implementations compute, not from their source: for
-each component, the densities of all components are computed again, K^2 + K exponentials per
-element, with full-size tensors for each intermediate. It is for comparing time and memory only:
-its output is not normalised, because it takes a mean over the batch in place of a sum.
+Written from a description of the public implementations, not from their source: for each component,
+the densities of all components are computed again, K^2 + K exponentials per element, with full-size
+tensors for each intermediate. It is for comparing time and memory only: its output is not
+normalised, because it takes a mean over the batch instead of a sum.
 
 Paper: Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based Normalization Layer for Neural Networks",
 2024, https://arxiv.org/abs/2403.16798.
@@ -40,8 +40,8 @@ class PublishedLayer(nn.Module):
             share = self._density(rows, prior, var, k) / (total + self.eps)
             weight = share / (share.sum((0, 1), keepdim=True) + self.eps)
             offset = rows - (weight * rows).mean(1, keepdim=True)
-            spread = (weight * (weight * rows).square()).mean(1, keepdim=True)
-            y = y + share / (prior[k] + self.eps).sqrt() * offset / (spread + self.eps).sqrt()
+            batch_var = (weight * (weight * rows).square()).mean(1, keepdim=True)
+            y = y + share / (prior[k] + self.eps).sqrt() * offset / (batch_var + self.eps).sqrt()
         return (y.transpose(1, 2) if x.ndim > 2 else y[:, 0]).reshape(x.shape)
 
     def _density(self, rows: Tensor, prior: Tensor, var: Tensor, k: int) -> Tensor:

@@ -29,8 +29,8 @@ def rival_loops(
     Args:
         data: source images, source labels and target images, N of each; images uint8 (N, 3, S, S).
         num_classes: classes.
-        steps: of one call.
-        batch_size: of each domain.
+        steps: steps per call.
+        batch_size: images of each domain per step.
         device: cpu or cuda.
     """
     makers = {"pytorch_adapt": _pytorch_adapt, "skada": _skada}
@@ -126,7 +126,7 @@ def _skada(network: Network, data: Data, steps: int, batch_size: int, device: st
 
 
 class _Images(torch.utils.data.Dataset[Tensor]):
-    """Images by themselves."""
+    """Images without labels."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images

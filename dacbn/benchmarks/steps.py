@@ -7,7 +7,7 @@ import torch
 
 from dacbn.batch import Batch
 from dacbn.benchmarks.layers import Row
-from dacbn.benchmarks.timing import compare
+from dacbn.benchmarks.timing import time_candidates
 from dacbn.methods import methods
 from dacbn.models import create_network
 from dacbn.training import TrainConfig, TrainingState, optimise
@@ -32,7 +32,7 @@ def benchmark_steps(
         specs: normalisers that replace all BatchNorms of a backbone.
         backbones: by name; the first row of each is the backbone with its own BatchNorms.
         method: adaptation method.
-        batch_size: of each domain.
+        batch_size: images of each domain per step.
         image_size: pixels per side.
         rounds: how often each is timed, alternating with the others.
         device: cpu or cuda.
@@ -52,7 +52,7 @@ def benchmark_steps(
             name: _step(backbone, norm, method, batch, device, bfloat16)
             for name, norm in norms.items()
         }
-        for name, timing in compare(runs, rounds, device=device, title=backbone).items():
+        for name, timing in time_candidates(runs, rounds, device=device, title=backbone).items():
             speed = {"images_per_second": 2 * batch_size / timing.seconds}
             rows.append({"backbone": backbone, "norm": name, **asdict(timing), **speed})
     return rows

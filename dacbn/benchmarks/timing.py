@@ -29,7 +29,7 @@ class Timing:
     ratio: float
 
 
-def compare(
+def time_candidates(
     candidates: Mapping[str, Run],
     rounds: int = 9,
     at_least: float = 0.02,
@@ -43,7 +43,7 @@ def compare(
         rounds: how often each is timed.
         at_least: seconds of one measurement; shorter functions are repeated.
         device: synchronised before the clock is read.
-        title: shown beside the progress bar.
+        title: title of the progress bar.
     """
     repeats = {name: _repeats(run, at_least, device) for name, run in candidates.items()}
     times: dict[str, list[float]] = {name: [] for name in candidates}

@@ -1,4 +1,4 @@
-"""What each command of the command line does, one a file."""
+"""The commands of the command line, one per file."""
 
 from dacbn.commands.adapt import adapt as adapt
 from dacbn.commands.analyse import analyse as analyse

@@ -6,7 +6,7 @@ from typing import Any
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
-from dacbn.commands.folders import new_folder
+from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.spec import Spec
@@ -38,7 +38,7 @@ def adapt(
         steps: optimiser steps.
         lr: learning rate at the start.
         target_batch_size: target images per step.
-        seed: of the order of the images and their views.
+        seed: seed of the order of the images and their views.
         data_root: folder of the named datasets, if it has moved.
         device: cpu, cuda, or auto.
     """

@@ -22,12 +22,12 @@ def analyse(
 
     Args:
         runs: run folders.
-        images: of each domain's test split, at most.
-        seed: for choosing images, and for t-SNE.
-        layers: normalisers of a single run whose outputs to embed beside the features, by name or
-            pattern such as "backbone.layer1.*".
+        images: maximum number of images of each domain's test split.
+        seed: seed for choosing images, and for t-SNE.
+        layers: normalisers whose outputs are embedded too, by name or pattern such as
+            "backbone.layer1.*"; for a single run.
         output: folder for figures and report.html; by default the run folder, or `comparison`
-            beside the first of several.
+            in the parent folder of the first of several.
         data_root: folder of the named datasets, if it has moved since the training.
         device: cpu, cuda, or auto.
     """

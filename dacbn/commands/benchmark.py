@@ -22,8 +22,8 @@ def benchmark(
     Args:
         what: layers (each normaliser alone), steps (whole networks), loops (images per second),
             accuracy (seconds of training to an accuracy on the target; takes an hour).
-        settings: what to measure, and on which device.
-        threads: of the CPU; 0 uses all cores.
+        settings: the settings.
+        threads: CPU threads; 0 uses all cores.
         output: JSON file to write.
     """
     torch.set_num_threads(threads or os.cpu_count() or 1)

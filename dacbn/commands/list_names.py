@@ -58,5 +58,5 @@ def list_names(
                 print(textwrap.indent(textwrap.fill(f"{heading}: {text}", 92), "      "))
     if kind == "all":
         print(f"backbones:\n  {', '.join(OWN)}, and the models of timm.list_models()")
-        for place, device_type in (("CPU", "cpu"), ("GPU", "cuda")):
-            print(f"mixtures on a {place}:\n  {', '.join(kernel_status(device_type))}")
+        for device, device_type in (("CPU", "cpu"), ("GPU", "cuda")):
+            print(f"mixtures on a {device}:\n  {', '.join(kernel_status(device_type))}")

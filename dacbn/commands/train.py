@@ -8,7 +8,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.adapt import run_adaptation
-from dacbn.commands.folders import new_folder
+from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.recipes import recipes

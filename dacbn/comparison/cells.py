@@ -58,7 +58,7 @@ def _run(cell: Cell, folder: Path) -> None:
         _train(cell.config, folder)
     except (InterruptedTraining, StorageError):
         raise
-    except Exception as error:  # any error: it need not affect the other cells
+    except Exception as error:  # of any type: the other cells can still run
         write_json(folder / NOTE, {"state": FAILED, "why": first_line(error)})
     else:
         write_json(folder / NOTE, {"state": FINISHED, "why": ""})

@@ -3,7 +3,7 @@
 A mixture is controlled by a single cluster (which is BatchNorm), by random and by frozen gates, and
 by a BatchNorm with as many parameters. A normaliser that gets domain ids is controlled by random
 ids, and by ids that are swapped in evaluation. Both are controlled by standardising the input only,
-which explains much of what is claimed for normalisers on digits.
+which explains much of the published gain of normalisers on digits.
 """
 
 from inspect import signature
@@ -14,7 +14,7 @@ from dacbn.norms import Norm, RandomGateNorm
 from dacbn.norms.contract import Need
 from dacbn.spec import Spec, Term
 
-# Mixtures of which a control replaces the gate, and nothing else.
+# Mixtures for which a control replaces only the gate.
 GATED = ("ucb_norm",)
 NO_CLAIM = ("random_gate_norm", "frozen_gate_norm", "matched_batch_norm")
 
@@ -23,7 +23,7 @@ class Control(NamedTuple):
     """A variant to train as a control.
 
     Args:
-        title: what it controls for, in a few words.
+        title: the explanation that it controls for, in a few words.
         norm: the normaliser.
         changes: settings besides the norm.
     """

@@ -19,7 +19,7 @@ class Variant(NamedTuple):
         norm: the backbone's normaliser.
         method: adaptation method.
         changes: other settings that differ from those of the comparison.
-        control: what it controls for; empty if it is no control.
+        control: title of the control; empty if it is none.
         controlled: the norm that it is a control of; empty if it is no control.
     """
 
@@ -31,7 +31,7 @@ class Variant(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The norm and, in brackets, what it controls for."""
+        """The norm and, in brackets, the title of the control."""
         return f"{self.norm} (control: {self.control})" if self.control else self.norm
 
 
@@ -41,7 +41,7 @@ class Cell(NamedTuple):
     Args:
         variant: its norm and method.
         config: all settings, including the seed.
-        name: of its folder.
+        name: name of its folder.
     """
 
     variant: Variant

@@ -23,10 +23,10 @@ class Result(NamedTuple):
         cell: its variant and settings.
         state: finished, failed or missing; the fields below are empty unless it is finished.
         why: the error of a failed cell.
-        accuracies: on the target's test split, by the rule that selects the evaluation.
-        source_accuracy: on the source's test split, at the end.
-        scores: of the validators, at the end.
-        seconds: of the training steps, without evaluations.
+        accuracies: accuracy on the target's test split, by the rule that selects the evaluation.
+        source_accuracy: accuracy on the source's test split, at the end.
+        scores: scores of the validators, at the end.
+        seconds: time of the training steps, without evaluations.
     """
 
     cell: Cell

@@ -88,7 +88,7 @@ def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Tabl
         chosen = [summarise(list(accuracies(results, variant, rule).values())) for rule in rules]
         means = [NOTHING if each is None else f"{100 * each.mean:.1f}" for each in chosen]
         rows.append([variant.title, variant.method, *means])
-    return Table("What selection would give", caption, headings, rows)
+    return Table("Accuracy by selection rule", caption, headings, rows)
 
 
 def rules_of(results: Sequence[Result]) -> list[str]:
@@ -119,8 +119,8 @@ def percent(summary: Summary | None) -> str:
     """Format a share in percent, with the standard deviation if there is one."""
     if summary is None:
         return NOTHING
-    spread = "" if summary.sd is None else f" ± {100 * summary.sd:.1f}"
-    return f"{100 * summary.mean:.1f}{spread}"
+    deviation = "" if summary.sd is None else f" ± {100 * summary.sd:.1f}"
+    return f"{100 * summary.mean:.1f}{deviation}"
 
 
 def points(difference: Difference | None) -> str:

@@ -5,7 +5,7 @@ Domain Adaptation", ICCV 2019, https://arxiv.org/abs/1811.07456.
 
 The norm of each sample's features f is to grow by a step r: the loss is the mean of
 (|f| - (|f'| + r))^2 over both domains, where f' are the same features without a gradient. Its value
-is always weight * r^2, whatever is learned: look at the logged norms instead.
+is always weight * r^2, regardless of what is learned: see the logged norms instead.
 Differs from the paper: f' is of the current step, as in the authors' code, and not of the previous
 one; both domains weigh the same when their batches differ in size.
 """
@@ -25,7 +25,7 @@ class AFN(Method):
     Args:
         network: the network to train.
         weight: weight of the loss.
-        step: growth of the norm r that the loss asks for.
+        step: growth r of the norms.
     """
 
     def __init__(self, network: Network, weight: float = 0.05, step: float = 1.0) -> None:

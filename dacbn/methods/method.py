@@ -18,13 +18,13 @@ class Step(NamedTuple):
     adds it there.
 
     Args:
-        losses: what is optimised. They are weighted already: their sum is minimised, and each is
-            logged as it enters the sum. "classification" is the cross-entropy of the labelled
-            source images, in nats; every other key is a term of the method, such as "domain".
-            A method has the same keys in every step, with 0 for a term that is not in use.
-        metrics: what is logged only, without gradient. "source_accuracy" is the share of source
-            images whose label is predicted; "domain_accuracy" the share of images whose domain the
-            domain head predicts, 0.5 by chance; other keys are the method's, such as
+        losses: weighted terms of the objective: their sum is minimised, and each is logged as it
+            enters the sum. "classification" is the cross-entropy of the labelled source images, in
+            nats; every other key is a term of the method, such as "domain". A method has the same
+            keys in every step, with 0 for a term that is not in use.
+        metrics: values that are only logged, without gradient. "source_accuracy" is the share of
+            source images whose label is predicted; "domain_accuracy" the share of images whose
+            domain the domain head predicts, 0.5 by chance; other keys are the method's, such as
             "adversarial_strength".
     """
 
@@ -33,7 +33,7 @@ class Step(NamedTuple):
 
 
 class Objective(nn.Module):
-    """A network with the losses it is trained on, and all that the training loop knows of a method.
+    """A network with its losses: the part of a method that the training loop uses.
 
     Subclasses write `forward(batch, progress)`, which returns a `Step`; `progress` is the share in
     [0, 1) of the training steps that are done. Domain heads and the like are submodules: the loop
@@ -78,7 +78,7 @@ class Method(Objective):
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
-        """Compute the losses beside the source's classification loss, and further metrics.
+        """Compute the losses added to the source's classification loss, and further metrics.
 
         Args:
             source: features (B, D) and logits (B, num_classes) of the source images.

@@ -11,8 +11,8 @@ V = mean_i KL(p(x_i) || p(x_i + r_i)), p(x_i) without gradient, and r_i of lengt
 the gradient of that divergence at a random perturbation: a consistency loss that keeps decision
 boundaries away from the data.
 Differs from the paper: reversed gradients in one step instead of two alternating steps with flipped
-domain labels; both domains in one forward pass, so that the normaliser decides what they share; the
-random perturbation has the length of the radius, because 1e-6 is lost in rounding.
+domain labels; both domains in one forward pass, so that the normaliser decides which statistics
+they share; the random perturbation has the length of the radius, because 1e-6 is lost in rounding.
 """
 
 import math

@@ -16,7 +16,7 @@ OWN: dict[str, Callable[[], nn.Module]] = {
 
 
 class UnknownBackboneError(ValueError):
-    """A backbone name that neither this package nor timm knows."""
+    """The backbone name is unknown to this package and to timm."""
 
 
 class PretrainedWeightsError(RuntimeError):

@@ -26,14 +26,14 @@ IMAGE_CHANNELS = 3
 
 @dataclass(frozen=True)
 class ConversionReport:
-    """What a conversion changed.
+    """The changes made by a conversion.
 
     Attributes:
         norm: class name of the new layers.
         kind: the kind of layer that they replace.
         replaced: names of the replaced layers.
         kept: names of the layers of the same kind that were not replaced.
-        carried: what was copied to the new layers: "affine" maps, and "statistics" if the old
+        carried: parts copied to the new layers: "affine" maps, and "statistics" if the old
             layers had any and the new ones use them.
         mapped: names of the convolutions and linear layers whose weights are parametrized.
         notes: remarks of the norm, one line each.
@@ -107,20 +107,20 @@ def convert_norms(
             raise ValueError(
                 "no layer comes before the input: leave out the weight parametrizations"
             )
-        alike = nn.BatchNorm2d(IMAGE_CHANNELS).train(model.training)
-        insert_at_input(model, kind.from_batch_norm(alike, **options))
+        batch_norm = nn.BatchNorm2d(IMAGE_CHANNELS).train(model.training)
+        insert_at_input(model, kind.from_batch_norm(batch_norm, **options))
         return ConversionReport(kind.__name__, "input", ("input_norm",))
     found = find_layers(model, replaces)
     chosen = select(list(found), sites)
-    alikes = {name: as_batch_norm(found[name]) for name in chosen}
-    layers = _replace(model, found, alikes, kind, options)
+    batch_norms = {name: as_batch_norm(found[name]) for name in chosen}
+    layers = _replace(model, found, batch_norms, kind, options)
     mapped = _map_weights(model, list(layers), maps)
     return ConversionReport(
         kind.__name__,
         WORDS[replaces],
         tuple(chosen),
         tuple(name for name in found if name not in chosen),
-        _carried(kind, layers, alikes),
+        _carried(kind, layers, batch_norms),
         mapped,
         tuple(kind.after_conversion(model, layers, example)),
     )
@@ -155,17 +155,20 @@ def resolve_norm(
 def _replace(
     model: nn.Module,
     found: dict[str, nn.Module],
-    alikes: dict[str, _BatchNorm],
+    batch_norms: dict[str, _BatchNorm],
     kind: type[Norm],
     options: dict[str, Any],
 ) -> dict[str, Norm]:
-    """Replace the layers named in `alikes`; return the new layers by their names."""
+    """Replace the layers named in `batch_norms`; return the new layers by their names."""
     made: dict[int, tuple[Norm, nn.Module]] = {}
-    for name, alike in alikes.items():  # building may raise: build all before replacing any
+    for (
+        name,
+        batch_norm,
+    ) in batch_norms.items():  # may raise: build all before replacing any
         if id(found[name]) not in made:
-            norm = kind.from_batch_norm(alike, **options)
+            norm = kind.from_batch_norm(batch_norm, **options)
             made[id(found[name])] = norm, in_place_of(found[name], norm)
-    for name in alikes:
+    for name in batch_norms:
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, made[id(found[name])][1])
     new = {id(norm) for norm, _ in made.values()}
@@ -190,15 +193,17 @@ def _map_weights(model: nn.Module, names: list[str], maps: tuple[Term, ...]) -> 
 
 
 def _carried(
-    kind: type[Norm], layers: dict[str, Norm], alikes: dict[str, _BatchNorm]
+    kind: type[Norm], layers: dict[str, Norm], batch_norms: dict[str, _BatchNorm]
 ) -> tuple[str, ...]:
     if kind.rebuilds_network:
         return ()
     carried = []
     affine = any(layer.weight is not None for layer in layers.values())
-    if affine and any(alike.affine for alike in alikes.values()):
+    if affine and any(batch_norm.affine for batch_norm in batch_norms.values()):
         carried.append("affine")
     uses_statistics = kind.load_batch_norm is not Norm.load_batch_norm
-    if uses_statistics and any(trained_statistics(alike) is not None for alike in alikes.values()):
+    if uses_statistics and any(
+        trained_statistics(batch_norm) is not None for batch_norm in batch_norms.values()
+    ):
         carried.append("statistics")
     return tuple(carried)

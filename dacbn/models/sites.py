@@ -1,4 +1,4 @@
-"""Find the normalisation layers of a network, and fit a new normaliser into their place."""
+"""Find the normalisation layers of a network, and fit new normalisers to replace them."""
 
 from collections import Counter
 from fnmatch import fnmatch

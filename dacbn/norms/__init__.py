@@ -1,4 +1,4 @@
-"""Normalisers, one published layer a file, found by name in `norms`."""
+"""Normalisers, one published layer per file, registered by name in `norms`."""
 
 from dacbn.norms.auto_dial import AutoDIAL as AutoDIAL
 from dacbn.norms.batch_channel_norm import BatchChannelNorm as BatchChannelNorm

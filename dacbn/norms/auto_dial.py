@@ -11,9 +11,9 @@ lowest, one half for two domains, all share one mean and one variance. The mixtu
 
 Differs from the paper: domains are distinguished by ids, not by position in the batch; with
 K of them the lowest alpha is 1 / K, and the others share the rest equally. Running statistics are
-those of each domain, mixed when evaluation needs them, so that they follow alpha at once. Alpha is
+those of each domain, mixed in evaluation, so that a new alpha has an immediate effect. Alpha is
 clamped when used, and at a border no gradient pushes it further out. A domain with less than two
-values per channel in the batch takes part by its running statistics.
+values per channel in the batch contributes its running statistics.
 """
 
 from typing import Any
@@ -28,13 +28,13 @@ from dacbn.norms.contract import norms
 
 @norms.register("auto_dial")
 class AutoDIAL(ClusterBatchNorm):
-    """Standardise each domain by moments that mix in the other domains' to a learned degree.
+    """Standardise each domain by a learned mixture of its moments and those of the others.
 
     Args:
         num_features: channels C.
         num_clusters: domains K; 2 for one source and one target.
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        momentum: weight of the newest batch in the running statistics of its domains.
         affine: learn `weight` and `bias`, shared by the domains.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Batch-channel normalisation: by the batch first, then each sample by groups of channels.
+"""Batch-channel normalisation: first by the batch, then each sample by groups of channels.
 
 Paper: Qiao, Wang, Liu, Shen and Yuille, "Rethinking Normalization and Elimination Singularity in
 Neural Networks", 2019, https://arxiv.org/abs/1911.09738.
@@ -6,13 +6,13 @@ Neural Networks", 2019, https://arxiv.org/abs/1911.09738.
     z = gain * (x - m) / sqrt(v + eps) + shift         m, v of a channel, over the batch
     y = (z - m') / sqrt(v' + eps)                      m', v' of a sample's group of channels
 
-Batches of a few images estimate m and v badly. With `estimate`, running estimates take their place
-in training too, as constants without a gradient; they alone would let activations drift, which the
-second step prevents.
+Batches of a few images estimate m and v badly. With `estimate`, running estimates replace them in
+training too, as constants without a gradient; alone, they would let activations drift, which the
+second normalisation prevents.
 
 Differs from the paper: the outer affine map is one per channel, where the authors' code has one per
 group. Widths and groups that do not fit, and groups of one value, are as in `group_norm`. With a
-momentum of 1, estimates are the batch's, where the published variance is about the mean before it.
+momentum of 1, estimates are the batch's; the published variance is about the previous mean.
 """
 
 from typing import ClassVar
@@ -39,7 +39,7 @@ class BatchChannelNorm(RunningStatistics):
             a `momentum` of about 0.01 for batches of up to four.
         eps: added to every variance.
         momentum: weight of the newest batch in the running statistics.
-        affine: learn `weight` and `bias`, and the `gain` and `shift` between the two steps.
+        affine: learn `weight` and `bias`, and the inner `gain` and `shift`.
 
     Raises:
         ValueError: an option has no such value.
@@ -72,24 +72,24 @@ class BatchChannelNorm(RunningStatistics):
         if self.estimate:
             if self.training and len(x):
                 self._update_estimates(x.detach())
-            # copies: the next batch moves the estimates, maybe before the gradient needs these
+            # copies, because the next batch may change the estimates before the backward pass
             mean, var = mean.clone(), var.clone()
         by_batch = self.uses_batch(x) and not self.estimate
         return F.batch_norm(x, mean, var, self.gain, self.shift, by_batch, self.momentum, self.eps)
 
     def _update_estimates(self, x: Tensor) -> None:
-        """Move the estimates towards the batch's mean, and its squares about the mean before."""
+        """Move the estimates towards the batch's mean, and squares about the previous mean."""
         mean = x.mean((0, 2))
-        # at a momentum of 1, as in the first step of a recalibration, the mean before is forgotten
+        # with momentum 1, as in the first batch of a recalibration, there is no previous mean
         centre = mean if self.momentum == 1 else self.running_mean
         squares = (x - centre[:, None]).square().mean((0, 2))
         self.update_statistics(running_mean=mean, running_var=squares)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Load the statistics, and split the affine map so that the function stays.
+        """Load the statistics, and split the affine map so that the function is preserved.
 
         A trained BatchNorm's output has mean `bias` and standard deviation `weight`. The second
-        step removes those of a group, and the outer map restores them.
+        normalisation removes those of a group, and the outer map restores them.
         """
         super().load_batch_norm(batch_norm)
         if self.weight is None or self.bias is None or self.gain is None or self.shift is None:
@@ -97,7 +97,7 @@ class BatchChannelNorm(RunningStatistics):
         weight, bias = (value.view(self.num_groups, -1) for value in (self.weight, self.bias))
         mean = bias.mean(1, keepdim=True)
         std = (weight.square() + (bias - mean).square()).mean(1, keepdim=True).sqrt()
-        silent = std == 0  # a residual branch that starts at zero: only the outer map is
+        silent = std == 0  # a residual branch that starts at zero keeps the identity inside
         self.gain.copy_(torch.where(silent, 1, weight / std).flatten())
         self.shift.copy_(torch.where(silent, 0, (bias - mean) / std).flatten())
         self.weight.copy_(std.expand_as(weight).flatten())

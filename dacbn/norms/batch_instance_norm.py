@@ -3,11 +3,11 @@
 Paper: Nam and Kim, "Batch-Instance Normalization for Adaptively Style-Invariant Neural Networks",
 NeurIPS 2018, https://arxiv.org/abs/1805.07925.
 
-A gate per channel, g in [0, 1], mixes the two: y = g * batch(x) + (1 - g) * instance(x).
+A blend weight per channel, g in [0, 1], mixes the two: y = g * batch(x) + (1 - g) * instance(x).
 
-Differs from the paper: gates are clipped where they are used, not right after each step of the
-optimiser, which a layer does not see; they get no learning rate of their own (give the parameters
-named `gate` one, without weight decay, to follow the paper). Where a channel of a sample is a
+Differs from the paper: blend weights are clipped where they are used, not right after each step of
+the optimiser, which a layer cannot observe; they have no separate learning rate (to follow the
+paper, give the parameters named `gate` one, without weight decay). Where a channel of a sample is a
 single value, the layer is BatchNorm.
 """
 
@@ -22,9 +22,9 @@ from dacbn.norms.group_norm import standardise_groups
 
 @norms.register("batch_instance_norm")
 class BatchInstanceNorm(Norm):
-    """Mix batch and instance normalisation by a learned gate per channel.
+    """Mix batch and instance normalisation by a learned blend weight per channel.
 
-    The gates start at one, where the layer is BatchNorm.
+    The blend weights start at one, where the layer is BatchNorm.
 
     Args:
         num_features: channels C.
@@ -51,10 +51,10 @@ class BatchInstanceNorm(Norm):
     def _clipped_gate(self) -> Tensor:
         if not self.training:
             return self.gate.clamp(0, 1)
-        with torch.no_grad():  # in place: a gate left outside would get no gradient to come back
+        with torch.no_grad():  # in place: a weight outside [0, 1] would get no gradient
             self.gate.clamp_(0, 1)
         return self.gate.clone()  # another forward may clip before this one's backward
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Load the running statistics; with gates at one, the function stays."""
+        """Load the running statistics; with blend weights of one, the function is preserved."""
         self.batch.load_batch_norm(batch_norm)

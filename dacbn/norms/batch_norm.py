@@ -1,8 +1,8 @@
 """Batch normalisation, for any number of dimensions and samples.
 
 Paper: Ioffe and Szegedy, "Batch Normalization", ICML 2015, https://arxiv.org/abs/1502.03167.
-Differs from the paper: none in the mathematics; where a channel has a single value, whose
-variance says nothing, training falls back to the running statistics (torch's layer raises).
+Differs from the paper: none in the mathematics; where a channel has a single value, which has no
+variance, training falls back to the running statistics (torch's layer raises).
 """
 
 from typing import ClassVar
@@ -34,7 +34,7 @@ class BatchNorm(RunningStatistics):
 
 
 def batch_normalise(layer: RunningStatistics, x: Tensor) -> Tensor:
-    """Normalise x, (N, C) or (N, C, *), by torch's kernel: by the batch and follow it, or not."""
+    """Normalise x, (N, C) or (N, C, *), by torch's kernel, by the batch or running statistics."""
     by_batch = layer.uses_batch(x)
     if by_batch:
         layer.num_batches_tracked.add_(1)

@@ -1,4 +1,4 @@
-"""Weight normalisation whose filters keep one length for good.
+"""Weight normalisation that keeps the length of all filters constant.
 
 Paper: Hoffer, Banner, Golan and Soudry, "Norm matters: efficient and accurate normalization schemes
 in deep networks", NeurIPS 2018, https://arxiv.org/abs/1803.01814.
@@ -31,5 +31,5 @@ class BoundedWeightNorm(nn.Module):
         self.register_buffer("length", weight.detach().flatten(1).norm(dim=1).mean())
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return the weight with filters of one length."""
+        """Return the weight with filters of equal length."""
         return (self.length * F.normalize(weight.flatten(1), dim=1)).reshape(weight.shape)

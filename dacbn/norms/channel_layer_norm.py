@@ -27,7 +27,7 @@ class ChannelLayerNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the moments over C."""
-        # not by torch's kernel, which wants the channels last in memory
+        # not by torch's kernel, which requires channels-last memory
         offset = x - x.mean(1, keepdim=True)
         var = offset.square().mean(1, keepdim=True)
         return self.affine(offset * (var + self.eps).rsqrt())

@@ -1,4 +1,4 @@
-"""Batch normalisation of each cluster by itself (Context Normalization, Supervised BatchNorm).
+"""Batch normalisation of each cluster separately (Context Normalization, Supervised BatchNorm).
 
 Paper: Faye, Azzag and Lebbah, "Supervised Batch Normalization", 2024,
 https://arxiv.org/abs/2405.17027; with the prior's factor, it is the ContextNorm of Faye, Azzag,
@@ -12,8 +12,8 @@ Each sample comes with the id k of its cluster, and its cluster's moments normal
 those of the batch in training, running ones otherwise. An affine map shared by the clusters
 follows. With one cluster this is BatchNorm.
 
-Differs from the paper: the prior is uniform, and left out by default, because so it does nothing
-but multiply the output by sqrt(K); where it is used, it comes before the affine map. A cluster
+Differs from the paper: the prior is uniform, and left out by default, because a uniform prior only
+multiplies the output by sqrt(K); where it is used, it comes before the affine map. A cluster
 with a single value per channel in the batch is normalised by its running statistics.
 """
 
@@ -32,7 +32,7 @@ class ContextBatchNorm(ClusterBatchNorm):
         num_features: channels C.
         num_clusters: known clusters K; 2 for one source and one target.
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the clusters it holds.
+        momentum: weight of the newest batch in the running statistics of its clusters.
         affine: learn `weight` and `bias`, shared by the clusters.
         prior_scale: divide by the square root of the prior 1 / K, as ContextNorm does.
 
@@ -54,7 +54,7 @@ class ContextBatchNorm(ClusterBatchNorm):
         self.prior_scale = prior_scale
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L) by the clusters bound now."""
+        """Normalise x of shape (N, C, L) by the bound clusters."""
         ids = self.ids_of(x)
         mean, var = self.running(x, ids)
         prior = 1 / self.num_clusters if self.prior_scale else 1

@@ -1,4 +1,4 @@
-"""The contract every normaliser keeps, and the registry that names them."""
+"""The contract of every normaliser, and the registry that names them."""
 
 from enum import StrEnum
 from inspect import signature
@@ -13,7 +13,7 @@ from dacbn.registry import Registry, check_options
 
 
 class Need(StrEnum):
-    """What a layer needs besides activations; the values are words for `dacbn list`."""
+    """Inputs that a layer needs besides activations; the values are shown by `dacbn list`."""
 
     CLUSTER_IDS = "cluster ids"
     TRACED_GRAPH = "a traced graph"
@@ -43,10 +43,10 @@ class Mixture(NamedTuple):
 class Norm(nn.Module):
     """A layer that normalises activations and then scales and shifts each channel.
 
-    What holds for every subclass, so that one line swaps one for another:
+    Every subclass keeps these rules, so that any can replace any other:
 
     - input is 2-D to 5-D, (N, C) or (N, C, *), with any number of samples, in any memory format;
-    - statistics are computed in float32 or wider, whatever the input; the output has its dtype;
+    - statistics are computed in float32 or float64; the output has the dtype of the input;
     - `weight` and `bias`, both (C,), are the outermost affine map (None without `affine`);
     - all running state is in buffers, and `reset_running_stats` restores its start; a `momentum`,
       where there is one, is the weight of the newest batch.
@@ -88,7 +88,7 @@ class Norm(nn.Module):
         return y.contiguous(memory_format=torch.channels_last) if channels_last else y
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L), float32 or wider, and return the finished output.
+        """Normalise x of shape (N, C, L), float32 or float64, and return the final output.
 
         L is 1 for 2-D input. The affine map is part of it: `return self.affine(y)`.
         """
@@ -158,7 +158,7 @@ class Norm(nn.Module):
         """Load running statistics; called without gradients, after the affine map is copied."""
 
     def reset_running_stats(self) -> None:
-        """Restore the initial statistics; the parts of this layer have been reset already."""
+        """Restore the initial statistics; submodules have been reset already."""
 
     @classmethod
     def after_conversion(
@@ -169,7 +169,7 @@ class Norm(nn.Module):
         Args:
             model: the converted network.
             layers: the new layers, by their names in `model`.
-            example: images (B, 3, S, S) to run the network on, if the caller gave any.
+            example: images (B, 3, S, S) to run the network on, if given.
 
         Returns:
             notes for the conversion's report, a line each.
@@ -216,7 +216,7 @@ class HasStatistics(Protocol):
 
 
 def trained_statistics(layer: HasStatistics) -> tuple[Tensor, Tensor] | None:
-    """Return the running mean and variance (C,) of a BatchNorm; None if it has seen no data.
+    """Return the running mean and variance (C,) of a BatchNorm; None if it is untrained.
 
     Their values decide, because old checkpoints lack the count of batches.
     """

@@ -3,7 +3,7 @@
 Paper: Chang, You, Seo, Kwak and Han, "Domain-Specific Batch Normalization for Unsupervised Domain
 Adaptation", CVPR 2019, https://arxiv.org/abs/1906.03950.
 
-Every domain has a BatchNorm of its own: its moments, its running statistics and its affine map.
+Every domain has its own BatchNorm: moments, running statistics and affine map.
 
 Differs from the paper: a batch may hold several domains, in any proportion. A domain with a single
 value per channel in the batch is normalised by its running statistics.
@@ -19,13 +19,13 @@ from dacbn.norms.contract import norms
 
 @norms.register("domain_specific_batch_norm")
 class DomainSpecificBatchNorm(ClusterBatchNorm):
-    """Give every domain a BatchNorm of its own, affine map included.
+    """Apply a separate BatchNorm, affine map included, to every domain.
 
     Args:
         num_features: channels C.
         num_clusters: domains K; 2 for one source and one target.
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        momentum: weight of the newest batch in the running statistics of its domains.
         affine: learn `weight` and `bias`, both (K, C).
 
     Raises:
@@ -47,7 +47,7 @@ class DomainSpecificBatchNorm(ClusterBatchNorm):
             self.bias = nn.Parameter(torch.zeros(num_clusters, num_features))
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L) by the domains bound now."""
+        """Normalise x of shape (N, C, L) by the bound domains."""
         ids = self.ids_of(x)
         mean, var = self.running(x, ids)
         return self.affine(standardise(x, ids, mean, var + self.eps))

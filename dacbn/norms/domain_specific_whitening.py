@@ -12,9 +12,9 @@ An affine map shared by the domains follows. Groups of one channel and s = 0 giv
 
 Differs from the paper: domains are distinguished by ids instead of halves of the batch; eps is
 added to the variances, as in BatchNorm; running covariances are unbiased; correlations shrink by
-one part in 100 000, so that no rounding makes the factor fail. Where the group size does not divide
-the channels, the last group is smaller. A domain with a single value per channel in the batch is
-whitened by its running statistics.
+one part in 100 000, so that the factorisation never fails by rounding. Where the group size does
+not divide the channels, the last group is smaller. A domain with a single value per channel in the
+batch is whitened by its running statistics.
 """
 
 import torch
@@ -25,13 +25,13 @@ from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import RunningMoments, gather_by_id
 from dacbn.norms.contract import check_fraction, norms
 
-# Far above the rounding of a float32 covariance, far below what any shrinkage does.
+# Far above the rounding of a float32 covariance, far below any useful shrinkage.
 CORRELATION_SHRINKAGE = 1e-5
 
 
 @norms.register("domain_specific_whitening")
 class DomainSpecificWhitening(ClusterBatchNorm):
-    """Decorrelate and standardise each domain by itself, within groups of channels.
+    """Decorrelate and standardise each domain separately, within groups of channels.
 
     Args:
         num_features: channels C.
@@ -39,7 +39,7 @@ class DomainSpecificWhitening(ClusterBatchNorm):
         group_size: channels whitened together; memory and time of the whitening grow with it.
         shrinkage: share s of the identity in every covariance, in [0, 1].
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        momentum: weight of the newest batch in the running statistics of its domains.
         affine: learn `weight` and `bias`, shared by the domains.
 
     Raises:
@@ -70,7 +70,7 @@ class DomainSpecificWhitening(ClusterBatchNorm):
         self.running = RunningCovariances(num_clusters, padded, momentum, self.group_size)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Whiten x of shape (N, C, L) by the domains bound now."""
+        """Whiten x of shape (N, C, L) by the bound domains."""
         ids = self.ids_of(x)
         if self.padding:
             x = F.pad(x, (0, 0, 0, self.padding))

@@ -17,7 +17,7 @@ from dacbn.norms.contract import Norm, norms
 
 @norms.register("group_norm")
 class GroupNorm(Norm):
-    """Standardise each sample by itself, in groups of neighbouring channels.
+    """Standardise each sample separately, in groups of neighbouring channels.
 
     Args:
         num_features: channels C.
@@ -67,7 +67,7 @@ def standardise_groups(x: Tensor, num_groups: int, eps: float) -> Tensor:
     """
     if x.shape[1] * x.shape[2] == num_groups:
         return x
-    # the function in torch.nn.functional refuses some small batches that this one can do
+    # unlike the function in torch.nn.functional, this one accepts all small batches
     return torch.group_norm(x, num_groups, eps=eps)
 
 

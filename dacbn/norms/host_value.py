@@ -1,9 +1,9 @@
 """The value of a scalar buffer, known on the host without waiting for the device.
 
-A layer may have to decide in Python by something that it must also save: whether its components
-are still to be initialised, for example. Such a fact lives in a buffer, so that copies, averages,
-`load_state_dict` and `functional_call` carry it. Reading a buffer makes the host wait for a GPU, so
-the value is remembered until the buffer changes.
+A layer may have to decide in Python by a value that it must also save: whether its components are
+still to be initialised, for example. Such a value is a buffer, so that copies, averages,
+`load_state_dict` and `functional_call` include it. Reading a buffer makes the host wait for a GPU,
+so the value is cached until the buffer changes.
 """
 
 from typing import Any
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 
 class HostValue:
-    """Remembers the value of one integer or boolean scalar buffer.
+    """A cache of the value of one integer or boolean scalar buffer.
 
     Args:
         name: of the buffer in its layer.
@@ -33,10 +33,10 @@ class HostValue:
         self._seen: tuple[Tensor, int] | None = None
 
     def read(self, buffer: Tensor) -> int:
-        """Return the buffer's value; ask its device only if the buffer has changed since.
+        """Return the buffer's value; read the device only if the buffer has changed.
 
-        A tensor without values (under torch.compile, on the meta device, a fake one) is taken to
-        hold what was read or written last.
+        A tensor without values (under torch.compile, on the meta device, a fake one) is assumed to
+        have the last value read or written.
         """
         if has_values(buffer) and not self._is_known(buffer):
             self._value = int(buffer)
@@ -58,13 +58,13 @@ class HostValue:
             self._remember(buffer)
 
     def copy(self) -> "HostValue":
-        """Return what is known now, for `frozen_statistics`."""
+        """Return a copy, for `frozen_statistics`."""
         copy = HostValue(self.name, self._value)
         copy._seen = self._seen
         return copy
 
     def follow(self, buffer: Tensor, copy: Tensor) -> None:
-        """Transfer what is known of a buffer to a copy that replaces it."""
+        """Transfer the known value of a buffer to a copy that replaces it."""
         if has_values(buffer) and self._is_known(buffer):
             self._remember(copy)
 
@@ -78,14 +78,14 @@ class HostValue:
         if has_values(buffer) and not buffer.is_inference():
             self._seen = buffer, buffer._version
 
-    def __reduce__(self) -> tuple[Any, ...]:  # a copy or a file has a buffer of its own
+    def __reduce__(self) -> tuple[Any, ...]:  # a copied or loaded layer has another buffer
         return HostValue, (self.name, self._value)
 
 
 def remember(layer: nn.Module, name: str) -> HostValue:
     """Return a `HostValue` for a buffer of a layer, which is read whenever a state is loaded.
 
-    Under torch.compile nothing can be read, so what was loaded must be known before.
+    Under torch.compile nothing can be read, so a loaded value must be read before.
     """
     layer.register_load_state_dict_post_hook(_read_loaded)  # type: ignore[no-untyped-call]
     return HostValue(name)

@@ -29,14 +29,14 @@ from dacbn.norms.network.gradient_gain import (
 TYPICAL_SHARE = 0.8  # of constant power, reached after about seven ReLU blocks
 TYPICAL_EXCESS = 0.15  # of the gain above 1; gives 16 channels a group at the typical share
 EXCESSES = (0.0125, 0.025, 0.05, 0.1, 0.15, 0.2, 0.4, 0.8, 1.6)
-FEWEST_CHANNELS = 4  # in a group; with 3, the gain has no bound as the share goes to 1
+MIN_CHANNELS = 4  # in a group; with 3, the gain has no bound as the share goes to 1
 
 
 @norms.register("isometric_group_norm")
 class IsometricGroupNorm(Norm):
     """Standardise by groups of channels, as many as keep the scale of gradients.
 
-    A layer by itself takes the most groups whose expected gain of a gradient's squared norm stays
+    A layer built alone uses the most groups whose expected gain of a gradient's squared norm stays
     below 1.15 in a deep ReLU network: those of 16 channels, where they divide the width. A
     conversion measures, on images or noise, how much of each layer's input is constant over
     positions, and chooses the numbers of all layers so that a gradient keeps its norm from the
@@ -46,7 +46,7 @@ class IsometricGroupNorm(Norm):
         num_features: channels C.
         eps: added to the variance.
         affine: learn `weight` and `bias`.
-        measured: let a conversion measure; otherwise the layers' own choices stay.
+        measured: let a conversion measure; otherwise each layer keeps its own choice.
     """
 
     groups: Tensor
@@ -92,8 +92,8 @@ class IsometricGroupNorm(Norm):
                 layer.choose_alone()
             problem = str(error).partition("\n")[0]
             return [
-                f"groups are not measured, since the network cannot be tried ({problem}): "
-                "convert with images that it takes as `example`",
+                f"groups are not measured, because the network cannot be run ({problem}): "
+                "convert with images that it accepts as `example`",
                 *_table(layers),
             ]
         return [f"gradients grow {gain:.2f}-fold from the last to the first layer", *_table(layers)]
@@ -109,9 +109,9 @@ def choose_groups(num_features: int, share: float, excess: float) -> int:
     Args:
         num_features: channels C.
         share: of the power that is constant over positions, in [0, 1).
-        excess: what the gain may have above 1.
+        excess: limit of the gain minus 1.
     """
-    for groups in range(num_features // FEWEST_CHANNELS, 1, -1):
+    for groups in range(num_features // MIN_CHANNELS, 1, -1):
         fits = num_features % groups == 0
         if fits and gradient_gain(num_features // groups, share) <= 1 + excess:
             return groups
@@ -121,7 +121,7 @@ def choose_groups(num_features: int, share: float, excess: float) -> int:
 def _choose_together(
     model: nn.Module, layers: Mapping[str, IsometricGroupNorm], images: Tensor
 ) -> float:
-    """Set the groups that keep the gradient's norm nearest to what it was; return its gain."""
+    """Set the groups that best keep the norm of the gradient; return its gain."""
     images = images.to(next(iter(layers.values())).groups.device)
     gains = {}
     with open_branches(model, layers):

@@ -41,7 +41,7 @@ Transition = Literal["moments", "learned"]
 
 @norms.register("kalman_norm")
 class KalmanNorm(RunningStatistics):
-    """Standardise by the batch's moments, fused with those the layers before it predict.
+    """Standardise by the batch's moments, fused with those predicted by the layers before it.
 
     A conversion of a network links its layers; a layer built alone is BatchNorm. Every
     layer computes its prediction when it runs, from the weights between it and the normalisers
@@ -55,8 +55,8 @@ class KalmanNorm(RunningStatistics):
         gain: weight of the batch against the prediction; small for micro-batches of up to 4, near 1
             for 32 and more.
         transition: "moments" propagates means and variances through the traced network; "learned"
-            learns linear maps from layer to layer, which any network allows, and is what becomes
-            of "moments" where the network cannot be traced. Its maps together have about as many
+            learns linear maps from layer to layer; it works in any network, and replaces "moments"
+            if the network cannot be traced. Its maps together have about as many
             parameters as 1x1 convolutions would, and gradient checkpointing is not supported.
 
     Raises:
@@ -85,7 +85,7 @@ class KalmanNorm(RunningStatistics):
         self.gain = gain
         self.transition: Transition = transition
         self.graph: MomentGraph | None = None
-        self.name = ""  # of this layer in the graph
+        self.name = ""  # name of this layer in the graph
         self.learned: LearnedTransition | None = None
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ Paper: Mancini, Porzi, Rota Bulò, Caputo and Ricci, "Boosting Domain Adaptation
 Latent Domains", CVPR 2018, https://arxiv.org/abs/1805.01386.
 
 The mathematics is ModeNorm's, with one gate for a whole network: the first normaliser assigns each
-image to the domains, and all others use its assignments. A layer without a network has a gate of
-its own.
+image to the domains, and all others use its assignments. A layer without a network has its own
+gate.
 
 Differs from the paper: the target's images are assigned like the source's, where the paper gives
-them a domain of their own and learns from domain labels where there are some; the gate is a linear
+them a separate domain and learns from domain labels where there are some; the gate is a linear
 map of the first normaliser's pooled input instead of a branch of several layers. The entropy of
 the assignments, which the paper adds to its loss, is not offered.
 """
@@ -42,7 +42,7 @@ class SharedAssignments:
         self.found, self._is_open = None, False
 
     def keep(self, assignments: Tensor) -> Tensor:
-        """Keep assignments (N, K) for the layers that follow in this forward pass, if in one."""
+        """Keep assignments (N, K) for the later layers, during a forward pass of the network."""
         if self._is_open:
             self.found = assignments
         return assignments

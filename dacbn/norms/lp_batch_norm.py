@@ -1,4 +1,4 @@
-"""Batch normalisation by another measure of spread: the L1 norm, the largest values, any p-norm.
+"""Batch normalisation by another scale: the L1 norm, the largest values, or any p-norm.
 
 Paper: Hoffer, Banner, Golan and Soudry, "Norm matters: efficient and accurate normalization schemes
 in deep networks", NeurIPS 2018, https://arxiv.org/abs/1803.01814.
@@ -7,7 +7,7 @@ Of a channel's n values, the k farthest from the mean count (all of them without
 
     y = (x - mean) / sqrt(scale^2 + eps),    scale = (mean over k of |x - mean|^p)^(1/p) / g,
 
-where g is what the same expression makes of n draws from a standard Gaussian, so that `scale`
+where g is the same expression for n draws from a standard Gaussian, so that `scale`
 estimates a standard deviation. L1 is p=1, top-10 is top=10, L-infinity is p="inf" or top=1.
 
 Differs from the paper: for L-infinity and top-k, the paper takes 1 / g from bounds of the largest
@@ -36,11 +36,11 @@ class LpBatchNorm(RunningStatistics):
 
     Args:
         num_features: channels C.
-        p: of the norm: 1, 2, "inf" or any number from 1 on. High powers overflow early:
+        p: power of the norm: 1, 2, "inf" or any number from 1 on. High powers overflow early:
             |x - mean|^p must fit into float32.
-        top: how many of a channel's values count, from the farthest on; None for all.
+        top: number of a channel's values that count, the farthest first; None for all.
         calibrated: for p="inf" and `top`, divide by the Gaussian expectation (to half a percent,
-            from ten values per counted one on) and not by the paper's constant.
+            if at most one value in ten counts) and not by the paper's constant.
         eps: added to the squared scale.
         momentum: weight of the newest batch in the running statistics.
         affine: learn `weight` and `bias`.

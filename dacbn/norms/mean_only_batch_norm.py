@@ -1,4 +1,4 @@
-"""Batch normalisation that subtracts the mean and leaves the scale.
+"""Batch normalisation that subtracts the mean and keeps the scale.
 
 Paper: Salimans and Kingma, "Weight Normalization: A Simple Reparameterization to Accelerate
 Training of Deep Neural Networks", NeurIPS 2016, https://arxiv.org/abs/1602.07868.
@@ -7,7 +7,7 @@ The scale is expected to come from normalised weights before this layer: write
 "mean_only_batch_norm + bounded_weight_norm".
 
 Differs from the paper: the gain of the paper's weight normalisation is `weight` here. A trained
-BatchNorm's standard deviation goes into `weight` too, so that its function stays.
+BatchNorm's standard deviation goes into `weight` too, so that its function is preserved.
 """
 
 from typing import ClassVar
@@ -21,14 +21,14 @@ from dacbn.norms.running_statistics import RunningStatistics
 
 @norms.register("mean_only_batch_norm")
 class MeanOnlyBatchNorm(RunningStatistics):
-    """Subtract each channel's mean over the batch, or its running mean, and leave the scale.
+    """Subtract each channel's mean over the batch, or its running mean, and keep the scale.
 
     Nothing restores the scale: activations of a deep network with random weights may be near zero
     at first. If a channel has a single value, the running mean is subtracted in training too.
 
     Args:
         num_features: channels C.
-        eps: of the BatchNorm that this layer replaces; nothing is divided here.
+        eps: unused, except to load the BatchNorm that this layer replaces.
         momentum: weight of the newest batch in the running mean.
         affine: learn `weight` and `bias`.
     """
@@ -44,7 +44,7 @@ class MeanOnlyBatchNorm(RunningStatistics):
         return self.affine(x - mean[:, None])
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Load the running mean, and put into `weight` what dividing by the deviation did."""
+        """Load the running mean, and fold the standard deviation into `weight`."""
         trained = trained_statistics(batch_norm)
         if trained is None:
             return

@@ -9,15 +9,16 @@ component's moments, and the results are averaged by its posterior:
 
     y = sum_k p(k | x) / sqrt(p(k)) * (x - m_k) / sqrt(v_k + eps).
 
-The posterior is a constant to the gradient, which flows through x and the moments. It weighs the
-evidence of all channels, so with many of them it is nearly 0 or 1, and the fit is nearly k-means.
+The posterior is a constant to the gradient, which flows through x and the moments. It adds up the
+log-likelihoods of all channels, so with many of them it is nearly 0 or 1, and the fit is nearly
+k-means.
 
 Differs from the paper: the mixture of a batch starts from a running one, by which evaluation
 normalises; the running one starts on positions far from each other. Two steps of
-expectation-maximisation a batch, on 4096 of its positions at most, are our choice; the moments
-that normalise are those of all positions. A batch with less than 20 positions a component takes
-the posterior of the running mixture. No component's standard deviation counts as less than three
-per cent of the batch's.
+expectation-maximisation per batch, on 4096 of its positions at most, are our choice; the moments
+that normalise are those of all positions. A batch with less than 20 positions per component uses
+the posterior of the running mixture. Standard deviations of components are at least three per cent
+of the batch's.
 """
 
 import math
@@ -27,6 +28,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -36,15 +38,14 @@ from dacbn.norms.mixture.by_position import (
 )
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.records import Affine, Components, Gate
 from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
 
-# Positions of a batch, at most, that the mixture is fitted to.
+# Maximum number of positions of a batch that the mixture is fitted to.
 FITTING_SAMPLE = 4096
-# Positions per component, at least, that a batch needs for a mixture to be fitted to it.
-FEWEST_POSITIONS = 20
-# Components are taken for at least as wide as this part of the batch's variance: one that closes in
-# on a few positions would divide by nearly nothing, rounding errors and gradients alike.
+# Minimum number of positions per component to fit a mixture to a batch.
+MIN_POSITIONS = 20
+# Lower bound of a component's variance, relative to the batch's: dividing by the nearly zero
+# variance of a component on few positions would amplify rounding errors and gradients.
 SMALLEST_VAR = 1e-3
 
 
@@ -55,7 +56,7 @@ class MixtureNorm(Norm):
     Args:
         num_features: channels C.
         num_clusters: components K; with one, the layer is BatchNorm.
-        em_steps: steps of expectation-maximisation a batch.
+        em_steps: iterations of expectation-maximisation per batch.
         eps: added to every variance.
         momentum: weight of the newest batch in the running mixture.
         affine: learn `weight` and `bias`.
@@ -123,7 +124,7 @@ class MixtureNorm(Norm):
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Fit a mixture to positions of x (N, C, L), from the running one on.
+        """Fit a mixture to positions of x (N, C, L), starting from the running one.
 
         Returns:
             priors (K, 1), means (K, C) and variances (K, C).
@@ -132,14 +133,14 @@ class MixtureNorm(Norm):
         if len(some) >= self.num_clusters and running.uninitialised:
             running.init_from_batch(some)
         prior, mean, var = running.prior, running.mean, running.var
-        enough = len(some) >= FEWEST_POSITIONS * self.num_clusters
+        enough = len(some) >= MIN_POSITIONS * self.num_clusters
         for _ in range(self.em_steps if enough else 0):
             weights = self.posterior(some, prior, mean, var)
             prior, mean, var = weighted_moments(some, weights, mean, var)
         return prior, mean, var
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start all components near a trained BatchNorm's mean, so that its function stays.
+        """Start all components near a trained BatchNorm's mean, so that its function is preserved.
 
         `weight` undoes the factor of the equal priors.
         """
@@ -168,7 +169,7 @@ def some_positions(x: Tensor, at_most: int) -> Tensor:
     """Take evenly spaced positions of x (N, C, L): (M, C, 1); all of them where there are few."""
     num_samples, _, length = x.shape
     step = math.ceil(num_samples * length / at_most)
-    while math.gcd(step, length) > 1:  # or all would be in few columns of the map
+    while math.gcd(step, length) > 1:  # otherwise all would be in few columns of the map
         step += 1
     chosen = torch.arange(0, num_samples * length, step, device=x.device)
     return x[chosen // length, :, chosen % length, None]

@@ -2,8 +2,8 @@
 
 Paper: Deecke, Murray and Bilen, "Mode Normalization", ICLR 2019, https://arxiv.org/abs/1810.05466.
 
-A small gate in each layer assigns samples softly to modes; each sample is standardised by the
-moments of every mode, and the results are averaged by its assignment:
+A gate in each layer, a linear map, assigns samples softly to modes; each sample is standardised by
+the moments of every mode, and the results are averaged by its assignment:
 
     g(x) = softmax(A mean_positions(x) + a),    y = sum_k g_k(x) (x - m_k) / sqrt(v_k + eps).
 
@@ -11,7 +11,7 @@ The moments of a mode are those of the batch, weighted by g_k and pooled over sa
 Gradients flow through all of it.
 
 Differs from the paper: a mode's running moments move in proportion to its share of the batch, so
-that a mode without samples stays where it is, and follow the variance instead of the mean square.
+that a mode without samples keeps them; the variance is averaged instead of the mean square.
 """
 
 import torch
@@ -21,12 +21,12 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import skip_init
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine, Components
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
-from dacbn.norms.mixture.records import Affine, Components
 from dacbn.norms.mixture.state import RunningMixture
 
-# Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
-# not zero, or they would stay equal for ever.
+# Standard deviation of the initial logits, for pooled activations of size one: small, so that modes
+# start nearly equal, but not zero, or they would stay equal.
 GATE_STD = 0.1
 
 

@@ -1,4 +1,4 @@
-"""Training and evaluation mode of all modules of a network, kept for a while."""
+"""Restore the training or evaluation mode of all modules of a network after a block."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,10 +8,10 @@ from torch import nn
 
 @contextmanager
 def modes_kept(model: nn.Module) -> Iterator[None]:
-    """Give every module of model the mode back that it had before the `with` block.
+    """Restore the mode of every module of model after the `with` block.
 
-    Setting `training` alone, rather than calling `train`, leaves modules in peace whose modes
-    differ from their parents'.
+    `training` is set directly, because `train` would also change modules whose modes differ from
+    their parents'.
     """
     modes = [(module, module.training) for module in model.modules()]
     try:

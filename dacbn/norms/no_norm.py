@@ -31,7 +31,7 @@ class NoNorm(Norm):
         return self.affine(x)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Fold a trained BatchNorm's statistics into weight and bias, so that its function stays.
+        """Fold a trained BatchNorm's statistics into weight and bias, which preserves its function.
 
         Weight and bias have been copied from it already.
         """

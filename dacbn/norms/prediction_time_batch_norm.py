@@ -6,7 +6,7 @@ common corruptions by covariate shift adaptation", NeurIPS 2020, https://arxiv.o
 Differs from the paper: a channel with a single value falls back to the running statistics. The
 second paper's mixing of batch and source statistics is left out.
 
-Predictions depend on what else is in the batch: evaluate in large batches of one domain.
+Predictions depend on the other images in the batch: evaluate in large batches of one domain.
 """
 
 import torch.nn.functional as F
@@ -23,13 +23,13 @@ class PredictionTimeBatchNorm(BatchNorm):
     Args:
         num_features: channels C.
         eps: added to the variance.
-        momentum: weight of the newest training batch in the running statistics, which serve where
+        momentum: weight of the newest training batch in the running statistics, which are used if
             a channel has a single value.
         affine: learn `weight` and `bias`.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise x, of shape (N, C) or (N, C, *); evaluation leaves the statistics alone."""
+        """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""
         if self.training or x.numel() <= self.num_features:
             return super().forward(x)
         self.check_input(x)

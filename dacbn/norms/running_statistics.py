@@ -20,7 +20,7 @@ COUNT = "num_batches_tracked"
 
 
 class RunningStatistics(Norm):
-    """A norm with one running mean and one running measure of spread per channel.
+    """A norm with one running mean and one running variance (or scale) per channel.
 
     Args:
         num_features: channels C.
@@ -106,7 +106,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 
 @torch.no_grad()
 def reset_statistics(model: nn.Module) -> None:
-    """Restore the initial statistics of every normaliser; learned parameters stay."""
+    """Restore the initial statistics of every normaliser; learned parameters do not change."""
     for part in reversed(_parts(model)):
         reset = getattr(part, "reset_running_stats", None)
         if reset is not None:
@@ -124,8 +124,8 @@ def recalibrate(
 
     Paper: Li et al., "Revisiting Batch Normalization for Practical Domain Adaptation", 2016,
     https://arxiv.org/abs/1603.04779.
-    Differs from the paper: one pass serves all layers, and variances are the mean of those within
-    batches. A mixture starts from its present components, so that each follows its own data.
+    Differs from the paper: one pass estimates all layers, and variances are the mean of those
+    within batches. A mixture starts from its current components, so that each follows its own data.
 
     Only normalisers are in training mode meanwhile; weights do not change.
 

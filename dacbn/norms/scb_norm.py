@@ -71,7 +71,7 @@ class SCBNorm(ClusterNorm):
         return not self._host.read(self.placed)
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L) by the clusters bound now."""
+        """Normalise x of shape (N, C, L) by the bound clusters."""
         ids = self.ids_of(x)
         if self.training and x.shape[0] * x.shape[2] > 1 and self.uninitialised:
             self._init_from_batch(x.detach(), ids)

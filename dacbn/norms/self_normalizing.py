@@ -6,8 +6,8 @@ Differs from the paper: the paper is about fully connected networks. In others, 
 add up variances, so a branch whose sum has a skip starts closed, by zeros in its last layer, as in
 De and Smith, "Batch Normalization Biases Residual Blocks Towards the Identity Function in Deep
 Networks", NeurIPS 2020, https://arxiv.org/abs/2002.10444; the k terms of other sums are divided by
-sqrt(k). A scale per channel is learned beside the bias. Padding by zeros, pooling and gates, such
-as those of squeeze-and-excitation, still change the moments.
+sqrt(k). A scale per channel is learned in addition to the bias. Padding by zeros, pooling and
+sigmoid gates, such as those of squeeze-and-excitation, still change the moments.
 """
 
 from typing import ClassVar, Self
@@ -125,7 +125,7 @@ def _list_unchanged(model: nn.Module, graph: fx.Graph) -> list[str]:
     ]
     counts = {
         "activations called as functions": sum(word in RECTIFIERS for word in words),
-        "gates": sum(word in GATES for word in words),
+        "sigmoid gates": sum(word in GATES for word in words),
         "pools": sum("pool" in word and "adaptive" not in word for word in words),
         "other normalisers": sum("norm" in word and word != "selfnormalizing" for word in words),
     }

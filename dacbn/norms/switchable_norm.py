@@ -3,8 +3,8 @@
 Paper: Luo, Ren, Peng, Zhang and Li, "Differentiable Learning-to-Normalize via Switchable
 Normalization", ICLR 2019, https://arxiv.org/abs/1806.10779.
 
-Means and variances of instance, layer and batch normalisation are mixed, each by softmax weights
-of its own: y = (x - sum_k p_k m_k) / sqrt(sum_k q_k v_k + eps).
+Means and variances of instance, layer and batch normalisation are mixed, each by their own softmax
+weights: y = (x - sum_k p_k m_k) / sqrt(sum_k q_k v_k + eps).
 
 Differs from the paper: evaluation uses moving averages of the batch's statistics, as the authors'
 code does, instead of averages over a set of batches; the running variance is the unbiased one, as
@@ -75,6 +75,6 @@ def _pooled(mean: Tensor, var: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 def _mixed(values: tuple[Tensor, ...], logits: Tensor) -> Tensor:
-    """Average by the softmax of logits what broadcasts to (N, C, 1)."""
+    """Average values that broadcast to (N, C, 1), weighted by the softmax of logits."""
     shares = logits.softmax(0)
     return shares[0] * values[0] + shares[1] * values[1] + shares[2] * values[2]

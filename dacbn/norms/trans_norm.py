@@ -14,9 +14,8 @@ through a_c. It is 1 on average, so the output is about twice BatchNorm's.
 
 Differs from the paper: domains are distinguished by ids instead of halves of the batch, and the
 evaluation takes each sample's own domain; with more than two domains, d_c is the mean distance of
-all pairs, with one it is 0. A domain with less than two values per channel in the batch takes part
-in d_c, and is normalised, by its running statistics. Variances in d_c are biased in training, as
-those that normalise are.
+all pairs, with one it is 0. For a domain with less than two values per channel in the batch, d_c
+and the normalisation use its running statistics. In training, both use biased variances.
 """
 
 import torch
@@ -29,13 +28,13 @@ from dacbn.norms.contract import norms
 
 @norms.register("trans_norm")
 class TransNorm(ClusterBatchNorm):
-    """Standardise each domain by itself, and re-weight channels by how similar the domains are.
+    """Standardise each domain separately, and re-weight channels by the similarity of the domains.
 
     Args:
         num_features: channels C.
         num_clusters: domains K; 2 for one source and one target.
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the domains it holds.
+        momentum: weight of the newest batch in the running statistics of its domains.
         affine: learn `weight` and `bias`, shared by the domains, before the re-weighting.
 
     Raises:

@@ -4,17 +4,17 @@ Paper: Faye, Azzag, Lebbah and Bouchaffra, "Cluster-Based Normalization Layer fo
 2024, https://arxiv.org/abs/2403.16798; published as Unsupervised Adaptive Normalization (UAN) by
 Faye, Azzag, Lebbah and Feng, IJCNN 2024, https://arxiv.org/abs/2409.04757.
 
-Activations are taken as draws from a Gaussian mixture. Each value is assigned softly to the
+Activations are modelled by a Gaussian mixture. Each value is assigned softly to the
 components, standardised by every one of them, and the results are averaged by responsibility:
 
     y = sum_k r_k(x) * (x - m_k) / sqrt(v_k + eps),    r_k(x) = p(k | x).
 
-Differs from the paper: the paper says both that gradient descent learns the mixture and that
-moving averages follow it, and both cannot act on one tensor. `update` names the three readings
-that are possible. The factor 1 / sqrt(prior) is off by default, because it multiplies the
-output's standard deviation by about sqrt(K) and lets a rare component dominate; `prior_scale`
-restores it. Densities are complete (with 1 / sigma), responsibilities sum to one, moments are
-pooled over batch and positions, and an affine map follows, as in BatchNorm.
+Differs from the paper: according to the paper, both gradient descent and moving averages update the
+mixture, but both cannot update one tensor. `update` selects one of three possible readings. The
+factor 1 / sqrt(prior) is off by default, because it multiplies the output's standard deviation by
+about sqrt(K) and lets a rare component dominate; `prior_scale` restores it. Densities are complete
+(with 1 / sigma), responsibilities sum to one, moments are pooled over batch and positions, and an
+affine map follows, as in BatchNorm.
 """
 
 from typing import Literal, get_args
@@ -23,9 +23,9 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine, Components, Options
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
-from dacbn.norms.mixture.records import Affine, Components, Options
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture
 
 Update = Literal["em", "learned", "hybrid"]
@@ -145,15 +145,15 @@ class UCBNorm(Norm):
     def nll(self, x: Tensor) -> Tensor:
         """Compute the mean negative log-likelihood of activations x (N, C, *): a scalar.
 
-        The task's loss alone gives learned components no reason to fit the data; add this to it
-        where they should.
+        The task's loss alone does not make learned components fit the data; add this loss if they
+        should.
         """
         gate, flat = self.gate, x.reshape(x.shape[0], x.shape[1], -1)
         joint = log_joint(flat, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
         return -joint.logsumexp(0).mean()
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start all components near a trained BatchNorm's mean, so that its function stays."""
+        """Start all components near a trained BatchNorm's mean, which preserves its function."""
         trained = trained_statistics(batch_norm)
         for mixture in (self.running, self.learned):
             if mixture is not None and trained is not None:
@@ -179,11 +179,11 @@ class UCBNorm(Norm):
 class UAN(UCBNorm):
     """Normalise by a mixture whose assignment is learned: UCB-Norm as it was published as UAN.
 
-    UAN's paper says that gradient descent learns its parameters, and that moving averages of the
-    batches follow each component. Both hold only with update="hybrid": gradients move the mixture
-    that assigns, averages the moments that normalise in evaluation. Values are
-    assigned one by one, and terms are divided by the square root of their prior. The paper has no
-    affine map: `affine=False`.
+    According to UAN's paper, gradient descent learns its parameters, and moving averages of the
+    batches follow each component. Both hold only with update="hybrid": gradients update the mixture
+    that assigns, averages the moments that normalise in evaluation. Values are assigned one by one,
+    and terms are divided by the square root of their prior. The paper has no affine map:
+    `affine=False`.
 
     Args:
         num_features: channels C.

@@ -5,8 +5,8 @@ Weight Standardization", 2019, https://arxiv.org/abs/1903.10520.
 
     w'[i] = (w[i] - mean(w[i])) / sqrt(var(w[i]) + eps)
 
-Differs from the paper: three published versions place eps differently; here the variance is
-biased and eps is under the root. A filter with a single weight is unchanged.
+Differs from the paper: three published versions add eps differently; here the variance is biased
+and eps is under the root. A filter with a single weight is unchanged.
 """
 
 import torch
@@ -19,9 +19,9 @@ from dacbn.norms.contract import weights
 class WeightStandardization(nn.Module):
     """Standardise each output filter of a weight; a normaliser must follow.
 
-    The filters' scale is lost: outputs grow with the square root of the fan-in, so that a network
-    without a normaliser after each such layer explodes, and the running statistics of a trained
-    one no longer fit (`recalibrate` re-estimates them).
+    The filters' scale is lost: outputs grow with the square root of the fan-in, so that activations
+    of a network without a normaliser after each such layer explode, and the running statistics of a
+    trained network become wrong (`recalibrate` re-estimates them).
 
     Args:
         weight: of a convolution or linear layer, (out, in, *), or (out, in); output filters come
@@ -42,5 +42,5 @@ class WeightStandardization(nn.Module):
         return ((filters - mean) * (var + self.eps).rsqrt()).reshape(weight.shape)
 
     def extra_repr(self) -> str:
-        """Say what a printed model should show."""
+        """Return what a printed model shows of this layer."""
         return f"eps={self.eps}"

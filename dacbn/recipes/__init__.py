@@ -1,6 +1,6 @@
 """Recipes: complete settings of published results, and small versions that a CPU finishes.
 
-Each docstring says the command, how long it takes, the published figure, and what differs.
+Each docstring lists the command, the time, the published accuracy, and the differences.
 """
 
 from dacbn.recipes import (  # noqa: F401  # importing them registers them
@@ -9,4 +9,4 @@ from dacbn.recipes import (  # noqa: F401  # importing them registers them
     digits_shot,
     office31_dann,
 )
-from dacbn.recipes.catalogue import recipes as recipes
+from dacbn.recipes.recipe_registry import recipes as recipes

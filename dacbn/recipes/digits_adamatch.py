@@ -6,7 +6,7 @@ Adaptation", ICLR 2022, https://arxiv.org/abs/2106.04732.
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
@@ -44,7 +44,7 @@ def mnist_to_svhn() -> TrainConfig:
 
 @recipes.register("mnist-to-svhn-adamatch-small")
 def mnist_to_svhn_small() -> TrainConfig:
-    """AdaMatch on the digits network from MNIST to SVHN, images normalised one by one, in small.
+    """AdaMatch on the digits network from MNIST to SVHN, each image normalised: a small version.
 
     Command: dacbn train mnist-to-svhn-adamatch-small --data-root data
     Time: 2 minutes on a CPU.

@@ -6,7 +6,7 @@ https://arxiv.org/abs/1505.07818.
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
@@ -38,7 +38,7 @@ def mnist_to_mnist_m() -> TrainConfig:
 
 @recipes.register("mnist-to-mnist-m-dann-small")
 def mnist_to_mnist_m_small() -> TrainConfig:
-    """DANN from MNIST to MNIST-M, in small.
+    """DANN from MNIST to MNIST-M, a small version.
 
     Command: dacbn train mnist-to-mnist-m-dann-small --data-root data
     Time: minutes on a CPU.
@@ -70,7 +70,7 @@ def mnist_to_usps() -> TrainConfig:
 
 @recipes.register("mnist-to-usps-dann-small")
 def mnist_to_usps_small() -> TrainConfig:
-    """DANN from MNIST to USPS, in small.
+    """DANN from MNIST to USPS, a small version.
 
     Command: dacbn train mnist-to-usps-dann-small --data-root data
     Time: a minute or two on a CPU.
@@ -94,7 +94,7 @@ def usps_to_mnist() -> TrainConfig:
 
 @recipes.register("usps-to-mnist-dann-small")
 def usps_to_mnist_small() -> TrainConfig:
-    """DANN from USPS to MNIST, in small.
+    """DANN from USPS to MNIST, a small version.
 
     Command: dacbn train usps-to-mnist-dann-small --data-root data
     Time: a minute or two on a CPU.

@@ -6,7 +6,7 @@ for Unsupervised Domain Adaptation", ICML 2020, https://arxiv.org/abs/2002.08546
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
@@ -40,7 +40,7 @@ def svhn_to_mnist() -> TrainConfig:
 
 @recipes.register("svhn-to-mnist-shot-small")
 def svhn_to_mnist_small() -> TrainConfig:
-    """SHOT from SVHN to MNIST, in small: the source's stage.
+    """SHOT from SVHN to MNIST, a small version: the source's stage.
 
     Command: dacbn train svhn-to-mnist-shot-small --data-root data --run runs/svhn, then
     dacbn adapt runs/svhn --method "shot(weight=0.1, rounds=3)" --steps 600

@@ -7,7 +7,7 @@ Adaptation", NeurIPS 2018, https://arxiv.org/abs/1705.10667.
 
 import dataclasses
 
-from dacbn.recipes.catalogue import recipes
+from dacbn.recipes.recipe_registry import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig
 
@@ -16,8 +16,8 @@ from dacbn.training import TrainConfig
 def amazon_to_webcam() -> TrainConfig:
     """DANN on a pretrained ResNet-50 from Amazon to webcam photographs, for 20,000 steps.
 
-    The dataset has to be unpacked into data/office31; give --source and --target for other places
-    and domains, which are folders with one sub-folder per class.
+    The dataset has to be unpacked into data/office31; give --source and --target for other folders,
+    which have one sub-folder per class.
 
     Command: dacbn train office31-dann-resnet50
     Time: an hour or two on a GPU.
@@ -49,7 +49,7 @@ def amazon_to_webcam() -> TrainConfig:
 
 @recipes.register("office31-dann-resnet50-small")
 def amazon_to_webcam_small() -> TrainConfig:
-    """DANN on a pretrained ResNet-18 from Amazon to webcam photographs, in small.
+    """DANN on a pretrained ResNet-18 from Amazon to webcam photographs, a small version.
 
     Command: dacbn train office31-dann-resnet50-small
     Time: minutes on a CPU.

@@ -13,10 +13,10 @@ from dacbn.training.config import TrainConfig as TrainConfig
 from dacbn.training.config import choose_device as choose_device
 from dacbn.training.domains import TrainingDomains as TrainingDomains
 from dacbn.training.domains import reading_options as reading_options
-from dacbn.training.evaluate import class_accuracies as class_accuracies
-from dacbn.training.evaluate import evaluate as evaluate
-from dacbn.training.evaluate import run_network as run_network
-from dacbn.training.evaluate import score_logits as score_logits
+from dacbn.training.evaluation import class_accuracies as class_accuracies
+from dacbn.training.evaluation import evaluate as evaluate
+from dacbn.training.evaluation import run_network as run_network
+from dacbn.training.evaluation import score_logits as score_logits
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train

@@ -53,9 +53,9 @@ def build_network(config: NetworkSettings, num_classes: int, pretrained: bool = 
     """Build the network of the settings.
 
     Args:
-        config: of the network; a `TrainConfig` is one.
+        config: settings of the network; a `TrainConfig` includes them.
         num_classes: classes.
-        pretrained: load timm's weights; decided here, since a trained network needs none.
+        pretrained: load timm's weights; not in `config`, because a trained network needs none.
 
     Raises:
         ValueError: there is no such backbone or norm, or an option has no such value.

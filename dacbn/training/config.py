@@ -1,4 +1,4 @@
-"""Everything a training run is made of: the one place for defaults."""
+"""All settings of a training run, with their defaults."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
         return config
 
     def to_json(self) -> dict[str, Any]:
-        """Return the settings as JSON can hold them."""
+        """Return the settings as values that JSON supports."""
         return {
             name: str(value) if isinstance(value, Path | Spec) else value
             for name, value in vars(self).items()

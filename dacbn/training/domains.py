@@ -24,7 +24,7 @@ from dacbn.datasets import (
 )
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
-from dacbn.training.evaluate import run_network, score_logits
+from dacbn.training.evaluation import run_network, score_logits
 from dacbn.training.metrics import VALIDATOR
 from dacbn.training.validator_inputs import collect_validator_inputs
 from dacbn.training.validators import validate

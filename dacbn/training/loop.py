@@ -155,7 +155,7 @@ def _in_bfloat16(config: TrainConfig, device: torch.device) -> bool:
 
 
 def _cpu_has_bfloat16() -> bool:
-    """Whether the CPU supports bfloat16 natively; False if this version of torch cannot tell."""
+    """Whether the CPU supports bfloat16 natively; False if this torch cannot report it."""
     capabilities: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 

@@ -50,7 +50,7 @@ class Metric(NamedTuple):
     needs_target_labels: bool = False
 
 
-# Losses are weighted as optimised: what is added to a cross-entropy has its unit.
+# Losses are weighted as optimised, so terms added to a cross-entropy are in nats too.
 _LOSS = Metric("nats", Panel.LOSSES)
 _SHARE = Metric("share", Panel.TRAINING_ACCURACY)
 

@@ -12,13 +12,13 @@ from dacbn.spec import Spec
 
 
 class Role(Flag):
-    """What a setting means beyond its own run."""
+    """The roles of a setting in resumed, adapted and compared runs."""
 
     LENGTH = auto()  # how long to train: a resumed training may change it
-    NEUTRAL = auto()  # changes nothing that is learned: a resumed training may change it
+    NEUTRAL = auto()  # does not affect what is learned: a resumed training may change it
     UNREPORTED = auto()  # nor anything that is reported: runs of one comparison may differ in it
     VARIED = auto()  # the runs of a comparison differ in it by design
-    KEPT = auto()  # an adaptation keeps that of the trained network
+    KEPT = auto()  # an adaptation keeps the value of the trained network
     IMAGES = auto()  # decides which test images there are
     NAMING = auto()  # names a run: its value is understood without its name
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, iterate, shuffled_order
 from dacbn.methods import OnlineMethod
-from dacbn.training.evaluate import PROGRESS_FROM
+from dacbn.training.evaluation import PROGRESS_FROM
 
 
 def run_online(

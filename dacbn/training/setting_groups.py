@@ -14,7 +14,7 @@ from dacbn.training.roles import AT_LEAST_0, AT_LEAST_1, BELOW_1, POSITIVE, Grou
 
 @dataclass(frozen=True)
 class DataSettings(Group):
-    """What is read."""
+    """Settings of the data."""
 
     source: Annotated[str, Role.KEPT, Role.IMAGES, Role.NAMING] = "digits"
     """Labelled domain: a dataset's name, or a folder with one sub-folder per class."""
@@ -34,7 +34,7 @@ class DataSettings(Group):
 
 @dataclass(frozen=True)
 class NetworkSettings(Group):
-    """What is trained."""
+    """Settings of the network."""
 
     roles = Role.KEPT
 
@@ -49,7 +49,7 @@ class NetworkSettings(Group):
     norm_sites: str = "all"
     """Which normalisers are replaced: all, first, last, or a pattern such as "layer1.*"."""
     norm_replaces: Literal["batch_norm", "layer_norm"] = "batch_norm"
-    """What is replaced; layer_norm for ConvNeXt, ViT and similar models."""
+    """Kind of layer to replace; layer_norm for ConvNeXt, ViT and similar models."""
     input_norm: Spec | None = None
     """A normaliser of the images, before the backbone, such as instance_norm."""
     cluster_ids: Literal["domain", "random", "swapped"] = "domain"
@@ -60,7 +60,7 @@ class NetworkSettings(Group):
 
 @dataclass(frozen=True)
 class OptimSettings(Group):
-    """How it is trained."""
+    """Settings of the optimisation."""
 
     method: Annotated[Spec, Role.VARIED, Role.NAMING] = Spec("dann")  # noqa: RUF009  # immutable
     """Adaptation method; options as in "dann(weight=0.1)"."""
@@ -86,19 +86,19 @@ class OptimSettings(Group):
     shorter at first, when weights change fast."""
 
     seed: Annotated[int, AT_LEAST_0, Role.VARIED] = 0
-    """Of the initial weights, the order of the images and their views."""
+    """Seed of the initial weights, the order of the images and their views."""
     device: Annotated[str, Role.UNREPORTED] = "auto"
     """cpu, cuda, cuda:1, …; auto uses a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the forward and backward pass in training; auto = bfloat16 if the GPU or CPU supports it
-    natively, else float32."""
+    """Precision of forward and backward passes in training; auto = bfloat16 if the GPU or CPU
+    supports it natively, else float32."""
     compile: Annotated[bool, Role.NEUTRAL] = False
     """Compile the network with torch.compile; slower to start, faster on a GPU."""
 
 
 @dataclass(frozen=True)
 class RecordSettings(Group):
-    """What is written while training."""
+    """Settings of the files written during training."""
 
     roles = Role.NEUTRAL
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 
 
 class StorageError(RuntimeError):
-    """A file could not be written; the text gives the cause and the cure.
+    """A file could not be written; the text gives the cause and the fix.
 
     Args:
         path: the file.

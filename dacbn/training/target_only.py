@@ -29,7 +29,7 @@ from dacbn.spec import Spec
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
-from dacbn.training.evaluate import evaluate
+from dacbn.training.evaluation import evaluate
 from dacbn.training.metrics import VALIDATOR
 from dacbn.training.roles import Role
 from dacbn.training.state import TrainingState
@@ -62,10 +62,10 @@ class TargetDomain:
     """The target of an adaptation without source.
 
     Args:
-        images: of the target, on the device where they stay during the adaptation.
+        images: target images, on the device where they stay during the adaptation.
         test: labelled images to score on, if there are any.
-        family: which augmentations.
-        device: of the batches.
+        family: augmentation family.
+        device: device of the batches.
         validators: names of label-free scores that do not need the source.
     """
 
@@ -150,7 +150,7 @@ def create_adaptation_state(
         num_classes: classes.
         target: the domain to adapt to.
         network: the network to start from, which is not changed; None with a checkpoint.
-        checkpoint: of the adaptation to resume.
+        checkpoint: checkpoint of the adaptation to resume.
 
     Raises:
         ValueError: the method has no such option.

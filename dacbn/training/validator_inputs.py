@@ -14,7 +14,7 @@ from torch import Tensor
 from dacbn.batch import TARGET, Output
 from dacbn.datasets import Images, UnlabelledImages
 from dacbn.models import Network
-from dacbn.training.evaluate import run_network
+from dacbn.training.evaluation import run_network
 
 MAX_IMAGES = 2000  # images per domain; bounds the time and memory of an evaluation
 

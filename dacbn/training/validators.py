@@ -115,7 +115,7 @@ def class_ami(inputs: ValidatorInputs) -> float:
     """Compute the agreement of clusters of target features with predicted classes (ClassAMI).
 
     It is their adjusted mutual information, 0 by chance and 1 at best (Musgrave et al. 2022). It
-    may favour normalisers that form clusters, whatever the accuracy.
+    may favour normalisers that form clusters, regardless of the accuracy.
     """
     features, logits = inputs.target
     clusters = KMeans(min(logits.shape[1], len(features)), n_init=1, random_state=0)

@@ -1,4 +1,4 @@
-"""Adapt a classifier from one folder of images to another, score it, and draw what it predicts.
+"""Adapt a classifier from one folder of images to another, score it, and draw its predictions.
 
 Give two folders with one sub-folder per class, or none to use small drawn ones:
 python adapt_folders.py --source photos/amazon --target photos/webcam
@@ -32,10 +32,10 @@ def draw_domains(folder: Path, per_class: int = 60) -> tuple[Path, Path]:
         if domain == "coloured":
             paper, ink = random.integers(0, 130, (2, 3))
             image = ImageOps.colorize(image, tuple(paper.tolist()), tuple((ink + 125).tolist()))
-        place = folder / domain / f"digit {label}"
-        place.mkdir(parents=True, exist_ok=True)
-        if len(list(place.iterdir())) < per_class:
-            image.save(place / f"{number}.png")
+        class_folder = folder / domain / f"digit {label}"
+        class_folder.mkdir(parents=True, exist_ok=True)
+        if len(list(class_folder.iterdir())) < per_class:
+            image.save(class_folder / f"{number}.png")
     return folder / "grey", folder / "coloured"
 
 
@@ -52,12 +52,12 @@ with tempfile.TemporaryDirectory() as temporary:
         adapters[method] = adapter.fit(source, target)
     accuracy = {name: adapter.score(target) for name, adapter in adapters.items()}
     files = sorted(target.rglob("*.[pj][np]*g"))
-    shown = [files[place] for place in np.linspace(0, len(files) - 1, 24).astype(int)]
+    shown = [files[index] for index in np.linspace(0, len(files) - 1, 24).astype(int)]
     predicted = [adapter.classes[label] for label in adapter.predict(shown)]
 
     figure = plt.figure(figsize=(9, 4.2), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(2.2, 1))
-    left.suptitle("Target images, with what the adapted network predicts")
+    left.suptitle("Target images, with predictions of the adapted network")
     for axes, file, name in zip(left.subplots(4, 6).flat, shown, predicted, strict=True):
         axes.imshow(Image.open(file).convert("RGB"))
         axes.set_title(name, fontsize=8, color="tab:green" if name == file.parent.name else "red")

@@ -32,12 +32,12 @@ for seed in range(options.seeds):
         accuracy[seed, column] = 100 * adapter.score(options.target)
         print(f"seed {seed}, {norm}: {accuracy[seed, column]:.1f} %")
 
-# The same seed has the same images and first weights, so seeds are compared one by one: what they
-# have in common cancels out.
+# Runs of one seed share images and initial weights, so they are compared in pairs: the effect of
+# the seed cancels.
 difference = accuracy[:, 1] - accuracy[:, 0]
 mean = difference.mean()
 reach = stats.t.ppf(0.975, options.seeds - 1) * stats.sem(difference)
-print(f"{norms[1]} less {norms[0]}: {mean:+.1f} points, 95 % interval ± {reach:.1f}")
+print(f"{norms[1]} minus {norms[0]}: {mean:+.1f} points, 95 % interval ± {reach:.1f}")
 
 figure, (left, right) = plt.subplots(
     1, 2, figsize=(9, 3.8), layout="constrained", width_ratios=(1.5, 1)
@@ -62,7 +62,7 @@ right.errorbar([mean], [-1], xerr=[reach], fmt="s", color="#0072B2", capsize=5)
 right.set_yticks(
     [-1, *range(options.seeds)], ["mean, 95 %", *map("seed {}".format, range(options.seeds))]
 )
-right.set(title="Second less first", xlabel="points of accuracy")
+right.set(title="Second minus first", xlabel="points of accuracy")
 for axes in (left, right):
     axes.spines[["top", "right"]].set_visible(False)
 figure.savefig(options.output, dpi=110)

@@ -28,7 +28,7 @@ domains = {
     name: load_labelled(name, train=True, root=Path()) for name in ("digits", "color_digits")
 }
 optimizer = torch.optim.AdamW(network.parameters(), lr=1e-3)
-for _ in range(options.steps):  # both domains together: no label says which image is of which
+for _ in range(options.steps):  # both domains together, without domain labels
     batches = []
     for domain in domains.values():
         rows = torch.randint(len(domain), (32,))
@@ -51,12 +51,12 @@ first = next(iter(clusters))
 figure = plt.figure(figsize=(10, 6), layout="constrained")
 top, bottom = figure.subfigures(2, 1, height_ratios=(1.5, 1))
 panels = top.subplots(1, 3)
-for place, (name, axes) in enumerate(zip(domains, panels, strict=False)):
-    analysis.plot_occupancy(clusters, place, f"{name}: share of each cluster", axes)
-    axes.tick_params(axis="y", labelsize=7, labelleft=place == 0)
+for index, (name, axes) in enumerate(zip(domains, panels, strict=False)):
+    analysis.plot_occupancy(clusters, index, f"{name}: share of each cluster", axes)
+    axes.tick_params(axis="y", labelsize=7, labelleft=index == 0)
 depth = np.arange(1, len(clusters) + 1)
-for place, kind in enumerate(("domain", "class")):
-    values = [each.nmi[place] for each in clusters.values()]
+for index, kind in enumerate(("domain", "class")):
+    values = [each.nmi[index] for each in clusters.values()]
     panels[2].plot(depth, values, "o-", label=f"the {kind}")
 panels[2].set(ylim=(0, 1), xlabel="layer, from the input on", ylabel="NMI", xticks=depth[::3])
 panels[2].set_title("Do clusters follow …", loc="left", fontsize="medium")

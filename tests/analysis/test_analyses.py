@@ -7,7 +7,7 @@ import pytest
 import dacbn.analysis
 from dacbn.analysis.analyses import Analyses, analyses, comparisons
 from dacbn.analysis.presentation.section import Section
-from dacbn.analysis.run_results import ComparedResults, Options, RunResults
+from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
 from dacbn.training import RunInfo, TrainConfig
 
 KNOWN = SimpleNamespace(outputs="outputs", scores=None, folder="folder")
@@ -18,15 +18,15 @@ def registry():
     """Register three analyses, the last one first."""
     registry = Analyses("analysis")
 
-    @registry.add("last", place=20, needs=("outputs", "folder"), optional=("scores",))
+    @registry.add("last", order=20, needs=("outputs", "folder"), optional=("scores",))
     def draw_last(outputs, folder, scores="default"):
         return Section("Last", (f"{outputs}, {folder}, {scores}",))
 
-    @registry.add("first", place=10, needs=("outputs",))
+    @registry.add("first", order=10, needs=("outputs",))
     def draw_first(outputs):
         return [Section("First"), Section("Second")]
 
-    @registry.add("without scores", place=15, needs=("scores",))
+    @registry.add("without scores", order=15, needs=("scores",))
     def draw_scores(scores):
         raise AssertionError("there are none")
 
@@ -44,7 +44,7 @@ def test_sections_are_sorted_by_place_and_get_what_they_need(registry):
 
 
 def test_an_analysis_that_does_not_apply_is_left_out_with_its_reason(registry):
-    @registry.add("picky", place=0, needs=("outputs",))
+    @registry.add("picky", order=0, needs=("outputs",))
     def draw_picky(outputs):
         raise ValueError("it takes\n two outputs")
 
@@ -55,13 +55,13 @@ def test_an_analysis_that_does_not_apply_is_left_out_with_its_reason(registry):
 
 def test_mistakes_in_registering_are_refused(registry):
     with pytest.raises(ValueError, match="analysis 'typo' has no argument outpust"):
-        registry.add("typo", place=0, needs=("outpust",))(lambda outputs: Section("Typo"))
+        registry.add("typo", order=0, needs=("outpust",))(lambda outputs: Section("Typo"))
     with pytest.raises(ValueError, match="analysis 'first' is registered twice"):
-        registry.add("first", place=0, needs=("outputs",))(lambda outputs: Section("Again"))
+        registry.add("first", order=0, needs=("outputs",))(lambda outputs: Section("Again"))
 
 
 def test_every_need_is_a_result_that_runs_have(tmp_path):
-    options = Options(tmp_path, 1, 0, (), "cpu")
+    options = ReportOptions(tmp_path, 1, 0, (), "cpu")
     run = RunResults(tmp_path, RunInfo(TrainConfig(), ("a",), 32), options, print)
     results = {analyses: run, comparisons: ComparedResults({"run": run}, options, print)}
     for registry, holder in results.items():

@@ -45,17 +45,17 @@ def test_a_report_holds_its_page_sections_arrays_and_verdict(run, tmp_path, few_
     )
 
 
-def test_an_analysis_of_ones_own_appears_in_its_place(run, few_analyses, capsys):
-    @analyses.add("toy", place=5, needs=("curves", "classes"), optional=("outputs",))
+def test_an_analysis_of_ones_own_appears_in_its_order(run, few_analyses, capsys):
+    @analyses.add("toy", order=5, needs=("curves", "classes"), optional=("outputs",))
     def draw_toy(curves, classes, outputs=None):
         assert outputs is None
         return Section("A toy", (f"{len(curves['classification'])} losses of {classes[1]}.",))
 
-    @analyses.add("needs images", place=6, needs=("outputs",))
+    @analyses.add("needs images", order=6, needs=("outputs",))
     def draw_outputs(outputs):
         raise AssertionError("there are none")
 
-    @analyses.add("does not apply", place=7, needs=("config",))
+    @analyses.add("does not apply", order=7, needs=("config",))
     def draw_nothing(config):
         raise ValueError(f"it takes 100 steps, not {config.steps}")
 

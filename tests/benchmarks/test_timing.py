@@ -10,11 +10,11 @@ from dacbn import cli
 from dacbn.benchmarks import benchmark_layers, benchmark_loops, benchmark_steps, table
 from dacbn.benchmarks.memory import peak_bytes
 from dacbn.benchmarks.published_layer import PublishedLayer
-from dacbn.benchmarks.timing import compare
+from dacbn.benchmarks.timing import time_candidates
 
 
 def test_ratios_are_to_the_first_candidate():
-    timings = compare(
+    timings = time_candidates(
         {"one": lambda: time.sleep(0.01), "three": lambda: time.sleep(0.03)}, rounds=3, at_least=0
     )
     assert timings["one"].ratio == 1
@@ -24,7 +24,9 @@ def test_ratios_are_to_the_first_candidate():
 
 def test_candidates_take_turns():
     calls = []
-    compare({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2, at_least=0)
+    time_candidates(
+        {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2, at_least=0
+    )
     assert "".join(calls).endswith("abab")
 
 

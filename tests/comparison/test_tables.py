@@ -6,8 +6,8 @@ import re
 import pytest
 
 from dacbn.comparison import Result, choose_variants, make_grid
+from dacbn.comparison.files import write_files
 from dacbn.comparison.render import escape, to_latex, to_markdown
-from dacbn.comparison.report import write_report
 from dacbn.comparison.results import training_seconds
 from dacbn.comparison.tables import Table, choice_table, correlation_table, headline_table
 from dacbn.training import TrainConfig, train_command
@@ -127,7 +127,7 @@ def test_latex_is_a_whole_table():
 @pytest.fixture
 def report(tmp_path):
     results, _ = make_results()
-    write_report(tmp_path, results, [{"device": "a CPU", "torch": "2.9"}])
+    write_files(tmp_path, results, [{"device": "a CPU", "torch": "2.9"}])
     return tmp_path
 
 

@@ -82,7 +82,7 @@ def test_given_classes_keep_their_order_even_when_one_does_not_occur():
         (["dog", "cow", "cat", "cat"], r"\['cow'\] are not among the classes"),
         ([0.0, 1.0, 0.0, 1.0], "integers from 0 or class names"),
         ([0, 1, 0], "one per image"),
-        ([0, 1, 0, 2], r"must lie in 0\.\.1"),
+        ([0, 1, 0, 2], r"must be in 0\.\.1"),
     ],
 )
 def test_other_labels_are_refused_with_the_cure(labels, message):

@@ -56,8 +56,8 @@ def test_pixels_of_another_kind_are_refused_with_the_converter_named(pixels):
     [
         (torch.zeros(2, dtype=torch.int64), r"shape \(3,\), one per image"),
         (torch.zeros(3), "expected int64 labels"),
-        (torch.tensor([0, 2, 1]), r"labels must lie in 0\.\.1"),
-        (torch.tensor([0, -1, 1]), r"labels must lie in 0\.\.1"),
+        (torch.tensor([0, 2, 1]), r"labels must be in 0\.\.1"),
+        (torch.tensor([0, -1, 1]), r"labels must be in 0\.\.1"),
     ],
 )
 def test_labels_that_do_not_fit_are_refused(labels, message):

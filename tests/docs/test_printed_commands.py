@@ -59,7 +59,7 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the photos and the data that the pages speak of."""
+    """A folder with the photos and the data that the pages use."""
     place, random = tmp_path_factory.mktemp("workplace"), np.random.default_rng(0)
     for number, folder in enumerate(
         ["amazon/bike", "amazon/mug", "webcam/bike", "webcam/mug", "new"]

@@ -114,7 +114,7 @@ def test_images_given_are_the_ones_measured():
 def test_a_network_that_cannot_be_tried_keeps_the_layers_own_choices():
     model = nn.Sequential(nn.Linear(5, 64), nn.BatchNorm1d(64))
     notes = convert_norms(model, "isometric_group_norm").notes
-    assert "cannot be tried" in notes[0] and "`example`" in notes[0]
+    assert "cannot be run" in notes[0] and "`example`" in notes[0]
     assert model[1].num_groups == 4 and notes[1] == "64 channels in 4 groups: 1"
 
 
@@ -132,7 +132,7 @@ def test_nor_does_one_that_fails_on_the_way():
             return self.one(x) + self.other(x)
 
     model = Parallel()
-    assert "cannot be tried" in convert_norms(model, "isometric_group_norm").notes[0]
+    assert "cannot be run" in convert_norms(model, "isometric_group_norm").notes[0]
     assert model.one.num_groups == model.other.num_groups == 4
 
 

@@ -144,7 +144,7 @@ def test_activations_fused_into_timms_normalisers_change_too_and_gates_stay():
     assert after.count("SELU") == before.count("SiLU") == 49 and "SiLU" not in after
     assert after.count("Sigmoid") == before.count("Sigmoid") == 16
     assert report.notes[0].startswith("49 activations became SELU")
-    assert report.notes[-1] == "operations that change the moments remain: gates (16)"
+    assert report.notes[-1] == "operations that change the moments remain: sigmoid gates (16)"
 
 
 def test_what_the_code_calls_is_counted():

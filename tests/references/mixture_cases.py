@@ -2,9 +2,9 @@
 
 import torch
 
+from dacbn.norms.mixture.arguments import SHARE, VAR, Affine, Components, Gate, Options
 from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
 from dacbn.norms.mixture.operators import _Eager
-from dacbn.norms.mixture.records import SHARE, VAR, Affine, Components, Gate, Options
 
 NAMES = ["log_prior", "gate_mean", "gate_var", "mean", "var", "scale", "weight", "bias"]
 

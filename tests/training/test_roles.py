@@ -6,7 +6,7 @@ from typing import Annotated
 import pytest
 
 from dacbn.analysis.presentation.settings import label_runs
-from dacbn.comparison.compare import _shared
+from dacbn.comparison.run_comparison import _shared
 from dacbn.training import TrainConfig, train_command
 from dacbn.training.roles import AT_LEAST_1, RESUMABLE, Role
 from dacbn.training.run_info import RunInfo, check_resumable, write_run_info

@@ -1,1 +1,1 @@
-"""What layers share that know the cluster of each image by its id."""
+"""Code shared by layers that receive the cluster id of each image."""

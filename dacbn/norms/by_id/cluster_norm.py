@@ -1,4 +1,4 @@
-"""What layers share that know the cluster of each image.
+"""Base classes of layers that receive the cluster id of each image.
 
 Shapes: x is (N, C, L), with one id per sample, (N,); statistics of K clusters are (K, C).
 """
@@ -55,7 +55,7 @@ class ClusterBatchNorm(ClusterNorm):
         num_features: channels C.
         num_clusters: known clusters K; 2 for one source and one target.
         eps: added to every variance.
-        momentum: weight of the newest batch in the running statistics of the clusters it holds.
+        momentum: weight of the newest batch in the running statistics of its clusters.
         affine: learn `weight` and `bias`, shared by the clusters.
 
     Raises:

@@ -1,7 +1,7 @@
-"""How cluster ids reach the layers that need them.
+"""Pass cluster ids to the layers that need them.
 
 A timm backbone's forward takes images only, so the cluster-aware layers of one network share one
-context, which the network binds for the length of a forward pass.
+context, to which the network binds the ids during a forward pass.
 """
 
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 
 class ClusterContext:
-    """The cluster ids of the batch now passing through one network."""
+    """The cluster ids of the batch in the current forward pass of one network."""
 
     def __init__(self) -> None:
         self._ids: Tensor | None = None
 
     @property
     def ids(self) -> Tensor:
-        """The ids bound now: int64 (B,).
+        """The bound ids: int64 (B,).
 
         Raises:
             RuntimeError: none are bound.
@@ -34,7 +34,7 @@ class ClusterContext:
 
     @contextmanager
     def bind(self, ids: Tensor | None) -> Iterator[None]:
-        """Hold ids, int64 (B,), for the length of a `with` block.
+        """Bind ids, int64 (B,), within a `with` block.
 
         Raises:
             ValueError: ids are not a one-dimensional tensor of integers.

@@ -33,8 +33,8 @@ def as_factor(per_cluster: Tensor, statistic: Tensor) -> Tensor:
 class RunningMoments(nn.Module):
     """The mean and variance of each cluster, followed by a moving average.
 
-    A cluster moves only when it is in the batch with more than one value per channel: one value has
-    no variance.
+    A cluster is updated only if the batch has more than one of its values per channel: one value
+    has no variance.
 
     Args:
         num_clusters: clusters K.
@@ -88,7 +88,7 @@ class RunningMoments(nn.Module):
         self.var.copy_(var)
 
     def reset_running_stats(self) -> None:
-        """Forget what was seen."""
+        """Restore the initial statistics."""
         self.start(torch.zeros_like(self.mean[0]), torch.ones_like(self.mean[0]))
 
     @torch.no_grad()

@@ -1,1 +1,1 @@
-"""Controls: what a claim about clusters must beat."""
+"""Controls: layers and ids that a claim about clusters must beat."""

@@ -4,8 +4,8 @@ Paper: none; they test the claim of Faye, Azzag, Lebbah and Bouchaffra, "Cluster
 Normalization Layer for Neural Networks", 2024, https://arxiv.org/abs/2403.16798.
 
 If these gain as much as a mixture, the claim that clusters of activations help is refuted: random
-gates test whether the noise of smaller batches is what helps, frozen gates whether following the
-activations adds anything to the components of the first batch.
+gates test whether the noise of smaller batches explains the gain, frozen gates whether updating the
+components adds anything to those of the first batch.
 """
 
 from typing import get_args
@@ -92,7 +92,7 @@ class RandomGateNorm(Norm):
 class FrozenGateNorm(RandomGateNorm):
     """Normalise by a mixture that keeps assigning as on its first batch: a control for `ucb_norm`.
 
-    The moments that normalise follow the activations; the mixture that assigns them stays.
+    The moments that normalise follow the activations; the mixture that assigns them is frozen.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, check_num_clusters, norms
 from dacbn.norms.mixture.moments import evenly_inside_unit
 
-REACH = 2.0  # standard deviations to either side, over which the tanh terms are spread at first
+REACH = 2.0  # standard deviations to either side, over which the tanh terms start evenly spaced
 
 
 @norms.register("matched_batch_norm")
@@ -60,8 +60,8 @@ class MatchedBatchNorm(Norm):
         """Normalise x of shape (N, C, L)."""
         y: Tensor = self.standard(x)
         z = y
-        for place, slope, height in zip(self.place, self.slope, self.height, strict=True):
-            y = y + height[:, None] * torch.tanh(slope[:, None] * (z - place[:, None]))
+        for centre, slope, height in zip(self.place, self.slope, self.height, strict=True):
+            y = y + height[:, None] * torch.tanh(slope[:, None] * (z - centre[:, None]))
         return self.affine(y)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:

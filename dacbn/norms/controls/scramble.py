@@ -1,8 +1,8 @@
 """Hash values to pseudo-random integers: equal values give equal numbers.
 
-Controls need randomness that says nothing about the data, and yet the same answer for the same
-image, in any order and any batch. No generator is involved, so that a training with a control draws
-the same random numbers as the training it is compared with.
+Controls need random numbers that are independent of the content of an image, yet the same whenever
+the image occurs. No generator is involved, so that a training with a control draws the same random
+numbers as the training it is compared with.
 """
 
 import torch

@@ -21,14 +21,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from dacbn.norms.mixture.moments import (
-    PSEUDO_COUNT,
-    mix,
-    per_component,
-    responsibilities,
-    weighted_moments,
-)
-from dacbn.norms.mixture.records import (
+from dacbn.norms.mixture.arguments import (
     D_GATE_MEAN,
     D_GATE_VAR,
     D_LOG_PRIOR,
@@ -51,6 +44,13 @@ from dacbn.norms.mixture.records import (
     Options,
     Saved,
 )
+from dacbn.norms.mixture.moments import (
+    PSEUDO_COUNT,
+    mix,
+    per_component,
+    responsibilities,
+    weighted_moments,
+)
 
 # Bytes of one tensor of K components: the cache of a CPU, and enough work for a GPU.
 CPU_CHUNK, GPU_CHUNK = 1 << 20, 1 << 26
@@ -62,7 +62,7 @@ def chunked_forward(
     """Normalise x by a mixture, then scale and shift it.
 
     Args:
-        x: (N, C, *), in the tables' type or a narrower one; computed in the tables' type.
+        x: (N, C, *), in the tables' type or half precision; computed in the tables' type.
         gate: the mixture that assigns, (K, C) each.
         components: the moments that standardise, (K, C) each.
         affine: the map that follows.
@@ -181,7 +181,7 @@ def _copied_back(y: Tensor, out: Tensor) -> Tensor:
 def chunks(x: Tensor, num_clusters: int) -> Iterator[slice]:
     """Split the channels of x (N, C, L) so that K copies of a part stay in the cache."""
     limit = CPU_CHUNK if x.device.type == "cpu" else GPU_CHUNK
-    channels, bytes_each = x.shape[1], max(4, x.element_size())  # half precision is widened
+    channels, bytes_each = x.shape[1], max(4, x.element_size())  # at least float32
     bytes_of_one = x.shape[0] * x.shape[2] * num_clusters * bytes_each
     step = max(1, limit // max(1, bytes_of_one))
     return (slice(start, start + step) for start in range(0, channels, step))

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.moments import (
     PSEUDO_COUNT,
     log_joint,
@@ -27,13 +28,12 @@ from dacbn.norms.mixture.moments import (
     per_component,
     weighted_moments,
 )
-from dacbn.norms.mixture.records import Affine, Components, Gate
 
 VALUES = 1 << 18  # activations processed at a time on a CPU: they fit in its cache
 
 
 def as_one_sample(x: Tensor) -> Tensor:
-    """View samples of one position (N, C, 1) as one sample (1, C, N); others as they are.
+    """View samples of one position (N, C, 1) as one sample (1, C, N); return others unchanged.
 
     The results are the same, and matrix products are faster with many positions.
     """

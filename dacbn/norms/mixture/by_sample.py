@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.moments import PSEUDO_COUNT
-from dacbn.norms.mixture.records import Affine, Components, Gate
 
 VALUES = 1 << 20  # activations multiplied at a time, to keep temporary tensors small
 

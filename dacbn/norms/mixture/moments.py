@@ -30,7 +30,7 @@ def log_joint(x: Tensor, log_prior: Tensor, mean: Tensor, var: Tensor, assign: A
         log_prior: (K, C) for assign="channel", else (K, 1).
         mean: (K, C).
         var: (K, C), positive.
-        assign: what is assigned to components: each value by itself ("channel", one mixture per
+        assign: what is assigned to components: each value separately ("channel", one mixture per
             channel), all channels of a position together ("position"), or a whole sample
             ("sample", which averages over positions, so that a sample counts like one position).
 

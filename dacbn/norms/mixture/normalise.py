@@ -8,6 +8,7 @@ keeps a tensor K times as large as the activations, and all are differentiable o
 
 from torch import Tensor
 
+from dacbn.norms.mixture.arguments import SHARE, VAR, Affine, Components, Gate, Options
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -23,7 +24,6 @@ from dacbn.norms.mixture.by_sample import (
 )
 from dacbn.norms.mixture.moments import Assign
 from dacbn.norms.mixture.operators import HALF, normalise_channels
-from dacbn.norms.mixture.records import SHARE, VAR, Affine, Components, Gate, Options
 
 
 def normalise_by_mixture(

@@ -1,6 +1,6 @@
 """Mixtures per channel as one differentiable operator, for autograd and for torch.compile.
 
-Both take flat tensors only: the records are taken apart here, and nowhere else. The operator is
+Both accept flat tensors only: the named tuples of arguments are unpacked here. The operator is
 differentiable once.
 """
 
@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from dacbn.norms.mixture.kernels.choose import kernels_for
-from dacbn.norms.mixture.records import (
+from dacbn.norms.mixture.arguments import (
     GRADIENT_ROWS,
     TABLE_ROWS,
     Affine,
@@ -20,6 +19,7 @@ from dacbn.norms.mixture.records import (
     Options,
     Saved,
 )
+from dacbn.norms.mixture.kernels.choose import kernels_for
 
 # Types of activations that need no conversion: they are computed with in the tables' type.
 HALF = (torch.float16, torch.bfloat16)
@@ -110,7 +110,7 @@ class _Eager(torch.autograd.Function):
     " -> (Tensor, Tensor)",
 )
 def forward_operator(*inputs: Any) -> tuple[Tensor, Tensor]:
-    """Forward, as torch.compile sees it."""
+    """The forward operator for torch.compile."""
     return _forward(*inputs)
 
 
@@ -121,7 +121,7 @@ def forward_operator(*inputs: Any) -> tuple[Tensor, Tensor]:
     " bool from_batch, bool tables_too) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def backward_operator(*inputs: Any) -> tuple[Tensor, ...]:
-    """Backward, as torch.compile sees it."""
+    """The backward operator for torch.compile."""
     return _backward(*inputs)
 
 

@@ -1,7 +1,7 @@
 """State of a Gaussian mixture: running estimates (online EM) or learned parameters.
 
 Both have `log_prior` (K, C or 1), `mean` (K, C) and `var` (K, C), and both initialise their
-components on the first batch, because nothing is known of the activations before.
+components on the first batch, because the activations are unknown before.
 """
 
 from typing import ClassVar
@@ -12,16 +12,16 @@ from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture, check_fraction
 from dacbn.norms.host_value import has_values, remember
+from dacbn.norms.mixture.arguments import Gate
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
-from dacbn.norms.mixture.records import Gate
 
-# A component without data keeps this share, so that it can be found again.
+# A component without data keeps this share, so that data can be assigned to it again.
 SMALLEST_PRIOR = 1e-6
-# Largest distance from the mean, in standard deviations, at which components start: on a first
-# batch, far enough to separate soon; around a trained BatchNorm, so near that its function stays.
+# Largest initial distance of components from the mean, in standard deviations: on a first batch,
+# large enough to separate soon; around a trained BatchNorm, so small that the function is kept.
 FRESH_DISTANCE, TRAINED_DISTANCE = 0.3, 0.1
-# Values per channel, at most, that the initialisation looks at.
+# Maximum number of values per channel that the initialisation uses.
 INIT_SAMPLE = 4096
 
 
@@ -39,7 +39,7 @@ def init_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tenso
         return init_near_mean(x.mean((0, 2)), var, num_clusters, FRESH_DISTANCE)
     rows = x.mean(2) if assign == "sample" else x.transpose(1, 2).flatten(0, 1)
     if len(rows) > INIT_SAMPLE:
-        # evenly, but not in steps of a whole row, which would see one column of every map
+        # evenly, but not in multiples of a row, which would use one column of every map
         order = torch.arange(INIT_SAMPLE, device=x.device)
         rows = rows[order * (len(rows) - 1) // (INIT_SAMPLE - 1)]
     means = [rows[0]]
@@ -97,7 +97,7 @@ class MixtureState(nn.Module):
     def uninitialised(self) -> bool:
         """Whether the components wait for a first batch.
 
-        All are equal then. That is looked at too, because averages of weights may leave the integer
+        All are equal then. This is checked too, because averages of weights may leave the integer
         count at 0: torch's AveragedModel with use_buffers=True rounds it down at each update.
         """
         if not self._waits or self._count.read(self.num_batches_tracked) > 0:
@@ -134,8 +134,8 @@ class MixtureState(nn.Module):
 class RunningMixture(MixtureState):
     """A mixture estimated by online EM: moving averages of each component's statistics.
 
-    A component moves in proportion to the data it explains, so one that a batch does not touch
-    stays where it is. With one component this is BatchNorm's moving average.
+    A component is updated in proportion to its share of the data, so one without data in a batch
+    does not change. With one component this is BatchNorm's moving average.
 
     Args:
         num_clusters: components K.

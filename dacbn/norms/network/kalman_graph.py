@@ -1,8 +1,8 @@
 """Predictions for Kalman-normalised layers from the operations of the network before them.
 
-The output of a normaliser has moments that are known from its parameters, whatever the data. So the
-moments of the next normaliser's input depend on the parameters in between only, and are computed
-when needed: layers pass nothing to each other during a forward pass.
+The moments of a normaliser's output are known from its parameters, for any data. So the moments of
+the next normaliser's input depend on the parameters in between only, and are computed when needed:
+layers pass nothing to each other during a forward pass.
 """
 
 from typing import NamedTuple

@@ -121,7 +121,7 @@ def test_a_rule_finds_its_problem_and_gives_advice(rule):
     evidence, expected = PROBLEMS[rule]
     found = rule(evidence)
     assert found is not None and found.advice
-    assert re.search(expected, found.seen), found.seen
+    assert re.search(expected, found.observation), found.observation
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -133,7 +133,7 @@ def test_a_rule_finds_nothing_in_healthy_trainings(rule):
 def test_findings_name_the_classes():
     planted = replace(PROBLEMS[rules.classes_are_out_of_balance][0], classes=("cup", *"abc"))
     found = rules.classes_are_out_of_balance(planted)
-    assert found is not None and "class cup is predicted most in excess" in found.seen
+    assert found is not None and "class cup is predicted most in excess" in found.observation
 
 
 @pytest.mark.parametrize("images", [50, 800])
@@ -146,4 +146,4 @@ def test_chance_variation_is_the_mean_distance_of_two_samples_of_one_distributio
 
 def test_a_source_that_is_never_learned_is_found():
     found = rules.source_is_not_learned(records(source_accuracy=[0.6] * 20))
-    assert found is not None and "ended at 0.60" in found.seen
+    assert found is not None and "ended at 0.60" in found.observation

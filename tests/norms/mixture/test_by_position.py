@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -11,7 +12,6 @@ from dacbn.norms.mixture.by_position import (
     shape_back,
 )
 from dacbn.norms.mixture.moments import log_joint, mix, per_component, weighted_moments
-from dacbn.norms.mixture.records import Affine, Components, Gate
 
 SHAPES = [(3, 4, 5), (1, 3, 40), (700, 2, 300)]
 

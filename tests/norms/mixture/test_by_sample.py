@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.by_sample import (
     mix_samples,
     pool_samples,
@@ -10,7 +11,6 @@ from dacbn.norms.mixture.by_sample import (
     sample_moments,
 )
 from dacbn.norms.mixture.moments import log_joint, mix, per_component, weighted_moments
-from dacbn.norms.mixture.records import Affine, Components, Gate
 
 SHAPES = [(6, 5, 7), (6, 5, 1), (1, 3, 16), (40, 2, 300)]
 

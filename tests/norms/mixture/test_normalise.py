@@ -4,8 +4,8 @@ import pytest
 import torch
 from mixture_cases import as_records, draw_tables
 
+from dacbn.norms.mixture.arguments import Options
 from dacbn.norms.mixture.normalise import normalise_by_mixture
-from dacbn.norms.mixture.records import Options
 
 
 @pytest.mark.parametrize("assign", ["channel", "position", "sample"])

@@ -13,10 +13,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, Saved
 from dacbn.norms.mixture.by_channel import chunked_backward, chunked_forward
 from dacbn.norms.mixture.kernels.compile_c import CompilationError, cache_folder
 from dacbn.norms.mixture.kernels.cpu import compile_kernel, fused_backward, fused_forward
-from dacbn.norms.mixture.records import Affine, Components, Gate, Options, Saved
 
 MAX_COMPONENTS = 16
 GPU_SIZE_LIMIT = 1 << 31  # values: Triton kernels count in 32 bits

@@ -29,7 +29,7 @@ def load_library(source: Path, *definitions: str) -> ctypes.CDLL:
     """Load the library compiled from a C file, from the cache if it has an intact copy.
 
     Args:
-        source: the C file; headers beside it begin with its name.
+        source: the C file; its headers are in the same folder, and begin with its name.
         definitions: of macros, as "NAME=value".
 
     Raises:

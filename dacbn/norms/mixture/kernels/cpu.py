@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from dacbn.norms.mixture.kernels.compile_c import load_library
-from dacbn.norms.mixture.moments import PSEUDO_COUNT
-from dacbn.norms.mixture.records import (
+from dacbn.norms.mixture.arguments import (
     GRADIENT_ROWS,
     TABLE_ROWS,
     Affine,
@@ -23,6 +21,8 @@ from dacbn.norms.mixture.records import (
     Options,
     Saved,
 )
+from dacbn.norms.mixture.kernels.compile_c import load_library
+from dacbn.norms.mixture.moments import PSEUDO_COUNT
 
 SOURCE = Path(__file__).with_suffix(".c")
 # Work for which another thread pays off, in values times components.

@@ -5,9 +5,9 @@
 
 #include "cpu_tiles.h"
 
-/* Rows of the table that forward fills and backward reads, as in records.py. */
+/* Rows of the table that forward fills and backward reads, as in arguments.py. */
 enum { LEVEL, GATE_MEAN, GATE_VAR, SHARE, MEAN, VAR, OFFSET, DRAG };
-/* Rows of the table of gradients, as in records.py. */
+/* Rows of the table of gradients, as in arguments.py. */
 enum { D_LOG_PRIOR, D_GATE_MEAN, D_GATE_VAR, D_MEAN, D_VAR, D_SCALE };
 
 /* The arguments of a call. All activations have the same layout; tables are (rows, K, C). */

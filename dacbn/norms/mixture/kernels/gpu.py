@@ -11,11 +11,7 @@ import torch
 from torch import Tensor
 from triton import cdiv, next_power_of_2
 
-from dacbn.norms.mixture.kernels import gpu_backward as backward
-from dacbn.norms.mixture.kernels import gpu_forward as forward
-from dacbn.norms.mixture.kernels.cpu import with_layout_of
-from dacbn.norms.mixture.moments import PSEUDO_COUNT
-from dacbn.norms.mixture.records import (
+from dacbn.norms.mixture.arguments import (
     GRADIENT_ROWS,
     TABLE_ROWS,
     Affine,
@@ -24,6 +20,10 @@ from dacbn.norms.mixture.records import (
     Options,
     Saved,
 )
+from dacbn.norms.mixture.kernels import gpu_backward as backward
+from dacbn.norms.mixture.kernels import gpu_forward as forward
+from dacbn.norms.mixture.kernels.cpu import with_layout_of
+from dacbn.norms.mixture.moments import PSEUDO_COUNT
 
 # Programs that fill a large GPU. The number is fixed, so that the order of sums and hence the
 # results do not depend on the GPU.

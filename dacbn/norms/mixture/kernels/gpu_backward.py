@@ -3,7 +3,7 @@
 import triton
 import triton.language as tl
 
-from dacbn.norms.mixture import records
+from dacbn.norms.mixture import arguments
 from dacbn.norms.mixture.kernels.gpu_tiles import (
     DRAG,
     GATE_VAR,
@@ -27,12 +27,12 @@ from dacbn.norms.mixture.kernels.gpu_tiles import (
 # Rows of the constants from which the gradient of x is computed.
 SLOPE, BY_MEAN, BY_VAR, DROP = tl.constexpr(0), tl.constexpr(1), tl.constexpr(2), tl.constexpr(3)
 # Rows of the table of gradients.
-D_LOG_PRIOR = tl.constexpr(records.D_LOG_PRIOR)
-D_GATE_MEAN = tl.constexpr(records.D_GATE_MEAN)
-D_GATE_VAR = tl.constexpr(records.D_GATE_VAR)
-D_MEAN = tl.constexpr(records.D_MEAN)
-D_VAR = tl.constexpr(records.D_VAR)
-D_SCALE = tl.constexpr(records.D_SCALE)
+D_LOG_PRIOR = tl.constexpr(arguments.D_LOG_PRIOR)
+D_GATE_MEAN = tl.constexpr(arguments.D_GATE_MEAN)
+D_GATE_VAR = tl.constexpr(arguments.D_GATE_VAR)
+D_MEAN = tl.constexpr(arguments.D_MEAN)
+D_VAR = tl.constexpr(arguments.D_VAR)
+D_SCALE = tl.constexpr(arguments.D_SCALE)
 
 
 @triton.jit

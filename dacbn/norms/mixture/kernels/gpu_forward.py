@@ -52,7 +52,7 @@ def sum_moments(
     """Sum the moments of a stretch around pivots, which are written as a fourth sum.
 
     The pivots are the means of the stretch's first tile, relative to the gate's means. So squares
-    stay small if the gate's means are far from the data, and if a component is narrow.
+    stay small if the gate's means are far from the data, and if a variance is small.
     """
     c, inside = channels_of(channels, block)
     first, last = stretch_of(count, length)

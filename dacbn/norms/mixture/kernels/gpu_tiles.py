@@ -14,17 +14,17 @@ each position counts as a sample. Tables are (rows, K, channels), partial sums
 import triton
 import triton.language as tl
 
-from dacbn.norms.mixture import records
+from dacbn.norms.mixture import arguments
 
 # Rows of the table that forward fills and backward reads; Triton accepts no other global numbers.
-LOG_PRIOR = tl.constexpr(records.LOG_PRIOR)
-GATE_MEAN = tl.constexpr(records.GATE_MEAN)
-GATE_VAR = tl.constexpr(records.GATE_VAR)
-SHARE = tl.constexpr(records.SHARE)
-MEAN = tl.constexpr(records.MEAN)
-VAR = tl.constexpr(records.VAR)
-OFFSET = tl.constexpr(records.OFFSET)
-DRAG = tl.constexpr(records.DRAG)
+LOG_PRIOR = tl.constexpr(arguments.LOG_PRIOR)
+GATE_MEAN = tl.constexpr(arguments.GATE_MEAN)
+GATE_VAR = tl.constexpr(arguments.GATE_VAR)
+SHARE = tl.constexpr(arguments.SHARE)
+MEAN = tl.constexpr(arguments.MEAN)
+VAR = tl.constexpr(arguments.VAR)
+OFFSET = tl.constexpr(arguments.OFFSET)
+DRAG = tl.constexpr(arguments.DRAG)
 
 
 @triton.jit

@@ -16,10 +16,10 @@ from mixture_cases import (
 )
 
 from dacbn.norms import UCBNorm
+from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
 from dacbn.norms.mixture.kernels import choose
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.operators import forward_operator
-from dacbn.norms.mixture.records import Affine, Components, Gate, Options
 
 # Whole and partial vectors, channels that share a vector, several tiles, rows used in place.
 SHAPES = [

@@ -22,10 +22,7 @@ from mixture_cases import (
 
 from dacbn.norms import UCBNorm
 from dacbn.norms.mixture import operators
-from dacbn.norms.mixture.kernels import choose
-from dacbn.norms.mixture.kernels.choose import Kernels
-from dacbn.norms.mixture.normalise import normalise_by_mixture
-from dacbn.norms.mixture.records import (
+from dacbn.norms.mixture.arguments import (
     GRADIENT_ROWS,
     Affine,
     Components,
@@ -33,6 +30,9 @@ from dacbn.norms.mixture.records import (
     Options,
     Saved,
 )
+from dacbn.norms.mixture.kernels import choose
+from dacbn.norms.mixture.kernels.choose import Kernels
+from dacbn.norms.mixture.normalise import normalise_by_mixture
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 DEVICE, CLUSTERS = ("cpu", 2) if INTERPRETED else ("cuda", 3)

@@ -1,11 +1,11 @@
-"""The kernels in C and Triton number the rows of tables as `records` does."""
+"""The kernels in C and Triton number the rows of tables as `arguments` does."""
 
 import re
 from importlib import import_module
 
 import pytest
 
-from dacbn.norms.mixture import records
+from dacbn.norms.mixture import arguments
 from dacbn.norms.mixture.kernels.cpu import SOURCE
 
 TABLE = ["LOG_PRIOR", "GATE_MEAN", "GATE_VAR", "SHARE", "MEAN", "VAR", "OFFSET", "DRAG"]
@@ -17,7 +17,7 @@ def test_the_c_kernel_has_the_same_rows():
     found = [re.findall(r"\w+", names) for names in re.findall(r"enum \{(.*?)\}", header)]
     for names, ours in zip(found, (TABLE, GRADIENTS), strict=True):
         known = [name.replace("LEVEL", "LOG_PRIOR") for name in names]  # see there
-        assert [getattr(records, name) for name in known] == list(range(len(ours)))
+        assert [getattr(arguments, name) for name in known] == list(range(len(ours)))
         assert known == ours
 
 
@@ -26,9 +26,9 @@ def test_the_triton_kernels_have_the_same_rows(file, names):
     pytest.importorskip("triton")
     kernels = import_module(f"dacbn.norms.mixture.kernels.gpu_{file}")
     assert {name: getattr(kernels, name).value for name in names} == {
-        name: getattr(records, name) for name in names
+        name: getattr(arguments, name) for name in names
     }
 
 
 def test_tables_have_a_place_for_every_row():
-    assert len(TABLE) == records.TABLE_ROWS and len(GRADIENTS) == records.GRADIENT_ROWS
+    assert len(TABLE) == arguments.TABLE_ROWS and len(GRADIENTS) == arguments.GRADIENT_ROWS

@@ -24,14 +24,14 @@ from dacbn.training.selection import LAST
 NAME = "comparison"
 
 
-def write_report(
+def write_files(
     folder: Path, results: Sequence[Result], machines: Sequence[Mapping[str, str]]
 ) -> None:
     """Write comparison.md, comparison.csv and comparison.tex.
 
     Args:
-        folder: of the comparison.
-        results: of all its cells.
+        folder: folder of the comparison.
+        results: results of all its cells.
         machines: hardware and versions that it has run on.
 
     Raises:
@@ -77,7 +77,7 @@ def _circumstances(machines: Sequence[Mapping[str, str]]) -> str:
 
 def _commands(results: Sequence[Result]) -> str:
     lines = [train_command(result.cell.config) for result in results]
-    return "\n".join(["## Each cell by itself\n", "```bash", *lines, "```", ""])
+    return "\n".join(["## Command of each cell\n", "```bash", *lines, "```", ""])
 
 
 def _csv(results: Sequence[Result], variants: Sequence[Variant]) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 
 from dacbn.benchmarks import machine
 from dacbn.comparison.cells import FINISHED, cell_status, check_cells, run_cells
+from dacbn.comparison.files import write_files
 from dacbn.comparison.grid import Cell
-from dacbn.comparison.report import write_report
 from dacbn.comparison.results import Result, read_results
 from dacbn.training import Role, RunFolderError, TrainConfig, choose_device, write_json
 
@@ -20,9 +20,10 @@ def run_comparison(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> 
     """Train the unfinished cells, and write the tables after each.
 
     Args:
-        folder: of the comparison; the run folders of the cells are in its `runs`.
+        folder: folder of the comparison; the run folders of the cells are in its `runs`.
         config: the settings that the cells share.
-        cells: of the grid. Cells that an earlier comparison in this folder has finished are reused.
+        cells: cells of the grid; those that an earlier comparison in this folder has finished are
+            reused.
 
     Returns:
         the results of all cells.
@@ -43,7 +44,7 @@ def run_comparison(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> 
 
     def report() -> list[Result]:
         results = read_results(cells, runs)
-        write_report(folder, results, machines)
+        write_files(folder, results, machines)
         return results
 
     report()

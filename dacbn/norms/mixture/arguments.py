@@ -1,6 +1,6 @@
-"""Arguments that all implementations of normalisation by a mixture share, and rows of their tables.
+"""Arguments shared by all implementations of normalisation by a mixture, and rows of their tables.
 
-Shapes: K components, C channels. Where an implementation hands tables from its forward to its
+Shapes: K components, C channels. Where an implementation passes tables from its forward to its
 backward pass, the rows below index their first dimension; `cpu_moments.h` and `gpu_tiles.py` use
 the same numbers.
 """

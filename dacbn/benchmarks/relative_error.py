@@ -14,7 +14,7 @@ SMALLEST_SCALE = 0.1
 def relative_error(layer: nn.Module, x: Tensor) -> float:
     """Compare a layer with its copy in float64, which never uses a fast kernel.
 
-    The layer sees x twice, because some layers initialise themselves from the first batch. The
+    The layer runs on x twice, because some layers initialise themselves from the first batch. The
     outputs, the running statistics and the gradients of x and all parameters are compared.
 
     Args:

@@ -22,9 +22,10 @@ SEED = 7
 
 @datasets.register("color_digits")
 def color_digits(root: Path, train: bool, download: bool) -> LabelledImages:
-    """Return 1,800 training or 891 test images, 32x32; none shows a training digit of `digits`.
+    """Return scikit-learn's digits over coloured textures: 1,800 training or 891 test images.
 
-    Reads no files; every call returns the same pixels.
+    They are 32x32, and none shows a training digit of `digits`. Reads no files; every call returns
+    the same pixels.
     """
     return _make(train)
 

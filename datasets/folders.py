@@ -90,7 +90,8 @@ def read_files(
             raise FileNotFoundError(f"{path} does not exist: give image files or folders of them")
         files += _images_below(path) if path.is_dir() else [path]
     if not files:
-        raise ValueError(f"{', '.join(map(str, paths))} holds no images")
+        kinds = ", ".join(sorted(SUFFIXES))
+        raise ValueError(f"{', '.join(map(str, paths))} holds no images: add some ({kinds})")
     images, readable = _read(files, size, on_unreadable, paths[0])
     kept = [file for file, good in zip(files, readable, strict=True) if good]
     return UnlabelledImages(images), kept

@@ -38,7 +38,13 @@ def compute_views(images: Images, family: Family, count: int, seed: int = 0) -> 
 
 
 def plot_views(views: NDArray[np.float32], title: str, axes: Axes) -> None:
-    """Draw a row of images above a row of their augmented views."""
+    """Draw a row of images above a row of their augmented views.
+
+    Args:
+        views: plain and augmented images, (2, N, S, S, 3) in [0, 1].
+        title: of the axes.
+        axes: to draw on.
+    """
     axes.imshow(np.vstack([np.hstack(list(row)) for row in views]), interpolation="nearest")
     side = views.shape[2]
     axes.set_yticks([side / 2, 3 * side / 2], ["plain", "augmented"])

@@ -55,13 +55,13 @@ def plot_advantages(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
 
 
 def plot_bic(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
-    """Draw scikit-learn's BIC minus its minimum over the number of components, by layer."""
+    """Draw half of scikit-learn's BIC, minus its minimum, over the number of components."""
     counts = np.arange(1, MAX_COMPONENTS + 1)
     for row, (fit, name) in enumerate(zip(fits.values(), short_names(list(fits)), strict=True)):
         curve = fit.bic.sum(0) / (2 * fit.held_out.size)
         colour = CLASS_COLOURS[row % len(CLASS_COLOURS)]
         axes.plot(counts, curve - curve.min(), "o-", color=colour, markersize=3, label=name)
-    label_axes(axes, "components", "nats per value", "scikit-learn's BIC minus its minimum")
+    label_axes(axes, "components", "nats per value", "half of scikit-learn's BIC")
     axes.title.set_fontsize("small")
     axes.set_xticks(counts)
     axes.legend(frameon=False, fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))

@@ -254,7 +254,7 @@ def clusters_collapse(evidence: Evidence) -> Finding | None:
         f"in {len(collapsed)} of {len(overlaps)} mixture layers ({named}) the components overlap "
         f"by {MAX_OVERLAP} or more, or only one is in use",
         "These layers act much like BatchNorm: convert fewer layers (--norm-sites), or choose "
-        "another assignment (assign='sample', 'position' or 'channel')",
+        "another `assign` than now ('sample', 'position' or 'channel')",
     )
 
 

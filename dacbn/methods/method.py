@@ -17,7 +17,7 @@ class Step(NamedTuple):
     All names are listed, with their units, in `dacbn/training/metrics.py`; a method with a new name
     adds it there.
 
-    Args:
+    Attributes:
         losses: weighted terms of the objective: their sum is minimised, and each is logged as it
             enters the sum. "classification" is the cross-entropy of the labelled source images, in
             nats; every other key is a term of the method, such as "domain". A method has the same

@@ -68,10 +68,10 @@ class WideResNet(nn.Module):
 
 
 def convolve(width_in: int, width: int, stride: int = 1) -> nn.Conv2d:
-    """Build a 3x3 convolution with padding 1."""
+    """Return a 3x3 convolution layer with padding 1 and no bias."""
     return nn.Conv2d(width_in, width, 3, stride, padding=1, bias=False)
 
 
 def normalise_and_activate(width: int) -> nn.Sequential:
-    """Build a BatchNorm and a LeakyReLU."""
+    """Return a BatchNorm layer followed by a LeakyReLU."""
     return nn.Sequential(nn.BatchNorm2d(width, momentum=MOMENTUM), nn.LeakyReLU(SLOPE))

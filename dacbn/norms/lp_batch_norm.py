@@ -31,6 +31,8 @@ from dacbn.norms.running_statistics import RunningStatistics
 class LpBatchNorm(RunningStatistics):
     """Standardise each channel by its mean absolute deviation, or by another p-norm.
 
+    The measure is scaled so that Gaussian values get a standard deviation of 1.
+
     Training normalises by the batch, evaluation by running statistics; so does training where a
     channel has a single value.
 
@@ -39,8 +41,8 @@ class LpBatchNorm(RunningStatistics):
         p: power of the norm: 1, 2, "inf" or any number from 1 on. High powers overflow early:
             |x - mean|^p must fit into float32.
         top: number of a channel's values that count, the farthest first; None for all.
-        calibrated: for p="inf" and `top`, divide by the Gaussian expectation (to half a percent,
-            if at most one value in ten counts) and not by the paper's constant.
+        calibrated: for p="inf" and `top`, divide by the Gaussian expectation, which is accurate to
+            0.5 % if at most one value in ten counts; otherwise by the paper's constant.
         eps: added to the squared scale.
         momentum: weight of the newest batch in the running statistics.
         affine: learn `weight` and `bias`.

@@ -37,7 +37,7 @@ class UCBNorm(Norm):
 
     Args:
         num_features: channels C.
-        num_clusters: components K; with one that is not learned, the layer is BatchNorm.
+        num_clusters: components K; with one, the layer is BatchNorm, unless update="learned".
         eps: added to every variance.
         momentum: weight of the newest batch in the running mixture.
         affine: learn `weight` and `bias`.

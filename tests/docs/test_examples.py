@@ -29,6 +29,11 @@ def test_an_example_draws_its_figure(
     assert figure.stat().st_size > 10_000
 
 
+def test_each_example_is_shown_on_its_page() -> None:
+    page = (EXAMPLES.parent / "pages" / "examples.md").read_text()
+    assert [name for name in CUTS if f'--8<-- "examples/{name}.py"' not in page] == []
+
+
 def test_examples_are_short_and_all_run_here() -> None:
     files = sorted(EXAMPLES.glob("*.py"))
     assert [file.stem for file in files] == sorted(CUTS)

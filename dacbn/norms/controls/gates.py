@@ -90,9 +90,22 @@ class RandomGateNorm(Norm):
 
 @norms.register("frozen_gate_norm")
 class FrozenGateNorm(RandomGateNorm):
-    """Normalise by a mixture that keeps assigning as on its first batch: a control for `ucb_norm`.
+    """Normalise by a mixture whose assignment is frozen at its start: a control for `ucb_norm`.
 
-    The moments that normalise follow the activations; the mixture that assigns them is frozen.
+    Which component a value belongs to is decided by a mixture that never changes: that of the first
+    batch or, after a conversion, components near the trained BatchNorm's mean. The means and
+    variances that normalise are updated.
+
+    Args:
+        num_features: channels C.
+        num_clusters: components K; with one, the layer is BatchNorm.
+        eps: added to every variance.
+        momentum: weight of the newest batch in the running moments.
+        affine: learn `weight` and `bias`.
+        assign: what is assigned; see `ucb_norm`.
+
+    Raises:
+        ValueError: an option has no such value.
     """
 
     def __init__(

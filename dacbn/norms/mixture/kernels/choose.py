@@ -52,7 +52,10 @@ def kernels_for(x: Tensor, num_clusters: int) -> Kernels:
 
 
 def kernel_status(device_type: str = "cpu", num_clusters: int = 3) -> tuple[str, str]:
-    """Return the backend for K components, and its origin or why there is none but torch."""
+    """Return what normalises K components on "cpu" or "cuda", and where it comes from.
+
+    If that is plain torch, the second text is the reason.
+    """
     found = find_kernels(device_type, num_clusters)
     return (PLAIN.backend, found) if isinstance(found, str) else (found.backend, found.origin)
 

@@ -68,6 +68,7 @@ def report(
         RunFolderError: a folder holds no run, or no records.
         StorageError: the report cannot be written.
     """
+    layers = (layers,) if isinstance(layers, str) else layers
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
     _check(folders, images, layers)
     alone = len(folders) == 1

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from inspect import signature
+from numbers import Real
 from typing import Any, Generic, Protocol, TypeVar
 
 from dacbn.spec import Spec, Term
@@ -146,25 +147,34 @@ class Registry(Generic[T]):
         return iter(sorted(self._entries))
 
 
-def check_options(name: str, entry: Callable[..., object], options: Mapping[str, object]) -> None:
+def check_options(
+    name: str,
+    entry: Callable[..., object],
+    options: Mapping[str, object],
+    num_fixed: int | None = None,
+) -> None:
     """Check that a class or function takes some keyword options.
 
     Args:
-        name: its name in the error message.
-        entry: the class or function; its options are the parameters with a default.
-        options: the options to check.
+        name: the name that the user typed, for the error message.
+        entry: takes the options as parameters.
+        options: to check.
+        num_fixed: number of positional parameters before the options; None means that the options
+            are the parameters with a default.
 
     Raises:
         ValueError: an option is unknown, or must be a number and is not.
     """
-    known = {
-        option: parameter.annotation
-        for option, parameter in signature(entry).parameters.items()
-        if parameter.default is not parameter.empty
-    }
+    parameters = list(signature(entry).parameters.values())
+    if num_fixed is None:
+        taken = [each for each in parameters if each.default is not each.empty]
+    else:
+        taken = parameters[num_fixed:]
+    known = {parameter.name: parameter for parameter in taken}
     for option, value in options.items():
         if option not in known:
             only = f"only {', '.join(known)}" if known else "nor any other"
             raise ValueError(f"{name} has no option {option!r}, {only}")
-        if known[option] in (int, float) and not isinstance(value, (int, float)):
+        must_be_number = known[option].annotation in (int, float)
+        if must_be_number and not isinstance(value, Real) and value is not known[option].default:
             raise ValueError(f"{option} of {name} must be a number, got {value!r}")

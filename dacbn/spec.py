@@ -12,7 +12,10 @@ class Term(NamedTuple):
 
     def __str__(self) -> str:
         """Return the term as text, as a user types it."""
-        options = ", ".join(f"{option}={value!r}" for option, value in self.options.items())
+        # as an expression: repr of an infinite number could not be read again
+        options = ", ".join(
+            f"{option}={ast.unparse(ast.Constant(value))}" for option, value in self.options.items()
+        )
         return f"{self.name}({options})" if options else self.name
 
 

@@ -52,8 +52,10 @@ def _write(value: Any) -> str:
 def _result_settings(config: TrainConfig) -> dict[str, str]:
     """Return labels of the settings that affect the result, the method and norm first."""
     described, ignored = describe_config(config), config.names(Role.NEUTRAL | Role.UNREPORTED)
-    naming = config.names(Role.NAMING)
-    labels = {name: described[name] for name in reversed(naming)}
+    naming, domains = config.names(Role.NAMING), config.names(Role.IMAGES)
+    first = [name for name in reversed(naming) if name not in domains]
+    last = [name for name in naming if name in domains]  # source before target
+    labels = {name: described[name] for name in [*first, *last]}
     labels |= {name: f"{name} {text}" for name, text in described.items() if name not in naming}
     labels["norm"] = "own norms" if config.norm is None else labels["norm"]
     return {name: text for name, text in labels.items() if name not in ignored}

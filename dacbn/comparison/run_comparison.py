@@ -70,7 +70,9 @@ def _read(folder: Path, config: TrainConfig) -> list[dict[str, str]]:
         raise RunFolderError(
             f"cannot read {path} ({error}): choose another folder for the comparison"
         ) from None
-    now = _shared(config)
+    known = {name: value for name, value in began.items() if name in _shared(config)}
+    began = _shared(TrainConfig.from_options(**known))  # other spellings mean the same
+    now = {name: value for name, value in _shared(config).items() if name in known}
     if differing := [name for name in now if now[name] != began.get(name, now[name])]:
         raise ValueError(
             f"{folder} holds a comparison with another {', '.join(differing)}: use its settings, "

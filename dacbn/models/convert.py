@@ -144,6 +144,8 @@ def resolve_norm(
     """
     options = options or {}
     if not isinstance(norm, str):
+        if not (isinstance(norm, type) and issubclass(norm, Norm)):
+            raise ValueError(f"a norm is a name or a subclass of dacbn.norms.Norm, got {norm!r}")
         return norm, options, ()
     (name, typed), *maps = Spec(norm).terms
     options = {**typed, **options}

@@ -139,7 +139,7 @@ class Norm(nn.Module):
         Raises:
             ValueError: this norm has no such option, or the option must be a number.
         """
-        check_options(cls.__name__, cls, options)
+        check_options(cls.__name__, cls, options, num_fixed=1)
         same: dict[str, Any] = {"eps": batch_norm.eps, "affine": batch_norm.affine}
         if "momentum" in signature(cls).parameters and batch_norm.momentum is not None:
             same["momentum"] = batch_norm.momentum

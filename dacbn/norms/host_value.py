@@ -95,6 +95,7 @@ def _read_loaded(layer: nn.Module, _: object) -> None:
     for value in vars(layer).values():
         if isinstance(value, HostValue):
             value.read(layer.get_buffer(value.name))
+    getattr(layer, "uninitialised", None)  # a property that may look further
 
 
 def has_values(tensor: Tensor) -> bool:

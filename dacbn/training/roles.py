@@ -81,6 +81,10 @@ class Group:
             if get_origin(kind) is Literal and value not in get_args(kind):
                 known = ", ".join(get_args(kind))
                 raise ValueError(f"{name} must be one of {known}, got {value!r}")
+            if get_origin(kind) is tuple and not isinstance(value, tuple):
+                raise ValueError(f"{name} must be a tuple, got {value!r}")
+            if kind is Spec and not isinstance(value, Spec):
+                raise ValueError(f"{name} must be text such as 'dann', got {value!r}")
             for number in value if isinstance(value, tuple) else (value,):
                 for limit in marks if number is not None else ():
                     if isinstance(limit, Limit) and not limit.holds(number):

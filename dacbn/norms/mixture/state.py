@@ -99,12 +99,14 @@ class MixtureState(nn.Module):
 
         All are equal then. This is checked too, because averages of weights may leave the integer
         count at 0: torch's AveragedModel with use_buffers=True rounds it down at each update.
+        The count is corrected then, for compiled code, which cannot look.
         """
         if not self._waits or self._count.read(self.num_batches_tracked) > 0:
             return False
-        if not has_values(self.mean):
-            return True
-        return bool((self.mean == self.mean[:1]).all())
+        if has_values(self.mean) and bool((self.mean != self.mean[:1]).any()):
+            self._count.fill_(self.num_batches_tracked, 1)
+            return False
+        return True
 
     def init_from_batch(self, x: Tensor) -> None:
         """Initialise the components on the activations x (N, C, L)."""

@@ -87,6 +87,12 @@ def test_what_was_typed_comes_back_in_one_form(text, written):
     assert again == spec and hash(again) == hash(spec) and again.terms == spec.terms
 
 
+@pytest.mark.parametrize("text", ["a(x=1e999)", "a(x=-1e999)", "a(x=(1, 1e999, 'inf'), y='inf')"])
+def test_an_infinite_number_can_be_read_again(text):
+    spec = Spec(text)
+    assert Spec(str(spec)).terms == spec.terms
+
+
 def test_what_was_read_is_not_read_again_and_can_be_copied():
     spec = Spec("a(x=1) + b")
     assert Spec(spec) is spec

@@ -167,6 +167,14 @@ def test_other_settings_in_the_same_folder_are_refused(compare, trainings, tmp_p
         compare()
 
 
+def test_a_setting_spelled_otherwise_is_the_same(compare, trainings, tmp_path):
+    compare(NORMS[:1], METHODS[:1], input_norm="instance_norm(eps=0.001)")
+    settings = tmp_path / "out" / "comparison.json"
+    settings.write_text(settings.read_text().replace("(eps=0.001)", "( eps=1e-3 )"))
+    compare(NORMS[:1], METHODS[:1], input_norm="instance_norm(eps=1e-3)")
+    assert len(trainings.started) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

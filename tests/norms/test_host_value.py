@@ -117,3 +117,15 @@ def test_what_a_copy_has_is_known_to_compiled_code():
     torch.compiler.reset()
     torch.compile(twin, fullgraph=True, backend="eager")(x), trained(x)
     torch.testing.assert_close(twin.running.mean, trained.running.mean)
+
+
+def test_a_count_that_an_average_left_at_zero_is_known_to_compiled_code():
+    trained, averaged = UCBNorm(2), UCBNorm(2)
+    for _ in range(2):
+        trained(torch.randn(8, 2, 4))
+    state = trained.state_dict()
+    averaged.load_state_dict(state | {"running.num_batches_tracked": torch.tensor(0)})
+    x = torch.randn(8, 2, 4) + 100
+    torch.compiler.reset()
+    torch.compile(averaged, fullgraph=True, backend="eager")(x), trained(x)
+    torch.testing.assert_close(averaged.running.mean, trained.running.mean)

@@ -42,6 +42,8 @@ def test_settings_survive_their_json():
         ("precision", "fp16", "precision must be one of auto, float32, bfloat16"),
         ("augment", "digit", "augment must be one of auto, digits, photos, none"),
         ("on_unreadable", "ignore", "on_unreadable must be one of skip, raise"),
+        ("classifier", 5, "classifier must be a tuple, got 5"),
+        ("method", None, "method must be text such as 'dann', got None"),
     ],
 )
 def test_what_cannot_work_is_refused(option, value, message):

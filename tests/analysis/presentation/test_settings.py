@@ -15,6 +15,11 @@ def test_runs_are_named_by_what_differs():
     }
 
 
+def test_the_source_is_named_before_the_target():
+    there, back = TrainConfig(source="mnist", target="usps"), TrainConfig("usps", "mnist")
+    assert label_runs({"a": there, "b": back}) == {"a": "mnist, usps", "b": "usps, mnist"}
+
+
 def test_runs_of_the_same_settings_are_named_by_their_folders():
     configs = {"runs/a": TrainConfig(), "runs/b": TrainConfig()}
     assert label_runs(configs) == {"runs/a": "runs/a", "runs/b": "runs/b"}

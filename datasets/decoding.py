@@ -18,12 +18,14 @@ NOT_DECODED = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 SUFFIXES = frozenset(
     suffix
     for suffix, kind in Image.registered_extensions().items()
-    if kind in Image.OPEN and kind not in NOT_DECODED
+    if kind in {*Image.OPEN, "MPO"} - NOT_DECODED  # MPO is opened as JPEG is
 )
 # Tags of TIFF
 BITS, PHOTOMETRIC, BANDS, EXTRA_BANDS, SAMPLE_FORMAT = 258, 262, 277, 338, 339
 WHITE_IS_ZERO, ASSOCIATED_ALPHA, SIGNED, FLOAT = 0, 1, 2, 3
 MAX_16_BITS = 65535
+SIXTEEN_BITS_IN_32 = ("PNG", "PPM")  # formats that Pillow may open in mode I
+ALPHA_MODES = ("LA", "PA", "RGBA")
 
 Tags: TypeAlias = Mapping[int, Any]
 NO_TAGS: Tags = {}
@@ -82,7 +84,8 @@ def to_rgb(image: Image.Image, tags: Tags = NO_TAGS) -> Image.Image:
 
 def _read(file: Image.Image, size: int, fit: Fit) -> Picture:
     tags: Tags = getattr(file, "tag_v2", NO_TAGS)
-    if SIGNED in tags.get(SAMPLE_FORMAT, ()) or (tags and file.mode == "I"):
+    whole = file.mode == "I" and file.format not in SIXTEEN_BITS_IN_32
+    if SIGNED in tags.get(SAMPLE_FORMAT, ()) or whole:
         raise ValueError(
             "signed or 32-bit whole numbers have no known range: store 8 or 16 bits without sign"
         )
@@ -93,10 +96,11 @@ def _read(file: Image.Image, size: int, fit: Fit) -> Picture:
     deep = file.mode.startswith("I") or ";16" in str(getattr(file, "tile", ""))  # of the format
     file.draft("RGB", (2 * size, 2 * size))  # decodes a large JPEG at lower resolution
     image: Image.Image = ImageOps.exif_transpose(file)
-    colours = [band for band in image.getbands() if band not in "Aa"]
-    if tags.get(BANDS, 1) > len(colours) and ASSOCIATED_ALPHA not in tags.get(EXTRA_BANDS, ()):
-        image = image.convert("".join(colours)) if image.has_transparency_data else image
-        notes.append(f"{tags[BANDS]} bands, of which {len(colours)} are read")
+    has_alpha = image.mode in ALPHA_MODES
+    colours = len(image.getbands()) - has_alpha
+    if tags.get(BANDS, 1) > colours and ASSOCIATED_ALPHA not in tags.get(EXTRA_BANDS, ()):
+        image = image.convert(image.mode[:-1]) if has_alpha else image
+        notes.append(f"{tags[BANDS]} bands, of which {colours} are read")
     image = to_rgb(image, tags)
     peak = int(np.asarray(image).max()) if deep else None
     pixels = torch.from_numpy(np.array(make_square(image, size, fit))).permute(2, 0, 1).contiguous()
@@ -107,7 +111,9 @@ def _to_grey(image: Image.Image, tags: Tags) -> Image.Image:
     values = np.array(image)
     if image.mode != "F":
         if values.min() < 0 or values.max() > MAX_16_BITS:
-            raise ValueError(f"values from {values.min()} to {values.max()} exceed 16 bits")
+            raise ValueError(
+                f"values from {values.min()} to {values.max()} exceed 16 bits: scale them"
+            )
         bits = tags.get(BITS, (16,))[0]  # a TIFF may declare 12
         values = (values.astype(np.int64) << (16 - bits)).astype(np.uint16)
         if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts 8 bits only

@@ -139,7 +139,7 @@ def _fit(images: Images, size: int) -> Images:
     if images.size == size:
         return images
     if isinstance(images, FileImages):  # may be too large for memory
-        return FileImages(images.paths, size)
+        return FileImages(images.paths, size, images.fit)
     return TensorImages(resize(images.gather(torch.arange(len(images))), size))
 
 

@@ -88,9 +88,9 @@ def test_labelled_images_keep_their_labels_when_resized():
 
 
 def test_images_in_files_are_not_read_to_be_resized(tmp_path):
-    files = FileImages((save(tmp_path / "1.png"),), 8)
+    files = FileImages((save(tmp_path / "1.png"),), 8, "pad")
     resized = to_unlabelled(UnlabelledImages(files), 16, train=True).images
-    assert isinstance(resized, FileImages) and resized.size == 16
+    assert isinstance(resized, FileImages) and (resized.size, resized.fit) == (16, "pad")
 
 
 @pytest.mark.parametrize("kind", [list, tuple])

@@ -68,7 +68,12 @@ def _to_tensor(images: NDArray[np.generic] | Tensor) -> Tensor:
     if count := np.count_nonzero(np.ma.getmaskarray(images)):
         raise ValueError(f"{count} values of the images are masked: fill them")
     array = np.asarray(images)
-    return torch.as_tensor(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+    try:
+        return torch.as_tensor(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+    except TypeError as error:
+        raise ValueError(
+            f"images of dtype {array.dtype}: pass uint8, or float in [0, 1]"
+        ) from error
 
 
 def _to_pixels(images: NDArray[np.generic] | Tensor, size: int | None, fit: Fit) -> Tensor:
@@ -78,7 +83,7 @@ def _to_pixels(images: NDArray[np.generic] | Tensor, size: int | None, fit: Fit)
         pixels = pixels.unsqueeze(1)
     elif pixels.ndim == 4 and shape[1] not in (1, 3) and shape[3] in (1, 3):
         pixels = pixels.permute(0, 3, 1, 2)
-    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3):
+    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or 0 in pixels.shape[2:]:
         raise ValueError(f"cannot read images of shape {shape}: expected {LAYOUTS}")
     if size is None and pixels.shape[2] != pixels.shape[3]:
         raise ValueError(f"images of shape {shape} are not square: pass size to {fit} them")

@@ -48,7 +48,10 @@ def read_list(path: Path) -> tuple[list[Path], list[str] | None]:
 
 
 def _rows(path: Path) -> list[list[str]]:
-    text = path.read_text(encoding="utf-8-sig")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8: save it as that") from error
     if separator := SEPARATORS.get(path.suffix.lower()):
         return [row for row in csv.reader(text.splitlines(), delimiter=separator) if any(row)]
     lines = [line.strip() for line in text.splitlines() if line.strip()]

@@ -81,8 +81,12 @@ def _to_labelled(
     if isinstance(data, tuple) and len(data) == 2:
         images, labels = data
         if _are_files(images):
-            domain, rows = _read_list(images, size, train, options)
             positions, names = number_labels(labels, classes)
+            if positions.shape != (len(images),):
+                raise ValueError(
+                    f"{len(images)} files have labels of shape {tuple(positions.shape)}"
+                )
+            domain, rows = _read_list(images, size, train, options)
             return LabelledImages(domain.images, positions[rows], names)
         return labelled(_to_array(images, size, options), labels, classes, size, _fit_of(options))
     raise ValueError(

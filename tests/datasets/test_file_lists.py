@@ -85,3 +85,18 @@ def test_lists_of_files_and_labels_are_a_pair(images, kind):
     assert domain.classes == ("ant", "bee") and domain.labels.tolist() == [0] * 9 + [1] * 10
     with pytest.raises(ValueError, match="unreadable"):
         to_labelled((files, LABELS), 4, train=False)
+    with pytest.raises(ValueError, match=r"20 files have labels of shape \(19,\)"):
+        to_labelled((files, LABELS[:19]), 4, train=True)
+
+
+def test_a_list_in_another_encoding_is_named(tmp_path):
+    (tmp_path / "list.txt").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ValueError, match=r"list\.txt is no text in UTF-8"):
+        read_list(tmp_path / "list.txt")
+
+
+def test_class_names_of_a_table_are_text(images):
+    path = write(images / "t.csv", f"{NAMES[0]},NA\n{NAMES[1]},007\n{NAMES[2]},nan\n")
+    assert read_list(path)[1] == ["NA", "007", "nan"]
+    domain = load_labelled(path, train=True, root=images, size=4)
+    assert domain.classes == ("007", "NA", "nan")

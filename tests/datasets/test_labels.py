@@ -64,6 +64,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_class_never_becomes_one(name):
+    """NumPy 2.4.6 makes the text "nan" of NaN in a list of names: `np.asarray(["ant", nan])`.
+
+    Seen by calling it; with dtype=object NaN stays NaN.
+    """
     labels, message = REFUSED[name]
     with pytest.raises(ValueError, match=message) as caught:
         number_labels(labels)

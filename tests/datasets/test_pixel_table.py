@@ -67,6 +67,10 @@ GREYS = {
 
 @pytest.mark.parametrize("name", GREYS)
 def test_grey_files(name, tmp_path):
+    """Pillow 13.0.0 inverts a TIFF in which white is zero if it has 8 bits, but not if it has 16.
+
+    Seen by opening both; TIFF 6.0 defines PhotometricInterpretation without regard to the bits.
+    """
     write, wanted = GREYS[name]
     pixels = read_picture(write(tmp_path), len(wanted)).pixels
     assert pixels[:, 0].tolist() == [wanted] * 3
@@ -87,6 +91,10 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_files_without_a_known_range_are_refused_with_the_reason(name, tmp_path):
+    """Pillow 13.0.0 opens a TIFF of signed 8 bits as unsigned: -3 becomes 253.
+
+    Seen by opening one; TIFF 6.0 marks it by SampleFormat 2, which Pillow leaves in `tag_v2`.
+    """
     pixels, reason = REFUSED[name]
     path = write_tiff(tmp_path / "a.tif", pixels)
     with pytest.raises(ValueError, match=reason) as caught:
@@ -96,6 +104,11 @@ def test_files_without_a_known_range_are_refused_with_the_reason(name, tmp_path)
 
 @pytest.mark.parametrize("extra", [[0], [2], []], ids=["unknown", "unassociated", "undeclared"])
 def test_the_fourth_band_of_a_tiff_is_not_alpha(extra, tmp_path):
+    """Pillow 13.0.0 takes a fourth band for alpha where nothing declares it (no ExtraSamples).
+
+    It does so as well where it is declared unassociated alpha, and tifffile declares every fourth
+    band so by default. Seen by opening both kinds.
+    """
     pixels = np.full((4, 4, 4), (*COLOUR, 10), "u1")
     picture = read_picture(write_tiff(tmp_path / "a.tif", pixels, photometric=2, extra=extra), 4)
     assert picture.pixels[:, 0, 0].tolist() == list(COLOUR)

@@ -58,9 +58,9 @@ def decode(path: Path, size: int, fit: Fit = "crop") -> Tensor:
 
 def read_picture(path: Path, size: int, fit: Fit = "crop") -> Picture:
     """Decode as `decode` does, and tell what is left out."""
-    if path.exists() and not path.is_file():  # a named pipe would be waited for
-        raise UnreadableImageError(path, "not a regular file")
     try:
+        if path.exists() and not path.is_file():  # a named pipe would be waited for
+            raise OSError("not a regular file")
         with Image.open(path) as file:
             return _read(file, size, fit)
     except Exception as error:  # Pillow raises SyntaxError, struct.error and others

@@ -16,7 +16,7 @@ from dacbn.datasets.images import (
     UnlabelledImages,
 )
 from dacbn.datasets.labels import number_labels
-from dacbn.datasets.layout import flat_folder, images_below, images_in, list_classes, split
+from dacbn.datasets.layout import flat_folder, images_below, list_classes, split
 from dacbn.datasets.many_files import OnUnreadable, decode_each
 
 MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; larger domains are decoded batchwise
@@ -152,7 +152,7 @@ def list_folder(
     else:
         flat = flat_folder(_existing(path), train)
         if flat is not None:
-            return images_in(flat), None, ()
+            return images_below(flat), None, ()  # there are none in its sub-folders
         by_class = list_classes(path, train, seed)
     files = [file for members in by_class.values() for file in members]
     if not files:

@@ -45,7 +45,7 @@ def number_labels(
 def _find(names: NDArray[np.str_], classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     positions = {name: position for position, name in enumerate(classes)}
     if unknown := sorted(set(names.ravel().tolist()) - positions.keys()):
-        raise ValueError(f"labels {unknown} are not among the classes {classes}: add them")
+        raise ValueError(f"labels {unknown} are not among the classes {classes}: leave them out")
     found = [positions[name] for name in names.ravel().tolist()]
     return torch.tensor(found, dtype=torch.int64).reshape(names.shape), classes
 
@@ -59,17 +59,24 @@ def _to_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
     if isinstance(labels, list | tuple):  # NumPy would make the text "nan" of NaN among names
         labels = np.array(labels, dtype=object)
     values = np.asarray(labels)
-    if values.dtype.kind not in "OTS":
+    if values.dtype.kind not in "OTSU":
         if values.dtype.kind == "f":
             _refuse(np.isnan(values), "NaN")
         return values
     objects = values.astype(object)
-    missing = [label is None or label != label for label in objects.ravel().tolist()]
-    _refuse(np.array(missing, dtype=bool), "missing (None or NaN)")
+    missing = [_is_missing(label) for label in objects.ravel().tolist()]
+    _refuse(np.array(missing, dtype=bool), "missing (None, NaN or empty)")
     if all(isinstance(label, bytes) for label in objects.ravel().tolist()):
         return np.char.decode(objects.astype(bytes))
     plain = np.array(objects.tolist())
     return plain if plain.dtype.kind in "iufb" else objects.astype(str)
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or label in ("", b"") or bool(label != label)
+    except TypeError:  # pandas' NA compares to NA
+        return True
 
 
 def _refuse(wrong: NDArray[np.bool_], what: str) -> None:

@@ -48,6 +48,19 @@ def test_text_of_variable_length_is_text():
     assert found.tolist() == [1, 0] and names == ("ant", "bee")
 
 
+class Missing:
+    """Behaves as pandas' NA: a comparison is neither true nor false."""
+
+    def __eq__(self, other):
+        return self
+
+    __ne__ = __eq__
+    __hash__ = None
+
+    def __bool__(self):
+        raise TypeError("boolean value of NA is ambiguous")
+
+
 REFUSED = {
     "255": ([0, 1, 255, 255], '2 of 4 labels are 255, which marks "no class"'),
     "65535": (np.array([0, 1, 65535], "u2"), "1 of 3 labels are 65535"),
@@ -57,6 +70,9 @@ REFUSED = {
     "None": (["ant", None, None], "2 of 3 labels are missing"),
     "NaN among names": (["ant", NAN], "1 of 2 labels are missing"),
     "NaN among objects": (np.array(["ant", NAN], dtype=object), "1 of 2 labels are missing"),
+    "NA": (["ant", Missing()], "1 of 2 labels are missing"),
+    "empty": (["ant", ""], "1 of 2 labels are missing"),
+    "empty text": (np.array(["ant", ""]), "1 of 2 labels are missing"),
     "masked": (np.ma.array([0, 1, 1], mask=[0, 0, 1]), "1 of 3 labels are masked"),
     "floats": ([0.0, 1.0], "whole numbers or class names, got float64"),
 }

@@ -110,6 +110,13 @@ def test_files_that_are_no_images_are_counted(tmp_path):
         ]
 
 
+def test_other_files_in_a_flat_folder_are_counted(tmp_path):
+    put(tmp_path, "1.png", "2.png")
+    (tmp_path / "3.heic").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"no images that can be read: 1 \.heic"):
+        assert len(read(tmp_path, True, load_unlabelled)) == 2
+
+
 def test_a_folder_of_other_files_says_what_they_are(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "1.heic").write_bytes(b"")

@@ -11,6 +11,7 @@ from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
 )
 from dacbn.datasets.arrays import labelled, unlabelled
 from dacbn.datasets.catalogue import datasets
+from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import is_flat_folder, read_files
 from dacbn.datasets.images import (
     FileImages,
@@ -32,6 +33,7 @@ from dacbn.datasets.load import (
     load_labelled,
     load_sample,
     load_unlabelled,
+    match_classes,
     natural_size,
     view_family,
 )
@@ -47,6 +49,7 @@ from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 __all__ = [
     "Family",
     "FileImages",
+    "Fit",
     "Images",
     "LabelledImages",
     "LabelledLike",
@@ -62,6 +65,7 @@ __all__ = [
     "load_labelled",
     "load_sample",
     "load_unlabelled",
+    "match_classes",
     "natural_size",
     "place_images",
     "read_files",

@@ -4,7 +4,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torchvision.datasets.utils import check_md5, download_url
 
 
@@ -49,3 +52,26 @@ def reading(path: Path) -> Iterator[None]:
     except Exception as error:  # gzip, bz2, zipfile, zlib and scipy raise different types
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"cannot read {path} ({reason}): delete it and fetch it again") from error
+
+
+def whole_labels(values: NDArray[Any], low: int, high: int) -> NDArray[np.int64]:
+    """Return labels (N,) as whole numbers.
+
+    Raises:
+        ValueError: a value is no whole number from `low` to `high`.
+    """
+    values = values.reshape(-1)
+    wrong = ~((values >= low) & (values <= high) & (values == np.round(values)))  # NaN is wrong too
+    if wrong.any():
+        raise ValueError(f"label {values[wrong][0]} is no whole number from {low} to {high}")
+    return values.astype(np.int64)
+
+
+def check_shape(images: NDArray[Any], shape: tuple[int, ...]) -> None:
+    """Check that images (N, ...) have the published shape.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if images.shape[1:] != shape:
+        raise ValueError(f"its images have shape {images.shape[1:]} instead of {shape}")

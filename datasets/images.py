@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dacbn.datasets.decoding import decode
+from dacbn.datasets.fitting import Fit
 
 
 class Images(Protocol):
@@ -73,11 +74,13 @@ class FileImages:
 
     Args:
         paths: image files; all must be readable.
-        size: pixels per side, after resizing the short side and cropping the centre.
+        size: pixels per side.
+        fit: how an image becomes square.
     """
 
     paths: tuple[Path, ...]
     size: int
+    fit: Fit = "crop"
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -87,7 +90,9 @@ class FileImages:
         """Return uint8 images (B, 3, S, S) for int64 indices (B,), on the CPU."""
         paths = [self.paths[index] for index in indices.tolist()]
         with ThreadPoolExecutor() as threads:  # decoding releases the GIL
-            return torch.stack(list(threads.map(partial(decode, size=self.size), paths)))
+            return torch.stack(
+                list(threads.map(partial(decode, size=self.size, fit=self.fit), paths))
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,8 @@ import torch
 
 from dacbn.datasets.arrays import resize
 from dacbn.datasets.catalogue import DIGIT_SIZE, datasets
-from dacbn.datasets.decoding import OnUnreadable
+from dacbn.datasets.file_lists import is_list
+from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import (
     list_folder,
     read_files,
@@ -17,6 +18,7 @@ from dacbn.datasets.folders import (
     read_unlabelled_folder,
 )
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
+from dacbn.datasets.many_files import OnUnreadable
 from dacbn.registry import UnknownNameError
 
 PHOTO_SIZE = 224
@@ -31,17 +33,20 @@ def load_labelled(
     download: bool = False,
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
+    fit: Fit = "crop",
 ) -> LabelledImages:
     """Load a labelled domain.
 
     Args:
-        name_or_path: a registered name, or a folder with one sub-folder per class.
+        name_or_path: a registered name, a folder with one sub-folder per class, or a list of files
+            and labels (.txt or .csv).
         train: whether to load the training part; otherwise the test part.
         root: folder of the published dataset files.
         size: pixels per side; by default `natural_size(name_or_path)`.
         download: whether missing published files may be downloaded.
         on_unreadable: skip broken files in a folder with a warning, or raise.
         seed: seed of the split of a folder into training and test part.
+        fit: how an image of a folder becomes square.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -56,7 +61,7 @@ def load_labelled(
     folder = _folder(name_or_path)
     size = size or natural_size(name_or_path)
     if folder is not None:
-        return read_labelled_folder(folder, train, size, on_unreadable, seed)
+        return read_labelled_folder(folder, train, size, on_unreadable, seed, fit)
     domain = datasets[str(name_or_path)](Path(root), train, download)
     if domain.images.size == size:
         return domain
@@ -73,6 +78,7 @@ def load_unlabelled(
     download: bool = False,
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
+    fit: Fit = "crop",
 ) -> UnlabelledImages:
     """Load a domain without labels; a flat folder is accepted as well.
 
@@ -81,7 +87,7 @@ def load_unlabelled(
     folder = _folder(name_or_path)
     if folder is not None:
         size = size or natural_size(folder)
-        return read_unlabelled_folder(folder, train, size, on_unreadable, seed)
+        return read_unlabelled_folder(folder, train, size, on_unreadable, seed, fit)
     return load_labelled(
         name_or_path, train=train, root=root, size=size, download=download
     ).without_labels()
@@ -97,6 +103,7 @@ def load_sample(
     download: bool = False,
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
+    fit: Fit = "crop",
 ) -> LabelledImages | UnlabelledImages:
     """Load a random sample of a domain, in its order, with labels if it has any.
 
@@ -111,6 +118,7 @@ def load_sample(
         download: whether missing published files may be downloaded.
         on_unreadable: skip broken files in a folder with a warning, or raise.
         seed: seed of the random choice.
+        fit: how an image of a folder becomes square.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -127,7 +135,7 @@ def load_sample(
     files, labels, classes = list_folder(folder, train)
     chosen = torch.randperm(len(files), generator=generator)[:count].sort().values.tolist()
     sample, kept = read_files(
-        [files[row] for row in chosen], size or natural_size(folder), on_unreadable
+        [files[row] for row in chosen], size or natural_size(folder), on_unreadable, fit
     )
     if labels is None:
         return sample
@@ -143,6 +151,19 @@ def natural_size(name_or_path: str | Path) -> int:
 def view_family(name_or_path: str | Path) -> Literal["digits", "photos"]:
     """Return the augmentation family of a domain; digits must not be mirrored."""
     return "digits" if _folder(name_or_path) is None else "photos"
+
+
+def match_classes(domain: LabelledImages, classes: Sequence[str]) -> LabelledImages:
+    """Return a domain with its labels as positions in `classes`, of which it may lack some.
+
+    Raises:
+        ValueError: it has a class that is not among them.
+    """
+    check_known_classes(classes, domain.classes)
+    if domain.classes == tuple(classes):
+        return domain
+    positions = torch.tensor([list(classes).index(name) for name in domain.classes])
+    return LabelledImages(domain.images, positions[domain.labels.cpu()], tuple(classes))
 
 
 def check_same_classes(source_classes: Sequence[str], target_classes: Sequence[str]) -> None:
@@ -163,6 +184,26 @@ def check_same_classes(source_classes: Sequence[str], target_classes: Sequence[s
     )
 
 
+def check_known_classes(known: Sequence[str], classes: Sequence[str]) -> None:
+    """Check that classes of a target are those of the source, or some of them.
+
+    Raises:
+        ValueError: they are not; the message names those that differ in case alone.
+    """
+    extra = [name for name in classes if name not in known]
+    if not extra:
+        return
+    folded = {name.casefold(): name for name in known}
+    alike = [
+        f"{name!r} is {folded[name.casefold()]!r}" for name in extra if name.casefold() in folded
+    ]
+    hint = f" ({', '.join(alike)} in the source)" if alike else ""
+    raise ValueError(
+        f"the target has classes that the source lacks: {extra}{hint}; rename or remove them, or "
+        "give the target without labels"
+    )
+
+
 def _folder(name_or_path: str | Path) -> Path | None:
     """Return the path of a folder, or None for a registered name, which takes precedence.
 
@@ -173,7 +214,12 @@ def _folder(name_or_path: str | Path) -> Path | None:
     if isinstance(name_or_path, str) and text in datasets:
         return None
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if isinstance(name_or_path, Path) or path.is_dir() or any(sep in text for sep in separators):
+    if (
+        isinstance(name_or_path, Path)
+        or path.is_dir()
+        or is_list(path)
+        or any(sep in text for sep in separators)
+    ):
         return path
     try:
         datasets[text]

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.datasets import MNIST
 
-from dacbn.datasets.archives import find_archive, reading
+from dacbn.datasets.archives import find_archive, reading, whole_labels
 from dacbn.datasets.arrays import labelled
 from dacbn.datasets.catalogue import DIGIT_CLASSES, datasets
 from dacbn.datasets.images import LabelledImages
 
-IMAGES_HEADER, LABELS_HEADER = 16, 8  # bytes
+BYTES = 8  # the code of their type in the header
 
 
 @datasets.register("mnist")
@@ -33,14 +33,18 @@ def mnist(root: Path, train: bool, download: bool) -> LabelledImages:
 def read_mnist(root: Path, train: bool, download: bool) -> tuple[Tensor, Tensor]:
     """Return uint8 images (N, 32, 32) and int64 labels (N,) in the published order."""
     part = "train" if train else "t10k"
-    images = _read_idx(root, f"{part}-images-idx3-ubyte", IMAGES_HEADER, (28, 28), download)
-    labels = _read_idx(root, f"{part}-labels-idx1-ubyte", LABELS_HEADER, (), download)
+    images_path, images = _read_idx(root, f"{part}-images-idx3-ubyte", (28, 28), download)
+    labels_path, labels = _read_idx(root, f"{part}-labels-idx1-ubyte", (), download)
+    with reading(labels_path):
+        whole_labels(labels, 0, 9)
+        if len(images) != len(labels):
+            raise ValueError(f"it has {len(labels)} labels, and {images_path} {len(images)} images")
     return F.pad(torch.from_numpy(images), (2, 2, 2, 2)), torch.from_numpy(labels).long()
 
 
 def _read_idx(
-    root: Path, name: str, header: int, shape: tuple[int, ...], download: bool
-) -> NDArray[np.uint8]:
+    root: Path, name: str, shape: tuple[int, ...], download: bool
+) -> tuple[Path, NDArray[np.uint8]]:
     """Read an idx file: the unpacked file if it exists, otherwise the .gz file.
 
     torchvision cannot read the .gz file and unpacks it, but the folder may be read-only.
@@ -52,4 +56,10 @@ def _read_idx(
         path = find_archive(path.with_name(file), urls, md5, download)
     with reading(path):
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return np.frombuffer(bytearray(data), np.uint8, offset=header).reshape(-1, *shape)
+        dimensions = 1 + len(shape)
+        header = 4 + 4 * dimensions
+        sizes = tuple(np.frombuffer(data[4:header], ">u4").tolist())
+        if data[:4] != bytes([0, 0, BYTES, dimensions]) or sizes[1:] != shape:
+            raise ValueError(f"its header is not that of bytes of shape {('N', *shape)}")
+        values = np.frombuffer(bytearray(data), np.uint8, offset=header)
+        return path, values.reshape(sizes)

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dacbn.datasets.archives import reading
+from dacbn.datasets.archives import check_shape, reading, whole_labels
 from dacbn.datasets.arrays import labelled
 from dacbn.datasets.catalogue import DIGIT_CLASSES, DIGIT_SIZE, datasets
 from dacbn.datasets.decoding import SUFFIXES, decode
@@ -40,8 +40,9 @@ def mnist_m(root: Path, train: bool, download: bool) -> LabelledImages:
     if not path.is_file():
         return _build(_find_photographs(root, path), root, train, download)
     with reading(path), np.load(path) as content:
-        images, labels = content["x"], content["y"].astype(int)
-    return labelled(images, labels, DIGIT_CLASSES)
+        images = content["x"]
+        check_shape(images, (DIGIT_SIZE, DIGIT_SIZE, 3))
+        return labelled(images, whole_labels(content["y"], 0, 9), DIGIT_CLASSES)
 
 
 def _find_photographs(root: Path, wanted: Path) -> list[Path]:

@@ -5,9 +5,9 @@ from pathlib import Path
 from scipy.io import loadmat
 from torchvision.datasets import SVHN
 
-from dacbn.datasets.archives import find_archive, reading
+from dacbn.datasets.archives import check_shape, find_archive, reading, whole_labels
 from dacbn.datasets.arrays import labelled
-from dacbn.datasets.catalogue import DIGIT_CLASSES, datasets
+from dacbn.datasets.catalogue import DIGIT_CLASSES, DIGIT_SIZE, datasets
 from dacbn.datasets.images import LabelledImages
 
 
@@ -25,5 +25,7 @@ def svhn(root: Path, train: bool, download: bool) -> LabelledImages:
     path = find_archive(root / "svhn" / name, [url], md5, download)
     with reading(path):
         content = loadmat(path)
-        images, labels = content["X"].transpose(3, 0, 1, 2), content["y"].reshape(-1).astype(int)
-    return labelled(images, labels % 10, DIGIT_CLASSES)  # the file writes 10 for zero
+        images = content["X"].transpose(3, 0, 1, 2)
+        check_shape(images, (DIGIT_SIZE, DIGIT_SIZE, 3))
+        labels = whole_labels(content["y"], 1, 10) % 10  # the file writes 10 for zero
+        return labelled(images, labels, DIGIT_CLASSES)

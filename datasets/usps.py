@@ -1,18 +1,23 @@
 """USPS: 7,291 and 2,007 handwritten digits, 16x16. Hull, IEEE TPAMI 1994."""
 
+import bz2
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torchvision.datasets import USPS
 
-from dacbn.datasets.archives import find_archive, reading
+from dacbn.datasets.archives import find_archive, reading, whole_labels
 from dacbn.datasets.arrays import labelled, resize
 from dacbn.datasets.catalogue import DIGIT_CLASSES, datasets
 from dacbn.datasets.images import LabelledImages
 
 DIGIT_PIXELS = 20  # a USPS digit fills its frame; an MNIST digit has 20 of 28 pixels
 MARGIN = 6
+SIDE = 16
+POSITIONS = [str(number) for number in range(1, SIDE * SIDE + 1)]
 
 
 @datasets.register("usps")
@@ -28,6 +33,23 @@ def usps(root: Path, train: bool, download: bool) -> LabelledImages:
     url, name, md5 = USPS.split_list["train" if train else "test"]
     path = find_archive(root / "usps" / name, [url], md5, download)
     with reading(path):
-        published = USPS(root / "usps", train)
-    images = resize(torch.from_numpy(published.data).unsqueeze(1), DIGIT_PIXELS)
-    return labelled(F.pad(images, (MARGIN,) * 4), published.targets, DIGIT_CLASSES)
+        values, labels = _read(path)
+        if not (np.abs(values) <= 1).all():  # also catches NaN
+            raise ValueError("its pixels do not lie in -1..1")
+        greys = torch.from_numpy(((values + 1) / 2 * 255).astype(np.uint8))
+        images = resize(greys.unsqueeze(1), DIGIT_PIXELS)
+        return labelled(F.pad(images, (MARGIN,) * 4), labels - 1, DIGIT_CLASSES)
+
+
+def _read(path: Path) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Read images (N, 16, 16) and labels from 1.
+
+    torchvision reads values of any size, and casts those out of range to other greys.
+    """
+    rows = [line.split() for line in bz2.decompress(path.read_bytes()).decode().splitlines()]
+    for row in rows:
+        if [pair.split(":")[0] for pair in row[1:]] != POSITIONS:
+            raise ValueError(f"a line does not have the pixels 1 to {len(POSITIONS)} in order")
+    values = np.array([[pair.split(":")[1] for pair in row[1:]] for row in rows], np.float32)
+    labels = np.array([row[0] for row in rows], np.float64)
+    return values.reshape(-1, SIDE, SIDE), whole_labels(labels, 1, 10)

@@ -10,8 +10,8 @@ from dacbn.datasets import (
     Images,
     LabelledImages,
     UnlabelledImages,
-    check_same_classes,
     load_sample,
+    match_classes,
 )
 from dacbn.models import Network
 from dacbn.training import (
@@ -75,8 +75,7 @@ def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
         images = _load(info, domain, count, False, seed)
         labels = None
         if isinstance(images, LabelledImages):
-            check_same_classes(info.classes, images.classes)
-            labels = images.labels
+            labels = match_classes(images, info.classes).labels
         samples[domain] = Sample(images.images, cluster_id, labels)
     return samples
 

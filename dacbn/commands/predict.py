@@ -34,7 +34,7 @@ def predict(
     if not images:
         raise ValueError("give image files, or folders of them, to predict")
     adapter = DomainAdapter.from_pretrained(run, device)
-    readable, paths = read_files(images, adapter.image_size, on_unreadable)
+    readable, paths = read_files(images, adapter.image_size, on_unreadable, adapter.config.fit)
     probabilities = adapter.predict_proba(readable, adapt=adapt)
     rows = [
         (str(path), adapter.classes[row.argmax()], f"{row.max():.4f}")

@@ -125,4 +125,5 @@ def reading_options(config: TrainConfig) -> dict[str, Any]:
         "root": config.data_root,
         "download": config.download,
         "on_unreadable": config.on_unreadable,
+        "fit": config.fit,
     }

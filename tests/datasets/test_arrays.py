@@ -51,7 +51,7 @@ def test_images_that_are_not_square_are_resized_or_refused():
     [
         (GREY / 2, r"scale to \[0, 1\] or pass uint8"),
         (np.full((2, 4, 4), np.nan), r"scale to \[0, 1\] or pass uint8"),
-        (GREY.astype(np.int64), r"dtype torch\.int64: pass uint8, or float"),
+        (GREY.astype(np.int64), r"dtype torch\.int64 .* pass uint8, uint16, or float"),
         (GREY[0], r"shape \(6, 6\): expected \(N, H, W\)"),
         (np.zeros((2, 4, 4, 2), np.uint8), r"shape \(2, 4, 4, 2\): expected"),
     ],
@@ -80,9 +80,9 @@ def test_given_classes_keep_their_order_even_when_one_does_not_occur():
     ("labels", "message"),
     [
         (["dog", "cow", "cat", "cat"], r"\['cow'\] are not among the classes"),
-        ([0.0, 1.0, 0.0, 1.0], "integers from 0 or class names"),
+        ([0.0, 1.0, 0.0, 1.0], "whole numbers or class names"),
         ([0, 1, 0], "one per image"),
-        ([0, 1, 0, 2], r"must be in 0\.\.1"),
+        ([0, 1, 0, 2], "1 of 4 labels are above 1, the last of 2 classes"),
     ],
 )
 def test_other_labels_are_refused_with_the_cure(labels, message):

@@ -1,13 +1,11 @@
 """Image files of every format and colour mode."""
 
-import warnings
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dacbn.datasets.decoding import decode, decode_each, report_unreadable
+from dacbn.datasets.decoding import decode
 
 RED = (200, 30, 60)
 
@@ -51,12 +49,6 @@ def test_sixteen_bits_are_scaled_and_not_clipped(tmp_path, suffix):
     assert decode(path, 4)[0, 0].tolist() == [0, 1, 128, 255]
 
 
-def test_floating_point_pixels_are_refused_with_the_cure(tmp_path):
-    path = save(Image.fromarray(np.ones((4, 4), np.float32)), tmp_path / "a.tif")
-    with pytest.raises(ValueError, match="not supported: convert them to 8 bits"):
-        decode(path, 4)
-
-
 def test_print_colours_become_rgb(tmp_path):
     image = decode(save(Image.new("CMYK", (8, 8), (0, 0, 0, 0)), tmp_path / "a.jpg"), 8)
     assert image.min() > 250
@@ -80,43 +72,3 @@ def test_a_photograph_taken_sideways_is_turned_upright(tmp_path):
     path = save(Image.fromarray(pixels), tmp_path / "a.jpg", exif=exif, quality=100)
     image = decode(path, 8)[0]
     assert image[:, 7].min() > 200 and image[:, 0].max() < 50
-
-
-def broken_files(folder):
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    paths = []
-    for suffix in ("jpg", "png", "bmp", "webp"):
-        path = save(Image.fromarray(noise), folder / f"cut.{suffix}")
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-        paths.append(path)
-    for name, content in [("text.jpg", b"hello"), ("empty.png", b"")]:
-        (folder / name).write_bytes(content)
-        paths.append(folder / name)
-    return paths
-
-
-@pytest.mark.parametrize("keep", [True, False])
-def test_broken_files_are_found_and_the_others_read(tmp_path, keep):
-    good = [save(Image.new("L", (8, 8), value), tmp_path / f"{value}.png") for value in (10, 20)]
-    paths = [good[0], *broken_files(tmp_path), good[1]]
-    readable, pixels = decode_each(paths, 8, keep)
-    assert readable == [True] + [False] * 6 + [True]
-    assert pixels[:, 0, 0, 0].tolist() == ([10, 20] if keep else [])
-
-
-def test_unreadable_files_are_named_up_to_five(tmp_path):
-    paths = [tmp_path / f"{i}.png" for i in range(7)]
-    with pytest.warns(UserWarning, match="7 images are unreadable") as caught:
-        report_unreadable(paths, "skip")
-    assert [str(path) in str(caught[0].message) for path in paths] == [True] * 5 + [False] * 2
-
-
-def test_unreadable_files_are_refused_on_request_with_the_cure(tmp_path):
-    with pytest.raises(ValueError, match=r'1 image is unreadable.*a\.png; replace.*"skip"'):
-        report_unreadable([tmp_path / "a.png"], "raise")
-
-
-def test_nothing_unreadable_says_nothing():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        report_unreadable([], "raise")

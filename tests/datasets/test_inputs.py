@@ -78,7 +78,7 @@ def test_few_labels_take_the_classes_they_are_meant_for():
     assert to_labelled((GREY, LABELS), 8, train=False, classes=classes).classes == classes
     names = ["1"] * 5
     assert to_labelled((GREY, names), 8, False, classes).labels.tolist() == [1] * 5
-    with pytest.raises(ValueError, match=r"labels run from 0 to 1 but there are 1 classes"):
+    with pytest.raises(ValueError, match=r"labels \['1'\] are not among the classes \('0',\)"):
         to_labelled((GREY, LABELS), 8, False, ("0",))
 
 
@@ -88,9 +88,9 @@ def test_labelled_images_keep_their_labels_when_resized():
 
 
 def test_images_in_files_are_not_read_to_be_resized(tmp_path):
-    files = FileImages((save(tmp_path / "1.png"),), 8)
+    files = FileImages((save(tmp_path / "1.png"),), 8, "pad")
     resized = to_unlabelled(UnlabelledImages(files), 16, train=True).images
-    assert isinstance(resized, FileImages) and resized.size == 16
+    assert isinstance(resized, FileImages) and (resized.size, resized.fit) == (16, "pad")
 
 
 @pytest.mark.parametrize("kind", [list, tuple])
@@ -105,9 +105,9 @@ def test_a_broken_file_of_a_list_is_skipped_in_training_only(tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
     files = [save(tmp_path / "1.png"), broken]
-    with pytest.warns(UserWarning, match=r"1 image is unreadable .*broken\.png"):
+    with pytest.warns(UserWarning, match=r"1 image is unreadable: .*broken\.png"):
         assert len(to_unlabelled(files, 4, train=True)) == 1
-    with pytest.raises(ValueError, match=r"unreadable .*broken\.png"):
+    with pytest.raises(ValueError, match=r"unreadable: .*broken\.png"):
         to_unlabelled(files, 4, train=False, on_unreadable="skip")
     with pytest.raises(ValueError, match="unreadable"):
         to_unlabelled(files, 4, train=True, on_unreadable="raise")
@@ -176,3 +176,54 @@ def test_a_flat_folder_may_have_parts(tmp_path, names):
     assert is_flat_folder(tmp_path)
     domain = to_unlabelled(tmp_path, 8, train=True, root=tmp_path)
     assert len(domain) == sum("test" not in name for name in names)
+
+
+def test_a_target_may_lack_classes_but_not_have_others(tmp_path):
+    for name in ("bee", "cow"):
+        for number in range(3):
+            save(tmp_path / name / f"{number}.png")
+    known = ("ant", "bee", "cow")
+    from_folder = to_labelled(tmp_path, 8, False, known, root=tmp_path)
+    assert from_folder.classes == known and from_folder.labels.unique().tolist() == [1, 2]
+    domain = labelled(GREY, ["cow", "bee", "cow", "cow", "cow"])
+    assert to_labelled(domain, 8, False, known).labels.tolist() == [2, 1, 2, 2, 2]
+    with pytest.raises(ValueError, match=r"lacks: \['cow'\] \('cow' is 'Cow' in the source\)"):
+        to_labelled(tmp_path, 8, False, ("ant", "bee", "Cow"), root=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["pair", "domain", "folder"])
+def test_one_class_is_no_source_but_may_be_scored(tmp_path, kind):
+    for number in range(3):
+        save(tmp_path / "b" / f"{number}.png")
+    pair = (GREY, ["b"] * 5)
+    data = {"pair": pair, "domain": labelled(*pair), "folder": tmp_path}[kind]
+    root = {"root": tmp_path} if kind == "folder" else {}
+    with pytest.raises(ValueError, match="has only one class, 'b': add another"):
+        to_labelled(data, 8, train=True, **root)
+    assert to_labelled(data, 8, False, ("a", "b"), **root).labels.unique().tolist() == [1]
+
+
+class Container:
+    """What h5py's and zarr's arrays offer."""
+
+    shape = GREY.shape
+
+    def __array__(self, dtype=None, copy=None):
+        return GREY
+
+
+def test_other_arrays_and_pictures_are_read():
+    assert torch.equal(pixels(to_unlabelled(Container(), 8, True).images)[:, 0], torch.tensor(GREY))
+    assert to_labelled((Container(), LABELS), 8, True).labels.tolist() == LABELS
+    assert size_of(Container()) == 8
+    pictures = [Image.fromarray(image) for image in GREY]
+    for data in (pictures, (pictures, LABELS)):
+        read = to_unlabelled(data, 8, train=True).images
+        assert torch.equal(pixels(read)[:, 0], torch.from_numpy(GREY))
+    assert to_labelled((pictures, LABELS), 8, train=True).labels.tolist() == LABELS
+
+
+def test_the_mask_of_images_is_not_dropped():
+    masked = np.ma.array(GREY, mask=GREY == 7)
+    with pytest.raises(ValueError, match="values of the images are masked"):
+        to_unlabelled(masked, 8, train=True)

@@ -71,6 +71,11 @@ def test_a_file_is_not_a_folder(tmp_path):
         load_labelled(tmp_path / "images.zip", train=True, root=tmp_path)
 
 
+def test_a_missing_published_folder_says_where_to_get_it():
+    with pytest.raises(FileNotFoundError, match=r"webcam.*does not exist: get Office-31 from http"):
+        load_labelled("data/office31/webcam/images", train=True, root=Path("nowhere"))
+
+
 def test_a_bare_folder_name_is_a_path_unless_it_is_registered(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for folder in ("pets", "digits"):

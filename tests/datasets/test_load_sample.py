@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from dacbn.datasets import LabelledImages, UnlabelledImages, load_labelled, load_sample
+from dacbn.datasets.decoding import Picture
 
 NOWHERE = Path("nowhere")  # made in memory, digits need no files
 SHADES = {"cup": 40, "mug": 120, "pen": 220}
@@ -41,18 +42,19 @@ def test_labels_go_with_the_images_of_a_folder(photos):
 def test_only_the_sample_is_opened(photos, monkeypatch):
     opened = []
 
-    def decode(path, size):
+    def read_picture(path, size, fit):
         opened.append(path)
-        return torch.zeros(3, size, size, dtype=torch.uint8)
+        return Picture(torch.zeros(3, size, size, dtype=torch.uint8))
 
-    monkeypatch.setattr("dacbn.datasets.decoding.decode", decode)
+    monkeypatch.setattr("dacbn.datasets.many_files.read_picture", read_picture)
     load(photos, 5)
     assert len(opened) == 5
 
 
 def test_a_sample_is_of_the_part_that_is_asked_for(photos):
-    assert len(load(photos, 1000, train=False)) == 12
-    assert len(load(photos, 1000)) == 48
+    for train in (True, False):
+        whole = load_labelled(photos, train=train, root=photos, size=8)
+        assert len(load(photos, 1000, train=train)) == len(whole)
 
 
 def test_the_same_seed_chooses_the_same_images():

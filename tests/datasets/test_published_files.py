@@ -177,3 +177,103 @@ def test_a_damaged_file_is_named_with_the_cure(tmp_path, name, file):
     with pytest.raises(ValueError, match=r"cannot read .*: delete it and fetch it again") as caught:
         datasets[name](tmp_path, False, False)
     assert "\n" not in str(caught.value)
+
+
+# name: (labels or pixels of the file, what is said)
+FAULTS = {
+    "svhn": [
+        {"y": [50, 1]},
+        {"y": [-3, 1]},
+        {"y": [np.nan, 1]},
+        {"y": [1.7, 1]},
+        {"y": [0, 1]},
+        {"y": [1]},
+        {"X": np.zeros((28, 32, 3, 2), np.uint8)},
+        {"X": np.full((32, 32, 3, 2), 255.0)},
+        {"X": np.zeros((32, 32, 3, 0), np.uint8), "y": []},
+    ],
+    "mnist_m": [
+        {"y": [0.6, 1]},
+        {"y": [10, 1]},
+        {"y": [1, 2, 3]},
+        {"x": np.zeros((2, 28, 28, 3), np.uint8)},
+        {"x": np.full((2, 32, 32, 3), 7.0)},
+    ],
+}
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+@pytest.mark.parametrize(("name", "row"), [(n, r) for n in FAULTS for r in range(len(FAULTS[n]))])
+def test_values_out_of_the_published_range_are_refused_with_the_file(tmp_path, name, row):
+    fault = {key: np.array(value) for key, value in FAULTS[name][row].items()}
+    path = tmp_path / name / {"svhn": "test_32x32.mat", "mnist_m": "mnist_m_test9001.npz"}[name]
+    path.parent.mkdir()
+    if name == "svhn":
+        savemat(path, {"X": np.zeros((32, 32, 3, 2), np.uint8), "y": np.array([10, 1]), **fault})
+    else:
+        np.savez(path, **{"x": np.zeros((2, 32, 32, 3), np.uint8), "y": np.array([9, 0]), **fault})
+    with pytest.raises(ValueError, match="cannot read") as caught:
+        datasets[name](tmp_path, False, False)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    if "y" in fault and len(fault["y"]) == 2:
+        assert f"label {fault['y'][0]}" in str(caught.value)
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+@pytest.mark.parametrize("value", ["nan", "1e9", "-1.5"])
+def test_usps_out_of_range_is_refused(tmp_path, value):
+    write_usps(tmp_path, f"3 1:{value} " + " ".join(f"{i}:0" for i in range(2, 257)))
+    with pytest.raises(ValueError, match=r"usps\.t\.bz2 \(its pixels do not lie in -1..1\)"):
+        datasets["usps"](tmp_path, False, False)
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+@pytest.mark.parametrize(
+    "line",
+    ["3 2:0 1:0 " + " ".join(f"{i}:0" for i in range(3, 257)), "3 1:0.5", "11 1:0"],
+    ids=["order", "few", "label"],
+)
+def test_usps_of_another_layout_is_refused(tmp_path, line):
+    write_usps(tmp_path, line)
+    with pytest.raises(ValueError, match=r"cannot read .*usps\.t\.bz2"):
+        datasets["usps"](tmp_path, False, False)
+
+
+def write_usps(root, line):
+    (root / "usps").mkdir()
+    (root / "usps" / "usps.t.bz2").write_bytes(bz2.compress(line.encode()))
+
+
+MNIST_HEADERS = {  # of two images: type, sizes
+    "32x32": (0x08, (2, 32, 32)),
+    "float32": (0x0D, (2, 28, 28)),
+    "cut": (0x08, (3, 28, 28)),
+    "flat": (0x08, (2 * 28 * 28,)),
+}
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+@pytest.mark.parametrize("name", MNIST_HEADERS)
+def test_the_header_of_mnist_is_read(tmp_path, mnist_arrays, name):
+    kind, sizes = MNIST_HEADERS[name]
+    write_mnist(tmp_path, *mnist_arrays, compress=False)
+    path = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte"
+    header = struct.pack(f">BBBB{len(sizes)}I", 0, 0, kind, len(sizes), *sizes)
+    path.write_bytes(header + bytes(2 * 28 * 28 * (4 if kind == 0x0D else 1)))
+    with pytest.raises(ValueError, match="cannot read") as caught:
+        datasets["mnist"](tmp_path, False, False)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+def test_images_and_labels_of_different_number_name_both_files(tmp_path, mnist_arrays):
+    write_mnist(tmp_path, mnist_arrays[0], mnist_arrays[1][:4])
+    with pytest.raises(ValueError, match=r"it has 4 labels, and .*images-idx3.* 5 images"):
+        datasets["mnist"](tmp_path, False, False)
+
+
+@pytest.mark.filterwarnings(f"ignore:.*{ALTERED}")
+def test_a_label_of_mnist_above_9_is_refused(tmp_path, mnist_arrays):
+    write_mnist(tmp_path, mnist_arrays[0], mnist_arrays[1] + 5)
+    with pytest.raises(ValueError, match=r"labels-idx1.*label 12 is no whole number from 0 to 9"):
+        datasets["mnist"](tmp_path, False, False)

@@ -109,9 +109,9 @@ def test_every_role_has_the_settings_that_it_should():
         *("log_every", "checkpoint_every", "snapshot_every"),
     }
     assert set(TrainConfig.names(Role.KEPT)) == {
-        *("source", "source_batch_size", "image_size", "backbone", "pretrained", "norm"),
+        *("source", "source_batch_size", "image_size", "fit", "backbone", "pretrained", "norm"),
         *("norm_sites", "norm_replaces", "input_norm", "cluster_ids", "classifier"),
     }
     assert TrainConfig.names(Role.VARIED) == ["norm", "method", "seed"]
-    assert TrainConfig.names(Role.IMAGES) == ["source", "target", "image_size"]
+    assert TrainConfig.names(Role.IMAGES) == ["source", "target", "image_size", "fit"]
     assert TrainConfig.names(Role.NAMING) == ["source", "target", "backbone", "norm", "method"]

@@ -1,0 +1,87 @@
+"""Number the labels of a domain; what is no class is refused, and never becomes one."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+IGNORED = {255, *(int(np.iinfo(kind).max) for kind in ("i2", "u2", "i4", "u4", "i8", "u8"))}
+
+
+def number_labels(
+    labels: ArrayLike | Tensor, classes: Sequence[str] | None = None
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Return labels as positions int64 (N,), and the name of every class.
+
+    Args:
+        labels: (N,) or (N, 1): whole numbers, which need not start at 0, or names.
+        classes: the name of every class; by default the sorted names or numbers that occur. Whole
+            numbers are positions in `classes`, unless all of these are numbers themselves.
+
+    Raises:
+        ValueError: labels are missing, mark "no class", or are not among the classes.
+    """
+    values = _to_array(labels)
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind == "U":
+        return _find(values, tuple(classes or np.unique(values).tolist()))
+    if values.dtype.kind not in "iu":
+        raise ValueError(f"labels must be whole numbers or class names, got {values.dtype}")
+    _refuse(values < 0, "negative")
+    if classes is not None and not all(name.isdecimal() for name in classes):
+        last = len(classes) - 1
+        _refuse(values > last, f"above {last}, the last of {len(classes)} classes")
+        return torch.from_numpy(values.astype(np.int64)), tuple(classes)
+    ids = np.unique(values)
+    if classes is None and len(ids) > 1 and ids[-1] in IGNORED and ids[-2] + 1 != ids[-1]:
+        _refuse(values == ids[-1], f'{ids[-1]}, which marks "no class"')
+    return _find(values.astype(str), tuple(classes or map(str, ids.tolist())))
+
+
+def _find(names: NDArray[np.str_], classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
+    positions = {name: position for position, name in enumerate(classes)}
+    if unknown := sorted(set(names.ravel().tolist()) - positions.keys()):
+        raise ValueError(f"labels {unknown} are not among the classes {classes}: leave them out")
+    found = [positions[name] for name in names.ravel().tolist()]
+    return torch.tensor(found, dtype=torch.int64).reshape(names.shape), classes
+
+
+def _to_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
+    """Return whole numbers, or text; refuse labels that are missing."""
+    if isinstance(labels, Tensor):
+        labels = labels.cpu().numpy()
+    if isinstance(labels, np.ma.MaskedArray):
+        _refuse(np.ma.getmaskarray(labels), "masked")
+    if isinstance(labels, list | tuple):  # NumPy would make the text "nan" of NaN among names
+        labels = np.array(labels, dtype=object)
+    values = np.asarray(labels)
+    if values.dtype.kind not in "OTSU":
+        if values.dtype.kind == "f":
+            _refuse(np.isnan(values), "NaN")
+        return values
+    objects = values.astype(object)
+    missing = [_is_missing(label) for label in objects.ravel().tolist()]
+    _refuse(np.array(missing, dtype=bool), "missing (None, NaN or empty)")
+    if all(isinstance(label, bytes) for label in objects.ravel().tolist()):
+        return np.char.decode(objects.astype(bytes))
+    plain = np.array(objects.tolist())
+    return plain if plain.dtype.kind in "iufb" else objects.astype(str)
+
+
+def _is_missing(label: Any) -> bool:
+    try:
+        return label is None or label in ("", b"") or bool(label != label)
+    except TypeError:  # pandas' NA compares to NA
+        return True
+
+
+def _refuse(wrong: NDArray[np.bool_], what: str) -> None:
+    if count := np.count_nonzero(wrong):
+        raise ValueError(
+            f"{count} of {wrong.size} labels are {what}: leave these images out, or give them "
+            "without labels"
+        )

@@ -1,5 +1,6 @@
 """config.json of a run folder: everything needed to build the trained network again."""
 
+import dataclasses
 import json
 import platform
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
 IN_MEMORY = "in memory"  # the recorded name of a domain that was given as images
+# Settings that config.json of older runs lacks: the default is what those runs did.
+ADDED_LATER: frozenset[str] = frozenset()
 
 
 class RunFolderError(ValueError):
@@ -59,12 +62,18 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
 def read_run_info(folder: Path) -> RunInfo:
     """Read the config.json that `write_run_info` wrote.
 
+    `download` is off in the settings that are returned: a run that came from somewhere else must
+    not download anything.
+
     Raises:
-        RunFolderError: there is no config.json, or it cannot be read.
+        RunFolderError: there is no config.json, it lacks a setting, or it cannot be read.
     """
     content = _read_json(folder)
     try:
-        config = TrainConfig.from_json(content["training"])
+        known = {field.name for field in dataclasses.fields(TrainConfig)}
+        if lacking := sorted(known - ADDED_LATER - content["training"].keys()):
+            raise KeyError(", ".join(lacking))
+        config = TrainConfig.from_json({**content["training"], "download": False})
         return RunInfo(config, tuple(map(str, content["classes"])), int(content["image_size"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)

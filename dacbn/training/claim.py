@@ -1,0 +1,61 @@
+"""Claim a folder, so that two processes never write into it at the same time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from dacbn.training.storage import StorageError
+
+LOCK = ".lock"
+UNCLAIMED = (".evaluation.", ".report.")  # drafts of files that are written without a claim
+
+
+class FolderInUseError(RuntimeError):
+    """Another process, or another training of this one, works in the folder."""
+
+
+@contextmanager
+def claim(folder: Path) -> Iterator[None]:
+    """Hold a folder alone; it is made if there is none, and removed if nothing is written to it.
+
+    The lock is one of the operating system on a file in the folder: it ends with the process, also
+    if that is killed.
+
+    Raises:
+        ValueError: the folder is the current one.
+        FolderInUseError: it is held already.
+        StorageError: it cannot be made or written.
+    """
+    if folder == Path():
+        raise ValueError("a run needs a folder of its own, not the current one: give its name")
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    lock = FileLock(folder / LOCK, timeout=0)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise FolderInUseError(
+            f"{folder} is in use by another process: wait until it ends, or choose another folder"
+        ) from None
+    except OSError as error:
+        raise StorageError(folder / LOCK, error) from error
+    try:
+        _remove_drafts(folder)
+        yield
+    finally:
+        if [path.name for path in folder.glob("*")] == [LOCK]:
+            with suppress(OSError):  # some systems remove no open file
+                (folder / LOCK).unlink()
+                for each in made:
+                    each.rmdir()
+        lock.release()
+
+
+def _remove_drafts(folder: Path) -> None:
+    """Remove drafts that a killed process has left."""
+    for draft in (*folder.glob(".*.part"), *folder.glob("*/.*.part")):
+        if not draft.name.startswith(UNCLAIMED) and draft.parent.name != "figures":
+            with suppress(OSError):
+                draft.unlink()

@@ -17,7 +17,7 @@ from dacbn.analysis.presentation.settings import (
 )
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, Options, RunResults
-from dacbn.training import RunInfo, train_command
+from dacbn.training import RunInfo, claim, remove_drafts, train_command
 
 
 class Report(NamedTuple):
@@ -66,6 +66,7 @@ def report(
     Raises:
         ValueError: no run, a run given twice, no images, or layers that do not exist.
         RunFolderError: a folder holds no run, or no records.
+        FolderInUseError: another report is being written there.
         StorageError: the report cannot be written.
     """
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
@@ -76,13 +77,15 @@ def report(
     infos = {str(run): open_run(run, root) for run in folders}
     options = Options(home / "figures", images, seed, tuple(layers), device)
     write = _ignore if quiet else _print
-    sections = (_analyse if alone else _compare)(infos, options, write)
+    path = home / "report.html"
     settings = {f"Settings of {run}": describe_config(each.config) for run, each in infos.items()}
     settings["Versions"] = current_versions()
     commands = [train_command(each.config) for each in infos.values()]
     commands.append(_command(folders, images, seed, layers, output, root))
-    path = home / "report.html"
-    write_report(path, _title(infos), sections, settings, commands)
+    with claim(options.folder):  # not the run, which may still be trained
+        remove_drafts(path)
+        sections = (_analyse if alone else _compare)(infos, options, write)
+        write_report(path, _title(infos), sections, settings, commands)
     return Report(path, options.folder, tuple(sections), sections[0].findings)
 
 

@@ -25,6 +25,7 @@ from dacbn.training import (
     check_names,
     check_needs_source,
     choose_device,
+    claim,
     claim_run,
     create_adaptation_state,
     create_state,
@@ -196,10 +197,17 @@ class DomainAdapter(Classifier):
         return self
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write config.json and model.safetensors into a folder, for `from_pretrained`."""
-        network = self.network
-        write_run_info(Path(path), RunInfo(self.config, self.classes, self._size))
-        save_network(Path(path), network)
+        """Write config.json and model.safetensors into a folder, for `from_pretrained`.
+
+        Raises:
+            NotFittedError: there is no network yet.
+            FolderInUseError: a training works in the folder.
+            StorageError: the folder cannot be written.
+        """
+        network, folder = self.network, Path(path).absolute()  # also the current folder
+        with claim(folder):
+            write_run_info(folder, RunInfo(self.config, self.classes, self._size))
+            save_network(folder, network)
 
     @classmethod
     def from_pretrained(

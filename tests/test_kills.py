@@ -5,6 +5,7 @@
 
 import json
 import random
+import re
 
 import numpy as np
 import pytest
@@ -85,8 +86,8 @@ def result_of(out):
         elif path.name == "metrics.jsonl":
             rows = read_records(path.parent)
             found[name] = json.dumps([{**row, "steps_per_second": 0} for row in rows])
-        elif path.name == "comparison.csv":  # the seconds are its last column
-            found[name] = [line.rpartition(",")[0] for line in path.read_text().splitlines()]
+        elif path.stem == "comparison" and path.suffix != ".json":  # the last column is seconds
+            found[name] = re.sub(r"(,[\d.]+$|\d+ s)", "", path.read_text(), flags=re.MULTILINE)
         else:
             found[name] = path.read_bytes()
     return found
@@ -121,12 +122,13 @@ def test_a_command_that_was_killed_ends_in_the_same_files(place, whole, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "rounds"), [(train, 15), (adapt, 13), (compare, 13), (analyse, 9)]
+    ("command", "kills"), [(train, 30), (adapt, 25), (compare, 25), (analyse, 20)]
 )
-def test_a_hundred_kills(place, whole, tmp_path, command, rounds):
-    """Each round kills twice, if the command lives that long."""
-    killed = 0
-    for seed in range(rounds):
-        (tmp_path / str(seed)).mkdir()
-        killed += kill_until_done(place, whole, tmp_path / str(seed), command, seed, kills=2)
-    assert killed >= rounds
+def test_a_hundred_kills(place, whole, tmp_path, command, kills):
+    """Each round kills at most twice."""
+    killed = seed = 0
+    while killed < kills:
+        seed += 1
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        killed += kill_until_done(place, whole, folder, command, seed, kills=2)

@@ -43,6 +43,7 @@ from dacbn.training.selection import choose as choose
 from dacbn.training.selection import evaluations_of as evaluations_of
 from dacbn.training.state import TrainingState as TrainingState
 from dacbn.training.storage import StorageError as StorageError
+from dacbn.training.storage import remove_drafts as remove_drafts
 from dacbn.training.storage import write_atomically as write_atomically
 from dacbn.training.storage import write_json as write_json
 from dacbn.training.storage import write_output as write_output

@@ -35,7 +35,7 @@ def claim(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except Timeout:
+    except (Timeout, FileNotFoundError):  # not found: its holder has just removed it
         raise FolderInUseError(
             f"{folder} is in use by another process: wait until it ends, or choose another folder"
         ) from None
@@ -45,17 +45,17 @@ def claim(folder: Path) -> Iterator[None]:
         _remove_drafts(folder)
         yield
     finally:
-        if [path.name for path in folder.glob("*")] == [LOCK]:
-            with suppress(OSError):  # some systems remove no open file
-                (folder / LOCK).unlink()
-                for each in made:
-                    each.rmdir()
+        # while it is held: who opened the file before finds that it is gone, and asks again
+        with suppress(OSError):  # some systems remove no open file
+            (folder / LOCK).unlink()
+            for each in made:
+                each.rmdir()  # fails, as it should, if something was written
         lock.release()
 
 
 def _remove_drafts(folder: Path) -> None:
-    """Remove drafts that a killed process has left."""
-    for draft in (*folder.glob(".*.part"), *folder.glob("*/.*.part")):
-        if not draft.name.startswith(UNCLAIMED) and draft.parent.name != "figures":
+    """Remove drafts that a killed process has left in a folder and in its snapshots."""
+    for draft in (*folder.glob(".*.part"), *folder.glob("snapshots/.*.part")):
+        if not draft.name.startswith(UNCLAIMED):
             with suppress(OSError):
                 draft.unlink()

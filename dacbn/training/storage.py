@@ -75,6 +75,13 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     _sync_folder(path.parent)
 
 
+def remove_drafts(path: Path) -> None:
+    """Remove the drafts of a file that killed processes have left; no other may be writing it."""
+    for draft in path.parent.glob(f".{path.name}.*.part"):
+        with suppress(OSError):
+            draft.unlink()
+
+
 def write_output(path: Path, text: str) -> None:
     """Write text to a file that the user named.
 

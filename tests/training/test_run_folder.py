@@ -44,7 +44,7 @@ def truncate(path):
 
 
 def test_a_run_leaves_what_it_promises(run):
-    names = {"config.json", "metrics.jsonl", "model.safetensors", "checkpoint.pt", ".lock"}
+    names = {"config.json", "metrics.jsonl", "model.safetensors", "checkpoint.pt"}
     assert {path.name for path in run.iterdir()} == names
     assert json.loads((run / "config.json").read_text())["versions"].keys() == {
         "python",

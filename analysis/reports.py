@@ -76,6 +76,8 @@ def report(
     root = None if data_root is None else Path(data_root)
     infos = {str(run): open_run(run, root) for run in folders}
     options = Options(home / "figures", images, seed, tuple(layers), device)
+    if options.folder.is_symlink():
+        raise ValueError(f"{options.folder} is a link: remove it, or choose another output folder")
     write = _ignore if quiet else _print
     path = home / "report.html"
     settings = {f"Settings of {run}": describe_config(each.config) for run, each in infos.items()}

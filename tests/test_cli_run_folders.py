@@ -16,7 +16,13 @@ from dacbn import cli
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.cells import to_cell
 from dacbn.commands.folders import new_folder
-from dacbn.training import RunFolderError, StorageError, load_checkpoint, read_run_info
+from dacbn.training import (
+    RunFolderError,
+    StorageError,
+    claim,
+    load_checkpoint,
+    read_run_info,
+)
 
 FAST = ["--steps", "2", "--source-batch-size", "4", "--target-batch-size", "4"]
 FAST += ["--device", "cpu", "--log-every", "1", "--image-size", "32"]
@@ -80,6 +86,25 @@ def test_a_second_training_of_the_same_name_takes_the_next(place, tmp_path, monk
         dacbn("train", *FAST, *domains, "--seed", seed)
     first = "s-t-dann-ucb_norm-seed0"
     assert sorted(os.listdir("runs")) == [first, f"{first}-2"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--resume", "run"),
+        ("train", *FAST, "--run", "run"),
+        ("adapt", "run", "--output", "other"),
+        ("compare", *FAST, "--output", "other", "--seeds", 1),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_folder_at_work_is_said_to_be(run, words, capsys):
+    if "--run" in words:
+        (run / "config.json").unlink()
+    with claim(run), claim(Path("other")), pytest.raises(SystemExit) as stop:
+        dacbn(*words)
+    assert stop.value.code == 1
+    assert "is in use by another process: wait until it ends" in capsys.readouterr().err
 
 
 def test_a_run_is_resumed_to_more_steps(run):

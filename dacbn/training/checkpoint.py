@@ -18,7 +18,7 @@ from torch import Tensor
 
 from dacbn.models import Network
 from dacbn.training.run_info import CONFIG, RunFolderError
-from dacbn.training.storage import first_line, write_atomically
+from dacbn.training.storage import StorageError, first_line, write_atomically
 
 MODEL, CHECKPOINT, SNAPSHOTS = "model.safetensors", "checkpoint.pt", "snapshots"
 CHECKSUM = "sha256"  # in the metadata of the weights; those of older runs have none
@@ -35,11 +35,14 @@ def save_network(folder: Path, network: Network, name: str = MODEL) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
+    path = folder / name
+    if path.parent != folder and path.parent.is_symlink():
+        raise StorageError(path, OSError(f"{path.parent} is a link to outside the run"))
     # safetensors refuses tensors that share memory, such as those of a layer used twice
     tensors = {name: t.cpu().contiguous().clone() for name, t in network.state_dict().items()}
     about = {CHECKSUM: _checksum(tensors)}  # one: safetensors writes several in a random order
     # not save_file, which makes the file readable by its owner only
-    write_atomically(folder / name, lambda draft: draft.write_bytes(save(tensors, about)))
+    write_atomically(path, lambda draft: draft.write_bytes(save(tensors, about)))
 
 
 def snapshot_name(step: int) -> str:

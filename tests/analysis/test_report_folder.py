@@ -47,3 +47,11 @@ def test_what_a_killed_report_left_is_removed(run, tmp_path):
         path.touch()
     report(run, output=tmp_path, quiet=True)
     assert not any(path.exists() for path in left)
+
+
+def test_figures_are_not_written_to_where_a_link_leads(run, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "figures").symlink_to(tmp_path / "outside")
+    with pytest.raises(ValueError, match="figures is a link: remove it, or choose another output"):
+        report(run, output=tmp_path, quiet=True)
+    assert list((tmp_path / "outside").iterdir()) == []

@@ -177,6 +177,15 @@ def test_a_link_in_a_run_is_read_and_replaced_but_not_written_through(
     assert load_checkpoint(run)["step"] == 8
 
 
+def test_snapshots_are_not_written_to_where_a_link_leads(tmp_path, tiny, source, target):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "run" / "snapshots").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError, match="snapshots is a link to outside the run"):
+        tiny(snapshot_every=1).fit(source, target, run=tmp_path / "run")
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
 @pytest.mark.parametrize("kind", ["pipe", "device", "link", "link to nothing"])
 def test_an_output_that_is_no_regular_file_is_written_to(tmp_path, kind):
     path, real = tmp_path / "output", tmp_path / "real"

@@ -36,7 +36,7 @@ class StorageError(RuntimeError):
             cause = "the disk is full"
         elif self.read_only:
             cause = f"{path.parent} is read-only ({cause})"
-            cure = "choose another folder, with --run or --output"
+            cure = "make it writable or choose another folder, with --run or --output"
         elif isinstance(error, FileExistsError | NotADirectoryError) and not path.parent.is_dir():
             cause = f"{path.parent} is no folder"
         super().__init__(

@@ -1,5 +1,6 @@
 """A folder that a process writes to is its own until it ends, however it ends."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -99,6 +100,15 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path):
     with pytest.raises(StorageError), claim(tmp_path / "run"):
         pass
     assert not (tmp_path / "victim").exists()
+
+
+def test_a_read_only_folder_is_called_that(tiny, source, target, tmp_path, monkeypatch):
+    def refuse(lock):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(FileLock, "acquire", refuse)
+    with pytest.raises(StorageError, match=r"run is read-only \(Permission denied\).*--output"):
+        tiny().fit(source, target, run=tmp_path / "run")
 
 
 @pytest.mark.parametrize("run", ["", "."])

@@ -1,5 +1,6 @@
 """Claim a folder, so that two processes never write into it at the same time."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -35,11 +36,14 @@ def claim(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire()
-    except (Timeout, FileNotFoundError):  # not found: its holder has just removed it
-        raise FolderInUseError(
-            f"{folder} is in use by another process: wait until it ends, or choose another folder"
-        ) from None
     except OSError as error:
+        gone = isinstance(error, FileNotFoundError | FileExistsError)
+        obstacle = os.path.lexists(folder) and not folder.is_dir()
+        if isinstance(error, Timeout) or (gone and not obstacle):  # its holder just removed it
+            raise FolderInUseError(
+                f"{folder} is in use by another process: wait until it ends, or choose another "
+                "folder"
+            ) from None
         raise StorageError(folder / LOCK, error) from error
     try:
         _remove_drafts(folder)

@@ -17,7 +17,7 @@ from dacbn.analysis.presentation.settings import (
 )
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
-from dacbn.training import RunInfo, train_command
+from dacbn.training import RunInfo, claim, remove_drafts, train_command
 
 
 class Report(NamedTuple):
@@ -66,6 +66,7 @@ def report(
     Raises:
         ValueError: no run, a run given twice, no images, or layers that do not exist.
         RunFolderError: a folder holds no run, or no records.
+        FolderInUseError: another report is being written there.
         StorageError: the report cannot be written.
     """
     layers = (layers,) if isinstance(layers, str) else layers
@@ -76,14 +77,18 @@ def report(
     root = None if data_root is None else Path(data_root)
     infos = {str(run): open_run(run, root) for run in folders}
     options = ReportOptions(home / "figures", images, seed, tuple(layers), device)
+    if options.folder.is_symlink():
+        raise ValueError(f"{options.folder} is a link: remove it, or choose another output folder")
     write = _ignore if quiet else _print
-    sections = (_analyse if alone else _compare)(infos, options, write)
+    path = home / "report.html"
     settings = {f"Settings of {run}": describe_config(each.config) for run, each in infos.items()}
     settings["Versions"] = current_versions()
     commands = [train_command(each.config) for each in infos.values()]
     commands.append(_command(folders, images, seed, layers, output, root))
-    path = home / "report.html"
-    write_report(path, _title(infos), sections, settings, commands)
+    with claim(options.folder):  # not the run, which may still be trained
+        remove_drafts(path)
+        sections = (_analyse if alone else _compare)(infos, options, write)
+        write_report(path, _title(infos), sections, settings, commands)
     return Report(path, options.folder, tuple(sections), sections[0].findings)
 
 

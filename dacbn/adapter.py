@@ -11,7 +11,6 @@ from dacbn.classifier import NotFittedError as NotFittedError
 from dacbn.datasets import LabelledLike, UnlabelledLike, size_of
 from dacbn.models import Network
 from dacbn.training import (
-    CONFIG,
     InterruptedTraining,
     Records,
     RunFolderError,
@@ -25,13 +24,15 @@ from dacbn.training import (
     build_network,
     check_names,
     check_needs_source,
-    check_resumable,
     choose_device,
+    claim,
+    claim_run,
     create_adaptation_state,
     create_state,
-    load_checkpoint,
+    holds_network,
     load_weights,
     read_run_info,
+    save_checkpoint,
     save_network,
     train,
     write_run_info,
@@ -112,19 +113,22 @@ class DomainAdapter(Classifier):
             DivergedError: a loss became infinite or NaN.
             InterruptedTraining: on Ctrl-C, after a checkpoint in `run`; the network trained so far
                 can be used to predict.
+            FolderInUseError: another process works in `run`.
             StorageError: `run` cannot be written, or its disk is full.
         """
         check_needs_source(self.config)
         config = dataclasses.replace(self.config, source=_name_of(source), target=_name_of(target))
-        folder, checkpoint = _open(run, resume, config)
-        self.config = config
-        device = choose_device(config.device)
-        self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
-        domains = TrainingDomains.read(config, self._size, source, target, source_test, target_test)
-        self._classes = domains.source.classes
-        state = create_state(config, len(self._classes), self._size, device, checkpoint)
-        stream = domains.stream(config, device, state.method.wants_strong_views)
-        return self._train(state, stream, domains.scorer(device), folder)
+        with claim_run(run, resume, config) as (folder, checkpoint):
+            self.config = config
+            device = choose_device(config.device)
+            self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
+            domains = TrainingDomains.read(
+                config, self._size, source, target, source_test, target_test
+            )
+            self._classes = domains.source.classes
+            state = create_state(config, len(self._classes), self._size, device, checkpoint)
+            stream = domains.stream(config, device, state.method.wants_strong_views)
+            return self._train(state, stream, domains.scorer(device), folder)
 
     def adapt(
         self,
@@ -152,18 +156,24 @@ class DomainAdapter(Classifier):
         Raises:
             NotFittedError: there is no trained network to start from.
             ValueError: the target or settings do not work; the text gives the reason.
-            DivergedError, InterruptedTraining, StorageError: as in `fit`.
+            DivergedError, InterruptedTraining, FolderInUseError, StorageError: as in `fit`.
         """
         config = adaptation_config(self.config, _name_of(target), method, options)
-        folder, checkpoint = _open(run, resume, config)
-        if resume and checkpoint is None and self._network is None:
-            raise RunFolderError(f"{folder} ended before its first checkpoint: start again")
-        start = self.network if checkpoint is None else None
-        device = choose_device(config.device)
-        domain = TargetDomain.read(config, self._size, self._classes, target, target_test, device)
-        state = create_adaptation_state(config, len(self._classes), domain, start, checkpoint)
-        self.config = config
-        return self._train(state, domain.stream(config), domain.scorer(), folder)
+        with claim_run(run, resume, config) as (folder, checkpoint):
+            if resume and checkpoint is None and self._network is None:
+                raise RunFolderError(
+                    f"{folder} ended before its first checkpoint: adapt its run again, into the "
+                    "same folder"
+                )
+            start = self.network if checkpoint is None else None
+            device, classes = choose_device(config.device), self._classes
+            domain = TargetDomain.read(config, self._size, classes, target, target_test, device)
+            state = create_adaptation_state(config, len(classes), domain, start, checkpoint)
+            self.config = config
+            if folder is not None and checkpoint is None:
+                # before config.json: what can be resumed then does not need the trained network
+                save_checkpoint(folder, state.state_dict())
+            return self._train(state, domain.stream(config), domain.scorer(), folder)
 
     def _train(
         self,
@@ -174,6 +184,8 @@ class DomainAdapter(Classifier):
     ) -> Self:
         if folder is not None:
             write_run_info(folder, RunInfo(self.config, self.classes, self._size))
+            if state.step and not holds_network(folder, state.network):
+                save_network(folder, state.network)  # lost, or of a later step
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
@@ -185,10 +197,17 @@ class DomainAdapter(Classifier):
         return self
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Write config.json and model.safetensors into a folder, for `from_pretrained`."""
-        network = self.network
-        write_run_info(Path(path), RunInfo(self.config, self.classes, self._size))
-        save_network(Path(path), network)
+        """Write config.json and model.safetensors into a folder, for `from_pretrained`.
+
+        Raises:
+            NotFittedError: there is no network yet.
+            FolderInUseError: a training works in the folder.
+            StorageError: the folder cannot be written.
+        """
+        network, folder = self.network, Path(path).absolute()  # also the current folder
+        with claim(folder):
+            write_run_info(folder, RunInfo(self.config, self.classes, self._size))
+            save_network(folder, network)
 
     @classmethod
     def from_pretrained(
@@ -223,25 +242,6 @@ class DomainAdapter(Classifier):
         adapter = cls(**vars(info.config))
         adapter._classes, adapter._size = info.classes, info.image_size
         return adapter
-
-
-def _open(
-    run: str | Path | None, resume: bool, config: TrainConfig
-) -> tuple[Path | None, dict[str, Any] | None]:
-    """Check that a run folder is empty or can be resumed; return it and its checkpoint."""
-    if run is None:
-        if resume:
-            raise ValueError("resume=True continues a run: give its folder as run=")
-        return None, None
-    folder = Path(run)
-    if not resume:
-        if (folder / CONFIG).exists():
-            raise ValueError(f"{folder} holds a run: pass resume=True, or choose another folder")
-        return folder, None
-    checkpoint = load_checkpoint(folder)
-    if checkpoint is not None:
-        check_resumable(folder, config)
-    return folder, checkpoint
 
 
 def _name_of(data: LabelledLike | UnlabelledLike) -> str:

@@ -4,7 +4,9 @@ Figures have the width of a column or page, so that their text has the right siz
 made without pyplot, which would need a display and change the settings of a notebook.
 """
 
+import io
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+
+from dacbn.training import write_atomically
 
 # Okabe and Ito's palette, https://jfly.uni-koeln.de/color/.
 SOURCE_COLOUR = "#0072B2"
@@ -63,13 +67,22 @@ def save_figure(
 
     Returns:
         the three files, in this order.
+
+    Raises:
+        StorageError: a file cannot be written; none is cut short.
     """
-    stem.parent.mkdir(parents=True, exist_ok=True)
     files = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg", ".npz")]
     about = {"Title": stem.name, "Description": caption}
-    figure.savefig(files[0], dpi=DPI, metadata=about)
+    contents = [io.BytesIO() for _ in files]
+    figure.savefig(contents[0], format="png", dpi=DPI, metadata=about)
     # equal figures give equal files: no date, and no random ids
     with matplotlib.rc_context({"svg.hashsalt": stem.name}):
-        figure.savefig(files[1], dpi=DPI, metadata={**about, "Date": None})
-    np.savez(files[2], **arrays)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
+        figure.savefig(contents[1], format="svg", dpi=DPI, metadata={**about, "Date": None})
+    np.savez(contents[2], **arrays)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
+    for file, content in zip(files, contents, strict=True):
+        write_atomically(file, partial(_save, content))
     return files
+
+
+def _save(content: io.BytesIO, draft: Path) -> None:
+    draft.write_bytes(content.getbuffer())

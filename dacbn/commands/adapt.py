@@ -1,5 +1,6 @@
 """dacbn adapt: adapt a trained run to a target without its source."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,14 @@ from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.spec import Spec
-from dacbn.training import CONFIG, InterruptedTraining
+from dacbn.training import (
+    CONFIG,
+    IN_MEMORY,
+    InterruptedTraining,
+    is_source_free,
+    read_run_info,
+)
+from dacbn.training.checkpoint import CHECKPOINT, MODEL
 
 
 def adapt(
@@ -44,7 +52,8 @@ def adapt(
     """
     adapter = DomainAdapter.from_pretrained(run, device or "auto")
     target = target or adapter.config.target
-    folder = output or new_folder(f"{run.resolve().name}-{'+'.join(method.names)}")
+    if target == IN_MEMORY:
+        raise ValueError(f"{run} was trained from arrays: pass --target")
     given = {
         "steps": steps,
         "lr": lr,
@@ -53,13 +62,23 @@ def adapt(
         "data_root": data_root,
         "device": device,
     }
-    if (folder / CONFIG).exists():
+    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    begun = output is not None and _has_only_begun(output)
+    if output is not None and (output / CONFIG).exists() and not begun:
         raise ValueError(
-            f"{folder} holds a run: continue it with dacbn train --resume {folder}, or choose "
+            f"{output} holds a run: continue it with dacbn train --resume {output}, or choose "
             "another --output"
         )
-    options: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    run_adaptation(adapter, target, method, folder, **options)
+    name = f"{run.resolve().name}-{'+'.join(method.names)}"
+    with new_folder(name) if output is None else nullcontext(output) as folder:
+        run_adaptation(adapter, target, method, folder, resume=begun, **options)
+
+
+def _has_only_begun(folder: Path) -> bool:
+    """Whether an adaptation in a folder was killed before it saved anything worth keeping."""
+    if not (folder / CONFIG).exists() or any((folder / n).exists() for n in (CHECKPOINT, MODEL)):
+        return False
+    return is_source_free(read_run_info(folder).config)
 
 
 def run_adaptation(

@@ -1,6 +1,7 @@
 """dacbn benchmark: time normalisers, training steps, the training loop and whole trainings."""
 
 import dataclasses
+import json
 import os
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn import benchmarks
-from dacbn.training import choose_device, write_json
+from dacbn.training import choose_device, write_output
 
 
 def benchmark(
@@ -34,5 +35,5 @@ def benchmark(
         rows = benchmarks.measure(part, settings)
         print(f"\n{part}\n\n{benchmarks.table(rows)}")
         results[part] = rows
-        write_json(output, results)
+        write_output(output, json.dumps(results, indent=2) + "\n")
     print(f"\nwrote {output}")

@@ -9,7 +9,7 @@ from dacbn.adapter import DomainAdapter
 from dacbn.batch import SOURCE, TARGET
 from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
-from dacbn.training import has_records, read_records, write_json
+from dacbn.training import IN_MEMORY, StorageError, has_records, read_records, write_json
 
 
 def evaluate(
@@ -35,8 +35,12 @@ def evaluate(
     adapter = DomainAdapter.from_pretrained(run, device, data_root)
     config = adapter.config
     target = target or config.target
+    if target == IN_MEMORY:
+        raise ValueError(f"{run} was trained from arrays: pass --target")
     scores = {}
     try:
+        if config.source == IN_MEMORY:
+            raise ValueError("it was given as arrays")
         scores["source_test"] = adapter.evaluate(config.source, SOURCE)
     except (ValueError, OSError) as error:  # an adapted run needs no source
         warnings.warn(f"the source is not scored: {error}", stacklevel=2)
@@ -49,6 +53,11 @@ def evaluate(
     flat = {f"{name}_{key}": value for name, row in scores.items() for key, value in row.items()}
     print_scores(flat)
     about = {"source": config.source, "target": target, "recalibrated": recalibrate}
-    write_json(run / "evaluation.json", {**about, **flat})
+    try:
+        write_json(run / "evaluation.json", {**about, **flat})
+    except StorageError as error:
+        if not error.read_only:
+            raise
+        warnings.warn(f"evaluation.json is not written: {run} is read-only", stacklevel=2)
     if has_records(run) and target == config.target and not recalibrate:
         print_choices(read_records(run))

@@ -8,8 +8,9 @@ from typing import Literal
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
+from dacbn.commands.cells import to_cell
 from dacbn.datasets import read_files
-from dacbn.training import write_atomically
+from dacbn.training import write_output
 
 
 def predict(
@@ -25,7 +26,7 @@ def predict(
     Args:
         run: a run folder.
         images: image files, or folders of them.
-        output: write the table to this file instead.
+        output: write the table to this file, device or pipe instead.
         adapt: a test-time method, tent or sar, that adapts the network to the images while it
             labels them; the run is not changed.
         on_unreadable: what to do with images that cannot be decoded.
@@ -37,7 +38,7 @@ def predict(
     readable, paths = read_files(images, adapter.image_size, on_unreadable, adapter.config.fit)
     probabilities = adapter.predict_proba(readable, adapt=adapt)
     rows = [
-        (str(path), adapter.classes[row.argmax()], f"{row.max():.4f}")
+        (to_cell(str(path)), to_cell(adapter.classes[row.argmax()]), f"{row.max():.4f}")
         for path, row in zip(paths, probabilities, strict=True)
     ]
     table = io.StringIO()
@@ -45,5 +46,6 @@ def predict(
     if output is None:
         print(table.getvalue(), end="")
     else:
-        write_atomically(output, lambda draft: draft.write_text(table.getvalue(), encoding="utf-8"))
-        print(f"wrote {output}")
+        write_output(output, table.getvalue())
+        if output.is_file():  # the table itself may have gone to what this would be printed to
+            print(f"wrote {output}")

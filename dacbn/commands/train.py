@@ -1,6 +1,8 @@
 """dacbn train: train a classifier for a target domain."""
 
+import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +15,14 @@ from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.recipes import recipes
 from dacbn.spec import Spec
-from dacbn.training import InterruptedTraining, TrainConfig, is_source_free
+from dacbn.training import (
+    CONFIG,
+    IN_MEMORY,
+    InterruptedTraining,
+    Role,
+    TrainConfig,
+    is_source_free,
+)
 
 OWN_NORMS = Spec("own_norms")  # in the names of folders, for a backbone that keeps its norms
 
@@ -44,22 +53,45 @@ def train(
             recipes.
         config: the settings.
         run: folder to write; by default a new one under runs/, named after the settings.
-        resume: continue the training in this run folder, with its own settings.
+        resume: continue the training in this run folder, with its own settings; a larger --steps
+            makes it longer.
     """
     if recipe is not None:
         recipes[recipe]  # raises if there is no such recipe
         raise ValueError(f"a recipe comes before all options: dacbn train {recipe} ...")
     if resume is not None:
         _refuse_settings(config, run)
-    folder = resume or run or _new_folder(config)
-    if resume is None and (folder / "config.json").exists():
+        return _resume(resume, config.steps)
+    if run is not None and (run / CONFIG).exists():
         raise ValueError(
-            f"{folder} holds a run: continue it with --resume {folder}, or choose another --run"
+            f"{run} holds a run: continue it with --resume {run}, or choose another --run"
         )
-    adapter = DomainAdapter.from_run(folder) if resume else DomainAdapter(**vars(config))
+    adapter = DomainAdapter(**vars(config))
+    with new_folder(_name(config)) if run is None else nullcontext(run) as folder:
+        _fit(adapter, folder)
+
+
+def _resume(folder: Path, steps: int) -> None:
+    """Continue a run with its own settings, or to a larger number of steps."""
+    adapter = DomainAdapter.from_run(folder)
     config = adapter.config
-    if resume is not None and is_source_free(config):
+    if IN_MEMORY in (config.source, config.target):
+        raise ValueError(
+            f"{folder} was trained from arrays: resume it in Python, with "
+            f"DomainAdapter.from_run({str(folder)!r}).fit(..., run={str(folder)!r}, resume=True)"
+        )
+    if steps != TrainConfig.steps:
+        if steps <= config.steps:
+            raise ValueError(f"--steps must be above the {config.steps} of {folder}, got {steps}")
+        adapter.config = config = dataclasses.replace(config, steps=steps)
+    if is_source_free(config):
         return run_adaptation(adapter, config.target, config.method, folder, resume=True)
+    _fit(adapter, folder, resume=True)
+
+
+def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
+    """Train, and print the folder and the scores; the target's test split needs labels for that."""
+    config = adapter.config
     print(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
     print(f"writing {folder}")
     target_test = None if is_flat_folder(config.target) else config.target
@@ -70,7 +102,7 @@ def train(
             source_test=config.source,
             target_test=target_test,
             run=folder,
-            resume=resume is not None,
+            resume=resume,
         )
     except InterruptedTraining as stop:
         print(f"{stop}; everything is saved. Continue with: dacbn train --resume {folder}")
@@ -83,14 +115,15 @@ def _refuse_settings(config: TrainConfig, run: Path | None) -> None:
     """Raise if settings are given together with --resume, because they would be ignored."""
     given = ["run"] if run is not None else []
     default = vars(TrainConfig())
-    given += [name for name, value in vars(config).items() if value != default[name]]
+    free = config.names(Role.LENGTH)
+    given += [n for n, value in vars(config).items() if value != default[n] and n not in free]
     if given:
         options = ", ".join("--" + name.replace("_", "-") for name in given)
         raise ValueError(f"--resume uses the run's own settings: leave out {options}")
 
 
-def _new_folder(config: TrainConfig) -> Path:
+def _name(config: TrainConfig) -> str:
     """Name a folder after the settings."""
     domains = f"{Path(config.source).resolve().name}-{Path(config.target).resolve().name}"
     method, norm = ("+".join(spec.names) for spec in (config.method, config.norm or OWN_NORMS))
-    return new_folder(f"{domains}-{method}-{norm}-seed{config.seed}")
+    return f"{domains}-{method}-{norm}-seed{config.seed}"

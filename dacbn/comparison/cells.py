@@ -14,6 +14,7 @@ from dacbn.comparison.grid import Cell
 from dacbn.datasets import is_flat_folder, size_of
 from dacbn.training import (
     CONFIG,
+    FolderInUseError,
     InterruptedTraining,
     RunFolderError,
     StorageError,
@@ -23,7 +24,6 @@ from dacbn.training import (
     check_needs_source,
     create_state,
     read_records,
-    save_network,
     write_json,
 )
 from dacbn.training.checkpoint import MODEL
@@ -44,6 +44,7 @@ def run_cells(cells: Sequence[Cell], runs: Path, after_each: Callable[[], object
     Raises:
         InterruptedTraining: on Ctrl-C, after a checkpoint.
         StorageError: the disk is full, or the folder cannot be written.
+        FolderInUseError: another process trains a cell.
     """
     bar = tqdm(cells, unit="cell", desc="comparing", disable=None)
     for cell in bar:
@@ -56,7 +57,7 @@ def _run(cell: Cell, folder: Path) -> None:
     (folder / NOTE).unlink(missing_ok=True)
     try:
         _train(cell.config, folder)
-    except (InterruptedTraining, StorageError):
+    except (InterruptedTraining, StorageError, FolderInUseError):
         raise
     except Exception as error:  # of any type: the other cells can still run
         write_json(folder / NOTE, {"state": FAILED, "why": first_line(error)})
@@ -75,8 +76,6 @@ def _train(config: TrainConfig, folder: Path) -> None:
         run=folder,
         resume=(folder / CONFIG).exists(),
     )
-    if not (folder / MODEL).exists():  # deleted, but the last checkpoint was not
-        save_network(folder, adapter.network)
 
 
 def cell_status(folder: Path, config: TrainConfig) -> tuple[str, str]:

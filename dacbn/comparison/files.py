@@ -8,7 +8,7 @@ from typing import Any
 
 from dacbn.comparison.cells import FAILED, FINISHED, MISSING
 from dacbn.comparison.grid import Variant, baseline_of, reference_of
-from dacbn.comparison.render import to_latex, to_markdown
+from dacbn.comparison.render import to_latex, to_markdown, to_plain
 from dacbn.comparison.results import Result, accuracies, finished
 from dacbn.comparison.statistics import Difference, summarise
 from dacbn.comparison.tables import (
@@ -62,11 +62,11 @@ def _head(results: Sequence[Result]) -> str:
     }
     states = ", ".join(f"{number} {state}" for state, number in count.items() if number)
     cells = "1 cell" if len(results) == 1 else f"{len(results)} cells"
-    return f"# {config.source} → {config.target}\n\n{cells}: {states}.\n"
+    return f"# {to_plain(config.source)} → {to_plain(config.target)}\n\n{cells}: {states}.\n"
 
 
 def _failures(results: Sequence[Result]) -> str:
-    lines = [f"- `{r.cell.name}`: {r.why}" for r in results if r.state == FAILED]
+    lines = [f"- `{r.cell.name}`: {to_plain(r.why)}" for r in results if r.state == FAILED]
     return "\n".join(["## Failed\n", *lines, ""]) if lines else ""
 
 

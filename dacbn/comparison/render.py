@@ -27,6 +27,12 @@ def _row(cells: list[str], widths: list[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
+def to_plain(text: str) -> str:
+    """Take from text what Markdown, HTML in it, or a terminal would obey."""
+    text = "".join(character if character.isprintable() else " " for character in text)
+    return "".join(f"\\{character}" if character in "<[`" else character for character in text)
+
+
 def to_latex(table: Table) -> str:
     """Return a LaTeX table that needs the package booktabs."""
     columns = "l" * len(table.headings)

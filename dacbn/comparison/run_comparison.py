@@ -10,7 +10,14 @@ from dacbn.comparison.cells import FINISHED, cell_status, check_cells, run_cells
 from dacbn.comparison.files import write_files
 from dacbn.comparison.grid import Cell
 from dacbn.comparison.results import Result, read_results
-from dacbn.training import Role, RunFolderError, TrainConfig, choose_device, write_json
+from dacbn.training import (
+    Role,
+    RunFolderError,
+    TrainConfig,
+    choose_device,
+    claim,
+    write_json,
+)
 
 SETTINGS = "comparison.json"
 ABOUT = ("device", "threads", "python", "torch", "timm", "dacbn")  # of a machine
@@ -31,8 +38,14 @@ def run_comparison(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> 
     Raises:
         ValueError: the settings do not work, or differ from those of the comparison in the folder.
         InterruptedTraining: on Ctrl-C; the same call resumes the comparison.
+        FolderInUseError: another process works in the folder.
         StorageError: the disk is full, or the folder cannot be written.
     """
+    with claim(folder):
+        return _run(folder, config, cells)
+
+
+def _run(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> list[Result]:
     runs = folder / "runs"
     machines = _read(folder, config)
     if unfinished := [c for c in cells if cell_status(runs / c.name, c.config)[0] != FINISHED]:

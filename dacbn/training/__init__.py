@@ -6,9 +6,13 @@ from dacbn.training.assemble import check_needs_source as check_needs_source
 from dacbn.training.assemble import create_state as create_state
 from dacbn.training.assemble import is_source_free as is_source_free
 from dacbn.training.checkpoint import find_snapshots as find_snapshots
+from dacbn.training.checkpoint import holds_network as holds_network
 from dacbn.training.checkpoint import load_checkpoint as load_checkpoint
 from dacbn.training.checkpoint import load_weights as load_weights
+from dacbn.training.checkpoint import save_checkpoint as save_checkpoint
 from dacbn.training.checkpoint import save_network as save_network
+from dacbn.training.claim import FolderInUseError as FolderInUseError
+from dacbn.training.claim import claim as claim
 from dacbn.training.config import TrainConfig as TrainConfig
 from dacbn.training.config import choose_device as choose_device
 from dacbn.training.domains import TrainingDomains as TrainingDomains
@@ -25,7 +29,9 @@ from dacbn.training.records import Records as Records
 from dacbn.training.records import has_records as has_records
 from dacbn.training.records import read_records as read_records
 from dacbn.training.roles import Role as Role
+from dacbn.training.run_folder import claim_run as claim_run
 from dacbn.training.run_info import CONFIG as CONFIG
+from dacbn.training.run_info import IN_MEMORY as IN_MEMORY
 from dacbn.training.run_info import RunFolderError as RunFolderError
 from dacbn.training.run_info import RunInfo as RunInfo
 from dacbn.training.run_info import check_resumable as check_resumable
@@ -37,8 +43,10 @@ from dacbn.training.selection import choose as choose
 from dacbn.training.selection import evaluations_of as evaluations_of
 from dacbn.training.state import TrainingState as TrainingState
 from dacbn.training.storage import StorageError as StorageError
+from dacbn.training.storage import remove_drafts as remove_drafts
 from dacbn.training.storage import write_atomically as write_atomically
 from dacbn.training.storage import write_json as write_json
+from dacbn.training.storage import write_output as write_output
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state

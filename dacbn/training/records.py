@@ -1,6 +1,8 @@
 """Metrics of a run: metrics.jsonl, one record per line, and optionally TensorBoard."""
 
 import json
+import os
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +15,8 @@ METRICS = "metrics.jsonl"
 
 class Records:
     """Append records to metrics.jsonl, each a step with metrics by name.
+
+    When a training is resumed, a file with damaged lines is kept as metrics.jsonl.damaged.
 
     Args:
         folder: the run folder; None keeps records in memory only.
@@ -28,7 +32,7 @@ class Records:
         self.rows: list[dict[str, Any]] = []
         self._path = folder / METRICS if folder else None
         if self._path is not None:
-            kept = read_records(self._path.parent) if resume_at and self._path.exists() else []
+            kept = _take_over(self._path) if resume_at else []
             self.rows = [row for row in kept if row["step"] <= resume_at]
             text = "".join(json.dumps(row) + "\n" for row in self.rows)
             write_atomically(self._path, lambda draft: draft.write_text(text))
@@ -52,6 +56,8 @@ class Records:
         try:
             with path.open("a") as file:
                 file.write(line)
+                file.flush()
+                os.fsync(file.fileno())
         except OSError as error:
             raise StorageError(path, error) from error
 
@@ -71,25 +77,73 @@ def has_records(folder: Path) -> bool:
 
 
 def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl, without a last line that a crash cut off.
+    """Read metrics.jsonl.
+
+    Damaged lines are left out with a warning; a last one that was cut off, without.
 
     Raises:
         RunFolderError: there is no such file.
     """
+    path = folder / METRICS
     try:
-        lines = (folder / METRICS).read_text().splitlines()
+        rows, damaged = _read(path)
     except OSError as error:
         raise RunFolderError(
-            f"cannot read {folder / METRICS} ({first_line(error)}): name a folder that dacbn train "
-            "made"
+            f"cannot read {path} ({first_line(error)}): name a folder that dacbn train made"
         ) from None
-    rows: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+    if damaged:
+        _warn(f"{_name_lines(path, damaged)}: left out")
     return rows
+
+
+def _take_over(path: Path) -> list[dict[str, Any]]:
+    """Read the records of a training that is resumed; a damaged file is kept aside."""
+    aside = path.with_name(f"{path.name}.damaged")
+    try:
+        rows, damaged = _read(path)
+    except FileNotFoundError:
+        _warn(f"{path} is missing: records begin where the training goes on")
+        return []
+    except OSError as error:
+        path.replace(aside)
+        _warn(f"cannot read {path} ({first_line(error)}): it is kept as {aside}")
+        return []
+    if damaged:
+        path.replace(aside)
+        _warn(f"{_name_lines(path, damaged)}: left out, and the file is kept as {aside}")
+    return rows
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
+    """Read records, and list the numbers of the lines that are none, from 1."""
+    lines = path.read_bytes().split(b"\n")
+    rows, damaged = [], []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if _is_record(row):
+            rows.append(row)
+        elif number < len(lines):  # after the last line break stands nothing, or a line cut off
+            damaged.append(number)
+    return rows, damaged
+
+
+def _is_record(row: object) -> bool:
+    """Whether a line holds a step and numbers."""
+    if not isinstance(row, dict) or type(row.get("step")) is not int:
+        return False
+    return all(isinstance(value, int | float) for value in row.values())
+
+
+def _name_lines(path: Path, numbers: list[int]) -> str:
+    named = ", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else "")
+    return f"{path} is damaged in line {named}"
+
+
+def _warn(text: str) -> None:
+    warnings.warn(text, stacklevel=4)
 
 
 def _open_tensorboard(folder: Path, resume_at: int) -> Any:

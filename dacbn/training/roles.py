@@ -20,6 +20,7 @@ class Role(Flag):
     VARIED = auto()  # the runs of a comparison differ in it by design
     KEPT = auto()  # an adaptation keeps the value of the trained network
     IMAGES = auto()  # decides which test images there are
+    ADDED = auto()  # missing in config.json of earlier versions, which mean its default
     NAMING = auto()  # names a run: its value is understood without its name
 
 

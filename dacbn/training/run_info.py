@@ -1,5 +1,6 @@
 """config.json of a run folder: everything needed to build the trained network again."""
 
+import dataclasses
 import json
 import platform
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ import timm
 import torch
 
 from dacbn.training.config import TrainConfig
-from dacbn.training.roles import RESUMABLE
+from dacbn.training.roles import RESUMABLE, Role
 from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
@@ -59,12 +60,19 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
 def read_run_info(folder: Path) -> RunInfo:
     """Read the config.json that `write_run_info` wrote.
 
+    `download` is off in the settings that are returned: a run that came from somewhere else must
+    not download anything.
+
     Raises:
-        RunFolderError: there is no config.json, or it cannot be read.
+        RunFolderError: there is no config.json, it lacks a setting, or it cannot be read.
     """
     content = _read_json(folder)
     try:
-        config = TrainConfig.from_json(content["training"])
+        known = {field.name for field in dataclasses.fields(TrainConfig)}
+        known -= set(TrainConfig.names(Role.ADDED))
+        if lacking := sorted(known - content["training"].keys()):
+            raise KeyError(", ".join(lacking))
+        config = TrainConfig.from_json({**content["training"], "download": False})
         return RunInfo(config, tuple(map(str, content["classes"])), int(content["image_size"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)

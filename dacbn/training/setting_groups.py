@@ -26,7 +26,7 @@ class DataSettings(Group):
     """Download named datasets that are missing."""
     image_size: Annotated[int | None, AT_LEAST_1, Role.KEPT, Role.IMAGES] = None
     """Pixels per side; None chooses by the domains (32 for digits, 224 for folders)."""
-    fit: Annotated[Literal["crop", "pad", "squeeze"], Role.KEPT, Role.IMAGES] = "crop"
+    fit: Annotated[Literal["crop", "pad", "squeeze"], Role.KEPT, Role.IMAGES, Role.ADDED] = "crop"
     """How images become square: their centre is cropped, or they are padded or squeezed."""
     augment: Literal["auto", "digits", "photos", "none"] = "auto"
     """Random views of both domains; "digits" never mirrors, auto decides by the domains."""

@@ -60,7 +60,7 @@ class TrainingState:
         """Restore what `state_dict` returned.
 
         Raises:
-            RunFolderError: it belongs to a training with other settings.
+            RunFolderError: it belongs to a training with other settings, or holds NaN.
         """
         try:
             self.step = state["step"]
@@ -68,11 +68,24 @@ class TrainingState:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
+            _check_shapes(self.optimizer)
             torch.set_rng_state(state["cpu_random"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            if state["cuda_random"] and torch.cuda.is_available():
+                torch.cuda.set_rng_state_all(state["cuda_random"])
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RunFolderError(
                 f"checkpoint.pt belongs to another training ({first_line(error)}): delete it to "
                 "start again"
             ) from error
-        if state["cuda_random"] and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(state["cuda_random"])
+        if not self.is_finite():
+            raise RunFolderError(
+                "checkpoint.pt holds weights that are infinite or NaN: delete it to start again"
+            )
+
+
+def _check_shapes(optimizer: Optimizer) -> None:
+    """Check the restored state, which torch compares with the parameters in the next step only."""
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor) and value.ndim and value.shape != parameter.shape:
+                raise ValueError(f"{name} of the optimiser has another shape than its parameter")

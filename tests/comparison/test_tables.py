@@ -7,7 +7,7 @@ import pytest
 
 from dacbn.comparison import Result, choose_variants, make_grid
 from dacbn.comparison.files import write_files
-from dacbn.comparison.render import escape, to_latex, to_markdown
+from dacbn.comparison.render import escape, to_latex, to_markdown, to_plain
 from dacbn.comparison.results import training_seconds
 from dacbn.comparison.tables import Table, choice_table, correlation_table, headline_table
 from dacbn.training import TrainConfig, train_command
@@ -164,3 +164,8 @@ def test_time_is_that_of_the_steps_between_logs():
         {"step": 14, "steps_per_second": 8.0},
     ]
     assert training_seconds(rows) == pytest.approx(5.5)
+
+
+def test_names_of_folders_are_no_markup():
+    assert to_plain("a_b/c-1 (2).png → é") == "a_b/c-1 (2).png → é"
+    assert to_plain("<b>[x](y)`z`\x1b[2J\n# t") == "\\<b>\\[x](y)\\`z\\` \\[2J # t"

@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import shlex
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -79,10 +80,10 @@ def small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save figures small, without a layout and as PNG only: they take most of a report's time."""
     save = Figure.savefig
 
-    def save_small(figure: Figure, file: Path, **options: object) -> None:
+    def save_small(figure: Figure, file: Path | BytesIO, **options: object) -> None:
         figure.set_layout_engine("none")
-        if Path(file).suffix == ".svg":
-            Path(file).write_text("<svg/>")
+        if isinstance(file, BytesIO) and options.get("format") == "svg":
+            file.write(b"<svg/>")
         else:
             save(figure, file, **{**options, "dpi": 20})
 

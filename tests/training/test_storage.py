@@ -1,6 +1,7 @@
 """Files are written whole or not at all, and a full disk is said to be one."""
 
 import errno
+import os
 import resource
 from pathlib import Path
 
@@ -8,7 +9,13 @@ import pytest
 from safetensors import SafetensorError
 
 from dacbn.models import create_network
-from dacbn.training import StorageError, load_checkpoint, save_network, write_atomically
+from dacbn.training import (
+    StorageError,
+    load_checkpoint,
+    save_network,
+    write_atomically,
+    write_output,
+)
 from dacbn.training.checkpoint import save_checkpoint
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -70,8 +77,8 @@ def fill_disk_at(monkeypatch, step):
     write, written = Path.write_bytes, []
 
     def write_some(path, content):
-        written.append(path.name)
-        if written.count(".checkpoint.pt.part") == step // 2 and "checkpoint" in path.name:
+        written.append(path.name.startswith(".checkpoint.pt."))
+        if written[-1] and sum(written) == step // 2:
             write(path, b"the beginning")
             raise FULL
         return write(path, content)
@@ -89,7 +96,7 @@ def test_a_full_disk_says_so_and_the_old_checkpoint_resumes(
             tiny().fit(source, target, run=tmp_path)
     assert str(caught.value) == (
         f"cannot write {tmp_path / 'checkpoint.pt'}: the disk is full. What was saved before is "
-        "untouched; make room or choose another folder, then run again (a training with --resume)"
+        "untouched; make room or choose another folder, then run again"
     )
     assert load_checkpoint(tmp_path)["step"] == 2
     resumed = tiny().fit(source, target, run=tmp_path, resume=True)
@@ -138,3 +145,75 @@ def test_what_the_system_says_of_a_failed_write_is_passed_on(tmp_path, name):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert (tmp_path / name).read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_draft_is_new_and_a_link_in_its_place_is_not_followed(tmp_path, monkeypatch):
+    """Two writers never share a draft, and one that somebody laid there stops the write."""
+    drafts, victim = [], tmp_path / "victim"
+    victim.write_text("precious")
+    for _ in range(2):
+        write_atomically(tmp_path / "file", lambda draft: drafts.append(draft.name))
+    assert len(set(drafts)) == 2 and all(name.startswith(".file.") for name in drafts)
+    monkeypatch.setattr("secrets.token_hex", lambda _: "guessed")
+    (tmp_path / ".file.guessed.part").symlink_to(victim)
+    with pytest.raises(StorageError, match="File exists"):
+        write_atomically(tmp_path / "file", lambda draft: draft.write_text("new"))
+    assert victim.read_text() == "precious"
+
+
+def test_a_link_in_a_run_is_read_and_replaced_but_not_written_through(
+    tmp_path, tiny, source, target
+):
+    run, outside = tmp_path / "run", tmp_path / "outside"
+    tiny().fit(source, target, run=run)
+    outside.mkdir()
+    before = {}
+    for name in ("config.json", "metrics.jsonl", "model.safetensors", "checkpoint.pt"):
+        before[name] = (run / name).read_bytes()
+        (run / name).rename(outside / name)
+        (run / name).symlink_to(outside / name)
+    tiny(steps=8).fit(source, target, run=run, resume=True)
+    assert {path.name: path.read_bytes() for path in outside.iterdir()} == before
+    assert load_checkpoint(run)["step"] == 8
+
+
+def test_snapshots_are_not_written_to_where_a_link_leads(tmp_path, tiny, source, target):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "run" / "snapshots").symlink_to(tmp_path / "outside")
+    with pytest.raises(StorageError, match="snapshots is a link to outside the run"):
+        tiny(snapshot_every=1).fit(source, target, run=tmp_path / "run")
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "link", "link to nothing"])
+def test_an_output_that_is_no_regular_file_is_written_to(tmp_path, kind):
+    path, real = tmp_path / "output", tmp_path / "real"
+    if kind == "pipe":
+        os.mkfifo(path)
+        reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        path.symlink_to(real)
+        if kind == "link":
+            real.write_text("the old table, which was longer")
+    write_output(path, "table")
+    if kind == "pipe":
+        assert path.is_fifo() and os.read(reader, 100) == b"table"
+        os.close(reader)
+    else:
+        assert path.is_symlink() and (kind == "device" or real.read_text() == "table")
+
+
+def test_an_output_that_is_a_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is a folder: name a file to write"):
+        write_output(tmp_path, "table")
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_a_read_only_folder_is_called_that(tmp_path, number):
+    error = OSError(number, os.strerror(number))
+    with pytest.raises(StorageError, match=r"is read-only \(.*with --run or --output") as caught:
+        write_atomically(tmp_path / "file", fail_after("half", error))
+    assert caught.value.read_only and "make room" not in str(caught.value)

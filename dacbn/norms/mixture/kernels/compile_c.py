@@ -65,14 +65,19 @@ def find_compiler() -> str:
 def cache_folder() -> Path:
     """Find or create the folder of the compiled libraries, writable by its owner only.
 
+    Libraries in it are loaded, so whoever can write there runs code in this process.
+
     Raises:
-        OSError: it cannot be created, or belongs to another user.
+        OSError: it cannot be created, belongs to another user, or others may write to it.
     """
     caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     folder = Path(caches) / "dacbn"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+    status = folder.stat()
+    if hasattr(os, "getuid") and status.st_uid != os.getuid():
         raise OSError(f"{folder} belongs to another user")
+    if hasattr(os, "getuid") and status.st_mode & 0o022:
+        raise OSError(f"{folder} can be written by others: remove it, or chmod go-w it")
     return folder
 
 

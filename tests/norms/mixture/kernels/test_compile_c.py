@@ -115,6 +115,15 @@ def test_a_cache_folder_of_another_user_is_refused(source, monkeypatch):
         load_library(source)
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o775, 0o707])
+def test_a_cache_folder_that_others_can_write_is_refused(source, tmp_path, mode):
+    folder = compile_c.cache_folder()
+    assert folder.stat().st_mode & 0o777 == 0o700
+    folder.chmod(mode)
+    with pytest.raises(CompilationError, match="can be written by others: remove it, or chmod"):
+        load_library(source)
+
+
 def no_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)

@@ -15,7 +15,7 @@ from PIL import Image
 from dacbn import cli
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.cells import to_cell
-from dacbn.commands.folders import new_folder
+from dacbn.commands.new_folder import new_folder
 from dacbn.training import (
     RunFolderError,
     StorageError,

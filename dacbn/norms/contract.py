@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.norms.mixture.moments import Assign
+from dacbn.norms.mixture.routes import is_transformed
 from dacbn.registry import Registry, check_options
 
 
@@ -83,9 +84,7 @@ class Norm(nn.Module):
         wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
         with torch.autocast(x.device.type, enabled=False):
             y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
-        y = y.reshape(x.shape).to(x.dtype)
-        channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-        return y.contiguous(memory_format=torch.channels_last) if channels_last else y
+        return laid_out_like(x, y.reshape(x.shape).to(x.dtype))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), float32 or wider, and return the finished output.
@@ -119,8 +118,14 @@ class Norm(nn.Module):
         """Check the number of dimensions and channels.
 
         Raises:
+            TypeError: x holds no real floating-point numbers, which the output would be cut to.
             ValueError: x has another number of them.
         """
+        if not x.is_floating_point():
+            raise TypeError(
+                f"{type(self).__name__} expects floating-point numbers, got {x.dtype}: "
+                "convert them by .float()"
+            )
         if not 2 <= x.ndim <= 5 or x.shape[1] != self.num_features:
             raise ValueError(
                 f"{type(self).__name__} expects (N, {self.num_features}) or "
@@ -179,6 +184,17 @@ class Norm(nn.Module):
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
+
+
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
+    """Return y, of x's shape, with channels last in memory if those of x are."""
+    form = CHANNELS_LAST.get(x.ndim)
+    if form is None or is_transformed() or not x.is_contiguous(memory_format=form):
+        return y
+    return y.contiguous(memory_format=form)
 
 
 def check_num_clusters(num_clusters: int) -> None:

@@ -3,7 +3,7 @@
 Mixtures per channel are one operator (`operators`), compiled code where there is some for the
 device; mixtures of samples need each sample's moments only (`by_sample`); mixtures of positions
 are matrix products (`by_position`). All agree with the formulas in `moments` to rounding, none
-keeps a tensor K times as large as the activations, and all are differentiable once.
+keeps a tensor K times as large as the activations, unless second derivatives are asked for.
 """
 
 from torch import Tensor

@@ -45,7 +45,7 @@ def init_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tenso
     means = [rows[0]]
     for _ in range(num_clusters - 1):
         nearest = torch.stack([(rows - mean).square().sum(1) for mean in means]).amin(0)
-        means.append(rows[nearest.argmax()])
+        means.append(rows.index_select(0, nearest.argmax()[None])[0])
     return torch.stack(means), var.expand(num_clusters, -1)
 
 

@@ -81,7 +81,7 @@ class Norm(nn.Module):
             ValueError: x has another number of dimensions or channels.
         """
         self.check_input(x)
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        wide = x.float() if x.dtype in HALF else x
         with torch.autocast(x.device.type, enabled=False):
             y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
         return laid_out_like(x, y.reshape(x.shape).to(x.dtype))
@@ -97,7 +97,8 @@ class Norm(nn.Module):
         """Scale and shift the channels of y (N, C, L) by `weight` and `bias`, if there are any."""
         if self.weight is None or self.bias is None:
             return y
-        return torch.addcmul(self.bias[:, None], y, self.weight[:, None])
+        weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
+        return torch.addcmul(bias[:, None], y, weight[:, None])
 
     def mixture(self) -> Mixture | None:
         """Return the clusters that this layer finds in activations; None if it finds none."""
@@ -186,6 +187,7 @@ class Norm(nn.Module):
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
 
 
+HALF = (torch.float16, torch.bfloat16)
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 

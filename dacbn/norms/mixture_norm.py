@@ -36,7 +36,7 @@ from dacbn.norms.mixture.by_position import (
 )
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.records import Affine, Components, Gate
+from dacbn.norms.mixture.records import Affine, Components, Gate, in_type
 from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
 
 # Positions of a batch, at most, that the mixture is fitted to.
@@ -87,7 +87,8 @@ class MixtureNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
-        prior, mean, var = self.running.prior, self.running.mean, self.running.var
+        running = self.running
+        prior, mean, var = in_type(x.dtype, running.prior, running.mean, running.var)
         num_values, rows = x.shape[0] * x.shape[2], as_one_sample(x)
         if self.training and num_values > 1:
             weights = self._assign(rows, *self.fit(x))
@@ -98,8 +99,8 @@ class MixtureNorm(Norm):
             weights = self._assign(rows, prior, mean, var)
         scale = prior.clamp_min(SMALLEST_PRIOR).rsqrt() if self.prior_scale else None
         components = Components(mean, var + self.eps, scale)
-        y = mix_positions(rows, weights, components, Affine(self.weight, self.bias))
-        return shape_back(y, x)
+        affine = Affine(*in_type(x.dtype, self.weight, self.bias))
+        return shape_back(mix_positions(rows, weights, components, affine), x)
 
     @torch.no_grad()
     def _assign(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
@@ -131,7 +132,7 @@ class MixtureNorm(Norm):
         running, some = self.running, some_positions(x, FITTING_SAMPLE)
         if len(some) >= self.num_clusters and running.uninitialised:
             running.init_from_batch(some)
-        prior, mean, var = running.prior, running.mean, running.var
+        prior, mean, var = in_type(x.dtype, *running.read_by(x))
         enough = len(some) >= FEWEST_POSITIONS * self.num_clusters
         for _ in range(self.em_steps if enough else 0):
             weights = self.posterior(some, prior, mean, var)

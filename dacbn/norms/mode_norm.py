@@ -21,7 +21,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
-from dacbn.norms.mixture.records import Affine, Components
+from dacbn.norms.mixture.records import Affine, Components, in_type
 from dacbn.norms.mixture.state import RunningMixture
 
 # Of the first logits, for pooled activations of size one: small, so that modes start nearly equal;
@@ -62,13 +62,15 @@ class ModeNorm(Norm):
         """Normalise x of shape (N, C, L), then scale and shift it."""
         samples = sample_moments(x)
         weights = self.gate_samples(samples[0]).T
-        mean, var = self.running.mean, self.running.var
         num_values = x.shape[0] * x.shape[2]
+        mean, var = in_type(x.dtype, self.running.mean, self.running.var)
         if self.training and num_values > 1:
+            _, mean, var = in_type(x.dtype, *self.running.read_by(x))
             share, mean, var = pool_samples(*samples, x.shape[2], weights, mean, var)
             self.running.update(share, mean, var, num_values)
         components = Components(mean, var + self.eps)
-        return mix_samples(x, weights, components, Affine(self.weight, self.bias))
+        affine = Affine(*in_type(x.dtype, self.weight, self.bias))
+        return mix_samples(x, weights, components, affine)
 
     def mixture(self) -> Mixture:
         """Return the moments of the modes, by which evaluation normalises."""

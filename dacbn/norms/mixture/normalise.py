@@ -23,7 +23,7 @@ from dacbn.norms.mixture.by_sample import (
 )
 from dacbn.norms.mixture.moments import Assign
 from dacbn.norms.mixture.operators import HALF, normalise_channels
-from dacbn.norms.mixture.records import SHARE, VAR, Affine, Components, Gate, Options
+from dacbn.norms.mixture.records import SHARE, VAR, Affine, Components, Gate, Options, in_type
 
 
 def normalise_by_mixture(
@@ -53,6 +53,10 @@ def normalise_by_mixture(
         records = (gate, components, affine, options)
         y, share, mean, var = normalise_by_mixture(x.float(), *records, assign)
         return y.to(x.dtype), share, mean, var
+    if assign != "channel":
+        gate = Gate(*in_type(x.dtype, *gate))
+        components = Components(*in_type(x.dtype, *components))
+        affine = Affine(*in_type(x.dtype, *affine))
     if assign == "sample":
         return _by_samples(x, gate, components, affine, options)
     if assign == "position":

@@ -25,6 +25,7 @@ from dacbn.norms.mixture.records import (
     Gate,
     Options,
     Saved,
+    in_type,
 )
 from dacbn.norms.mixture.routes import PLAIN_TYPES, is_recorded, is_transformed
 
@@ -73,8 +74,7 @@ def _in_one_type(x: Tensor, *tables: Tensor | None) -> tuple[Any, ...]:
     wide = torch.float32
     for tensor in (x, *tables):
         wide = wide if tensor is None else torch.promote_types(wide, tensor.dtype)
-    converted = (None if table is None else table.to(wide) for table in tables)
-    return (x if x.dtype in HALF else x.to(wide), *converted)
+    return (x if x.dtype in HALF else x.to(wide), *in_type(wide, *tables))
 
 
 def _by_formulas(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from dacbn.norms.host_value import has_values, remember
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
 from dacbn.norms.mixture.records import Gate
+from dacbn.norms.recomputation import PastTables, is_recomputation
 
 # A component without data keeps this share, so that it can be found again.
 SMALLEST_PRIOR = 1e-6
@@ -34,10 +35,13 @@ def init_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tenso
     Returns:
         means (K, C) and variances (K, C).
     """
-    var = x.var((0, 2), correction=0)
+    mean, var = x.mean((0, 2)), x.var((0, 2), correction=0)
+    finite = var < torch.inf  # a channel that overflows starts anywhere but at infinity
+    mean, var = mean.where(finite, 0), var.where(finite, 1)
     if assign == "channel" or num_clusters == 1:
-        return init_near_mean(x.mean((0, 2)), var, num_clusters, FRESH_DISTANCE)
+        return init_near_mean(mean, var, num_clusters, FRESH_DISTANCE)
     rows = x.mean(2) if assign == "sample" else x.transpose(1, 2).flatten(0, 1)
+    rows = rows.where(finite, 0)
     if len(rows) > INIT_SAMPLE:
         # evenly, but not in steps of a whole row, which would see one column of every map
         order = torch.arange(INIT_SAMPLE, device=x.device)
@@ -68,6 +72,16 @@ def init_near_mean(
     """
     offsets = distance * (2 * evenly_inside_unit(num_clusters, mean) - 1)
     return mean + offsets[:, None] * var.sqrt(), var.expand(num_clusters, -1)
+
+
+def log_of(prior: Tensor) -> Tensor:
+    """Compute the logarithm of shares, of which none is taken for zero."""
+    return prior.clamp_min(SMALLEST_PRIOR).log()
+
+
+def gate_of(prior: Tensor, mean: Tensor, var: Tensor, eps: float) -> Gate:
+    """Return what assigns values to components of these shares, means and variances."""
+    return Gate(log_of(prior), mean, var + eps)
 
 
 class MixtureState(nn.Module):
@@ -165,15 +179,24 @@ class RunningMixture(MixtureState):
         self.register_buffer("mean", torch.zeros(num_clusters, num_features))
         self.register_buffer("var", torch.ones(num_clusters, num_features))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.past = PastTables()
 
     @property
     def log_prior(self) -> Tensor:
         """The log shares, (K, C) or (K, 1)."""
-        return self.prior.clamp_min(SMALLEST_PRIOR).log()
+        return log_of(self.prior)
 
     def as_gate(self, eps: float) -> Gate:
         """Return what assigns values to the components, with eps added to the variances."""
-        return Gate(self.log_prior, self.mean, self.var + eps)
+        return gate_of(self.prior, self.mean, self.var, eps)
+
+    def read_by(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the shares, means and variances that the training batch x (N, C, *) reads.
+
+        When x is recomputed for a backward pass, they are those that the forward pass read.
+        """
+        prior, mean, var = self.past.read(x, self.prior, self.mean, self.var)
+        return prior, mean, var
 
     @torch.no_grad()
     def set_components(self, mean: Tensor, var: Tensor) -> None:
@@ -191,7 +214,7 @@ class RunningMixture(MixtureState):
 
     @torch.no_grad()
     def update(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
-        """Move towards a batch's moments.
+        """Move towards a batch's moments; not where they are infinite, nor in a recomputation.
 
         Args:
             share: each component's share of the batch, (K, C) or (K, 1).
@@ -199,11 +222,17 @@ class RunningMixture(MixtureState):
             var: biased, (K, C).
             num_values: values per channel in the batch, more than one.
         """
+        if is_recomputation():
+            return
+        finite = var < torch.inf  # of what is infinite or NaN, the variance is one of the two
+        unbiased = var * (num_values / (num_values - 1))
+        mean, var = mean.where(finite, self.mean), unbiased.where(finite, self.var)
+        share = share.where(finite if share.shape == var.shape else share < torch.inf, self.prior)
         share, mean, var = (value.to(self.prior) for value in (share, mean, var))
         self.prior.lerp_(share, self.momentum)
         step = self.momentum * share / self.prior.clamp_min(SMALLEST_PRIOR)
         self.mean.lerp_(mean, step)
-        self.var.lerp_(var * (num_values / (num_values - 1)), step)
+        self.var.lerp_(var, step)
         if not self.uninitialised:  # batches before the one that initialises do not count
             self._count.add_(self.num_batches_tracked, 1)
 

@@ -155,8 +155,13 @@ class Norm(nn.Module):
             layer.to(state.device, torch.promote_types(state.dtype, torch.float32))
         with torch.no_grad():
             if layer.weight is not None and layer.bias is not None and batch_norm.affine:
-                layer.weight.copy_(batch_norm.weight)
-                layer.bias.copy_(batch_norm.bias)
+                for ours, theirs in (
+                    (layer.weight, batch_norm.weight),
+                    (layer.bias, batch_norm.bias),
+                ):
+                    if theirs is not None:  # a BatchNorm may have no bias
+                        ours.copy_(theirs)
+                        ours.requires_grad_(theirs.requires_grad)
             layer.load_batch_norm(batch_norm)
         return layer.train(batch_norm.training)
 
@@ -239,7 +244,9 @@ def trained_statistics(layer: HasStatistics) -> tuple[Tensor, Tensor] | None:
     Their values decide, because old checkpoints lack the count of batches.
     """
     mean, var = layer.running_mean, layer.running_var
-    if mean is None or var is None or not bool((mean != 0).any() or (var != 1).any()):
+    if mean is None or var is None or mean.is_meta:
+        return None
+    if not bool((mean != 0).any() or (var != 1).any()):
         return None
     return mean, var
 

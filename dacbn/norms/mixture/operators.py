@@ -4,7 +4,6 @@ Both take flat tensors only: the records are taken apart here, and nowhere else.
 to be differentiated again is that of the formulas in `moments`, which need K times the memory.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -155,8 +154,8 @@ def _gradients_by_formulas(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, .
         bias = None if weight is None else torch.zeros_like(weight)
         y, _ = _by_formulas(*inputs, bias, *ctx.options)
         wanted = [each for each, need in zip(inputs, needed, strict=False) if need]
-        grad = partial(torch.autograd.grad, create_graph=again, allow_unused=True)
-        found = iter(grad(y, wanted, gradient) if wanted else ())
+        options = {"create_graph": again, "allow_unused": True}
+        found = iter(torch.autograd.grad(y, wanted, gradient, **options) if wanted else ())
     gradients = [next(found) if need else None for _, need in zip(inputs, needed, strict=False)]
     of_bias = gradient.flatten(2).sum((0, 2)) if gradient.ndim > 2 else gradient.sum(0)
     return (*gradients, of_bias.to(inputs[1].dtype) if needed[len(inputs)] else None, None, None)

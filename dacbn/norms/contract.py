@@ -1,8 +1,10 @@
 """The contract every normaliser keeps, and the registry that names them."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
 from inspect import signature
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +43,30 @@ class Mixture(NamedTuple):
         return Mixture(prior, self.mean[:, channels], self.var[:, channels], self.assign)
 
 
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def takes_place(init: Init) -> Init:
+    """Let a constructor take `device` and `dtype`, as those of torch's layers do.
+
+    They are no options of a norm, so the signature does not show them.
+    """
+
+    @wraps(init)
+    def placed(
+        self: nn.Module,
+        *args: Any,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        **options: Any,
+    ) -> None:
+        init(self, *args, **options)
+        if device is not None or dtype is not None:
+            self.to(device=device, dtype=dtype)
+
+    return cast(Init, placed)
+
+
 class Norm(nn.Module):
     """A layer that normalises activations and then scales and shifts each channel.
 
@@ -49,6 +75,7 @@ class Norm(nn.Module):
     - input is 2-D to 5-D, (N, C) or (N, C, *), with any number of samples, in any memory format;
     - statistics are computed in float32 or wider, whatever the input; the output has its dtype;
     - `weight` and `bias`, both (C,), are the outermost affine map (None without `affine`);
+    - every constructor also takes `device` and `dtype`, by name, as those of torch's layers do;
     - all running state is in buffers, and `reset_running_stats` restores its start; a `momentum`,
       where there is one, is the weight of the newest batch.
 
@@ -67,6 +94,12 @@ class Norm(nn.Module):
     # over a batch, a channel of the output has mean `bias` and variance `weight` squared
     standardises_channels: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = takes_place(cls.__init__)  # type: ignore[method-assign]
+
+    @takes_place
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
         self.num_features = num_features

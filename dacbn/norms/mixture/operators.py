@@ -80,7 +80,7 @@ def _by_formulas(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
     """Compute the output and the table by what torch can differentiate and transform."""
     gate, (mean, var, scale) = Gate(*flat[:3]), Components(*flat[3:6])
     weight, bias, eps, from_batch = flat[6:]
-    wide = x.reshape(*x.shape[:2], -1).to(gate.mean.dtype)
+    wide = (x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)).to(gate.mean.dtype)
     r = responsibilities(wide, *gate, "channel")
     share = torch.zeros_like(mean)
     if from_batch:

@@ -1,6 +1,9 @@
 """What unusual BatchNorms have or do, a conversion keeps or names in its report."""
 
+import copy
+
 import pytest
+import timm
 import torch
 from norm_cases import ids_of
 from torch import nn
@@ -78,3 +81,19 @@ def test_a_network_on_the_meta_device_stays_there(name):
     model = around(nn.BatchNorm2d(8)).to("meta")
     convert_norms(model, name)
     assert {value.device.type for value in model.state_dict().values()} == {"meta"}
+
+
+@pytest.mark.parametrize("name", ["ucb_norm", "mode_norm", "batch_norm"])
+def test_checkpointed_blocks_of_a_network_have_the_gradients_of_the_network(name):
+    model = timm.create_model("resnet18", num_classes=3)
+    convert_norms(model, name)
+    images = torch.randn(4, 3, 32, 32)
+    model(images)
+    twin = copy.deepcopy(model)
+    twin.set_grad_checkpointing(True)
+    for each in (model, twin):
+        each(images).square().sum().backward()
+    for wanted, found in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, wanted.grad)
+    for key, value in model.state_dict().items():
+        assert torch.equal(twin.state_dict()[key], value), key

@@ -4,6 +4,7 @@ Both have `log_prior` (K, C or 1), `mean` (K, C) and `var` (K, C), and both init
 components on the first batch, because nothing is known of the activations before.
 """
 
+from math import isfinite
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,7 @@ from dacbn.norms.host_value import has_values, remember
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
 from dacbn.norms.mixture.records import Gate
+from dacbn.norms.mixture.routes import is_recorded
 from dacbn.norms.recomputation import PastTables, is_recomputation
 
 # A component without data keeps this share, so that it can be found again.
@@ -224,10 +226,13 @@ class RunningMixture(MixtureState):
         """
         if is_recomputation():
             return
-        finite = var < torch.inf  # of what is infinite or NaN, the variance is one of the two
-        unbiased = var * (num_values / (num_values - 1))
-        mean, var = mean.where(finite, self.mean), unbiased.where(finite, self.var)
-        share = share.where(finite if share.shape == var.shape else share < torch.inf, self.prior)
+        var = var * (num_values / (num_values - 1))
+        # a CPU looks first, which is faster; to ask a GPU would make it wait
+        if not (var.is_cpu and not is_recorded(var) and isfinite(var.sum().item())):
+            finite = var < torch.inf  # of what is infinite or NaN, the variance is one of the two
+            shares = finite if share.shape == var.shape else share < torch.inf
+            mean, var = mean.where(finite, self.mean), var.where(finite, self.var)
+            share = share.where(shares, self.prior)
         share, mean, var = (value.to(self.prior) for value in (share, mean, var))
         self.prior.lerp_(share, self.momentum)
         step = self.momentum * share / self.prior.clamp_min(SMALLEST_PRIOR)

@@ -5,6 +5,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+def widened(values: Tensor) -> Tensor:
+    """Return values in float32, or as they are if their type is wider."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
 def log_probabilities(logits: Tensor) -> Tensor:
     """Compute log softmax over classes of logits (B, C), finite for finite logits."""
     wide = torch.promote_types(logits.dtype, torch.float32)

@@ -39,7 +39,8 @@ MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}
 
-STANDARD = {"collections", "contextlib", "dataclasses", "enum", "inspect", "math", "typing"}
+STANDARD = {"collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "math"}
+STANDARD |= {"typing"}
 # What compiles, calls and chooses kernels may use more of the standard library, and Triton.
 FOR_KERNELS = {"ctypes", "functools", "hashlib", "os", "pathlib", "platform", "shutil"}
 FOR_KERNELS |= {"subprocess", "tempfile", "triton"}

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Batch
-from dacbn.losses import log_probabilities, pseudo_label_loss
+from dacbn.losses import log_probabilities, pseudo_label_loss, widened
 from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network
 from dacbn.norms import frozen_statistics
@@ -107,7 +107,7 @@ class AdaMatch(Method):
 
 def interpolate(together: Tensor, alone: Tensor) -> Tensor:
     """Draw each logit (B, C) uniformly between its two values; both receive gradients."""
-    together, alone = together.float(), alone.float()
+    together, alone = widened(together), widened(alone)
     return torch.lerp(together, alone, torch.rand_like(together))
 
 

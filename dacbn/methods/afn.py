@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
 
@@ -48,7 +49,7 @@ class AFN(Method):
 
 def feature_norms(features: Tensor) -> Tensor:
     """Compute the Euclidean norms (B,) of features (B, D)."""
-    lengths: Tensor = torch.linalg.vector_norm(features.float(), dim=1)
+    lengths: Tensor = torch.linalg.vector_norm(widened(features), dim=1)
     return lengths
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
 
@@ -25,10 +26,15 @@ class BSP(Method):
         network: the network to train.
         weight: weight of the sum of squared singular values.
         count: number k of penalised singular values.
+
+    Raises:
+        ValueError: `count` is not a whole number of at least 1.
     """
 
     def __init__(self, network: Network, weight: float = 3.6e-3, count: int = 1) -> None:
         super().__init__(network)
+        if not isinstance(count, int) or count < 1:
+            raise ValueError(f"count must be a whole number of at least 1, got {count!r}")
         self.weight = weight
         self.count = count
 
@@ -49,8 +55,8 @@ def spectral_penalty(features: Tensor, count: int) -> Tensor:
     equal.
     """
     with torch.autocast(features.device.type, enabled=False):
-        rows = features.float()
+        rows = widened(features)
         products = rows @ rows.T if len(rows) < rows.shape[1] else rows.T @ rows
     # eigvalsh raises on NaN; let it pass, so that the loop reports which loss diverged
     squares: Tensor = torch.linalg.eigvalsh(products.nan_to_num(0, 0, 0))  # ascending
-    return squares[-count:].sum() / len(features)
+    return squares.flip(0)[:count].sum() / len(features)

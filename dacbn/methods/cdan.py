@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
-from dacbn.losses import entropy, log_probabilities
+from dacbn.losses import entropy, log_probabilities, widened
 from dacbn.methods.dann import adversarial_strength, domain_accuracy
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
@@ -68,8 +68,8 @@ class CDAN(Method):
     ) -> Step:
         """Compute the domain loss; its gradient reaches the features reversed."""
         strength = self.weight * adversarial_strength(progress)
-        source_domain = self.domain_head(self.condition(source, strength)).squeeze(1).float()
-        target_domain = self.domain_head(self.condition(target, strength)).squeeze(1).float()
+        source_domain = widened(self.domain_head(self.condition(source, strength)).squeeze(1))
+        target_domain = widened(self.domain_head(self.condition(target, strength)).squeeze(1))
         of_source = F.softplus(source_domain)  # -log(1 - p), p = sigmoid of "is target"
         of_target = F.softplus(-target_domain)  # -log p
         loss = (self.average(of_source, source) + self.average(of_target, target)) / 2

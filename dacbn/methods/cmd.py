@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
 
@@ -45,7 +46,7 @@ class CMD(Method):
 
 def moment_discrepancy(source: Tensor, target: Tensor, moments: int) -> Tensor:
     """Compute the moment discrepancy between the tanh of features (B, D) and (B', D)."""
-    source, target = source.float().tanh(), target.float().tanh()
+    source, target = widened(source).tanh(), widened(target).tanh()
     source_mean, target_mean = source.mean(0), target.mean(0)
     source, target = source - source_mean, target - target_mean
     loss: Tensor = torch.linalg.vector_norm(source_mean - target_mean) / WIDTH

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
 
@@ -53,6 +54,7 @@ def coral_loss(source: Tensor, target: Tensor) -> Tensor:
 
 def covariance(x: Tensor) -> Tensor:
     """Compute the unbiased covariance (d, d) of rows (B, d)."""
-    centred = x.float() - x.float().mean(0)
+    x = widened(x)
+    centred = x - x.mean(0)
     with torch.autocast(x.device.type, enabled=False):
         return centred.T @ centred / max(len(x) - 1, 1)

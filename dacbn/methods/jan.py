@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.losses import widened
 from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.mean_discrepancy import gaussian_kernels, squared_mmd
 from dacbn.methods.method import Method, Step, methods
@@ -46,5 +47,5 @@ def joint_mmd_loss(
 ) -> Tensor:
     """Estimate the squared joint discrepancy of features (B, D) and softmax of logits (B, C)."""
     features = gaussian_kernels(torch.cat([source_features, target_features]))
-    predictions = gaussian_kernels(torch.cat([source_logits, target_logits]).float().softmax(1))
+    predictions = gaussian_kernels(widened(torch.cat([source_logits, target_logits])).softmax(1))
     return squared_mmd(features * predictions, len(source_features))

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.losses import widened
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network, mlp
@@ -54,4 +55,4 @@ class MCD(Method):
 
 def discrepancy(first: Tensor, second: Tensor) -> Tensor:
     """Compute the mean absolute difference of the softmaxes of two logits (B, C)."""
-    return (first.float().softmax(1) - second.float().softmax(1)).abs().mean()
+    return (widened(first).softmax(1) - widened(second).softmax(1)).abs().mean()

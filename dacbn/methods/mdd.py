@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.losses import widened
 from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, accuracy, methods
@@ -64,7 +65,7 @@ class MDD(Method):
 
 def disagreement_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute the mean of -log(1 - p_label), p the softmax of logits (B, C), for labels (B,)."""
-    logits = logits.float()
+    logits = widened(logits)
     is_label = F.one_hot(labels, logits.shape[1]).bool()
     others = logits.masked_fill(is_label, -torch.inf)
     return (logits.logsumexp(1) - others.logsumexp(1)).mean()

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from dacbn.losses import widened
+
 MIN_DISTANCE = 1e-6  # lower bound of the mean squared distance, for rows that are all equal
 
 
@@ -12,7 +14,7 @@ def gaussian_kernels(x: Tensor) -> Tensor:
     The kernels are exp(-|x_i - x_j|^2 / (2^k g)) for k = -2 … 2, where g is the mean squared
     distance between different rows, without gradient. N is at least 2.
     """
-    x = x.float()
+    x = widened(x)
     x = x - x.detach().mean(0)  # the same distances, with less cancellation
     lengths = x.square().sum(1)
     with torch.autocast(x.device.type, enabled=False):

@@ -14,7 +14,8 @@ labels y_i = the class of the centre with the largest cosine, then centres and l
 the labels in place of the predictions. In the paper, the network has been trained on the source
 with smoothed labels: `source_only(label_smoothing=0.1)`.
 Differs from the paper: the classifier's last layer has no weight normalisation; centres are means
-of the backbone's features, before any hidden layer of the classifier (the authors' bottleneck); a
+of the backbone's features, before any hidden layer of the classifier (the authors' bottleneck),
+without the column of ones that the authors' code, but not the paper, appends to them; a
 class without labels in the second round is left out of it, where the authors count before the
 first; one learning rate for all layers.
 """
@@ -24,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import TargetBatch
-from dacbn.losses import log_probabilities
+from dacbn.losses import log_probabilities, widened
 from dacbn.methods.information_maximisation import mutual_information
 from dacbn.methods.method import Step, accuracy
 from dacbn.methods.source_free import SourceFreeMethod, WholeTarget, source_free_methods
@@ -105,11 +106,11 @@ def label_by_centres(features: Tensor, logits: Tensor) -> Tensor:
     Returns:
         int64 (N,).
     """
-    directions = F.normalize(features.float(), dim=1)
+    directions = F.normalize(widened(features), dim=1)
     weights = log_probabilities(logits).exp()
     for _ in range(2):
         centres = F.normalize(weights.T @ directions, dim=1)
         similarity = (directions @ centres.T).masked_fill(weights.sum(0) == 0, -torch.inf)
         labels = similarity.argmax(1)
-        weights = F.one_hot(labels, logits.shape[1]).float()
+        weights = F.one_hot(labels, logits.shape[1]).to(weights)
     return labels

@@ -1,12 +1,14 @@
 """Replace the normalisers of a network, such as one of timm's models."""
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, get_args
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
+from dacbn.models.lost_by_conversion import check_materialised, name_losses
 from dacbn.models.sites import (
     WORDS,
     Replaces,
@@ -16,7 +18,7 @@ from dacbn.models.sites import (
     insert_at_input,
     select,
 )
-from dacbn.norms import Norm, norms, weights
+from dacbn.norms import Norm, PredictionTimeBatchNorm, norms, weights
 from dacbn.norms.contract import trained_statistics
 from dacbn.norms.network.trace import feeding_layers
 from dacbn.spec import Spec, Term
@@ -36,7 +38,8 @@ class ConversionReport:
         carried: parts copied to the new layers: "affine" maps, and "statistics" if the old
             layers had any and the new ones use them.
         mapped: names of the convolutions and linear layers whose weights are parametrized.
-        notes: remarks of the norm, one line each.
+        notes: what the old layers did and the new ones do not, and remarks of the norm, one line
+            each.
     """
 
     norm: str
@@ -112,7 +115,9 @@ def convert_norms(
         return ConversionReport(kind.__name__, "input", ("input_norm",))
     found = find_layers(model, replaces)
     chosen = select(list(found), sites)
+    check_materialised({name: found[name] for name in chosen})
     batch_norms = {name: as_batch_norm(found[name]) for name in chosen}
+    lost = name_losses([found[name] for name in dict.fromkeys(chosen)], _keeps_average(kind))
     layers = _replace(model, found, batch_norms, kind, options)
     mapped = _map_weights(model, list(layers), maps)
     return ConversionReport(
@@ -122,7 +127,7 @@ def convert_norms(
         tuple(name for name in found if name not in chosen),
         _carried(kind, layers, batch_norms),
         mapped,
-        tuple(kind.after_conversion(model, layers, example)),
+        (*lost, *kind.after_conversion(model, layers, example)),
     )
 
 
@@ -152,6 +157,12 @@ def resolve_norm(
     for term in maps:
         weights.check(term)
     return norms.check(Term(name, options)), options, tuple(maps)
+
+
+def _keeps_average(kind: type[Norm]) -> bool:
+    """Whether a kind of layer normalises by running statistics: such have a momentum."""
+    by_batch = issubclass(kind, PredictionTimeBatchNorm)
+    return "momentum" in signature(kind).parameters and not by_batch
 
 
 def _replace(

@@ -79,11 +79,16 @@ def mixed_moments(shares: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Te
 class _Within(torch.autograd.Function):
     """Clamp to [low, 1]; at a border, a gradient that points outwards is stopped."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, alpha: Tensor, low: float) -> Tensor:
-        ctx.save_for_backward(alpha)
-        ctx.low = low
+    def forward(alpha: Tensor, low: float) -> Tensor:
         return alpha.clamp(low, 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        alpha, ctx.low = inputs
+        ctx.save_for_backward(alpha)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:

@@ -18,12 +18,13 @@ momentum of 1, estimates are the batch's; the published variance is about the pr
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.norms.batch_norm import apply_kernel
 from dacbn.norms.contract import norms
 from dacbn.norms.group_norm import fitting_groups, standardise_groups
+from dacbn.norms.recomputation import PastTables
 from dacbn.norms.running_statistics import RunningStatistics
 
 
@@ -61,6 +62,7 @@ class BatchChannelNorm(RunningStatistics):
         self.estimate = estimate
         self.gain = nn.Parameter(torch.ones(num_features)) if affine else None
         self.shift = nn.Parameter(torch.zeros(num_features)) if affine else None
+        self.past = PastTables()
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
@@ -69,13 +71,15 @@ class BatchChannelNorm(RunningStatistics):
     def _by_batch(self, x: Tensor) -> Tensor:
         """Normalise each channel by the batch, or by estimates, and apply the inner affine map."""
         mean, var = self.running_mean, self.running_var
-        if self.estimate:
-            if self.training and len(x):
-                self._update_estimates(x.detach())
+        by_batch = self.uses_batch(x) and not self.estimate
+        if self.estimate and self.training and len(x):
+            self._update_estimates(x.detach())
+            mean, var = self.past.read(x, mean, var)
+        if not by_batch:
             # copies, because the next batch may change the estimates before the backward pass
             mean, var = mean.clone(), var.clone()
-        by_batch = self.uses_batch(x) and not self.estimate
-        return F.batch_norm(x, mean, var, self.gain, self.shift, by_batch, self.momentum, self.eps)
+        affine = self.gain, self.shift
+        return apply_kernel(x, (mean, var), affine, by_batch, self.momentum, self.eps)
 
     def _update_estimates(self, x: Tensor) -> None:
         """Move the estimates towards the batch's mean, and squares about the previous mean."""

@@ -46,14 +46,17 @@ class BatchInstanceNorm(Norm):
         if x.shape[2] == 1:
             return self.affine(by_batch)
         by_instance = standardise_groups(x, self.num_features, self.eps)
-        return self.affine(torch.lerp(by_instance, by_batch, self._clipped_gate()[:, None]))
+        return self.affine(
+            torch.lerp(by_instance, by_batch, self._clipped_gate().to(x.dtype)[:, None])
+        )
 
     def _clipped_gate(self) -> Tensor:
+        """Return the gates within [0, 1], copied: later ones may be clipped before a backward."""
         if not self.training:
-            return self.gate.clamp(0, 1)
+            return self.gate.clone().clamp(0, 1)
         with torch.no_grad():  # in place: a weight outside [0, 1] would get no gradient
             self.gate.clamp_(0, 1)
-        return self.gate.clone()  # another forward may clip before this one's backward
+        return self.gate.clone()
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Load the running statistics; with blend weights of one, the function is preserved."""

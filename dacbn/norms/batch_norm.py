@@ -7,10 +7,12 @@ variance, training falls back to the running statistics (torch's layer raises).
 
 from typing import ClassVar
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dacbn.norms.contract import norms
+from dacbn.norms.contract import HALF, laid_out_like, norms
+from dacbn.norms.recomputation import is_recomputation
 from dacbn.norms.running_statistics import RunningStatistics
 
 
@@ -35,16 +37,50 @@ class BatchNorm(RunningStatistics):
 
 def batch_normalise(layer: RunningStatistics, x: Tensor) -> Tensor:
     """Normalise x, (N, C) or (N, C, *), by torch's kernel, by the batch or running statistics."""
+    mean, var = layer.running_mean, layer.running_var
     by_batch = layer.uses_batch(x)
-    if by_batch:
+    if not by_batch:  # copies: a training batch may move them before the backward pass
+        mean, var = mean.clone(), var.clone()
+    elif not is_recomputation():
         layer.num_batches_tracked.add_(1)
-    return F.batch_norm(
-        x,
-        layer.running_mean,
-        layer.running_var,
-        layer.weight,
-        layer.bias,
-        by_batch,
-        layer.momentum,
-        layer.eps,
+    affine = layer.weight, layer.bias
+    return apply_kernel(x, (mean, var), affine, by_batch, layer.momentum, layer.eps)
+
+
+def apply_kernel(
+    x: Tensor,
+    moments: tuple[Tensor, Tensor] | None,
+    affine: tuple[Tensor | None, Tensor | None],
+    by_batch: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    """Normalise x, (N, C) or (N, C, *), by the batch or by `moments`, with torch's kernel.
+
+    Args:
+        x: the activations, of any type.
+        moments: mean and variance (C,); by the batch, they are moved towards the batch's, unless
+            it is recomputed.
+        affine: weight and bias (C,), or None.
+        by_batch: whether the batch's moments normalise.
+        momentum: weight of the batch.
+        eps: added to the variance.
+    """
+    if moments and by_batch and is_recomputation():  # a checkpoint counts what is saved
+        moments = moments[0].clone(), moments[1].clone()
+    mean, var = moments or (None, None)
+    weight, bias = affine
+    types = {table.dtype for table in (mean, var, weight, bias) if table is not None}
+    if types <= {x.dtype} or (types == {torch.float32} and x.dtype in HALF):
+        y = F.batch_norm(x, mean, var, weight, bias, by_batch, momentum, eps)
+        return laid_out_like(x, y)
+    wide = torch.float32
+    for dtype in (x.dtype, *types):
+        wide = torch.promote_types(wide, dtype)
+    mean, var, weight, bias = (
+        None if table is None else table.to(wide) for table in (mean, var, weight, bias)
     )
+    y = F.batch_norm(x.to(wide), mean, var, weight, bias, by_batch, momentum, eps)
+    if by_batch and moments is not None and mean is not None and var is not None:
+        moments[0].copy_(mean), moments[1].copy_(var)
+    return laid_out_like(x, y.to(x.dtype))

@@ -1,14 +1,17 @@
 """The contract of every normaliser, and the registry that names them."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import wraps
 from inspect import signature
-from typing import Any, ClassVar, NamedTuple, Protocol, Self
+from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.norms.mixture.moments import Assign
+from dacbn.norms.mixture.routes import is_transformed
 from dacbn.registry import Registry, check_options
 
 
@@ -40,6 +43,30 @@ class Mixture(NamedTuple):
         return Mixture(prior, self.mean[:, channels], self.var[:, channels], self.assign)
 
 
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def takes_place(init: Init) -> Init:
+    """Let a constructor take `device` and `dtype`, as those of torch's layers do.
+
+    They are no options of a norm, so the signature does not show them.
+    """
+
+    @wraps(init)
+    def placed(
+        self: nn.Module,
+        *args: Any,
+        device: torch.device | str | int | None = None,
+        dtype: torch.dtype | None = None,
+        **options: Any,
+    ) -> None:
+        init(self, *args, **options)
+        if device is not None or dtype is not None:
+            self.to(device=device, dtype=dtype)
+
+    return cast(Init, placed)
+
+
 class Norm(nn.Module):
     """A layer that normalises activations and then scales and shifts each channel.
 
@@ -48,6 +75,7 @@ class Norm(nn.Module):
     - input is 2-D to 5-D, (N, C) or (N, C, *), with any number of samples, in any memory format;
     - statistics are computed in float32 or float64; the output has the dtype of the input;
     - `weight` and `bias`, both (C,), are the outermost affine map (None without `affine`);
+    - every constructor also takes `device` and `dtype`, by name, as those of torch's layers do;
     - all running state is in buffers, and `reset_running_stats` restores its start; a `momentum`,
       where there is one, is the weight of the newest batch.
 
@@ -66,6 +94,12 @@ class Norm(nn.Module):
     # over a batch, a channel of the output has mean `bias` and variance `weight` squared
     standardises_channels: ClassVar[bool] = False
 
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = takes_place(cls.__init__)  # type: ignore[method-assign]
+
+    @takes_place
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
         self.num_features = num_features
@@ -80,12 +114,10 @@ class Norm(nn.Module):
             ValueError: x has another number of dimensions or channels.
         """
         self.check_input(x)
-        wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+        wide = x.float() if x.dtype in HALF else x
         with torch.autocast(x.device.type, enabled=False):
             y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
-        y = y.reshape(x.shape).to(x.dtype)
-        channels_last = x.ndim == 4 and x.is_contiguous(memory_format=torch.channels_last)
-        return y.contiguous(memory_format=torch.channels_last) if channels_last else y
+        return laid_out_like(x, y.reshape(x.shape).to(x.dtype))
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), float32 or float64, and return the final output.
@@ -98,7 +130,8 @@ class Norm(nn.Module):
         """Scale and shift the channels of y (N, C, L) by `weight` and `bias`, if there are any."""
         if self.weight is None or self.bias is None:
             return y
-        return torch.addcmul(self.bias[:, None], y, self.weight[:, None])
+        weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
+        return torch.addcmul(bias[:, None], y, weight[:, None])
 
     def mixture(self) -> Mixture | None:
         """Return the clusters that this layer finds in activations; None if it finds none."""
@@ -119,8 +152,14 @@ class Norm(nn.Module):
         """Check the number of dimensions and channels.
 
         Raises:
+            TypeError: x holds no real floating-point numbers, which the output would be cut to.
             ValueError: x has another number of them.
         """
+        if not x.is_floating_point():
+            raise TypeError(
+                f"{type(self).__name__} expects floating-point numbers, got {x.dtype}: "
+                "convert them by .float()"
+            )
         if not 2 <= x.ndim <= 5 or x.shape[1] != self.num_features:
             raise ValueError(
                 f"{type(self).__name__} expects (N, {self.num_features}) or "
@@ -149,8 +188,13 @@ class Norm(nn.Module):
             layer.to(state.device, torch.promote_types(state.dtype, torch.float32))
         with torch.no_grad():
             if layer.weight is not None and layer.bias is not None and batch_norm.affine:
-                layer.weight.copy_(batch_norm.weight)
-                layer.bias.copy_(batch_norm.bias)
+                for ours, theirs in (
+                    (layer.weight, batch_norm.weight),
+                    (layer.bias, batch_norm.bias),
+                ):
+                    if theirs is not None:  # a BatchNorm may have no bias
+                        ours.copy_(theirs)
+                        ours.requires_grad_(theirs.requires_grad)
             layer.load_batch_norm(batch_norm)
         return layer.train(batch_norm.training)
 
@@ -179,6 +223,18 @@ class Norm(nn.Module):
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
+
+
+HALF = (torch.float16, torch.bfloat16)
+CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
+
+
+def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
+    """Return y, of x's shape, with channels last in memory if those of x are."""
+    form = CHANNELS_LAST.get(x.ndim)
+    if form is None or is_transformed() or not x.is_contiguous(memory_format=form):
+        return y
+    return y.contiguous(memory_format=form)
 
 
 def check_num_clusters(num_clusters: int) -> None:
@@ -221,7 +277,9 @@ def trained_statistics(layer: HasStatistics) -> tuple[Tensor, Tensor] | None:
     Their values decide, because old checkpoints lack the count of batches.
     """
     mean, var = layer.running_mean, layer.running_var
-    if mean is None or var is None or not bool((mean != 0).any() or (var != 1).any()):
+    if mean is None or var is None or mean.is_meta:
+        return None
+    if not bool((mean != 0).any() or (var != 1).any()):
         return None
     return mean, var
 

@@ -56,5 +56,7 @@ class DomainSpecificBatchNorm(ClusterBatchNorm):
         """Scale and shift y (N, C, L) by the map of each sample's domain."""
         if self.weight is None or self.bias is None:
             return y
-        weight, bias = (gather_by_id(rows, self.context.ids) for rows in (self.weight, self.bias))
+        weight, bias = (
+            gather_by_id(rows.to(y.dtype), self.context.ids) for rows in (self.weight, self.bias)
+        )
         return torch.addcmul(bias[..., None], y, weight[..., None])

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from dacbn.norms.contract import norms
 from dacbn.norms.mode_norm import ModeNorm
 from dacbn.norms.network.trace import trace
+from dacbn.norms.recomputation import is_recomputation
 
 
 class SharedAssignments:
@@ -71,6 +72,11 @@ class LatentDomainNorm(ModeNorm):
         if self.shared is None:
             return super().gate_samples(pooled)
         if self.shared.found is None:
+            if self.gate is None and is_recomputation():
+                raise RuntimeError(
+                    "assignments are gone when a backward pass recomputes this layer: latent "
+                    "domains need gradient checkpointing turned off"
+                )
             if self.gate is None:
                 raise RuntimeError(
                     "the first normaliser of the network assigns the images, and it has not run: "

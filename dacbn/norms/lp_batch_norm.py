@@ -76,9 +76,9 @@ class LpBatchNorm(RunningStatistics):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
         by_batch = self.uses_batch(x)
-        mean = x.mean((0, 2)) if by_batch else self.running_mean
+        mean = x.mean((0, 2)) if by_batch else self.running_mean.to(x)
         centred = x - mean[:, None]
-        scale = self._scale(centred) if by_batch else self.running_scale
+        scale = self._scale(centred) if by_batch else self.running_scale.to(x)
         if by_batch:
             self.update_statistics(running_mean=mean, running_scale=scale)
         return self.affine(centred * (scale.square() + self.eps).rsqrt()[:, None])

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
-from dacbn.norms.mixture.arguments import Affine, Components, Gate
+from dacbn.norms.mixture.arguments import Affine, Components, Gate, in_type
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -88,7 +88,8 @@ class MixtureNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
-        prior, mean, var = self.running.prior, self.running.mean, self.running.var
+        running = self.running
+        prior, mean, var = in_type(x.dtype, running.prior, running.mean, running.var)
         num_values, rows = x.shape[0] * x.shape[2], as_one_sample(x)
         if self.training and num_values > 1:
             weights = self._assign(rows, *self.fit(x))
@@ -99,8 +100,8 @@ class MixtureNorm(Norm):
             weights = self._assign(rows, prior, mean, var)
         scale = prior.clamp_min(SMALLEST_PRIOR).rsqrt() if self.prior_scale else None
         components = Components(mean, var + self.eps, scale)
-        y = mix_positions(rows, weights, components, Affine(self.weight, self.bias))
-        return shape_back(y, x)
+        affine = Affine(*in_type(x.dtype, self.weight, self.bias))
+        return shape_back(mix_positions(rows, weights, components, affine), x)
 
     @torch.no_grad()
     def _assign(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
@@ -132,7 +133,7 @@ class MixtureNorm(Norm):
         running, some = self.running, some_positions(x, FITTING_SAMPLE)
         if len(some) >= self.num_clusters and running.uninitialised:
             running.init_from_batch(some)
-        prior, mean, var = running.prior, running.mean, running.var
+        prior, mean, var = in_type(x.dtype, *running.read_by(x))
         enough = len(some) >= MIN_POSITIONS * self.num_clusters
         for _ in range(self.em_steps if enough else 0):
             weights = self.posterior(some, prior, mean, var)

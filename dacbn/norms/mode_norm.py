@@ -18,10 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.utils import skip_init
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
-from dacbn.norms.mixture.arguments import Affine, Components
+from dacbn.norms.mixture.arguments import Affine, Components, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
 from dacbn.norms.mixture.state import RunningMixture
 
@@ -57,21 +56,21 @@ class ModeNorm(Norm):
         check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.running = RunningMixture(num_clusters, num_features, momentum, "sample", False)
-        gate = skip_init(nn.Linear, num_features, num_clusters)  # type: ignore[no-untyped-call]
-        self.gate: nn.Linear | None = gate
-        _init_nearly_equal(gate)
+        self.gate: nn.Linear | None = _nearly_equal_gate(num_features, num_clusters)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
         samples = sample_moments(x)
         weights = self.gate_samples(samples[0]).T
-        mean, var = self.running.mean, self.running.var
         num_values = x.shape[0] * x.shape[2]
+        mean, var = in_type(x.dtype, self.running.mean, self.running.var)
         if self.training and num_values > 1:
+            _, mean, var = in_type(x.dtype, *self.running.read_by(x))
             share, mean, var = pool_samples(*samples, x.shape[2], weights, mean, var)
             self.running.update(share, mean, var, num_values)
         components = Components(mean, var + self.eps)
-        return mix_samples(x, weights, components, Affine(self.weight, self.bias))
+        affine = Affine(*in_type(x.dtype, self.weight, self.bias))
+        return mix_samples(x, weights, components, affine)
 
     def mixture(self) -> Mixture:
         """Return the moments of the modes, by which evaluation normalises."""
@@ -98,13 +97,13 @@ class ModeNorm(Norm):
         return f"{super().extra_repr()}, num_clusters={self.num_clusters}"
 
 
-@torch.no_grad()
-def _init_nearly_equal(gate: nn.Linear) -> None:
-    """Initialise the gate with small sinusoidal weights, without using the random generator.
+def _nearly_equal_gate(num_features: int, num_clusters: int) -> nn.Linear:
+    """Make a gate with small sinusoidal weights, without using the random generator.
 
     The other weights of a network are then the same as without gates.
     """
-    rows = torch.arange(1, gate.out_features + 1, device="cpu")
-    columns = torch.arange(1, gate.in_features + 1, device="cpu")
-    gate.weight.copy_(GATE_STD * (2 / gate.in_features) ** 0.5 * torch.outer(rows, columns).cos())
-    gate.bias.zero_()
+    rows, columns = torch.arange(1, num_clusters + 1), torch.arange(1, num_features + 1)
+    weight = GATE_STD * (2 / num_features) ** 0.5 * torch.outer(rows, columns).cos()
+    gate = nn.Linear(num_features, num_clusters, device="meta")  # nothing is drawn
+    gate.weight, gate.bias = nn.Parameter(weight), nn.Parameter(torch.zeros(num_clusters))
+    return gate

@@ -15,6 +15,7 @@ from dacbn.batch import domain_ids
 from dacbn.norms.contract import Norm, check_fraction, trained_statistics
 from dacbn.norms.host_value import HostValue
 from dacbn.norms.modes import modes_kept
+from dacbn.norms.recomputation import is_recomputation
 
 COUNT = "num_batches_tracked"
 
@@ -54,10 +55,17 @@ class RunningStatistics(Norm):
 
     @torch.no_grad()
     def update_statistics(self, **newest: Tensor) -> None:
-        """Move running statistics towards those of a batch, (C,) each, given by name."""
+        """Move running statistics towards those of a batch, (C,) each, given by name.
+
+        A channel whose statistics are not finite stays where it is, and so do all channels when the
+        batch is recomputed.
+        """
+        if is_recomputation():
+            return
+        finite = torch.stack([*newest.values()]).isfinite().all(0)
         for name, value in newest.items():
             running: Tensor = getattr(self, name)
-            running.lerp_(value.to(running), self.momentum)
+            running.lerp_(value.to(running).where(finite, running), self.momentum)
         if COUNT in self.statistics:
             self.num_batches_tracked.add_(1)
 

@@ -94,8 +94,9 @@ class SCBNorm(ClusterNorm):
         self._set(mean, torch.where(several, var, pooled[1]))
 
     def _set(self, mean: Tensor, var: Tensor) -> None:
-        self.mean.copy_(mean)
-        self.log_std.copy_(0.5 * var.clamp_min(self.eps).log())
+        finite = var < torch.inf  # what overflows would stay infinite
+        self.mean.copy_(mean.where(finite, 0))
+        self.log_std.copy_(0.5 * var.where(finite, 1).clamp_min(self.eps).log())
         self._host.fill_(self.placed, True)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:

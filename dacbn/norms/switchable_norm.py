@@ -56,7 +56,8 @@ class SwitchableNorm(RunningStatistics):
         """Pool the instances' moments (N, C, 1) in training, and update the running ones."""
         count = len(mean) * length
         if not self.training or count <= 1:
-            return self.running_mean[:, None], self.running_var[:, None]
+            # copies: a training batch may move them before the backward pass
+            return self.running_mean[:, None].clone(), self.running_var[:, None].clone()
         mean, var = _pooled(mean, var, 0)
         unbiased = var * count / (count - 1)
         self.update_statistics(running_mean=mean[0, :, 0], running_var=unbiased[0, :, 0])

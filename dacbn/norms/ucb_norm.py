@@ -26,7 +26,7 @@ from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, train
 from dacbn.norms.mixture.arguments import Affine, Components, Options
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
-from dacbn.norms.mixture.state import LearnedMixture, RunningMixture
+from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
 
 Update = Literal["em", "learned", "hybrid"]
 
@@ -119,13 +119,20 @@ class UCBNorm(Norm):
         by_batch = self.training and num_values > 1
         if by_batch:
             self._init_from_batch(x)
-        gate, statistics, running = self.gate.as_gate(self.eps), self.statistics, self.running
+        running, learned, statistics = self.running, self.learned, self.statistics
         from_batch = by_batch and running is not None
+        prior, mean, var = None, statistics.mean, statistics.var
+        if from_batch and running is not None:
+            prior, mean, var = running.read_by(x)
+        if learned is None and prior is not None:
+            gate = gate_of(prior, mean, var, self.eps)
+        else:
+            gate = self.gate.as_gate(self.eps)
         scale = (-0.5 * gate.log_prior).exp() if self.prior_scale else None
         y, share, mean, var = normalise_by_mixture(
             x,
             gate,
-            Components(statistics.mean, statistics.var, scale),
+            Components(mean, var, scale),
             Affine(self.weight, self.bias),
             Options(self.eps, from_batch),
             self.assign,

@@ -23,6 +23,12 @@ def test_both_domains_weigh_the_same():
     assert step.losses["spectral"].item() == pytest.approx(wanted, rel=1e-4)
 
 
+@pytest.mark.parametrize("count", [0, -1, 1.5])
+def test_a_number_of_values_that_cannot_be_meant_is_refused(count):
+    with pytest.raises(ValueError, match="count must be a whole number of at least 1"):
+        BSP(draw_network(), count=count)
+
+
 @pytest.mark.parametrize("count", [1, 2, 5])
 def test_equal_singular_values_have_a_finite_gradient(count):
     features = (3 * torch.eye(5)).requires_grad_()

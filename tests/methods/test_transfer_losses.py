@@ -7,6 +7,7 @@ from planted_shift import train
 
 from dacbn.batch import Output
 from dacbn.methods import methods
+from dacbn.methods.afn import feature_norms
 
 # Which of source features and logits, target features and logits, get a gradient.
 REACHED = {
@@ -21,6 +22,8 @@ REACHED = {
     "mcd(head=(8,))": (True, False, True, False),
     "mdd(head=(8,))": (True, False, True, False),
 }
+# Their gradient is reversed, or takes the width of a kernel as a constant.
+OTHER_GRADIENT = {"cdan", "dan", "jan", "mcd", "mdd"}
 each_method = pytest.mark.parametrize("spec", list(REACHED))
 
 
@@ -110,6 +113,32 @@ def test_half_precision_outputs_are_taken(spec):
     _, plain = transfer(spec, source, target, labels)
     for name, loss in plain.losses.items():
         torch.testing.assert_close(ours.losses[name].float(), loss, rtol=0.05, atol=0.02)
+
+
+@pytest.mark.parametrize("spec", [s for s in REACHED if s != "afn"])
+def test_double_precision_is_never_lowered(spec):
+    """Finite differences of a step of 1e-6 would be lost in float32."""
+    source, target, labels = draw_outputs()
+    wide = [part.double().detach().requires_grad_() for part in (*source, *target)]
+    torch.manual_seed(1)
+    method = methods.build(spec, draw_network()).double()
+
+    def loss(features, logits, others, other_logits):
+        source, target = Output(features, logits), Output(others, other_logits)
+        step = method.transfer(source, target, labels, 0.5)
+        return sum(value for value in step.losses.values())
+
+    value = loss(*wide)
+    assert value.dtype == torch.float64
+    slightly = [part.detach() * (1 + 1e-12) for part in wide]
+    assert loss(*slightly) != value
+    if spec.partition("(")[0] not in OTHER_GRADIENT:
+        assert torch.autograd.gradcheck(loss, wide, fast_mode=True)
+
+
+def test_feature_norms_in_double_precision_are_exact_to_it():
+    features = torch.tensor([[3.0, 4.0 + 1e-12]], dtype=torch.float64)
+    assert feature_norms(features).item() == pytest.approx(5 + 8e-13, abs=1e-14)
 
 
 def test_methods_add_up():

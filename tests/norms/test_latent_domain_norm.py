@@ -5,6 +5,7 @@ import copy
 import mode_norm_reference as reference
 import numpy as np
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -212,3 +213,12 @@ def test_a_network_that_turns_positions_into_samples_is_refused_with_the_cure():
 def test_no_domains_are_refused():
     with pytest.raises(ValueError, match="num_clusters must be at least 1"):
         LatentDomainNorm(3, num_clusters=0)
+
+
+def test_checkpointed_blocks_are_refused_with_the_reason():
+    model = timm.create_model("resnet18", num_classes=3)
+    convert_norms(model, "latent_domain_norm")
+    model.set_grad_checkpointing(True)
+    loss = model(torch.randn(4, 3, 32, 32)).square().sum()
+    with pytest.raises(RuntimeError, match="need gradient checkpointing turned off"):
+        loss.backward()

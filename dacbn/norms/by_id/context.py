@@ -10,6 +10,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from dacbn.norms.mixture.routes import is_recorded
+
 
 class ClusterContext:
     """The cluster ids of the batch in the current forward pass of one network."""
@@ -72,14 +74,15 @@ def share_context(model: nn.Module) -> ClusterContext:
 def check_ids(ids: Tensor, num_samples: int, num_clusters: int) -> None:
     """Check that the ids fit the batch and the layer.
 
-    The range is checked on the CPU only, because reading it on a GPU would synchronise.
+    The range is checked on the CPU only, because reading it on a GPU would synchronise; and not
+    while a tracer records, which cannot read it.
 
     Raises:
         ValueError: there is not one id per sample, or an id is outside [0, num_clusters).
     """
     if len(ids) != num_samples:
         raise ValueError(f"got {len(ids)} cluster ids for {num_samples} images: one each is needed")
-    if ids.is_cpu and not torch.compiler.is_compiling() and len(ids):
+    if ids.is_cpu and len(ids) and not is_recorded(ids):
         low, high = ids.aminmax()
         if low < 0 or high >= num_clusters:
             raise ValueError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms.contract import check_fraction
+from dacbn.norms.recomputation import is_recomputation
 
 
 def sums_by_cluster(values: Tensor, ids: Tensor, num_clusters: int) -> Tensor:
@@ -33,8 +34,8 @@ def as_factor(per_cluster: Tensor, statistic: Tensor) -> Tensor:
 class RunningMoments(nn.Module):
     """The mean and variance of each cluster, followed by a moving average.
 
-    A cluster is updated only if the batch has more than one of its values per channel: one value
-    has no variance.
+    A cluster is updated only if the batch has more than one of its values per channel, because one
+    value has no variance, and if its moments are finite.
 
     Args:
         num_clusters: clusters K.
@@ -58,14 +59,17 @@ class RunningMoments(nn.Module):
         In training, clusters with more than one value have those of the batch (the variance
         biased), all others the running ones.
         """
+        # copies: a later batch may move them before the backward pass
+        known = self.mean.to(x.dtype, copy=True), self.var.to(x.dtype, copy=True)
         if not self.training:
-            return self.mean, self.var
+            return known
         count, mean, var = self.of_batch(x, ids)
-        self._follow(count, mean.detach(), var.detach())
+        if not is_recomputation():
+            self._follow(count, mean.detach(), var.detach())
         several = count > 1
         return (
-            mean.where(as_factor(several, mean), self.mean),
-            var.where(as_factor(several, var), self.var),
+            mean.where(as_factor(several, mean), known[0]),
+            var.where(as_factor(several, var), known[1]),
         )
 
     def of_batch(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -94,6 +98,7 @@ class RunningMoments(nn.Module):
     @torch.no_grad()
     def _follow(self, count: Tensor, mean: Tensor, var: Tensor) -> None:
         unbiased = var * as_factor(count / (count - 1).clamp_min(1), var)
+        moves = (count > 1) & mean.isfinite().all(1) & var.flatten(1).isfinite().all(1)
         for running, newest in ((self.mean, mean), (self.var, unbiased)):
             moved = running.lerp(newest.to(running), self.momentum)
-            running.copy_(moved.where(as_factor(count > 1, running), running))
+            running.copy_(moved.where(as_factor(moves, running), running))

@@ -16,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
 from dacbn.norms.controls.scramble import hash_to_int
+from dacbn.norms.mixture.arguments import in_type
 from dacbn.norms.mixture.moments import Assign, mix, weighted_moments
 from dacbn.norms.mixture.state import RunningMixture
 
@@ -60,9 +61,10 @@ class RandomGateNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
-        mean, var = self.running.mean, self.running.var
+        mean, var = in_type(x.dtype, self.running.mean, self.running.var)
         weights = self.assignments(x)
         if self.training and x.shape[0] * x.shape[2] > 1:
+            _, mean, var = in_type(x.dtype, *self.running.read_by(x))
             share, mean, var = weighted_moments(x, weights, mean, var)
             self.running.update(share.detach(), mean.detach(), var.detach(), x[:, 0].numel())
         return self.affine(mix(x, weights, mean, var + self.eps))

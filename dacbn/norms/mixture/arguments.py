@@ -5,8 +5,9 @@ backward pass, the rows below index their first dimension; `cpu_moments.h` and `
 the same numbers.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 # Rows of the table (TABLE_ROWS, K, C) that forward fills and backward reads: the gate; the share,
@@ -18,6 +19,11 @@ LOG_PRIOR, GATE_MEAN, GATE_VAR, SHARE, MEAN, VAR, OFFSET, DRAG = range(TABLE_ROW
 # Rows of the gradients (GRADIENT_ROWS, K, C) that backward returns.
 GRADIENT_ROWS = 6
 D_LOG_PRIOR, D_GATE_MEAN, D_GATE_VAR, D_MEAN, D_VAR, D_SCALE = range(GRADIENT_ROWS)
+
+
+def in_type(dtype: torch.dtype, *tables: Tensor | None) -> tuple[Any, ...]:
+    """Convert tables to a type; those that are missing stay None."""
+    return tuple(None if table is None else table.to(dtype) for table in tables)
 
 
 class Gate(NamedTuple):

@@ -9,7 +9,7 @@ Tables that a gradient needs are copied, because running moments may change befo
 pass.
 
 Shapes: x is (N, C, L); responsibilities r of K components are (N, K, L) and sum to one over K;
-tables are (K, C). All are differentiable once.
+tables are (K, C).
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.moments import (
@@ -28,6 +27,7 @@ from dacbn.norms.mixture.moments import (
     per_component,
     weighted_moments,
 )
+from dacbn.norms.mixture.routes import needs_formulas
 
 VALUES = 1 << 18  # activations processed at a time on a CPU: they fit in its cache
 
@@ -52,7 +52,7 @@ def position_log_joint(x: Tensor, gate: Gate) -> Tensor:
         x: (N, C, L).
         gate: the mixture; its log prior is (K, 1).
     """
-    if _by_definition(x):
+    if needs_formulas(x):
         return log_joint(x, *gate, "position")[:, :, 0].transpose(0, 1)
     distances = _Distances.apply(x, gate.mean.clone(), gate.var.reciprocal())
     at_mean = (2 * torch.pi * gate.var).log().sum(1, keepdim=True)
@@ -74,7 +74,7 @@ def pool_positions(
     Returns:
         share of the data (K, 1), mean (K, C), variance (K, C).
     """
-    if _by_definition(x):
+    if needs_formulas(x):
         return weighted_moments(x, _as_weights(r), prior_mean, prior_var)
     mean, var = _Pool.apply(x, r, prior_mean, prior_var)
     return r.mean((0, 2))[:, None], mean, var
@@ -91,7 +91,7 @@ def mix_positions(x: Tensor, r: Tensor, components: Components, affine: Affine) 
     """
     mean, var, scale = components
     weight, bias = affine
-    if _by_definition(x):
+    if needs_formulas(x):
         terms = _as_weights(r) if scale is None else _as_weights(r) * per_component(scale)
         y = mix(x, terms, mean, var)
         if weight is not None and bias is not None:
@@ -120,7 +120,6 @@ class _Distances(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, precision = ctx.saved_tensors
         dx, d_mean, d_precision = torch.empty_like(x), mean * 0, mean * 0
@@ -156,14 +155,14 @@ class _Pool(torch.autograd.Function):
                 for k, squares in _squares(x[part], mean):
                     squares_of[k] += (squares @ r[part, k, :, None]).sum((0, 2))
         var = squares_of / count
-        drag = -2 * PSEUDO_COUNT * (mean - prior_mean) / count  # d var / d mean
-        ctx.save_for_backward(x, r, count, mean, var, drag)
+        ctx.save_for_backward(x, r, mean, var, prior_mean.clone())
         return mean, var
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, of_mean: Tensor, of_var: Tensor) -> tuple[Tensor | None, ...]:
-        x, r, count, mean, var, drag = ctx.saved_tensors
+        x, r, mean, var, prior_mean = ctx.saved_tensors
+        count = r.sum((0, 2))[:, None] + PSEUDO_COUNT
+        drag = -2 * PSEUDO_COUNT * (mean - prior_mean) / count  # d var / d mean
         by_mean, by_var = (of_mean + of_var * drag) / count, of_var / count
         dx, dr = torch.empty_like(x), torch.empty_like(r)
         constant = (by_mean * mean + by_var * var).sum(1, keepdim=True)
@@ -194,7 +193,6 @@ class _Lines(torch.autograd.Function):
         return y
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         x, r, slope, shift = ctx.saved_tensors
         dx, dr = torch.empty_like(x), torch.empty_like(r)
@@ -208,11 +206,6 @@ class _Lines(torch.autograd.Function):
                 d_slope += (weights @ product.transpose(1, 2)).sum(0)
                 d_shift += (weights @ g.transpose(1, 2)).sum(0)
         return dx, dr, d_slope, d_shift, gradient.sum((0, 2))
-
-
-def _by_definition(x: Tensor) -> bool:
-    """Whether to use the formulas of `moments`: for empty x, or for torch.compile to fuse."""
-    return x.numel() == 0 or torch.compiler.is_compiling()
 
 
 def _as_weights(r: Tensor) -> Tensor:

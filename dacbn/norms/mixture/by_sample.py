@@ -11,23 +11,20 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.routes import needs_formulas
 
 VALUES = 1 << 20  # activations multiplied at a time, to keep temporary tensors small
 
 
 def sample_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the mean and biased variance of each sample's channels, (N, C) each.
-
-    Differentiable once.
-    """
+    """Compute the mean and biased variance of each sample's channels, (N, C) each."""
     if x.shape[2] == 1 or x.numel() == 0:
         mean = x.sum(2)
         return mean, torch.zeros_like(mean)
-    if torch.compiler.is_compiling():  # the compiler fuses this with its neighbours
+    if needs_formulas(x):  # a compiler fuses this with its neighbours
         var, mean = torch.var_mean(x, 2, correction=0)
         return mean, var
     mean, var = _SampleMoments.apply(x)
@@ -103,7 +100,7 @@ def mix_samples(x: Tensor, weights: Tensor, components: Components, affine: Affi
     shift = (by_sample @ (slopes * to_float64(mean))).to(x.dtype).neg()
     if bias is not None:
         shift = shift + bias
-    if x.numel() == 0 or torch.compiler.is_compiling():
+    if needs_formulas(x):
         return torch.addcmul(shift[..., None], x, slope[..., None])
     y: Tensor = _Line.apply(x, slope, shift)
     return y
@@ -141,7 +138,6 @@ class _SampleMoments(torch.autograd.Function):
         return mean, var
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, of_mean: Tensor, of_var: Tensor) -> Tensor:
         x, mean = ctx.saved_tensors
         length = x.shape[2]
@@ -159,7 +155,6 @@ class _Line(torch.autograd.Function):
         return torch.addcmul(shift[..., None], x, slope[..., None])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         x, slope = ctx.saved_tensors
         samples = max(1, VALUES // x[0].numel())

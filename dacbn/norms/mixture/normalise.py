@@ -3,12 +3,12 @@
 Mixtures per channel are one operator (`operators`), compiled code where there is some for the
 device; mixtures of samples need each sample's moments only (`by_sample`); mixtures of positions
 are matrix products (`by_position`). All agree with the formulas in `moments` to rounding, none
-keeps a tensor K times as large as the activations, and all are differentiable once.
+keeps a tensor K times as large as the activations, unless second derivatives are asked for.
 """
 
 from torch import Tensor
 
-from dacbn.norms.mixture.arguments import SHARE, VAR, Affine, Components, Gate, Options
+from dacbn.norms.mixture.arguments import SHARE, VAR, Affine, Components, Gate, Options, in_type
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
     mix_positions,
@@ -53,6 +53,10 @@ def normalise_by_mixture(
         records = (gate, components, affine, options)
         y, share, mean, var = normalise_by_mixture(x.float(), *records, assign)
         return y.to(x.dtype), share, mean, var
+    if assign != "channel":
+        gate = Gate(*in_type(x.dtype, *gate))
+        components = Components(*in_type(x.dtype, *components))
+        affine = Affine(*in_type(x.dtype, *affine))
     if assign == "sample":
         return _by_samples(x, gate, components, affine, options)
     if assign == "position":

@@ -1,25 +1,32 @@
 """Mixtures per channel as one differentiable operator, for autograd and for torch.compile.
 
-Both accept flat tensors only: the named tuples of arguments are unpacked here. The operator is
-differentiable once.
+Both accept flat tensors only: the named tuples of arguments are unpacked here. A gradient that is
+differentiated again is that of the formulas in `moments`, which need K times the memory.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from dacbn.norms.mixture.arguments import (
+    GATE_MEAN,
+    GATE_VAR,
     GRADIENT_ROWS,
+    MEAN,
+    SHARE,
     TABLE_ROWS,
+    VAR,
     Affine,
     Components,
     Gate,
     Options,
     Saved,
+    in_type,
 )
 from dacbn.norms.mixture.kernels.choose import kernels_for
+from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
+from dacbn.norms.mixture.routes import PLAIN_TYPES, is_recorded, is_transformed
 
 # Types of activations that need no conversion: they are computed with in the tables' type.
 HALF = (torch.float16, torch.bfloat16)
@@ -42,17 +49,49 @@ def normalise_channels(
     Returns:
         the output, like x, and the table (TABLE_ROWS, K, C), without gradients.
     """
-    if not (x.is_contiguous() or x.movedim(1, -1).is_contiguous()):
-        x = x.contiguous()
-    tensors: tuple[Tensor | None, ...] = (x, *gate, *components, *affine)
-    if x.dtype != components.mean.dtype and x.dtype not in HALF:
-        dtype = torch.promote_types(x.dtype, components.mean.dtype)
-        tensors = tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
-    if torch.compiler.is_compiling():
+    tensors: tuple[Any, ...] = (x, *gate, *components, *affine)
+    if x.dtype in HALF or len({tensor.dtype for tensor in tensors if tensor is not None}) > 1:
+        tensors = _in_one_type(*tensors)
+    if is_transformed():
+        y, table = _by_formulas(*tensors, *options)
+        return y.to(x.dtype), table
+    tensors = (_dense(tensors[0]), *tensors[1:])
+    if is_recorded(x):
         y, table = forward_operator(*tensors, *options)
-        return y, table.detach()
+        return y.to(x.dtype), table.detach()
     y, table = _Eager.apply(*tensors, *options)
-    return y, table
+    return y if y.dtype is x.dtype else y.to(x.dtype), table
+
+
+def _dense(x: Tensor) -> Tensor:
+    """Return x with positions or channels next to each other."""
+    return x if x.is_contiguous() or x.movedim(1, -1).is_contiguous() else x.contiguous()
+
+
+def _in_one_type(x: Tensor, *tables: Tensor | None) -> tuple[Any, ...]:
+    """Convert all to the widest type among them, float32 at least; half-precision x stays."""
+    wide = torch.float32
+    for tensor in (x, *tables):
+        wide = wide if tensor is None else torch.promote_types(wide, tensor.dtype)
+    return (x if x.dtype in HALF else x.to(wide), *in_type(wide, *tables))
+
+
+def _by_formulas(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
+    """Compute the output and the table by what torch can differentiate and transform."""
+    gate, (mean, var, scale) = Gate(*flat[:3]), Components(*flat[3:6])
+    weight, bias, eps, from_batch = flat[6:]
+    wide = (x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)).to(gate.mean.dtype)
+    r = responsibilities(wide, *gate, "channel")
+    share = torch.zeros_like(mean)
+    if from_batch:
+        share, mean, var = weighted_moments(wide, r, mean.detach(), var.detach())
+    y = mix(wide, r if scale is None else r * per_component(scale), mean, var + eps)
+    if weight is not None and bias is not None:
+        y = torch.addcmul(bias[:, None], y, weight[:, None])
+    rows = {SHARE: share.detach(), MEAN: mean.detach(), VAR: var.detach()}
+    nothing = torch.zeros_like(rows[MEAN])
+    table = torch.stack([rows.get(row, nothing) for row in range(TABLE_ROWS)])
+    return y.reshape(x.shape).to(x.dtype), table
 
 
 def _forward(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
@@ -73,16 +112,53 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
     ctx.save_for_backward(x, output[1], scale, weight)
 
 
+def _save_all(ctx: Any, inputs: tuple[Any, ...], table: Tensor) -> None:
+    """Save what `_by_formulas` needs too: the table has the values of all but the log prior.
+
+    Running moments are not saved themselves, because a later batch moves them.
+    """
+    x, log_prior, *tables, scale, weight, _bias, eps, from_batch = inputs
+    ctx.options = eps, from_batch
+    learned = [each if each.requires_grad else None for each in tables]
+    ctx.save_for_backward(x, table, scale, weight, log_prior, *learned)
+
+
 def _gradients(ctx: Any, gradient: Tensor | None, backward: Any) -> tuple[Tensor | None, ...]:
     """Compute the gradient of each input; those of tables only where one of them is needed."""
     needed = ctx.needs_input_grad
     if gradient is None:
         return (None,) * len(needed)
     tables_too = any(needed[TABLES])
-    dx, tables, d_weight, d_bias = backward(gradient, *ctx.saved_tensors, *ctx.options, tables_too)
+    saved = ctx.saved_tensors[:4]
+    dx, tables, d_weight, d_bias = backward(gradient, *saved, *ctx.options, tables_too)
     of_tables = tables.unbind() if tables_too else (None,) * GRADIENT_ROWS
     gradients = (dx, *of_tables, d_weight, d_bias, None, None)
     return tuple(each if need else None for each, need in zip(gradients, needed, strict=True))
+
+
+def _gradients_by_formulas(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    """Compute the gradient of each input so that it can be differentiated, or transformed, again.
+
+    The bias is not among the inputs: the gradient does not depend on it. With `from_batch` the sums
+    start from the batch's moments: their mass is negligible, but where a component has no data.
+    """
+    needed = ctx.needs_input_grad
+    x, table, scale, weight, log_prior, *learned = ctx.saved_tensors
+    rows = table[[GATE_MEAN, GATE_VAR, MEAN, VAR]]
+    tables = [row if each is None else each for row, each in zip(rows, learned, strict=True)]
+    again = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # copies: one parameter may be two inputs, each with a gradient of its own
+        flat = (x, log_prior, *tables, scale, weight)
+        inputs: list[Any] = [None if each is None else each.clone() for each in flat]
+        bias = None if weight is None else torch.zeros_like(weight)
+        y, _ = _by_formulas(*inputs, bias, *ctx.options)
+        wanted = [each for each, need in zip(inputs, needed, strict=False) if need]
+        options = {"create_graph": again, "allow_unused": True}
+        found = iter(torch.autograd.grad(y, wanted, gradient, **options) if wanted else ())
+    gradients = [next(found) if need else None for _, need in zip(inputs, needed, strict=False)]
+    of_bias = gradient.flatten(2).sum((0, 2)) if gradient.ndim > 2 else gradient.sum(0)
+    return (*gradients, of_bias.to(inputs[1].dtype) if needed[len(inputs)] else None, None, None)
 
 
 class _Eager(torch.autograd.Function):
@@ -91,14 +167,16 @@ class _Eager(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
         output = _forward(*inputs)
-        _save(ctx, inputs, output)
+        _save_all(ctx, inputs, output[1])
         ctx.mark_non_differentiable(output[1])
         ctx.set_materialize_grads(False)
         return output
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
+        plain = torch.is_grad_enabled() or is_transformed() or type(gradient) not in PLAIN_TYPES
+        if plain and gradient is not None:
+            return _gradients_by_formulas(ctx, gradient)
         return _gradients(ctx, gradient, _backward)
 
 
@@ -109,9 +187,9 @@ class _Eager(torch.autograd.Function):
     " Tensor var, Tensor? scale, Tensor? weight, Tensor? bias, float eps, bool from_batch)"
     " -> (Tensor, Tensor)",
 )
-def forward_operator(*inputs: Any) -> tuple[Tensor, Tensor]:
+def forward_operator(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
     """The forward operator for torch.compile."""
-    return _forward(*inputs)
+    return _forward(_dense(x), *flat)
 
 
 @torch.library.custom_op(
@@ -120,9 +198,9 @@ def forward_operator(*inputs: Any) -> tuple[Tensor, Tensor]:
     schema="(Tensor gradient, Tensor x, Tensor table, Tensor? scale, Tensor? weight, float eps,"
     " bool from_batch, bool tables_too) -> (Tensor, Tensor, Tensor, Tensor)",
 )
-def backward_operator(*inputs: Any) -> tuple[Tensor, ...]:
+def backward_operator(gradient: Tensor, x: Tensor, *flat: Any) -> tuple[Tensor, ...]:
     """The backward operator for torch.compile."""
-    return _backward(*inputs)
+    return _backward(gradient, _dense(x), *flat)
 
 
 @forward_operator.register_fake

@@ -4,6 +4,7 @@ Both have `log_prior` (K, C or 1), `mean` (K, C) and `var` (K, C), and both init
 components on the first batch, because the activations are unknown before.
 """
 
+from math import isfinite
 from typing import ClassVar
 
 import torch
@@ -15,6 +16,8 @@ from dacbn.norms.host_value import has_values, remember
 from dacbn.norms.mixture.arguments import Gate
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
+from dacbn.norms.mixture.routes import is_recorded
+from dacbn.norms.recomputation import PastTables, is_recomputation
 
 # A component without data keeps this share, so that data can be assigned to it again.
 SMALLEST_PRIOR = 1e-6
@@ -34,10 +37,13 @@ def init_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tenso
     Returns:
         means (K, C) and variances (K, C).
     """
-    var = x.var((0, 2), correction=0)
+    mean, var = x.mean((0, 2)), x.var((0, 2), correction=0)
+    finite = var < torch.inf  # a channel that overflows starts anywhere but at infinity
+    mean, var = mean.where(finite, 0), var.where(finite, 1)
     if assign == "channel" or num_clusters == 1:
-        return init_near_mean(x.mean((0, 2)), var, num_clusters, FRESH_DISTANCE)
+        return init_near_mean(mean, var, num_clusters, FRESH_DISTANCE)
     rows = x.mean(2) if assign == "sample" else x.transpose(1, 2).flatten(0, 1)
+    rows = rows.where(finite, 0)
     if len(rows) > INIT_SAMPLE:
         # evenly, but not in multiples of a row, which would use one column of every map
         order = torch.arange(INIT_SAMPLE, device=x.device)
@@ -45,7 +51,7 @@ def init_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tenso
     means = [rows[0]]
     for _ in range(num_clusters - 1):
         nearest = torch.stack([(rows - mean).square().sum(1) for mean in means]).amin(0)
-        means.append(rows[nearest.argmax()])
+        means.append(rows.index_select(0, nearest.argmax()[None])[0])
     return torch.stack(means), var.expand(num_clusters, -1)
 
 
@@ -68,6 +74,16 @@ def init_near_mean(
     """
     offsets = distance * (2 * evenly_inside_unit(num_clusters, mean) - 1)
     return mean + offsets[:, None] * var.sqrt(), var.expand(num_clusters, -1)
+
+
+def log_of(prior: Tensor) -> Tensor:
+    """Compute the logarithm of shares, of which none is taken for zero."""
+    return prior.clamp_min(SMALLEST_PRIOR).log()
+
+
+def gate_of(prior: Tensor, mean: Tensor, var: Tensor, eps: float) -> Gate:
+    """Return what assigns values to components of these shares, means and variances."""
+    return Gate(log_of(prior), mean, var + eps)
 
 
 class MixtureState(nn.Module):
@@ -167,15 +183,24 @@ class RunningMixture(MixtureState):
         self.register_buffer("mean", torch.zeros(num_clusters, num_features))
         self.register_buffer("var", torch.ones(num_clusters, num_features))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
+        self.past = PastTables()
 
     @property
     def log_prior(self) -> Tensor:
         """The log shares, (K, C) or (K, 1)."""
-        return self.prior.clamp_min(SMALLEST_PRIOR).log()
+        return log_of(self.prior)
 
     def as_gate(self, eps: float) -> Gate:
         """Return what assigns values to the components, with eps added to the variances."""
-        return Gate(self.log_prior, self.mean, self.var + eps)
+        return gate_of(self.prior, self.mean, self.var, eps)
+
+    def read_by(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the shares, means and variances that the training batch x (N, C, *) reads.
+
+        When x is recomputed for a backward pass, they are those that the forward pass read.
+        """
+        prior, mean, var = self.past.read(x, self.prior, self.mean, self.var)
+        return prior, mean, var
 
     @torch.no_grad()
     def set_components(self, mean: Tensor, var: Tensor) -> None:
@@ -193,7 +218,7 @@ class RunningMixture(MixtureState):
 
     @torch.no_grad()
     def update(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
-        """Move towards a batch's moments.
+        """Move towards a batch's moments; not where they are infinite, nor in a recomputation.
 
         Args:
             share: each component's share of the batch, (K, C) or (K, 1).
@@ -201,11 +226,20 @@ class RunningMixture(MixtureState):
             var: biased, (K, C).
             num_values: values per channel in the batch, more than one.
         """
+        if is_recomputation():
+            return
+        var = var * (num_values / (num_values - 1))
+        # a CPU looks first, which is faster; to ask a GPU would make it wait
+        if not (var.is_cpu and not is_recorded(var) and isfinite(var.sum().item())):
+            finite = var < torch.inf  # of what is infinite or NaN, the variance is one of the two
+            shares = finite if share.shape == var.shape else share < torch.inf
+            mean, var = mean.where(finite, self.mean), var.where(finite, self.var)
+            share = share.where(shares, self.prior)
         share, mean, var = (value.to(self.prior) for value in (share, mean, var))
         self.prior.lerp_(share, self.momentum)
         step = self.momentum * share / self.prior.clamp_min(SMALLEST_PRIOR)
         self.mean.lerp_(mean, step)
-        self.var.lerp_(var * (num_values / (num_values - 1)), step)
+        self.var.lerp_(var, step)
         if not self.uninitialised:  # batches before the one that initialises do not count
             self._count.add_(self.num_batches_tracked, 1)
 

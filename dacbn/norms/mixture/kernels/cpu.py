@@ -63,7 +63,9 @@ def fused_forward(
     """Compute `by_channel.chunked_forward` with all tensors in float32."""
     y, table = torch.empty_like(x), x.new_empty(TABLE_ROWS, *gate.mean.shape)
     level = torch.sub(gate.log_prior, gate.var.log(), alpha=0.5)
-    tables = [_dense(t) for t in (level, gate.mean, gate.var, *components, *affine)]
+    size = gate.mean.numel()
+    tables = [_dense(t, size) for t in (level, gate.mean, gate.var, *components)]
+    tables += [_dense(t, x.shape[1]) for t in affine]
     _run(
         kernel.forward,
         *(_address(tensor) for tensor in (x, y, table, *tables)),
@@ -85,7 +87,8 @@ def fused_backward(
     dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
     tables = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
     results = (dx, table, tables if tables_too else None, d_weight, d_bias)
-    tensors = (x, with_layout_of(x, gradient), *results, _dense(scale), _dense(weight))
+    factors = _dense(scale, clusters * channels), _dense(weight, channels)
+    tensors = (x, with_layout_of(x, gradient), *results, *factors)
     _run(
         kernel.backward,
         *(_address(tensor) for tensor in tensors),
@@ -104,11 +107,21 @@ def _run(function: Callable[..., int], *arguments: Any) -> None:
 
 
 def _address(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+    """Return where a tensor's values are; C would read any other type as if it were float32."""
+    if tensor is None:
+        return None
+    if tensor.dtype is not torch.float32 or not tensor.is_cpu:
+        raise TypeError(f"float32 on the CPU is needed, not {tensor.dtype} on {tensor.device}")
+    return tensor.data_ptr()
 
 
-def _dense(tensor: Tensor | None) -> Tensor | None:
-    return None if tensor is None else tensor.contiguous()
+def _dense(tensor: Tensor | None, size: int) -> Tensor | None:
+    """Return a table with its values next to each other, as many as C is going to read."""
+    if tensor is None:
+        return None
+    if tensor.numel() != size:
+        raise ValueError(f"a table needs {size} values, not the shape {tuple(tensor.shape)}")
+    return tensor.contiguous()
 
 
 def with_layout_of(x: Tensor, gradient: Tensor) -> Tensor:
@@ -120,7 +133,10 @@ def with_layout_of(x: Tensor, gradient: Tensor) -> Tensor:
 
 def _layout(x: Tensor) -> tuple[int, int, int, bool]:
     samples, channels = x.shape[:2]
-    return samples, channels, x.numel() // (samples * channels), not x.is_contiguous()
+    channels_last = not x.is_contiguous()
+    if channels_last and not x.movedim(1, -1).is_contiguous():
+        raise ValueError(f"x must be contiguous or channels last, not have strides {x.stride()}")
+    return samples, channels, x.numel() // (samples * channels), channels_last
 
 
 def _threads(x: Tensor, num_clusters: int) -> int:

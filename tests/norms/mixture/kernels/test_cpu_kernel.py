@@ -18,6 +18,7 @@ from mixture_cases import (
 from dacbn.norms import UCBNorm
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
 from dacbn.norms.mixture.kernels import choose
+from dacbn.norms.mixture.kernels.cpu import Kernel, fused_forward
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.operators import forward_operator
 
@@ -205,11 +206,59 @@ def test_the_output_may_be_changed_in_place(path, shape, lay_out):
     assert torch.equal(found, x.grad)
 
 
-def test_a_second_derivative_is_refused(path):
-    x = torch.randn(8, 4, requires_grad=True)
-    (gradient,) = torch.autograd.grad(UCBNorm(4)(x).sin().sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        gradient.sum().backward()
+@pytest.mark.parametrize("from_batch", [True, False])
+def test_a_second_derivative_is_that_of_autograd_in_double(path, from_batch):
+    x, tables = torch.randn(6, 4, 5), draw_tables(3, 4)
+    results = []
+    for function, start in (
+        (normalise_by_mixture, (x, tables)),
+        (by_definition, (x.double(), doubled(tables))),
+    ):
+        leaves = {"x": start[0], **start[1]}
+        leaves = {name: value.detach().requires_grad_() for name, value in leaves.items()}
+        records = as_records(leaves, from_batch)
+        y, *_ = function(leaves["x"], *records, Options(1e-5, from_batch))
+        (first,) = torch.autograd.grad(y.sin().sum(), leaves["x"], create_graph=True)
+        grads = torch.autograd.grad(first.square().sum(), leaves.values(), allow_unused=True)
+        results.append(dict(zip(leaves, grads, strict=True)))
+    assert_close(*results, tolerance=1e-4)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("update", ["em", "learned", "hybrid"])
+@pytest.mark.parametrize("training", [True, False])
+def test_parameters_and_buffers_of_different_types_are_computed_in_the_wider_one(
+    path, dtype, update, training
+):
+    layer, x = UCBNorm(64, update=update), torch.randn(16, 64) * 2 + 1
+    layer(x)
+    for parameter in layer.parameters():
+        parameter.data = parameter.data.to(dtype)
+    exact = copy.deepcopy(layer.train(training)).double()
+    for given in (x, x.to(dtype)):
+        results = []
+        for each, leaf in ((copy.deepcopy(layer), given), (copy.deepcopy(exact), given.double())):
+            leaf = leaf.clone().requires_grad_()
+            y = each(leaf)
+            y.sin().sum().backward()
+            assert y.dtype == leaf.dtype
+            gradients = {f"d {name}": value.grad for name, value in each.named_parameters()}
+            results.append({"y": y, "d x": leaf.grad} | gradients)
+        narrow = torch.bfloat16 in (dtype, given.dtype)
+        assert_close(*results, tolerance=2e-2 if narrow else 2e-3)
+
+
+def test_c_refuses_what_it_would_read_wrongly():
+    kernel = Kernel(abs, abs)  # not called
+    x, tables = torch.randn(4, 6), draw_tables(3, 6)
+    for name in ("gate_mean", "var", "scale", "weight"):
+        for wrong, error in ((tables[name].half(), TypeError), (tables[name][..., :5], ValueError)):
+            with pytest.raises(error):
+                records = as_records({**tables, name: wrong})
+                fused_forward(kernel, x, *records, Options(1e-5, True))
+    for other in (x.double(), x.to("meta"), torch.randn(8, 12)[::2, ::2]):
+        with pytest.raises((TypeError, ValueError)):
+            fused_forward(kernel, other, *as_records(tables), Options(1e-5, True))
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -1,0 +1,34 @@
+"""Which tensors may reach compiled code and manual gradients, and which need torch's operations.
+
+Compiled code reads memory. A tensor that a tracer, a dispatch mode or a functional transform hands
+over may have none, or its values may not be those of the batch.
+"""
+
+import torch
+from torch import Tensor, nn
+
+PLAIN_TYPES = (Tensor, nn.Parameter)
+
+
+def is_transformed() -> bool:
+    """Whether a transform of `torch.func` is active, such as `grad`, `vmap` or `jvp`."""
+    compiling = torch.compiler.is_compiling()  # the compiler follows transforms by itself
+    return not compiling and torch._C._are_functorch_transforms_active()
+
+
+def is_recorded(x: Tensor) -> bool:
+    """Whether what is done to x is recorded, or x is no plain tensor: a fake one, for example."""
+    return bool(
+        torch.compiler.is_compiling()
+        or type(x) not in PLAIN_TYPES
+        or torch._C._len_torch_dispatch_stack()
+        or torch._C._get_tracing_state()  # of torch.jit.trace
+    )
+
+
+def needs_formulas(x: Tensor) -> bool:
+    """Whether the formulas of `moments` have to be used for x (N, C, *).
+
+    They suit tracers, transforms and batches without values.
+    """
+    return x.numel() == 0 or is_transformed() or is_recorded(x)

@@ -25,7 +25,7 @@ DrawT = TypeVar("DrawT", bound=Draw)
 class Analysis(NamedTuple):
     """One part of a report.
 
-    Args:
+    Attributes:
         draw: saves figures and returns the section, or several.
         order: sections are sorted by it.
         needs: results without which the analysis is left out.

@@ -23,7 +23,7 @@ from dacbn.training import RunInfo, claim, remove_drafts, train_command
 class Report(NamedTuple):
     """A report that has been written.
 
-    Args:
+    Attributes:
         path: report.html.
         figures: folder of the figures and arrays.
         sections: in order; `Section.arrays` reads the arrays behind the figures.

@@ -32,7 +32,7 @@ SHEET = 12  # training images of each domain that are shown
 class ReportOptions(NamedTuple):
     """Options of a report.
 
-    Args:
+    Attributes:
         folder: for the figures.
         images: of each domain, at most.
         seed: for choosing images, and for t-SNE.

@@ -26,7 +26,7 @@ class Clusters(NamedTuple):
 
     A group is a set of channels that share one mixture: a single channel, or all of them.
 
-    Args:
+    Attributes:
         occupancy: share of the activations by responsibility, (groups, K).
         by_domain: the same by domain, averaged over groups, (D, K).
         hard_by_domain: by the largest responsibility instead, (D, K).

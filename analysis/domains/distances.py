@@ -42,7 +42,7 @@ MAX_CHARACTERS = 30  # of all names below an axis, if they are horizontal
 class Distances(NamedTuple):
     """Distances between two domains at L layers, in columns: before and after the layer.
 
-    Args:
+    Attributes:
         wasserstein: mean over channels, in standard deviations, (L, 2); NaN if all are constant.
         wasserstein_floor: the same between halves of the first domain, (L, 2).
         mmd: unbiased squared maximum mean discrepancy, (L, 2).

@@ -40,7 +40,7 @@ MAX_LAYERS, MAX_CHANNELS = 4, 4  # rows and columns of a figure
 class Distribution(NamedTuple):
     """The distribution of one channel, before or after one layer.
 
-    Args:
+    Attributes:
         edges: of the bins, (B + 1,).
         domains: densities of each domain; the area of each is 1 / D, (D, B).
         points: values at which the mixture is evaluated, (X,); empty after a layer, or without a

@@ -37,7 +37,7 @@ POINT_SIZE = 6  # in square typographic points
 class Embedded(NamedTuple):
     """The embedded features of one network.
 
-    Args:
+    Attributes:
         points: (N, 2).
         labels: (N,); predictions for a domain without labels.
         domains: (N,), indices of the domains.

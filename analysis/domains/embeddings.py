@@ -31,7 +31,7 @@ FOLDS = 5
 class Scores(NamedTuple):
     """Scores of the features of one network.
 
-    Args:
+    Attributes:
         proxy_distance: between the domains; see `compute_proxy_distance`.
         source_silhouette: of the classes, in [-1, 1]; NaN with fewer than two classes.
         target_silhouette: the same; NaN without labels.

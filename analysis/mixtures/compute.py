@@ -39,7 +39,7 @@ VARIANCE_FLOOR = 1e-5  # added to variances, equal to the layers' default eps
 class MixtureFit(NamedTuple):
     """The comparison of one layer, for G groups of channels that share one mixture each.
 
-    Args:
+    Attributes:
         assign: the layer's mode of assignment.
         channels: the compared ones, (C,).
         held_out: activations on which the two are compared, (M, C).

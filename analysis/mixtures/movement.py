@@ -24,7 +24,7 @@ MAX_MOVE_AT_REST = 0.05  # standard deviations between snapshots; slower compone
 class Movement(NamedTuple):
     """The mixture of one layer at T snapshots.
 
-    Args:
+    Attributes:
         steps: of the snapshots, (T,).
         prior: shares, (T, K, C) or (T, K, 1).
         mean: (T, K, C).

@@ -32,7 +32,7 @@ class Assigned(NamedTuple):
 
     A group is a set of channels that share one mixture: a single channel, or all of them.
 
-    Args:
+    Attributes:
         soft: mean responsibilities over positions, float32 (N, groups, K).
         hard: share of positions at which a cluster has the largest responsibility, float32
             (N, groups, K).

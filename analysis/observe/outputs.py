@@ -18,7 +18,7 @@ Labels = NDArray[np.int64]
 class DomainOutput(NamedTuple):
     """Features and predictions of a network for N images of one domain.
 
-    Args:
+    Attributes:
         features: (N, D).
         probabilities: of the classes, (N, C).
         labels: (N,), or None where there are none.

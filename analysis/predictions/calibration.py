@@ -32,7 +32,7 @@ BINS = 15
 class Reliability(NamedTuple):
     """Confidence and accuracy of B bins of images.
 
-    Args:
+    Attributes:
         confidence: mean of each bin (B,).
         accuracy: of each bin (B,).
         share: of the images (B,); sums to 1.

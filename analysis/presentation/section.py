@@ -12,7 +12,7 @@ Row = dict[str, str | float | int]
 class Section(NamedTuple):
     """The result of an analysis.
 
-    Args:
+    Attributes:
         title: the heading.
         findings: plain sentences with their evidence, the most important first.
         figures: PNG files; an SVG and the arrays behind the figure have the same stem.

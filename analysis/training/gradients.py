@@ -41,7 +41,7 @@ VANISHING = 1e-3  # of the largest norm among the layers
 class Gradients(NamedTuple):
     """Gradients of one loss, by layer in the order of the network.
 
-    Args:
+    Attributes:
         layers: names of the L weights with at least two dimensions.
         norm: of the mean gradient (L,).
         variance: between batches, averaged over the weights of a layer (L,).

@@ -22,7 +22,7 @@ NO_CLAIM = ("random_gate_norm", "frozen_gate_norm", "matched_batch_norm")
 class Control(NamedTuple):
     """A variant to train as a control.
 
-    Args:
+    Attributes:
         title: the explanation that it controls for, in a few words.
         norm: the normaliser.
         changes: settings besides the norm.

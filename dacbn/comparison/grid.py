@@ -15,7 +15,7 @@ WITHOUT_ADAPTATION = "source_only"
 class Variant(NamedTuple):
     """A norm and a method to train with every seed.
 
-    Args:
+    Attributes:
         norm: the backbone's normaliser.
         method: adaptation method.
         changes: other settings that differ from those of the comparison.
@@ -38,7 +38,7 @@ class Variant(NamedTuple):
 class Cell(NamedTuple):
     """One training of a comparison.
 
-    Args:
+    Attributes:
         variant: its norm and method.
         config: all settings, including the seed.
         name: name of its folder.

@@ -19,7 +19,7 @@ from dacbn.training.selection import LAST
 class Result(NamedTuple):
     """The result of one cell.
 
-    Args:
+    Attributes:
         cell: its variant and settings.
         state: finished, failed or missing; the fields below are empty unless it is finished.
         why: the error of a failed cell.

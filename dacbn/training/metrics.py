@@ -39,7 +39,7 @@ class Panel(StrEnum):
 class Metric(NamedTuple):
     """A number that a training records.
 
-    Args:
+    Attributes:
         unit: unit of the values, for the axis of a figure.
         panel: panel that shows it; None if it is recorded and not drawn.
         needs_target_labels: whether target labels are needed to compute it.

@@ -19,7 +19,7 @@ LAST, MEDIAN, ORACLE = "last", "median", "oracle"
 class Choice(NamedTuple):
     """The evaluation that a rule selects.
 
-    Args:
+    Attributes:
         rule: LAST, MEDIAN, ORACLE, or a validator's name.
         step: step of the evaluation; None for the median.
         accuracy: test accuracy on the target at that step; None if the target has no labels.

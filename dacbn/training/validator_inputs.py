@@ -22,7 +22,7 @@ MAX_IMAGES = 2000  # images per domain; bounds the time and memory of an evaluat
 class ValidatorInputs(NamedTuple):
     """Outputs of a network on two domains, on the CPU. There is no field for target labels.
 
-    Args:
+    Attributes:
         source: features (N, D) and logits (N, C) of images that were not trained on; N is 0 if
             there is no source.
         source_labels: int64 (N,).

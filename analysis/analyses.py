@@ -86,6 +86,8 @@ def _draw(
         if found[need] is None:
             write(f"{name}: left out: it needs {need.replace('_', ' ')}")
             return None
+        if isinstance(found[need], tuple) and not found[need]:
+            return None  # the user asked for none, such as layers
     found |= {need: getattr(results, need) for need in analysis.optional}
     return try_analysis(name, partial(analysis.draw, **found), write)
 

@@ -58,8 +58,8 @@ def draw_layers(
     classes: tuple[str, ...],
     folder: Path,
     seed: int = 0,
-) -> Section | list[Section]:
-    """Draw the outputs of chosen layers in one embedding, into a folder; nothing without layers.
+) -> Section:
+    """Draw the outputs of chosen layers in one embedding, into a folder.
 
     Args:
         layers: names of normalisers, or patterns.
@@ -73,7 +73,7 @@ def draw_layers(
         ValueError: there are no such layers.
     """
     if not layers:
-        return []
+        raise ValueError("no layers are chosen: name some by --layers")
     by_layer = outputs_at(layers, outputs, recording)
     scores = {name: compute_scores(each, seed) for name, each in by_layer.items()}
     title, stem = "Activations after chosen layers", "embedding_layers"

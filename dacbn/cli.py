@@ -1,5 +1,6 @@
 """The command line: its commands, and error messages on one line."""
 
+import io
 import os
 import sys
 import warnings
@@ -53,6 +54,9 @@ def _read_spec(words: list[str]) -> Spec:
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit status 1."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):  # an arrow must not end a training that logs in ASCII
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     known, words = dict(COMMANDS), sys.argv[1:]
     try:
         if words[:1] == ["train"]:
@@ -68,9 +72,15 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("DACBN_TRACEBACK"):
             raise
-        print(f"dacbn: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"dacbn: {_one_line(error)}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"dacbn: warning: {message}", file=sys.stderr)
+    print(f"dacbn: warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _one_line(message: object) -> str:
+    """Write a message on one line, without control characters: names of files may hold some."""
+    text = "".join(each if each.isprintable() else " " for each in str(message))
+    return " ".join(text.split())

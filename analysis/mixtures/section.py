@@ -61,7 +61,7 @@ def plot_bic(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
         curve = fit.bic.sum(0) / (2 * fit.held_out.size)
         colour = CLASS_COLOURS[row % len(CLASS_COLOURS)]
         axes.plot(counts, curve - curve.min(), "o-", color=colour, markersize=3, label=name)
-    label_axes(axes, "components", "nats per value", "half of scikit-learn's BIC")
+    label_axes(axes, "components", "nats per value", "BIC / 2 minus its minimum")
     axes.title.set_fontsize("small")
     axes.set_xticks(counts)
     axes.legend(frameon=False, fontsize="x-small", loc="center left", bbox_to_anchor=(1, 0.5))

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dacbn.norms.contract import HALF, laid_out_like, norms
+from dacbn.norms.contract import laid_out_like, norms
+from dacbn.norms.mixture.routes import HALF
 from dacbn.norms.recomputation import is_recomputation
 from dacbn.norms.running_statistics import RunningStatistics
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.norms.mixture.moments import Assign
-from dacbn.norms.mixture.routes import is_transformed
+from dacbn.norms.mixture.routes import HALF, is_transformed
 from dacbn.registry import Registry, check_options
 
 
@@ -46,14 +46,14 @@ class Mixture(NamedTuple):
 Init = TypeVar("Init", bound=Callable[..., None])
 
 
-def takes_place(init: Init) -> Init:
+def takes_device_and_dtype(init: Init) -> Init:
     """Let a constructor take `device` and `dtype`, as those of torch's layers do.
 
     They are no options of a norm, so the signature does not show them.
     """
 
     @wraps(init)
-    def placed(
+    def extended(
         self: nn.Module,
         *args: Any,
         device: torch.device | str | int | None = None,
@@ -64,7 +64,7 @@ def takes_place(init: Init) -> Init:
         if device is not None or dtype is not None:
             self.to(device=device, dtype=dtype)
 
-    return cast(Init, placed)
+    return cast(Init, extended)
 
 
 class Norm(nn.Module):
@@ -97,9 +97,9 @@ class Norm(nn.Module):
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = takes_place(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = takes_device_and_dtype(cls.__init__)  # type: ignore[method-assign]
 
-    @takes_place
+    @takes_device_and_dtype
     def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
         super().__init__()
         self.num_features = num_features
@@ -225,7 +225,6 @@ class Norm(nn.Module):
         return f"{self.num_features}, eps={self.eps}, affine={self.weight is not None}"
 
 
-HALF = (torch.float16, torch.bfloat16)
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 

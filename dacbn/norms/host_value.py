@@ -11,6 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dacbn.norms.mixture.routes import PLAIN_TYPES
+
 
 class HostValue:
     """A cache of the value of one integer or boolean scalar buffer.
@@ -102,4 +104,4 @@ def has_values(tensor: Tensor) -> bool:
     """Whether a tensor's values can be read: not under torch.compile, on meta, or of a fake one."""
     if torch.compiler.is_compiling():
         return False
-    return type(tensor) in (Tensor, nn.Parameter) and not tensor.is_meta
+    return type(tensor) in PLAIN_TYPES and not tensor.is_meta

@@ -23,7 +23,8 @@ from dacbn.norms.mixture.by_sample import (
     sample_moments,
 )
 from dacbn.norms.mixture.moments import Assign
-from dacbn.norms.mixture.operators import HALF, normalise_channels
+from dacbn.norms.mixture.operators import normalise_channels
+from dacbn.norms.mixture.routes import HALF
 
 
 def normalise_by_mixture(

@@ -26,10 +26,8 @@ from dacbn.norms.mixture.arguments import (
 )
 from dacbn.norms.mixture.kernels.choose import kernels_for
 from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
-from dacbn.norms.mixture.routes import PLAIN_TYPES, is_recorded, is_transformed
+from dacbn.norms.mixture.routes import HALF, PLAIN_TYPES, is_recorded, is_transformed
 
-# Types of activations that need no conversion: they are computed with in the tables' type.
-HALF = (torch.float16, torch.bfloat16)
 # The inputs whose gradients are rows of one table: log prior, ..., scale.
 TABLES = slice(1, 1 + GRADIENT_ROWS)
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 PLAIN_TYPES = (Tensor, nn.Parameter)
+# Types of activations that are computed with in a wider type, at the latest in the kernels.
+HALF = (torch.float16, torch.bfloat16)
 
 
 def is_transformed() -> bool:

@@ -49,6 +49,7 @@ if INTERPRETED:  # two stretches and a partial block of channels; two programs; 
     CASES = [((17, 3), torch.clone, True), ((2, 2, 2, 3), torch.clone, True)]
     CASES += [((2, 1, 2, 3), torch.clone, False)]
     CASES += [((2, 5, 2, 2), channels_last, True), ((2, 3, 2, 2), channels_last, False)]
+    CASES += [((3, 2, 3), channels_last, True), ((2, 1, 2, 1, 2), torch.clone, True)]
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +89,7 @@ def test_all_results_are_those_of_autograd_in_double(shape, lay_out, from_batch)
     assert_close(found, in_double(x, tables, gradient, from_batch))
 
 
-@pytest.mark.parametrize("clusters", [1, 3, pytest.param(16, marks=on_gpu)])
+@pytest.mark.parametrize("clusters", [1, 3, 16])
 def test_any_number_of_components(clusters):
     x, gradient, tables = draw((4, 1, 25), clusters)
     found = evaluate(normalise_by_mixture, x, tables, gradient, True)

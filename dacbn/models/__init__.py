@@ -4,6 +4,7 @@ from dacbn.models.backbones import create_backbone as create_backbone
 from dacbn.models.convert import ConversionReport as ConversionReport
 from dacbn.models.convert import convert_norms as convert_norms
 from dacbn.models.convert import resolve_norm as resolve_norm
+from dacbn.models.freezing import freeze_backbone as freeze_backbone
 from dacbn.models.heads import mlp as mlp
 from dacbn.models.network import Network as Network
 from dacbn.models.network import create_network as create_network

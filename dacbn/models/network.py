@@ -9,7 +9,7 @@ from dacbn.models.convert import convert_norms
 from dacbn.models.heads import mlp
 from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.sites import Replaces
-from dacbn.norms import share_context
+from dacbn.norms import BatchNorm, share_context
 
 
 class Network(nn.Module):
@@ -22,6 +22,8 @@ class Network(nn.Module):
         classifier: widths of the classifier's hidden layers, each with a BatchNorm; an empty tuple
             makes it linear.
         id_source: which ids the normalisers receive (domain, random or swapped); see `shown_ids`.
+        bottleneck: width of a layer with BatchNorm and ReLU after the backbone; its outputs are
+            then the features. 0 has none.
 
     Example:
         >>> from dacbn.models import create_backbone
@@ -40,13 +42,20 @@ class Network(nn.Module):
         num_classes: int,
         classifier: tuple[int, ...] = (),
         id_source: IdSource = "domain",
+        bottleneck: int = 0,
     ) -> None:
         super().__init__()
         check_id_source(id_source)
         self.id_source: IdSource = id_source
         self.backbone = backbone
         self.num_classes = num_classes
-        self.num_features = int(backbone.head_hidden_size)  # type: ignore[arg-type]
+        width = int(backbone.head_hidden_size)  # type: ignore[arg-type]
+        self.bottleneck = (
+            nn.Sequential(nn.Linear(width, bottleneck), BatchNorm(bottleneck), nn.ReLU())
+            if bottleneck
+            else nn.Identity()
+        )
+        self.num_features = bottleneck or width
         self.classifier = (
             mlp(self.num_features, classifier, num_classes, batch_norm=True)
             if classifier
@@ -72,6 +81,7 @@ class Network(nn.Module):
             cluster_ids = shown_ids(cluster_ids, images, self.id_source, NUM_DOMAINS, self.training)
         with self.context.bind(cluster_ids):
             features = self.backbone((images - self.pixel_mean) / self.pixel_std)
+        features = self.bottleneck(features)
         return Output(features, self.classifier(features))
 
 
@@ -85,6 +95,7 @@ def create_network(
     input_norm: str | None = None,
     classifier: tuple[int, ...] = (),
     id_source: IdSource = "domain",
+    bottleneck: int = 0,
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
@@ -98,10 +109,11 @@ def create_network(
         input_norm: a normaliser of the images themselves, before the backbone.
         classifier: widths of the classifier's hidden layers.
         id_source: which ids the normalisers receive; see `shown_ids`.
+        bottleneck: width of a layer between backbone and classifier; 0 has none.
     """
     model = create_backbone(backbone, pretrained)
     if norm is not None:
         convert_norms(model, norm, sites, replaces)
     if input_norm is not None:
         convert_norms(model, input_norm, "input")
-    return Network(model, num_classes, classifier, id_source)
+    return Network(model, num_classes, classifier, id_source, bottleneck)

@@ -24,8 +24,8 @@ def amazon_to_webcam() -> TrainConfig:
     Published: 84.9 % on target images that were held out, without target labels for selection
     (a run of the Transfer Learning Library by one of its users); 91.4 % with target labels for
     selection, on the training images (its table).
-    Differs from the paper: a fifth of the target is held out; one rate for all layers, the one that
-    pretrained layers have there; no bottleneck, and no warm start of the reversal's strength.
+    Differs from the paper: a fifth of the target is held out; no warm start of the reversal's
+    strength.
     """
     return TrainConfig(
         source="data/office31/amazon/images",
@@ -34,12 +34,15 @@ def amazon_to_webcam() -> TrainConfig:
         backbone="resnet50",
         pretrained=True,
         norm=None,
+        bottleneck=256,
         method=Spec("dann(weight=1.0)"),
         steps=20_000,
         source_batch_size=32,
         target_batch_size=32,
         optimizer="sgd",
-        lr=1e-3,
+        lr=1e-2,
+        backbone_lr_factor=0.1,
+        warmup=0.0,
         schedule="dann",
         weight_decay=1e-3,
         eval_every=1000,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from dacbn.methods import methods, source_free_methods
-from dacbn.models import Network, create_network, resolve_norm
+from dacbn.models import Network, create_network, freeze_backbone, resolve_norm
 from dacbn.training.config import TrainConfig
 from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
@@ -71,6 +71,7 @@ def build_network(config: NetworkSettings, num_classes: int, pretrained: bool = 
             input_norm=config.input_norm,
             classifier=config.classifier,
             id_source=config.cluster_ids,
+            bottleneck=config.bottleneck or 0,
         )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
@@ -91,6 +92,7 @@ def create_state(
     """
     torch.manual_seed(config.seed)
     network = build_network(config, num_classes, config.pretrained and checkpoint is None)
+    freeze_backbone(network.backbone, config.train)
     _check_size(network, image_size, config.backbone)
     _check_clusters(network, config.source_batch_size + config.target_batch_size)
     state = TrainingState.create(methods.build(config.method, network).to(device), config)

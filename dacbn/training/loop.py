@@ -19,7 +19,7 @@ from dacbn.training.interrupt import Interrupt
 from dacbn.training.metric_window import DivergedError, MetricWindow
 from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
 from dacbn.training.records import Records
-from dacbn.training.schedules import lr_factor, set_lr
+from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
 from dacbn.training.state import TrainingState
 
 ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
@@ -107,7 +107,8 @@ def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
     """Take one optimiser step on the sum of the losses."""
     progress = state.step / config.steps
     factor = lr_factor(config.schedule, progress) * state.method.lr_factor(progress)
-    set_lr(state.optimizer, factor)
+    warming = warmup_factor(config.warmup or 0.0, state.step, config.steps)
+    set_lr(state.optimizer, factor * warming)
     state.optimizer.zero_grad(set_to_none=True)
     torch.stack(list(result.losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     if config.clip_norm is not None:

@@ -1,7 +1,9 @@
 """Optimisers, and learning rate schedules as factors on the initial rate."""
 
 import math
+from typing import Any
 
+from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from dacbn.methods import Objective
@@ -12,14 +14,37 @@ FUSED_ON = ("cpu", "cuda")
 
 
 def create_optimizer(method: Objective, config: TrainConfig) -> Optimizer:
-    """Create the optimiser of all parameters of a method that require a gradient."""
+    """Create the optimiser of all parameters of a method that require a gradient.
+
+    Raises:
+        ValueError: there are none.
+    """
     lr = config.lr if config.lr is not None else DEFAULT_LR[config.optimizer]
     parameters = [p for p in method.parameters() if p.requires_grad]
+    if not parameters:
+        raise ValueError(
+            f"nothing is left to train: {config.method} freezes the classifier, and "
+            f"train={config.train!r} the backbone; train norms or all instead (--train)"
+        )
+    groups = _split(parameters, method.network.backbone, lr, config.backbone_lr_factor or 1.0)
     fused = all(p.device.type in FUSED_ON for p in parameters) or None
     if config.optimizer == "adamw":
-        return AdamW(parameters, lr=lr, weight_decay=config.weight_decay, fused=fused)
+        return AdamW(groups, lr=lr, weight_decay=config.weight_decay, fused=fused)
     decay = config.weight_decay
-    return SGD(parameters, lr=lr, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+    return SGD(groups, lr=lr, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+
+
+def _split(
+    parameters: list[nn.Parameter], backbone: nn.Module, lr: float, factor: float
+) -> list[dict[str, Any]]:
+    """Group parameters by their rate, that of the heads first; one group if the rates are equal."""
+    if factor == 1:
+        return [{"params": parameters}]
+    of_backbone = set(backbone.parameters())
+    slow = [parameter for parameter in parameters if parameter in of_backbone]
+    heads = [parameter for parameter in parameters if parameter not in of_backbone]
+    groups = [{"params": heads, "lr": lr}, {"params": slow, "lr": factor * lr}]
+    return [group for group in groups if group["params"]]
 
 
 def lr_factor(schedule: str, progress: float) -> float:
@@ -32,6 +57,11 @@ def lr_factor(schedule: str, progress: float) -> float:
     if schedule == "cosine":
         return (1 + math.cos(math.pi * progress)) / 2
     return 1.0
+
+
+def warmup_factor(share: float, step: int, steps: int) -> float:
+    """Compute the factor at a step, from 0, of a linear rise over this share of the steps."""
+    return min(1.0, (step + 1) / (share * steps)) if share else 1.0
 
 
 def set_lr(optimizer: Optimizer, factor: float) -> None:

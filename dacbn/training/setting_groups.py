@@ -58,6 +58,9 @@ class NetworkSettings(Group):
     """Ids passed to cluster-aware normalisers: domain ids, or random or swapped ids as controls."""
     classifier: Annotated[tuple[int, ...], AT_LEAST_1] = ()
     """Widths of the classifier's hidden layers, each with a BatchNorm; none makes it linear."""
+    bottleneck: Annotated[int | None, AT_LEAST_0, Role.ADDED] = None
+    """Width of a layer with BatchNorm and ReLU after the backbone, whose outputs are the features;
+    0 has none, and None decides by the weights at the start."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,9 @@ class OptimSettings(Group):
     method: Annotated[Spec, Role.VARIED, Role.NAMING] = Spec("dann")  # noqa: RUF009  # immutable
     """Adaptation method; options as in "dann(weight=0.1)"."""
 
+    train: Annotated[Literal["auto", "all", "norms", "head"], Role.ADDED] = "auto"
+    """What of the backbone is trained: all, its normalisers' parameters (norms), or nothing (head);
+    auto is all."""
     steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 1500
     """Optimiser steps."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64
@@ -77,6 +83,12 @@ class OptimSettings(Group):
     """AdamW, or SGD with Nesterov momentum 0.9."""
     lr: Annotated[float | None, POSITIVE] = None
     """Learning rate at the start; None means 0.001 for AdamW and 0.01 for SGD."""
+    backbone_lr_factor: Annotated[float | None, POSITIVE, Role.ADDED] = None
+    """Rate of the backbone as a fraction of the heads'; None is 0.1 for pretrained weights, else
+    1."""
+    warmup: Annotated[float | None, BELOW_1, Role.ADDED] = None
+    """Share of the steps over which the rate rises from 0; None is 0.1 for pretrained weights, else
+    0."""
     schedule: Literal["constant", "cosine", "dann"] = "cosine"
     """How the rate falls; dann is the paper's (1 + 10 p)^-0.75."""
     weight_decay: Annotated[float, AT_LEAST_0] = 1e-4

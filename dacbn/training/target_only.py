@@ -24,7 +24,7 @@ from dacbn.datasets import (
     to_unlabelled,
 )
 from dacbn.methods import source_free_methods
-from dacbn.models import Network
+from dacbn.models import Network, freeze_backbone
 from dacbn.spec import Spec
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
@@ -158,6 +158,8 @@ def create_adaptation_state(
     """
     torch.manual_seed(config.seed)
     start = build_network(config, num_classes) if network is None else copy.deepcopy(network)
+    start.requires_grad_(True)  # its own training may have frozen a part, or averaged the weights
+    freeze_backbone(start.backbone, config.train)
     method = source_free_methods.build(config.method, start, target).to(target.device)
     state = TrainingState.create(method, config)
     if checkpoint is not None:

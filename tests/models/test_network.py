@@ -168,3 +168,20 @@ def test_the_classifier_has_the_hidden_layers_asked_for():
     sizes = [(layer.in_features, layer.out_features) for layer in linear]
     assert sizes == [(1200, 100), (100, 50), (50, 10)]
     assert network(torch.rand(2, 3, 32, 32)).logits.shape == (2, 10)
+
+
+def test_the_features_are_those_of_the_bottleneck():
+    network = create_network("digits_cnn", None, 10, bottleneck=7).eval()
+    images = torch.rand(4, 3, 32, 32)
+    linear, norm, _ = network.bottleneck
+    with torch.no_grad():
+        norm.running_mean.uniform_(-1, 1), norm.running_var.uniform_(1, 2)
+        features, logits = network(images, torch.zeros(4, dtype=torch.int64))
+        flat = linear(network.backbone((images - 0.5) / 0.5))
+        scaled = (flat - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+        torch.testing.assert_close(features, scaled.clamp_min(0))
+        torch.testing.assert_close(logits, network.classifier(features))
+    assert network.num_features == 7 == network.classifier.in_features
+    assert not any(
+        "bottleneck" in name for name in create_network("digits_cnn", None, 2).state_dict()
+    )

@@ -83,6 +83,40 @@ def test_learning_rates_follow_their_closed_forms(
     assert rates == pytest.approx([lr * factor(step / 4) for step in range(4)])
 
 
+def test_the_backbone_learns_at_a_fraction_of_the_rate(source, target):
+    options = {"optimizer": "sgd", "lr": 0.1, "weight_decay": 0, "method": "dann"}
+    shares = []
+    for factor in (1.0, 0.25):
+        config, state, stream = start(
+            source, target, steps=1, bottleneck=4, backbone_lr_factor=factor, **options
+        )
+        before = {name: p.detach().clone() for name, p in state.method.named_parameters()}
+        train(state, stream, config, Records(None))
+        shares.append({n: p - before[n] for n, p in state.method.named_parameters()})
+    for name, step in shares[1].items():
+        share = 0.25 if name.startswith("network.backbone.") else 1.0
+        torch.testing.assert_close(step, share * shares[0][name], rtol=2e-3, atol=1e-7)
+    assert {"domain_head.0.weight", "network.bottleneck.0.weight"} <= shares[1].keys()
+
+
+def test_the_rate_that_is_logged_is_that_of_the_heads(tiny, source, target):
+    adapter = tiny(backbone_lr_factor=0.5, schedule="constant", norm=None, steps=1)
+    assert adapter.fit(source, target).records[-1]["lr"] == 0.001
+
+
+@pytest.mark.parametrize(
+    ("warmup", "rises"),
+    [(0.5, [1 / 4, 2 / 4, 3 / 4, 1, 1, 1, 1, 1]), (0.2, [1 / 1.6, 1, 1]), (0.0, [1]), (0.01, [1])],
+)
+def test_the_rate_rises_over_a_share_of_the_steps(tiny, source, target, warmup, rises):
+    options = {"method": "source_only", "norm": None, "steps": 8, "checkpoint_every": 0}
+    adapter = tiny(warmup=warmup, **options)
+    rates = [row["lr"] for row in adapter.fit(source, target).records]
+    rises = [*rises, *[1] * (8 - len(rises))]
+    cosine = [math.cos(math.pi * step / 16) ** 2 for step in range(8)]
+    assert rates == pytest.approx([0.001 * c * r for c, r in zip(cosine, rises, strict=True)])
+
+
 def test_a_method_with_stages_has_a_say_in_the_rate(tiny, source, target):
     adapter = tiny(method="adda(source_share=0.5, lr_share=0.25)", norm=None, steps=4)
     rates = [row["lr"] for row in adapter.fit(source, target).records]

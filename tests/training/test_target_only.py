@@ -156,3 +156,20 @@ def test_only_a_trained_network_is_adapted(tmp_path, tiny, trained, source, targ
     trained.save_pretrained(tmp_path)
     with pytest.raises(RunFolderError, match="ended before its first checkpoint"):
         DomainAdapter.from_run(tmp_path).adapt(target[0], run=tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("options", [{"ema_decay": 0.9}, {"train": "norms"}])
+def test_a_network_that_its_training_froze_is_adapted_as_a_whole(tiny, source, target, options):
+    adapter = tiny(method="source_only", steps=1, **options).fit(source, target)
+    before = {name: value.clone() for name, value in adapter.network.named_parameters()}
+    adapter.adapt(target[0], "shot", steps=1, train="all", lr=0.01)
+    after = dict(adapter.network.named_parameters())
+    moved = {name for name in before if not before[name].equal(after[name])}
+    kernels = {name for name in before if before[name].ndim == 4}
+    assert kernels and kernels <= moved
+
+
+def test_nothing_to_train_is_said(tiny, source, target):
+    adapter = tiny(method="source_only", steps=1).fit(source, target)
+    with pytest.raises(ValueError, match="nothing is left to train: shot freezes .* train='head'"):
+        adapter.adapt(target[0], "shot", steps=1, train="head")

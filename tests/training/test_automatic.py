@@ -1,0 +1,86 @@
+"""Settings that a training decides itself: what pretrained weights switch on, and what else not."""
+
+import dataclasses
+import json
+
+import pytest
+
+from dacbn.adapter import DomainAdapter
+from dacbn.models import backbones
+from dacbn.training import TrainConfig, decide, describe_decisions, read_run_info, train_command
+from dacbn.training.run_info import RunInfo, write_run_info
+
+DECIDED = ("bottleneck", "train", "backbone_lr_factor", "warmup")
+
+
+def values(config):
+    return {name: getattr(config, name) for name in DECIDED}
+
+
+PLAIN = {"bottleneck": 0, "train": "all", "backbone_lr_factor": 1.0, "warmup": 0.0}
+
+
+@pytest.fixture
+def pretrained(monkeypatch):
+    """Let timm build with random weights where pretrained ones are asked for."""
+    build = backbones.timm.create_model
+    monkeypatch.setattr(
+        backbones.timm, "create_model", lambda name, pretrained, **options: build(name, **options)
+    )
+
+
+def test_random_weights_are_trained_as_ever():
+    assert values(decide(TrainConfig())) == PLAIN
+    assert describe_decisions(TrainConfig()) == ""
+
+
+def test_pretrained_weights_are_fine_tuned():
+    config = TrainConfig(backbone="resnet10t", pretrained=True)
+    assert values(decide(config)) == {**PLAIN, "backbone_lr_factor": 0.1, "warmup": 0.1}
+    assert describe_decisions(config) == (
+        "chosen for pretrained weights, unless given: --backbone-lr-factor 0.1 --warmup 0.1"
+    )
+
+
+def test_what_is_given_stays_and_is_not_announced():
+    given = {"bottleneck": 32, "train": "norms", "backbone_lr_factor": 1.0, "warmup": 0.0}
+    config = TrainConfig(backbone="resnet10t", pretrained=True, **given)
+    assert decide(config) == config
+    assert describe_decisions(config) == ""
+
+
+def test_a_decided_configuration_is_final():
+    decided = decide(TrainConfig(pretrained=True))
+    assert decide(dataclasses.replace(decided, pretrained=False)) == dataclasses.replace(
+        decided, pretrained=False
+    )
+
+
+def test_config_json_holds_what_was_decided(tiny, source, target, tmp_path, pretrained):
+    options = {"backbone": "resnet10t", "norm": None, "steps": 1, "pretrained": True}
+    tiny(**options).fit(source, target, run=tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())["training"]
+    assert {name: written[name] for name in DECIDED} == {
+        **PLAIN,
+        "backbone_lr_factor": 0.1,
+        "warmup": 0.1,
+    }
+    again = DomainAdapter.from_pretrained(tmp_path, device="cpu")
+    assert values(again.config)["warmup"] == 0.1
+
+
+def test_a_run_of_an_earlier_version_goes_on_as_it_began(tmp_path):
+    write_run_info(tmp_path, RunInfo(TrainConfig(pretrained=True), ("a", "b"), 32))
+    content = json.loads((tmp_path / "config.json").read_text())
+    for name in DECIDED:
+        del content["training"][name]
+    (tmp_path / "config.json").write_text(json.dumps(content))
+    assert values(read_run_info(tmp_path).config) == PLAIN
+
+
+def test_the_command_names_only_what_the_run_would_not_decide_itself():
+    decided = decide(TrainConfig(pretrained=True))
+    assert train_command(decided) == train_command(TrainConfig(pretrained=True))
+    plain = dataclasses.replace(decided, backbone_lr_factor=1.0)
+    assert "--backbone-lr-factor 1.0 --seed" in train_command(plain)
+    assert "factor" not in train_command(decide(TrainConfig()))

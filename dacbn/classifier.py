@@ -85,6 +85,7 @@ class Classifier:
         self._network: Network | None = None
         self._classes: tuple[str, ...] = ()
         self._size = 0
+        self._trained_on: tuple[Path, ...] = ()
 
     @property
     def network(self) -> Network:
@@ -196,7 +197,7 @@ class Classifier:
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> float:
-        """Compute the accuracy on labelled images."""
+        """Compute the accuracy on labelled images, which are chosen as by `evaluate`."""
         return self.evaluate(test, cluster_id, adapt, on_unreadable)["accuracy"]
 
     def evaluate(
@@ -206,10 +207,18 @@ class Classifier:
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> dict[str, float]:
-        """Compute "accuracy" over all images and "class_accuracy", its mean over classes."""
+        """Compute "accuracy" over all images and "class_accuracy", its mean over classes.
+
+        Of a folder, or of a list in a file, all images are scored that can be read and that were
+        not trained on, as far as these came from folders and such lists; of a folder with parts,
+        and of a dataset with a name, the test part. Images that you hand over yourself (arrays,
+        pictures, a Python list of files, an ImageFolder) are all scored.
+        """
         _ = self.network  # raises before any image is read
         options = self._reading(on_unreadable)
-        domain = to_labelled(test, self._size, False, self.classes, **options)
+        domain = to_labelled(
+            *(test, self._size, False, self.classes), trained_on=self._trained_on, **options
+        )
         check_same_classes(self.classes, domain.classes)
         return score_logits(self._run(domain.images, cluster_id, adapt).logits, domain.labels)
 

@@ -31,6 +31,7 @@ from dacbn.datasets.inputs import (
 )
 from dacbn.datasets.load import (
     check_same_classes,
+    folders_among,
     load_labelled,
     load_sample,
     load_unlabelled,
@@ -63,6 +64,7 @@ __all__ = [
     "check_same_classes",
     "choose_family",
     "datasets",
+    "folders_among",
     "is_flat_folder",
     "iterate",
     "labelled",

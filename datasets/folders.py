@@ -1,11 +1,14 @@
 """Read domains from folders or lists of files: classes, or images without labels."""
 
+import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from dacbn.datasets.decoding import SUFFIXES
 from dacbn.datasets.file_lists import is_list, read_list
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.images import (
@@ -34,6 +37,7 @@ def read_labelled_folder(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    trained_on: Sequence[Path] | None = None,
 ) -> LabelledImages:
     """Read a folder with one sub-folder per class, at any depth, or a list of files and labels.
 
@@ -48,13 +52,14 @@ def read_labelled_folder(
         on_unreadable: skip broken files with a warning, or raise.
         seed: seed of the split; use the same for training and testing, to keep the parts disjoint.
         fit: how an image becomes square.
+        trained_on: as in `list_folder`.
 
     Raises:
         FileNotFoundError: the folder does not exist.
         ValueError: it is empty or flat, its layout cannot be told, there is a single class to
             train on, a class to train on has no readable images, or nothing is left to test on.
     """
-    files, labels, classes = list_folder(path, train, seed)
+    files, labels, classes = list_folder(path, train, seed, trained_on)
     if labels is None:
         what = f"{path} lists no labels" if is_list(path) else f"{path} is a flat folder of images"
         raise ValueError(f"{what}: make one sub-folder per class")
@@ -151,14 +156,16 @@ def read_each(
 
 
 def list_folder(
-    path: Path, train: bool, seed: int = 0
+    path: Path, train: bool, seed: int = 0, trained_on: Sequence[Path] | None = None
 ) -> tuple[list[Path], Tensor | None, tuple[str, ...]]:
     """List the image files of the training or test part of a folder, without opening them.
 
     Args:
-        path: a folder with one sub-folder per class, a flat folder, or a list of files.
+        path: a folder with one sub-folder per class, a flat folder, a list of files, or one image.
         train: whether to list the training part; otherwise the test part.
         seed: seed of the split.
+        trained_on: the folders and lists that a network was trained on, if they are known. The test
+            part of a folder without parts is then all of it, without their training parts.
 
     Returns:
         the N files, their labels (N,) and the class names; for a flat folder the labels are None
@@ -168,6 +175,7 @@ def list_folder(
         FileNotFoundError: the folder does not exist.
         ValueError: it contains no images, or its layout cannot be told.
     """
+    seen = None if train or trained_on is None else _files_trained_on(trained_on, path, seed)
     if is_list(path):
         files, names = read_list(path)
         if names is None:
@@ -178,19 +186,21 @@ def list_folder(
             for position in range(len(classes))
         ]
         by_class = {
-            name: split(each, train, path.parent, seed)
+            name: split(each, train, path.parent, seed, seen)
             for name, each in zip(classes, members, strict=True)
         }
+    elif path.is_file() and path.suffix.lower() in SUFFIXES:
+        return [path], None, ()
     else:
         flat = flat_folder(_existing(path), train)
         if flat is not None:
             return images_below(flat), None, ()  # there are none in its sub-folders
-        by_class = list_classes(path, train, seed)
+        by_class = list_classes(path, train, seed, seen)
     files = [file for members in by_class.values() for file in members]
     if not files:
+        why = "each class has one image" if seen is None else "all images were trained on"
         raise ValueError(
-            f"{path} leaves nothing to test on, because each class has one image: add images, or a "
-            "folder test"
+            f"{path} leaves nothing to test on, because {why}: add images, or a folder test"
         )
     positions = [position for position, each in enumerate(by_class.values()) for _ in each]
     return files, torch.tensor(positions), tuple(by_class)
@@ -202,6 +212,22 @@ def is_flat_folder(name_or_path: str | Path) -> bool:
     if is_list(path):
         return read_list(path)[1] is None
     return path.is_dir() and flat_folder(path, train=False) is not None
+
+
+def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[str] | None:
+    """Return the real paths of the training parts of folders and lists; None if one is lost."""
+    seen: set[str] = set()
+    for place in places:
+        try:
+            seen.update(map(os.path.realpath, list_folder(place, True, seed)[0]))
+        except (ValueError, OSError):
+            warnings.warn(
+                f"{place}, which was trained on, cannot be read any more: of {tested} only the "
+                "part is tested that would not be trained on, about a fifth",
+                stacklevel=2,
+            )
+            return None
+    return seen
 
 
 def _read(

@@ -38,6 +38,7 @@ from dacbn.datasets.recognise import (
     names_in,
     pictures_in,
     refusal,
+    refusal_without_labels,
 )
 from dacbn.datasets.transforms import Family
 
@@ -89,7 +90,7 @@ def _to_labelled(
     if isinstance(data, ImageFolder):
         data = (files_in(data) or [], names_in(data))
     if not isinstance(data, tuple) or len(data) != 2:
-        raise refusal(data, "labelled images")
+        raise refusal_without_labels(data)
     images, labels = data
     if files := files_in(images):
         return _read_labelled_files(files, labels, size, classes, options)

@@ -33,6 +33,7 @@ def load_labelled(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    trained_on: Sequence[Path] | None = None,
 ) -> LabelledImages:
     """Load a labelled domain.
 
@@ -46,6 +47,8 @@ def load_labelled(
         on_unreadable: skip broken files in a folder with a warning, or raise.
         seed: seed of the split of a folder into training and test part.
         fit: how an image of a folder becomes square.
+        trained_on: folders and lists that a network was trained on, if they are known: the test
+            part of a folder without parts is all of it, without their training parts.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -60,7 +63,7 @@ def load_labelled(
     folder = _folder(name_or_path)
     size = size or natural_size(name_or_path)
     if folder is not None:
-        return read_labelled_folder(folder, train, size, on_unreadable, seed, fit)
+        return read_labelled_folder(folder, train, size, on_unreadable, seed, fit, trained_on)
     domain = datasets[str(name_or_path)](Path(root), train, download)
     if domain.images.size == size:
         return domain
@@ -149,6 +152,13 @@ def is_dataset(name_or_path: str | Path) -> bool:
         UnknownNameError: it is neither.
     """
     return _folder(name_or_path) is None
+
+
+def folders_among(*data: object) -> tuple[Path, ...]:
+    """Return the absolute paths of those that are paths, and not names of datasets or images."""
+    paths = [each for each in data if isinstance(each, Path)]
+    paths += [Path(each) for each in data if isinstance(each, str) and each not in datasets]
+    return tuple(path.absolute() for path in paths)
 
 
 def natural_size(name_or_path: str | Path) -> int:

@@ -13,6 +13,12 @@ from torchvision.datasets import ImageFolder
 
 Array: TypeAlias = NDArray[np.generic] | Tensor
 
+TAKEN = "a dataset's name, a folder, image files, pictures of Pillow, or an array of images"
+TAKEN_WITH_LABELS = (
+    "a dataset's name, a folder with one sub-folder per class, a pair (images, labels), an "
+    "ImageFolder, or LabelledImages"
+)
+
 
 def files_in(data: Any) -> list[Path] | None:
     """Return the files that a list, an array of text or an ImageFolder names; None of others."""
@@ -37,12 +43,19 @@ def names_in(folder: ImageFolder) -> list[str]:
     return [names[number] for _, number in folder.samples]
 
 
-def refusal(data: Any, kind: str = "images") -> ValueError:
+def refusal(data: Any) -> ValueError:
     """Return the error for what cannot be taken: its type, and the line that converts it."""
-    name, cure = type(data).__name__, _cure(data)
-    if cure is None:
-        cure = "a dataset's name, a folder, image files, pictures of Pillow, or an array of images"
-    return ValueError(f"cannot take {kind} from {name}: pass {cure}")
+    return ValueError(f"cannot take images from {type(data).__name__}: pass {_cure(data) or TAKEN}")
+
+
+def refusal_without_labels(data: Any) -> ValueError:
+    """Return the error for what has no labels that can be taken."""
+    cure, name = TAKEN_WITH_LABELS, type(data).__name__
+    if isinstance(data, DataLoader):
+        cure = f"({_cure(data)}, torch.cat([labels for _, labels in loader]))"
+    elif isinstance(data, Dataset):
+        cure = "tuple(zip(*dataset)) of a dataset of pictures and labels without transforms"
+    return ValueError(f"cannot take labelled images from {name}: pass {cure}")
 
 
 def _items(data: Any, kind: Any) -> list[Any]:
@@ -61,7 +74,7 @@ def _holds_objects(data: Any) -> bool:
 def _cure(data: Any) -> str | None:
     """Return what to pass instead, as a line of Python where there is one."""
     if isinstance(data, DataLoader):
-        return "torch.cat([images for images, *_ in loader]), in [0, 1] and not normalised"
+        return "torch.cat([images for images, *_ in loader])"
     if isinstance(data, Dataset):
         return "[image for image, *_ in dataset], of a dataset of pictures without transforms"
     if isinstance(data, str | Path):

@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 
+from dacbn.datasets import folders_among
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
 from dacbn.training.storage import first_line, write_json
@@ -30,11 +31,13 @@ class RunInfo:
         config: the settings of the training.
         classes: class names, in the order of the logits.
         image_size: pixels per side.
+        trained_on: absolute paths of all folders and lists of files that it was trained on.
     """
 
     config: TrainConfig
     classes: tuple[str, ...]
     image_size: int
+    trained_on: tuple[Path, ...] = ()
 
 
 def write_run_info(folder: Path, info: RunInfo) -> None:
@@ -52,6 +55,7 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
         "classes": list(info.classes),
         "image_size": info.image_size,
         "training": info.config.to_json(),
+        "trained_on": list(map(str, info.trained_on)),
         "versions": versions,
     }
     write_json(folder / CONFIG, content)
@@ -73,7 +77,11 @@ def read_run_info(folder: Path) -> RunInfo:
         if lacking := sorted(known - content["training"].keys()):
             raise KeyError(", ".join(lacking))
         config = TrainConfig.from_json({**content["training"], "download": False})
-        return RunInfo(config, tuple(map(str, content["classes"])), int(content["image_size"]))
+        given = [name for name in (config.source, config.target) if name != IN_MEMORY]
+        known = content.get("trained_on")  # missing in earlier versions
+        trained_on = folders_among(*given) if known is None else tuple(map(Path, known))
+        classes = tuple(map(str, content["classes"]))
+        return RunInfo(config, classes, int(content["image_size"]), trained_on)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(

@@ -16,6 +16,7 @@ from dacbn.datasets.pixels import darkness, to_uint8
 
 LAYOUTS = "(N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W)"
 CHANNELS = (1, 3)
+WITH_ALPHA = (2, 4)
 
 
 def labelled(
@@ -76,12 +77,18 @@ def resize(pixels: Tensor, size: int, fit: Fit = "crop") -> Tensor:
 def _to_tensor(images: NDArray[np.generic] | Tensor) -> Tensor:
     """Return any array as a tensor; torch takes no reversed views and no foreign byte order."""
     if isinstance(images, Tensor):
+        if images.is_meta or images.layout != torch.strided:
+            kind = "on the meta device" if images.is_meta else f"of {images.layout}"
+            raise ValueError(f"images in a tensor {kind}: pass a dense one with values")
         return images
     if count := np.count_nonzero(np.ma.getmaskarray(images)):
         raise ValueError(f"{count} values of the images are masked: fill them")
     array = np.asarray(images)
+    if array.dtype == np.longdouble:
+        array = array.astype(np.float64)
+    array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     try:
-        return torch.as_tensor(np.ascontiguousarray(array, array.dtype.newbyteorder("=")))
+        return torch.as_tensor(array if array.flags.writeable else array.copy())
     except TypeError as error:
         raise ValueError(
             f"images of dtype {array.dtype}: pass uint8, or float in [0, 1]"
@@ -106,6 +113,8 @@ def _to_pixels(
 def _channels_first(pixels: Tensor, count: int | None) -> Tensor:
     """Return images (N, 1 or 3, H, W) of any layout; `count` is their number, if it is known."""
     shape = tuple(pixels.shape)
+    if 0 in shape:
+        raise ValueError(f"there are no images, or no pixels, in an array of shape {shape}")
     if pixels.ndim == 3 and shape[2] in CHANNELS:  # nobody has grey images so narrow
         pixels = pixels.unsqueeze(0)
     elif pixels.ndim == 3 and shape[0] == 3 and count != 3:
@@ -115,11 +124,11 @@ def _channels_first(pixels: Tensor, count: int | None) -> Tensor:
                 "pass images[None] or images[:, None]"
             )
         pixels = pixels.unsqueeze(0)
-    elif pixels.ndim == 3:
+    elif pixels.ndim == 3 and not (shape[2] in WITH_ALPHA and shape[1] > max(WITH_ALPHA)):
         pixels = pixels.unsqueeze(1)
     if pixels.ndim == 4 and pixels.shape[1] not in CHANNELS and pixels.shape[3] in CHANNELS:
         pixels = pixels.permute(0, 3, 1, 2)
-    if pixels.ndim != 4 or pixels.shape[1] not in CHANNELS or 0 in pixels.shape[2:]:
+    if pixels.ndim != 4 or pixels.shape[1] not in CHANNELS:
         raise ValueError(f"cannot read images of shape {shape}: {_cure(shape)}")
     return pixels
 
@@ -127,6 +136,8 @@ def _channels_first(pixels: Tensor, count: int | None) -> Tensor:
 def _cure(shape: tuple[int, ...]) -> str:
     if len(shape) == 2:
         return "pass photo[None] for one grey image, or rows.reshape(-1, height, width) for rows"
-    if len(shape) in (3, 4) and shape[-1] == 4:
-        return "pass images[..., :3], without the alpha channel"
+    if len(shape) in (3, 4) and shape[-1] in WITH_ALPHA:
+        return "pass images[..., :-1], without the alpha channel"
+    if len(shape) == 4 and shape[1] in WITH_ALPHA:
+        return "pass images[:, :-1], without the alpha channel"
     return f"expected {LAYOUTS}"

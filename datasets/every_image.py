@@ -6,13 +6,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from dacbn.datasets.decoding import file_of
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import list_images, read_each
 from dacbn.datasets.images import FileImages, Images
-from dacbn.datasets.inputs import UnlabelledLike, to_unlabelled
+from dacbn.datasets.inputs import UnlabelledLike, to_unlabelled, without_labels
 from dacbn.datasets.load import is_dataset
 from dacbn.datasets.many_files import OnUnreadable
-from dacbn.datasets.recognise import files_in
+from dacbn.datasets.recognise import files_in, pictures_in
 
 
 class EveryImage(NamedTuple):
@@ -58,14 +59,15 @@ def read_every(
         ValueError: `data` has an unknown type or no images; or a file cannot be read, and
             `on_unreadable` is "raise".
     """
-    if isinstance(data, str | Path) and not is_dataset(data):
-        paths: list[Path] | None = [Path(data)]
-    else:
-        paths = files_in(data)
-    if paths is not None:
-        files = list_images(*paths)
+    given = without_labels(data)
+    named = isinstance(given, str | Path) and not is_dataset(given)
+    if files := [Path(given)] if named else files_in(given):
+        files = list_images(*files)
         images, reasons = read_each(files, size, on_unreadable, fit)
         return EveryImage(images, tuple(files), tuple(reasons))
+    if pictures := pictures_in(given):
+        images, reasons = read_each(pictures, size, on_unreadable, fit)
+        return EveryImage(images, tuple(map(file_of, pictures)), tuple(reasons))
     images = to_unlabelled(data, size, train=False, fit=fit, **options).images
     known = images.paths if isinstance(images, FileImages) else (None,) * len(images)
     return EveryImage(images, known, (None,) * len(images))

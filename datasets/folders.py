@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from dacbn.datasets.decoding import SUFFIXES
@@ -104,6 +105,12 @@ def read_files(
 ) -> tuple[UnlabelledImages, list[Path]]:
     """Read the images that `list_images` lists.
 
+    Args:
+        paths: image files, folders and lists of files.
+        size: pixels per side.
+        on_unreadable: skip broken files with a warning, or raise.
+        fit: how an image becomes square.
+
     Returns:
         the images, and the file of each.
 
@@ -142,17 +149,25 @@ def list_images(*places: str | Path) -> list[Path]:
 
 
 def read_each(
-    files: Sequence[Path], size: int, on_unreadable: OnUnreadable = "skip", fit: Fit = "crop"
+    files: Sequence[Path | Image.Image],
+    size: int,
+    on_unreadable: OnUnreadable = "skip",
+    fit: Fit = "crop",
 ) -> tuple[Images, list[str | None]]:
-    """Decode all files to find broken ones; keep the pixels if they fit in MEMORY_BUDGET.
+    """Decode all files, or pictures of Pillow's, to find broken ones.
+
+    The pixels of files are kept if they fit in MEMORY_BUDGET.
 
     Returns:
         the R readable images, R >= 0; and for each file None, or why it is unreadable.
     """
-    fits = len(files) * 3 * size * size <= MEMORY_BUDGET
+    paths = [file for file in files if isinstance(file, Path)]
+    fits = len(paths) * 3 * size * size <= MEMORY_BUDGET
     reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
-    good = [file for file, reason in zip(files, reasons, strict=True) if reason is None]
-    return TensorImages(pixels) if fits else FileImages(tuple(good), size, fit), reasons
+    if fits:
+        return TensorImages(pixels), reasons
+    good = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
+    return FileImages(tuple(good), size, fit), reasons
 
 
 def list_folder(

@@ -12,9 +12,7 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
-from dacbn.datasets.decoding import to_rgb
-from dacbn.datasets.fitting import Fit, make_square
-from dacbn.datasets.folders import list_images, read_files
+from dacbn.datasets.folders import list_images, read_each
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -35,8 +33,8 @@ from dacbn.datasets.recognise import (
     Array,
     files_in,
     is_array,
+    items_in,
     names_in,
-    pictures_in,
     refusal,
     refusal_without_labels,
 )
@@ -92,10 +90,9 @@ def _to_labelled(
     if not isinstance(data, tuple) or len(data) != 2:
         raise refusal_without_labels(data)
     images, labels = data
-    if files := files_in(images):
-        return _read_labelled_files(files, labels, size, classes, options)
-    array = _to_array(images, size, _fit_of(options))
-    return labelled(array, labels, classes, size, _fit_of(options))
+    if items := items_in(images):
+        return _read_labelled_items(items, labels, size, classes, options)
+    return labelled(_to_array(images), labels, classes, size, options.get("fit", "crop"))
 
 
 def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) -> UnlabelledImages:
@@ -112,16 +109,16 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
     if isinstance(data, LabelledImages | UnlabelledImages):
         return UnlabelledImages(_fit(data.images, size))
     images = without_labels(data)
+    if (items := items_in(images)) is None:
+        return unlabelled(_to_array(images), size, options.get("fit", "crop"))
     if files := files_in(images):
-        reaction = options.get("on_unreadable", "skip")
-        return read_files(files, size, reaction, _fit_of(options))[0]
-    return unlabelled(_to_array(images, size, _fit_of(options)), size, _fit_of(options))
+        items = list_images(*files)
+    return UnlabelledImages(_read_items(items, size, options)[0])
 
 
 def without_labels(data: Any) -> Any:
     """Return the images of a pair (images, labels), and anything else as it is."""
-    pair = isinstance(data, tuple) and len(data) == 2 and not files_in(data)
-    return data[0] if pair and not pictures_in(data) else data
+    return data[0] if isinstance(data, tuple) and len(data) == 2 and not items_in(data) else data
 
 
 def size_of(data: LabelledLike | UnlabelledLike) -> int:
@@ -153,16 +150,8 @@ def _fit(images: Images, size: int) -> Images:
     return TensorImages(resize(images.gather(torch.arange(len(images))), size))
 
 
-def _fit_of(options: dict[str, Any]) -> Fit:
-    fit: Fit = options.get("fit", "crop")
-    return fit
-
-
-def _to_array(images: Any, size: int, fit: Fit) -> Array:
-    """Return any array as one of NumPy or torch; decode pictures of Pillow."""
-    if pictures := pictures_in(images):
-        squares = (make_square(to_rgb(picture), size, fit) for picture in pictures)
-        return np.stack([np.asarray(square) for square in squares])
+def _to_array(images: Any) -> Array:
+    """Return any array as one of NumPy or torch."""
     if not is_array(images):
         raise refusal(images)
     if isinstance(images, Tensor | np.ma.MaskedArray):  # whose mask `asarray` would drop
@@ -170,20 +159,28 @@ def _to_array(images: Any, size: int, fit: Fit) -> Array:
     return np.asarray(images)
 
 
-def _read_labelled_files(
-    files: list[Path],
+def _read_labelled_items(
+    items: list[Path] | list[Image.Image],
     labels: ArrayLike | Tensor,
     size: int,
     classes: Sequence[str] | None,
     options: dict[str, Any],
 ) -> LabelledImages:
     positions, names = number_labels(labels, classes)
-    if positions.shape != (len(files),):
-        raise ValueError(f"{len(files)} files have labels of shape {tuple(positions.shape)}")
-    if list_images(*files) != files:
+    if positions.shape != (len(items),):
+        raise ValueError(f"{len(items)} files have labels of shape {tuple(positions.shape)}")
+    if (files := files_in(items)) and list_images(*files) != files:
         raise ValueError("a folder or list among the files: give each image file and its label")
+    images, readable = _read_items(items, size, options)
+    return LabelledImages(images, positions[readable], names)
+
+
+def _read_items(
+    items: list[Path] | list[Image.Image], size: int, options: dict[str, Any]
+) -> tuple[Images, Tensor]:
+    """Read files or pictures; return the images, and which can be read: bool (N,)."""
     reaction = options.get("on_unreadable", "skip")
-    domain, kept = read_files(files, size, reaction, _fit_of(options))
-    good = set(kept)
-    rows = [row for row, file in enumerate(files) if file in good]
-    return LabelledImages(domain.images, positions[rows], names)
+    images, reasons = read_each(items, size, reaction, options.get("fit", "crop"))
+    if not len(images):
+        raise ValueError(f"none of {len(items)} images can be read: {reasons[0]}")
+    return images, torch.tensor([reason is None for reason in reasons])

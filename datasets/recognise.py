@@ -1,6 +1,7 @@
 """Recognise what a user holds: files, pictures or an array; the rest is refused with its cure."""
 
-from collections.abc import Iterator, Sequence, Set
+import io
+from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
 from pathlib import Path
 from typing import Any, TypeAlias, TypeGuard
 
@@ -20,6 +21,33 @@ TAKEN_WITH_LABELS = (
 )
 
 
+PICTURES_OF_TENSORS = (
+    "[to_pil_image(image) for image in images], of torchvision.transforms.v2.functional"
+)
+NO_LIST = (str, bytes, bytearray, memoryview)  # are sequences for Python
+CURES: list[tuple[Any, str]] = [
+    (DataLoader, "torch.cat([images for images, *_ in loader])"),
+    (Dataset, "[image for image, *_ in dataset], of a dataset of pictures without transforms"),
+    (str | Path, "([file], [label]) of one image file"),  # as the images of a pair
+    (Tensor, PICTURES_OF_TENSORS),  # a nested one
+    (bytes | bytearray, "PIL.Image.open(io.BytesIO(content))"),
+    (memoryview, "np.asarray(images)"),
+    (set | frozenset, "sorted(images)"),
+    (Mapping, "the images in it, as in data['image']"),
+    (io.IOBase, "PIL.Image.open(file)"),
+    (Iterator | KeysView | ValuesView, "list(images)"),
+]
+CURES_BY_ATTRIBUTE = [
+    ("toarray", "images.toarray().reshape(-1, height, width)"),  # of scipy.sparse
+    ("columns", "a column of files, as in table['file']"),
+]
+
+
+def items_in(data: Any) -> list[Path] | list[Image.Image] | None:
+    """Return the files or pictures that this names or holds; None if it is something else."""
+    return files_in(data) or pictures_in(data)
+
+
 def files_in(data: Any) -> list[Path] | None:
     """Return the files that a list, an array of text or an ImageFolder names; None of others."""
     if isinstance(data, ImageFolder):
@@ -34,6 +62,8 @@ def pictures_in(data: Any) -> list[Image.Image] | None:
 
 def is_array(data: Any) -> TypeGuard[Array]:
     """Return whether this is an array of NumPy, torch, h5py, zarr or alike, of numbers."""
+    if isinstance(data, Tensor) or hasattr(data, "columns"):
+        return isinstance(data, Tensor) and not data.is_nested
     return hasattr(data, "__array__") and hasattr(data, "shape") and not _holds_objects(data)
 
 
@@ -62,7 +92,7 @@ def _items(data: Any, kind: Any) -> list[Any]:
     """Return the items of a sequence, or array of objects or text, that are all of this kind."""
     if _holds_objects(data) and len(data.shape) == 1:
         data = np.asarray(data).tolist()
-    named = isinstance(data, Sequence) and not isinstance(data, str | bytes)
+    named = isinstance(data, Sequence) and not isinstance(data, NO_LIST)
     return list(data) if named and all(isinstance(each, kind) for each in data) else []
 
 
@@ -73,36 +103,23 @@ def _holds_objects(data: Any) -> bool:
 
 def _cure(data: Any) -> str | None:
     """Return what to pass instead, as a line of Python where there is one."""
-    if isinstance(data, DataLoader):
-        return "torch.cat([images for images, *_ in loader])"
-    if isinstance(data, Dataset):
-        return "[image for image, *_ in dataset], of a dataset of pictures without transforms"
-    if isinstance(data, str | Path):
-        return "([file], [label]) of one image file"
-    if isinstance(data, Set):
-        return "sorted(images)"
-    if isinstance(data, Iterator) and not hasattr(data, "read"):
-        return "list(images)"
-    if isinstance(data, bytes | bytearray):
-        return "PIL.Image.open(io.BytesIO(content))"
-    if hasattr(data, "read"):
-        return "PIL.Image.open(file)"
-    if hasattr(data, "toarray"):
-        return "images.toarray().reshape(-1, height, width)"
-    if hasattr(data, "columns"):
-        return 'a column of it, as in table["file"]'
+    for kinds, cure in CURES:
+        if isinstance(data, kinds):
+            return cure
+    for attribute, cure in CURES_BY_ATTRIBUTE:
+        if hasattr(data, attribute):
+            return cure
     if _holds_objects(data):
         return "file names or pictures of Pillow, or np.stack(list(images)) of arrays of one size"
-    return _cure_of_list(data) if isinstance(data, Sequence) and data else None
+    if isinstance(data, Sequence):
+        return _cure_of_list(data) if data else "at least one image"
+    return None
 
 
 def _cure_of_list(data: Sequence[Any]) -> str | None:
     first = data[0]
     if isinstance(first, Tensor):
-        return (
-            "torch.stack(images), or if their sizes differ [to_pil_image(image) for image in "
-            "images], of torchvision.transforms.v2.functional"
-        )
+        return f"torch.stack(images), or if their sizes differ {PICTURES_OF_TENSORS}"
     if is_array(first):
         return (
             "np.stack(images), or if their sizes differ [PIL.Image.fromarray(image) for image in "
@@ -111,4 +128,4 @@ def _cure_of_list(data: Sequence[Any]) -> str | None:
     if isinstance(first, list):
         return "np.array(images, np.uint8)"
     mixed = any(isinstance(each, str | Path | Image.Image) for each in data)
-    return "a list of either file names or pictures of Pillow, without others" if mixed else None
+    return "either file names or pictures of Pillow, and nothing else" if mixed else None

@@ -1,5 +1,6 @@
 """Predictions, features and scores of a trained classifier for any image input."""
 
+from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
 
@@ -260,6 +261,10 @@ class Classifier:
 
     def _run(self, images: Images, cluster_id: int, adapt: str | None) -> Output:
         network = self.network
+        if not isinstance(cluster_id, Integral):
+            raise ValueError(
+                f"cluster_id must be a whole number (source 0, target 1), got {cluster_id!r}"
+            )
         method = None if adapt is None else test_time_methods.build(adapt, network)
         device = next(network.parameters()).device
         if not len(images):

@@ -128,7 +128,9 @@ def size_of(data: LabelledLike | UnlabelledLike) -> int:
     if isinstance(data, LabelledImages | UnlabelledImages):
         return data.images.size
     images = without_labels(data)
-    return size_of_array(tuple(images.shape)) if is_array(images) else PHOTO_SIZE
+    if is_array(images) and len(images.shape) in (3, 4):
+        return size_of_array(tuple(images.shape))
+    return PHOTO_SIZE
 
 
 def choose_family(*domains: LabelledLike | UnlabelledLike) -> Family:

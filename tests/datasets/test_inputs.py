@@ -126,7 +126,10 @@ def test_what_has_no_labels_is_refused_as_labelled(data):
 
 @pytest.mark.parametrize(
     ("shape", "size"),
-    [((5, 28, 28), 28), ((5, 3, 20, 30), 20), ((5, 20, 30, 3), 20), ((5, 1, 9, 9), 9)],
+    [
+        *(((5, 28, 28), 28), ((5, 3, 20, 30), 20), ((5, 20, 30, 3), 20), ((5, 1, 9, 9), 9)),
+        *(((20, 30, 3), 20), ((3, 20, 30), 20), ((7,), 224), ((), 224), ((7, 5), 224)),
+    ],
 )
 def test_the_size_of_an_array_is_that_of_its_images(shape, size):
     assert size_of(np.zeros(shape)) == size_of((np.zeros(shape), [])) == size

@@ -118,7 +118,10 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
 
 def without_labels(data: Any) -> Any:
     """Return the images of a pair (images, labels), and anything else as it is."""
-    return data[0] if isinstance(data, tuple) and len(data) == 2 and not items_in(data) else data
+    if not isinstance(data, tuple) or len(data) != 2 or items_in(data):
+        return data
+    two_images = is_array(data[1]) and len(data[1].shape) > 2
+    return data if two_images else data[0]
 
 
 def size_of(data: LabelledLike | UnlabelledLike) -> int:

@@ -19,8 +19,6 @@ TAKEN_WITH_LABELS = (
     "a dataset's name, a folder with one sub-folder per class, a pair (images, labels), an "
     "ImageFolder, or LabelledImages"
 )
-
-
 PICTURES_OF_TENSORS = (
     "[to_pil_image(image) for image in images], of torchvision.transforms.v2.functional"
 )

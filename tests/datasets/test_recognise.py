@@ -151,6 +151,15 @@ def test_the_rest_is_refused_with_the_line_that_converts_it(cure):
         to_labelled((data, LABELS), SIZE, train=True)
 
 
+def test_two_photos_are_no_pair_of_images_and_labels():
+    for photos in (tuple(PHOTOS[:2]), tuple(TENSORS[:2])):
+        for convert in (read_every, lambda *given: to_unlabelled(*given, train=True)):
+            with pytest.raises(
+                ValueError, match=r"cannot take images from tuple: .*stack\(images\)"
+            ):
+                convert(photos, SIZE)
+
+
 def test_the_lines_work():
     ragged = [PHOTOS[0], PHOTOS[1, 1:]]
     loader = DataLoader(DATASET, 2)

@@ -3,14 +3,15 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import Classifier
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import LabelledLike, UnlabelledLike, size_of
+from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among, size_of
 from dacbn.models import Network
 from dacbn.training import (
+    AdaptationOptions,
     InterruptedTraining,
     Records,
     RunFolderError,
@@ -19,6 +20,7 @@ from dacbn.training import (
     TargetDomain,
     TrainConfig,
     TrainingDomains,
+    TrainingOptions,
     TrainingState,
     adaptation_config,
     build_network,
@@ -35,6 +37,7 @@ from dacbn.training import (
     read_run_info,
     save_checkpoint,
     save_network,
+    signature_of_settings,
     train,
     write_run_info,
 )
@@ -54,7 +57,8 @@ class DomainAdapter(Classifier):
         options: any other field of `TrainConfig`, such as `steps`, `lr`, `seed` or `device`.
 
     Raises:
-        ValueError: an option, norm or method is unknown; the text suggests the most similar.
+        ValueError: an option, norm or method is unknown (the text suggests the most similar), or
+            its value cannot work.
 
     Attributes:
         config: the settings.
@@ -71,12 +75,14 @@ class DomainAdapter(Classifier):
         (8,)
     """
 
+    __signature__ = signature_of_settings("backbone", "norm", "method")
+
     def __init__(
         self,
         backbone: str = TrainConfig.backbone,
         norm: str | None = TrainConfig.norm,
         method: str = TrainConfig.method,
-        **options: Any,
+        **options: Unpack[TrainingOptions],
     ) -> None:
         super().__init__()
         self.config = TrainConfig.from_options(
@@ -84,6 +90,16 @@ class DomainAdapter(Classifier):
         )
         check_names(self.config)
         self.records: list[dict[str, Any]] = []
+
+    def __repr__(self) -> str:
+        """Return the call that makes an adapter of these settings, without the defaults."""
+        default = vars(TrainConfig())
+        shown = ", ".join(
+            f"{name}={(str(value) if isinstance(value, Path) else value)!r}"
+            for name, value in vars(self.config).items()
+            if value != default[name]
+        )
+        return f"{type(self).__name__}({shown})"
 
     def fit(
         self,
@@ -128,6 +144,7 @@ class DomainAdapter(Classifier):
                 config, self._size, source, target, source_test, target_test
             )
             self._classes = domains.source.classes
+            self._trained_on = folders_among(source, target)
             state = create_state(config, len(self._classes), self._size, device, checkpoint)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             return self._train(state, stream, domains.scorer(device), folder)
@@ -140,7 +157,7 @@ class DomainAdapter(Classifier):
         target_test: LabelledLike | None = None,
         run: str | Path | None = None,
         resume: bool = False,
-        **options: Any,
+        **options: Unpack[AdaptationOptions],
     ) -> Self:
         """Adapt the trained network to unlabelled target images, without the source.
 
@@ -160,7 +177,7 @@ class DomainAdapter(Classifier):
             ValueError: the target or settings do not work; the text gives the reason.
             DivergedError, InterruptedTraining, FolderInUseError, StorageError: as in `fit`.
         """
-        config = adaptation_config(self.config, _name_of(target), method, options)
+        config = adaptation_config(self.config, _name_of(target), method, dict(options))
         with claim_run(run, resume, config) as (folder, checkpoint):
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
@@ -169,9 +186,12 @@ class DomainAdapter(Classifier):
                 )
             start = self.network if checkpoint is None else None
             device, classes = choose_device(config.device), self._classes
-            domain = TargetDomain.read(config, self._size, classes, target, target_test, device)
+            trained_on = tuple(dict.fromkeys((*self._trained_on, *folders_among(target))))
+            domain = TargetDomain.read(
+                config, self._size, classes, target, target_test, device, trained_on
+            )
             state = create_adaptation_state(config, len(classes), domain, start, checkpoint)
-            self.config = config
+            self.config, self._trained_on = config, trained_on
             if folder is not None and checkpoint is None:
                 # before config.json: what can be resumed then does not need the trained network
                 save_checkpoint(folder, state.state_dict())
@@ -185,7 +205,7 @@ class DomainAdapter(Classifier):
         folder: Path | None,
     ) -> Self:
         if folder is not None:
-            write_run_info(folder, RunInfo(self.config, self.classes, self._size))
+            write_run_info(folder, self._run_info())
             if state.step and not holds_network(folder, state.network):
                 save_network(folder, state.network)  # lost, or of a later step
         with Records(folder, state.step, self.config.tensorboard) as records:
@@ -208,8 +228,11 @@ class DomainAdapter(Classifier):
         """
         network, folder = self.network, Path(path).absolute()  # also the current folder
         with claim(folder):
-            write_run_info(folder, RunInfo(self.config, self.classes, self._size))
+            write_run_info(folder, self._run_info())
             save_network(folder, network)
+
+    def _run_info(self) -> RunInfo:
+        return RunInfo(self.config, self.classes, self._size, self._trained_on)
 
     @classmethod
     def from_pretrained(
@@ -243,6 +266,7 @@ class DomainAdapter(Classifier):
         info = read_run_info(Path(path))
         adapter = cls(**vars(info.config))
         adapter._classes, adapter._size = info.classes, info.image_size
+        adapter._trained_on = info.trained_on
         return adapter
 
 

@@ -65,7 +65,7 @@ def _read_terms(text: str) -> list[Term]:
         '"ucb_norm(num_clusters=5)"'
     )
     try:
-        node, nodes = ast.parse(text.strip(), mode="eval").body, []
+        node, nodes = ast.parse(str.strip(text), mode="eval").body, []
         while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
             nodes.append(node.right)
             node = node.left

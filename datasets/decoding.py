@@ -56,12 +56,15 @@ def decode(path: Path, size: int, fit: Fit = "crop") -> Tensor:
     return read_picture(path, size, fit).pixels
 
 
-def read_picture(path: Path, size: int, fit: Fit = "crop") -> Picture:
-    """Decode as `decode` does, and tell what is left out."""
+def read_picture(path: Path | Image.Image, size: int, fit: Fit = "crop") -> Picture:
+    """Decode as `decode` does, also a picture of Pillow's, and tell what is left out."""
+    if isinstance(path, Image.Image):
+        return _read_opened(path, size, fit)
     try:
         if path.exists() and not path.is_file():  # a named pipe would be waited for
             raise OSError("not a regular file")
         with Image.open(path) as file:
+            file.draft("RGB", (2 * size, 2 * size))  # decodes a large JPEG at lower resolution
             return _read(file, size, fit)
     except Exception as error:  # Pillow raises SyntaxError, struct.error and others
         raise UnreadableImageError(path, _reason(path, error)) from error
@@ -82,6 +85,22 @@ def to_rgb(image: Image.Image, tags: Tags = NO_TAGS) -> Image.Image:
     return image.convert("RGB")
 
 
+def file_of(picture: Image.Image) -> Path | None:
+    """Return the file that a picture was opened from, if it was."""
+    name = getattr(picture, "filename", "")
+    return Path(name) if isinstance(name, str | Path) and str(name) else None
+
+
+def _read_opened(picture: Image.Image, size: int, fit: Fit) -> Picture:
+    name = file_of(picture) or Path("a picture in memory")
+    try:
+        if 0 in picture.size:
+            raise ValueError("it has no pixels")
+        return _read(picture, size, fit)
+    except Exception as error:  # it may be opened only, and its file be broken
+        raise UnreadableImageError(name, _reason(name, error)) from error
+
+
 def _read(file: Image.Image, size: int, fit: Fit) -> Picture:
     tags: Tags = getattr(file, "tag_v2", NO_TAGS)
     whole = file.mode == "I" and file.format not in SIXTEEN_BITS_IN_32
@@ -94,7 +113,6 @@ def _read(file: Image.Image, size: int, fit: Fit) -> Picture:
     if pages > 1 and file.format != "MPO":  # whose other images are previews
         notes.append(f"{pages} pages or frames, of which the first is read")
     deep = file.mode.startswith("I") or ";16" in str(getattr(file, "tile", ""))  # of the format
-    file.draft("RGB", (2 * size, 2 * size))  # decodes a large JPEG at lower resolution
     image: Image.Image = ImageOps.exif_transpose(file)
     has_alpha = image.mode in ALPHA_MODES
     colours = len(image.getbands()) - has_alpha

@@ -1,11 +1,15 @@
 """Read domains from folders or lists of files: classes, or images without labels."""
 
+import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
+from dacbn.datasets.decoding import SUFFIXES
 from dacbn.datasets.file_lists import is_list, read_list
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.images import (
@@ -34,6 +38,7 @@ def read_labelled_folder(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    trained_on: Sequence[Path] | None = None,
 ) -> LabelledImages:
     """Read a folder with one sub-folder per class, at any depth, or a list of files and labels.
 
@@ -48,13 +53,14 @@ def read_labelled_folder(
         on_unreadable: skip broken files with a warning, or raise.
         seed: seed of the split; use the same for training and testing, to keep the parts disjoint.
         fit: how an image becomes square.
+        trained_on: as in `list_folder`.
 
     Raises:
         FileNotFoundError: the folder does not exist.
         ValueError: it is empty or flat, its layout cannot be told, there is a single class to
             train on, a class to train on has no readable images, or nothing is left to test on.
     """
-    files, labels, classes = list_folder(path, train, seed)
+    files, labels, classes = list_folder(path, train, seed, trained_on)
     if labels is None:
         what = f"{path} lists no labels" if is_list(path) else f"{path} is a flat folder of images"
         raise ValueError(f"{what}: make one sub-folder per class")
@@ -97,7 +103,13 @@ def read_files(
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
 ) -> tuple[UnlabelledImages, list[Path]]:
-    """Read image files and all images in folders, at any depth.
+    """Read the images that `list_images` lists.
+
+    Args:
+        paths: image files, folders and lists of files.
+        size: pixels per side.
+        on_unreadable: skip broken files with a warning, or raise.
+        fit: how an image becomes square.
 
     Returns:
         the images, and the file of each.
@@ -106,27 +118,69 @@ def read_files(
         FileNotFoundError: a path does not exist.
         ValueError: no image is readable.
     """
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist: give image files or folders of them")
-        files += images_below(path) if path.is_dir() else [path]
-    if not files:
-        raise ValueError(f"{', '.join(map(str, paths))} holds no images: add some (.png, .jpg, …)")
+    files = list_images(*paths)
     images, readable = _read(files, size, on_unreadable, paths[0], fit)
     kept = [file for file, good in zip(files, readable, strict=True) if good]
     return UnlabelledImages(images), kept
 
 
+def list_images(*places: str | Path) -> list[Path]:
+    """List image files, in the order in which a trained network answers them.
+
+    Args:
+        places: image files, which are taken as they are; folders, of which all images at any depth
+            are listed, sorted by path; and lists of files (.txt, .csv), in their order.
+
+    Raises:
+        FileNotFoundError: one does not exist.
+        ValueError: there are no images.
+    """
+    files: list[Path] = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise FileNotFoundError(f"{place} does not exist: give image files or folders of them")
+        if place.is_dir():
+            files += images_below(place)
+        else:
+            files += read_list(place)[0] if is_list(place) else [place]
+    if not files:
+        raise ValueError(f"{', '.join(map(str, places))} holds no images: add some (.png, .jpg, …)")
+    return files
+
+
+def read_each(
+    files: Sequence[Path | Image.Image],
+    size: int,
+    on_unreadable: OnUnreadable = "skip",
+    fit: Fit = "crop",
+) -> tuple[Images, list[str | None]]:
+    """Decode all files, or pictures of Pillow's, to find broken ones.
+
+    The pixels of files are kept if they fit in MEMORY_BUDGET.
+
+    Returns:
+        the R readable images, R >= 0; and for each file None, or why it is unreadable.
+    """
+    paths = [file for file in files if isinstance(file, Path)]
+    fits = len(paths) * 3 * size * size <= MEMORY_BUDGET
+    reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
+    if fits:
+        return TensorImages(pixels), reasons
+    good = [path for path, reason in zip(paths, reasons, strict=True) if reason is None]
+    return FileImages(tuple(good), size, fit), reasons
+
+
 def list_folder(
-    path: Path, train: bool, seed: int = 0
+    path: Path, train: bool, seed: int = 0, trained_on: Sequence[Path] | None = None
 ) -> tuple[list[Path], Tensor | None, tuple[str, ...]]:
     """List the image files of the training or test part of a folder, without opening them.
 
     Args:
-        path: a folder with one sub-folder per class, a flat folder, or a list of files.
+        path: a folder with one sub-folder per class, a flat folder, a list of files, or one image.
         train: whether to list the training part; otherwise the test part.
         seed: seed of the split.
+        trained_on: the folders and lists that a network was trained on, if they are known. The test
+            part of a folder without parts is then all of it, without their training parts.
 
     Returns:
         the N files, their labels (N,) and the class names; for a flat folder the labels are None
@@ -136,6 +190,7 @@ def list_folder(
         FileNotFoundError: the folder does not exist.
         ValueError: it contains no images, or its layout cannot be told.
     """
+    seen = None if train or trained_on is None else _files_trained_on(trained_on, path, seed)
     if is_list(path):
         files, names = read_list(path)
         if names is None:
@@ -146,19 +201,21 @@ def list_folder(
             for position in range(len(classes))
         ]
         by_class = {
-            name: split(each, train, path.parent, seed)
+            name: split(each, train, path.parent, seed, seen)
             for name, each in zip(classes, members, strict=True)
         }
+    elif path.is_file() and path.suffix.lower() in SUFFIXES:
+        return [path], None, ()
     else:
         flat = flat_folder(_existing(path), train)
         if flat is not None:
             return images_below(flat), None, ()  # there are none in its sub-folders
-        by_class = list_classes(path, train, seed)
+        by_class = list_classes(path, train, seed, seen)
     files = [file for members in by_class.values() for file in members]
     if not files:
+        why = "each class has one image" if seen is None else "all images were trained on"
         raise ValueError(
-            f"{path} leaves nothing to test on, because each class has one image: add images, or a "
-            "folder test"
+            f"{path} leaves nothing to test on, because {why}: add images, or a folder test"
         )
     positions = [position for position, each in enumerate(by_class.values()) for _ in each]
     return files, torch.tensor(positions), tuple(by_class)
@@ -172,17 +229,30 @@ def is_flat_folder(name_or_path: str | Path) -> bool:
     return path.is_dir() and flat_folder(path, train=False) is not None
 
 
+def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[str] | None:
+    """Return the real paths of the training parts of folders and lists; None if one is lost."""
+    seen: set[str] = set()
+    for place in places:
+        try:
+            seen.update(map(os.path.realpath, list_folder(place, True, seed)[0]))
+        except (ValueError, OSError):
+            warnings.warn(
+                f"{place}, which was trained on, cannot be read any more: of {tested} only the "
+                "part is tested that would not be trained on, about a fifth",
+                stacklevel=2,
+            )
+            return None
+    return seen
+
+
 def _read(
     files: Sequence[Path], size: int, on_unreadable: OnUnreadable, folder: Path, fit: Fit
 ) -> tuple[Images, list[bool]]:
-    """Decode all files to find broken ones; keep the pixels if they fit in MEMORY_BUDGET."""
-    fits = len(files) * 3 * size * size <= MEMORY_BUDGET
-    reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
-    readable = [reason is None for reason in reasons]
-    good_files = [file for file, good in zip(files, readable, strict=True) if good]
-    if not good_files:
+    """Read as `read_each` does; refuse files of which none is readable."""
+    images, reasons = read_each(files, size, on_unreadable, fit)
+    if not len(images):
         raise ValueError(f"{folder} holds no readable images: {files[0]}: {reasons[0]}")
-    return TensorImages(pixels) if fits else FileImages(tuple(good_files), size, fit), readable
+    return images, [reason is None for reason in reasons]
 
 
 def _existing(path: Path) -> Path:

@@ -25,6 +25,10 @@ def number_labels(
         ValueError: labels are missing, mark "no class", or are not among the classes.
     """
     values = _to_array(labels)
+    if values.ndim == 0:
+        raise ValueError(
+            f"labels must be a list or an array with one for each image, got {labels!r:.60}"
+        )
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind == "U":

@@ -8,7 +8,7 @@ import os
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,8 +32,17 @@ class Parts(NamedTuple):
     test: Path
 
 
-def list_classes(path: Path, train: bool, seed: int = 0) -> dict[str, list[Path]]:
+def list_classes(
+    path: Path, train: bool, seed: int = 0, seen: Collection[str] | None = None
+) -> dict[str, list[Path]]:
     """List the image files of the training or test part of a folder, by class.
+
+    Args:
+        path: the folder.
+        train: whether to list the training part; otherwise the test part.
+        seed: seed of the split of a folder without parts.
+        seen: real paths of the files that were trained on, if they are known: a test part has none
+            of them, and a folder without parts is one, without the rest.
 
     Raises:
         ValueError: there are no class folders, or it cannot be told what the folders are.
@@ -42,9 +51,11 @@ def list_classes(path: Path, train: bool, seed: int = 0) -> dict[str, list[Path]
     if parts is None:
         top = _descend(path)
         by_class = _class_folders(top)
-        return {name: split(files, train, top, seed) for name, files in by_class.items()}
+        return {name: split(files, train, top, seed, seen) for name, files in by_class.items()}
     _name_strays(path, "parts")
     by_class = _class_folders(parts.train if train else parts.test)
+    if seen is not None:
+        by_class = {name: unseen(files, seen) for name, files in by_class.items()}
     if train or not _folders_with_images(parts.train):
         return by_class
     known = {folder.name for folder in _folders_with_images(parts.train)}
@@ -100,18 +111,32 @@ def find_parts(path: Path) -> Parts | None:
     return Parts(found["train"][0], (labelled or tests)[0])
 
 
-def split(files: Sequence[Path], train: bool, top: Path, seed: int = 0) -> list[Path]:
+def split(
+    files: Sequence[Path],
+    train: bool,
+    top: Path,
+    seed: int = 0,
+    seen: Collection[str] | None = None,
+) -> list[Path]:
     """Return the files of one class that belong to the training part, or to the test part.
 
-    About a fifth are tested. A file's part depends on its own path below `top` and on nothing
+    All files that are not among those `seen` are tested, if these are known. Otherwise about a
+    fifth are tested. A file's part depends on its own path below `top` and on nothing
     else; only a class that would have none in a part has its nearest file moved there.
     """
+    if seen is not None:
+        return unseen(files, seen)
     numbers = {file: _number(Path(os.path.relpath(file, top)), seed) for file in files}
     order = sorted(files, key=lambda file: numbers[file])
     count = sum(number < TEST_FRACTION for number in numbers.values())
     count = min(max(1, count), len(files) - 1)
     chosen = set(order[count:] if train else order[:count])
     return [file for file in files if file in chosen]
+
+
+def unseen(files: Sequence[Path], seen: Collection[str]) -> list[Path]:
+    """Return the files whose real paths are not among those `seen`."""
+    return [file for file in files if os.path.realpath(file) not in seen]
 
 
 def images_in(folder: Path) -> list[Path]:

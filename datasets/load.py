@@ -9,7 +9,6 @@ import torch
 
 from dacbn.datasets.arrays import resize
 from dacbn.datasets.catalogue import DIGIT_SIZE, datasets
-from dacbn.datasets.file_lists import is_list
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import (
     list_folder,
@@ -34,6 +33,7 @@ def load_labelled(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    trained_on: Sequence[Path] | None = None,
 ) -> LabelledImages:
     """Load a labelled domain.
 
@@ -47,6 +47,8 @@ def load_labelled(
         on_unreadable: skip broken files in a folder with a warning, or raise.
         seed: seed of the split of a folder into training and test part.
         fit: how an image of a folder becomes square.
+        trained_on: folders and lists that a network was trained on, if they are known: the test
+            part of a folder without parts is all of it, without their training parts.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -61,7 +63,7 @@ def load_labelled(
     folder = _folder(name_or_path)
     size = size or natural_size(name_or_path)
     if folder is not None:
-        return read_labelled_folder(folder, train, size, on_unreadable, seed, fit)
+        return read_labelled_folder(folder, train, size, on_unreadable, seed, fit, trained_on)
     domain = datasets[str(name_or_path)](Path(root), train, download)
     if domain.images.size == size:
         return domain
@@ -143,14 +145,30 @@ def load_sample(
     return LabelledImages(sample.images, labels[[row_by_file[file] for file in kept]], classes)
 
 
+def is_dataset(name_or_path: str | Path) -> bool:
+    """Return whether this names a registered dataset, and no path.
+
+    Raises:
+        UnknownNameError: it is neither.
+    """
+    return _folder(name_or_path) is None
+
+
+def folders_among(*data: object) -> tuple[Path, ...]:
+    """Return the absolute paths of those that are paths, and not names of datasets or images."""
+    paths = [each for each in data if isinstance(each, Path)]
+    paths += [Path(each) for each in data if isinstance(each, str) and each not in datasets]
+    return tuple(path.absolute() for path in paths)
+
+
 def natural_size(name_or_path: str | Path) -> int:
     """Return the default pixels per side of a domain."""
-    return DIGIT_SIZE if _folder(name_or_path) is None else PHOTO_SIZE
+    return DIGIT_SIZE if is_dataset(name_or_path) else PHOTO_SIZE
 
 
 def view_family(name_or_path: str | Path) -> Literal["digits", "photos"]:
     """Return the augmentation family of a domain; digits must not be mirrored."""
-    return "digits" if _folder(name_or_path) is None else "photos"
+    return "digits" if is_dataset(name_or_path) else "photos"
 
 
 def match_classes(domain: LabelledImages, classes: Sequence[str]) -> LabelledImages:
@@ -214,12 +232,7 @@ def _folder(name_or_path: str | Path) -> Path | None:
     if isinstance(name_or_path, str) and text in datasets:
         return None
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if (
-        isinstance(name_or_path, Path)
-        or path.is_dir()
-        or is_list(path)
-        or any(sep in text for sep in separators)
-    ):
+    if isinstance(name_or_path, Path) or path.exists() or any(sep in text for sep in separators):
         return path
     try:
         datasets[text]

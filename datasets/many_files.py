@@ -1,4 +1,4 @@
-"""Decode many image files, and say once what is unreadable, left out or nearly black."""
+"""Decode many files or pictures, and say once what is unreadable, left out or nearly black."""
 
 import warnings
 from collections import defaultdict
@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 import torch
+from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from dacbn.datasets.decoding import Picture, UnreadableImageError, read_picture
+from dacbn.datasets.decoding import Picture, UnreadableImageError, file_of, read_picture
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.pixels import darkness
 
@@ -22,7 +23,7 @@ OnUnreadable: TypeAlias = Literal["skip", "raise"]
 
 
 def decode_each(
-    paths: Sequence[Path],
+    paths: Sequence[Path | Image.Image],
     size: int,
     keep: bool,
     fit: Fit = "crop",
@@ -31,7 +32,7 @@ def decode_each(
     """Decode every file once, in parallel threads, and warn once of each fault.
 
     Args:
-        paths: N image files.
+        paths: N image files, or N pictures of Pillow's, which may be opened only.
         size: pixels per side.
         keep: whether to return the pixels; otherwise files are only tested.
         fit: how an image becomes square.
@@ -44,6 +45,7 @@ def decode_each(
     Raises:
         ValueError: a file is unreadable and `on_unreadable` is "raise".
     """
+    names = [_name(path, number) for number, path in enumerate(paths, start=1)]
     pixels = torch.empty(len(paths) if keep else 0, 3, size, size, dtype=torch.uint8)
 
     def read(index: int) -> Picture | str:
@@ -56,17 +58,19 @@ def decode_each(
         return picture._replace(pixels=pixels[:0])  # the pixels would fill the memory
 
     quiet = None if len(paths) > PROGRESS_MIN_FILES else True  # None: a bar on terminals only
-    with ThreadPoolExecutor() as threads:
+    # one thread loads pictures, since the same may come twice
+    one = 1 if any(isinstance(path, Image.Image) for path in paths) else None
+    with ThreadPoolExecutor(one) as threads:
         results = threads.map(read, range(len(paths)))
         outcomes = list(tqdm(results, "reading images", len(paths), disable=quiet))
     reasons = [outcome if isinstance(outcome, str) else None for outcome in outcomes]
     pictures = {
-        path: outcome
-        for path, outcome in zip(paths, outcomes, strict=True)
+        name: outcome
+        for name, outcome in zip(names, outcomes, strict=True)
         if isinstance(outcome, Picture)
     }
     report_unreadable(
-        [(path, why) for path, why in zip(paths, reasons, strict=True) if why], on_unreadable
+        [(name, why) for name, why in zip(names, reasons, strict=True) if why], on_unreadable
     )
     _report_notes(pictures)
     if keep and any(reasons):
@@ -94,6 +98,13 @@ def report_unreadable(
 def shortened(names: Sequence[str]) -> str:
     """Join names for a message, the first few of many."""
     return ", ".join([*names[:MAX_NAMED_FILES], *["..."][: len(names) > MAX_NAMED_FILES]])
+
+
+def _name(path: Path | Image.Image, number: int) -> Path:
+    """Return the file to name in a message; of a picture in memory its place, from 1."""
+    if isinstance(path, Image.Image):
+        return file_of(path) or Path(f"picture {number}")
+    return path
 
 
 def _report_notes(pictures: dict[Path, Picture]) -> None:

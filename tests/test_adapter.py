@@ -159,12 +159,32 @@ def test_nothing_is_answered_before_training(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_the_text_of_an_adapter_makes_another_of_the_same_settings(folder):
+    assert repr(DomainAdapter()) == "DomainAdapter()"
+    options = {"steps": 7, "norm": None, "data_root": folder, "classifier": (8,)}
+    adapter = DomainAdapter(method="dann(weight=0.5)", **options)
+    assert eval(repr(adapter)).config == adapter.config  # our own text
+    assert repr(adapter).count("=") == 6 and "steps=7" in repr(adapter)  # one in the method
+
+
+def test_numbers_of_numpy_train_and_are_saved(tmp_path):
+    for seed in np.arange(2):
+        options = {"steps": np.int64(1), "lr": np.float32(0.01), "image_size": np.int16(32)}
+        adapter = DomainAdapter(norm=None, method="source_only", device="cpu", seed=seed, **options)
+        adapter.fit(SOURCE, IMAGES, run=tmp_path / str(seed))
+        again = DomainAdapter.from_pretrained(tmp_path / str(seed), device="cpu")
+        assert again.config == adapter.config and again.config.seed == seed
+        assert np.array_equal(again.predict(IMAGES, np.int64(1)), adapter.predict(IMAGES, 1))
+        again.adapt(IMAGES, "shot", steps=np.int64(1), run=tmp_path / f"{seed} adapted")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"norm": "ucb_nrom"}, "unknown norm 'ucb_nrom'. Did you mean 'ucb_norm'"),
         ({"method": "dannn"}, "unknown method 'dannn'. Did you mean 'dann'"),
         ({"step": 3}, "unknown option 'step'. Did you mean steps"),
+        ({"learning_rate": 0.1}, "unknown option 'learning_rate'. Did you mean lr"),
         ({"norm": "ucb_norm(3)"}, "cannot read 'ucb_norm\\(3\\)': write a name"),
         ({"lr": -1}, "lr must be positive"),
     ],

@@ -103,3 +103,9 @@ def test_what_was_read_is_not_read_again_and_can_be_copied():
 def test_the_example_in_the_docstring_runs():
     failed, attempted = doctest.testmod(spec_module)
     assert attempted == 3 and failed == 0
+
+
+@pytest.mark.parametrize("value", [None, 5, True, ["dann"], b"dann", dict])
+def test_what_is_no_text_is_refused(value):
+    with pytest.raises(ValueError, match=r"cannot read .*: write a name"):
+        Spec(value)

@@ -43,6 +43,9 @@ from dacbn.training.run_online import run_online as run_online
 from dacbn.training.selection import Choice as Choice
 from dacbn.training.selection import choose as choose
 from dacbn.training.selection import evaluations_of as evaluations_of
+from dacbn.training.setting_types import AdaptationOptions as AdaptationOptions
+from dacbn.training.setting_types import TrainingOptions as TrainingOptions
+from dacbn.training.setting_types import signature_of_settings as signature_of_settings
 from dacbn.training.state import TrainingState as TrainingState
 from dacbn.training.storage import StorageError as StorageError
 from dacbn.training.storage import remove_drafts as remove_drafts

@@ -2,10 +2,10 @@
 
 import dataclasses
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 
 from dacbn.spec import Spec
@@ -16,6 +16,7 @@ from dacbn.training.setting_groups import (
     OptimSettings,
     RecordSettings,
 )
+from dacbn.training.setting_names import nearest_setting
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,9 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
     def from_options(cls, **options: Any) -> Self:
         """Build a configuration from keyword options, and check it.
 
+        Numbers and arrays of NumPy and torch become Python's, and torch's devices become text, as
+        config.json can hold.
+
         Raises:
             ValueError: an option is unknown (the text suggests the nearest) or its value cannot
                 work.
@@ -35,10 +39,10 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
         known = [field.name for field in dataclasses.fields(cls)]
         for name in options:
             if name not in known:
-                nearest = get_close_matches(name, known, n=1)
-                hint = f" Did you mean {nearest[0]}?" if nearest else ""
+                nearest = nearest_setting(name, known)
+                hint = f" Did you mean {nearest}?" if nearest else ""
                 raise ValueError(f"unknown option {name!r}.{hint} Known: {', '.join(known)}")
-        config = cls(**options)
+        config = cls(**{name: _plain(value) for name, value in options.items()})
         config.check()
         return config
 
@@ -53,6 +57,15 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """Return the configuration that `to_json` wrote."""
         return cls.from_options(**fields)
+
+
+def _plain(value: Any) -> Any:
+    """Return what NumPy or torch made as Python's, also each in a tuple or list."""
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+        return value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, tuple | list) else value
 
 
 def choose_device(name: str) -> torch.device:

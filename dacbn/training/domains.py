@@ -17,6 +17,7 @@ from dacbn.datasets import (
     UnlabelledLike,
     check_same_classes,
     choose_family,
+    folders_among,
     place_images,
     stream_batches,
     to_labelled,
@@ -70,7 +71,13 @@ class TrainingDomains:
         given = {"source_test": (source_test, SOURCE), "target_test": (target_test, TARGET)}
         for name, (data, cluster_id) in given.items():
             if data is not None:
-                test = to_labelled(data, size, train=False, classes=labelled.classes, **options)
+                test = to_labelled(
+                    *(data, size),
+                    train=False,
+                    classes=labelled.classes,
+                    trained_on=folders_among(source, target),
+                    **options,
+                )
                 check_same_classes(labelled.classes, test.classes)
                 tests[name] = (test, cluster_id)
         family = choose_family(source, target) if config.augment == "auto" else config.augment

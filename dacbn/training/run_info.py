@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 
+from dacbn.datasets import folders_among
 from dacbn.training.automatic import FROM_SCRATCH
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
@@ -31,11 +32,13 @@ class RunInfo:
         config: the settings of the training.
         classes: class names, in the order of the logits.
         image_size: pixels per side.
+        trained_on: absolute paths of all folders and lists of files that it was trained on.
     """
 
     config: TrainConfig
     classes: tuple[str, ...]
     image_size: int
+    trained_on: tuple[Path, ...] = ()
 
 
 def write_run_info(folder: Path, info: RunInfo) -> None:
@@ -53,6 +56,7 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
         "classes": list(info.classes),
         "image_size": info.image_size,
         "training": info.config.to_json(),
+        "trained_on": list(map(str, info.trained_on)),
         "versions": versions,
     }
     write_json(folder / CONFIG, content)
@@ -75,7 +79,11 @@ def read_run_info(folder: Path) -> RunInfo:
             raise KeyError(", ".join(lacking))
         settings = {**FROM_SCRATCH, **content["training"], "download": False}
         config = TrainConfig.from_json(settings)
-        return RunInfo(config, tuple(map(str, content["classes"])), int(content["image_size"]))
+        given = [name for name in (config.source, config.target) if name != IN_MEMORY]
+        known = content.get("trained_on")  # missing in earlier versions
+        trained_on = folders_among(*given) if known is None else tuple(map(Path, known))
+        classes = tuple(map(str, content["classes"]))
+        return RunInfo(config, classes, int(content["image_size"]), trained_on)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(

@@ -1,8 +1,9 @@
 """Adapt a trained network without the source: the settings, the target domain and the state."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -84,8 +85,11 @@ class TargetDomain:
         target: UnlabelledLike,
         target_test: LabelledLike | None,
         device: torch.device,
+        trained_on: Sequence[Path] | None = None,
     ) -> Self:
         """Load the target (and test set) from a name, folder, arrays or domain.
+
+        `trained_on` are folders of which no training part may be tested.
 
         Raises:
             ValueError: it cannot be read, or the test set has other classes.
@@ -94,7 +98,13 @@ class TargetDomain:
         images = to_unlabelled(target, size, train=True, **options).images
         test = None
         if target_test is not None:
-            test = to_labelled(target_test, size, train=False, classes=classes, **options)
+            test = to_labelled(
+                *(target_test, size),
+                train=False,
+                classes=classes,
+                trained_on=trained_on,
+                **options,
+            )
             check_same_classes(classes, test.classes)
         family = choose_family(target) if config.augment == "auto" else config.augment
         validators = tuple(without_source(config.validators))

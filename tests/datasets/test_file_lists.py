@@ -1,5 +1,7 @@
 """Lists and tables of files and labels."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -76,15 +78,19 @@ def test_a_list_with_faults_is_refused(images, text, message):
         read_list(write(images / "list.txt", text))
 
 
-@pytest.mark.parametrize("kind", [str, lambda path: path])
-def test_lists_of_files_and_labels_are_a_pair(images, kind):
+@pytest.mark.parametrize("kind", [str, Path, np.str_])
+@pytest.mark.parametrize("train", [True, False])
+def test_lists_of_files_and_labels_are_a_pair(images, kind, train):
     (images / NAMES[3]).write_bytes(b"broken")
     files = [kind(images / name) for name in NAMES]
-    with pytest.warns(UserWarning, match="1 image is unreadable"):
-        domain = to_labelled((files, np.array(LABELS)), 4, train=True)
-    assert domain.classes == ("ant", "bee") and domain.labels.tolist() == [0] * 9 + [1] * 10
+    for given in (files, tuple(files), np.array(files), np.array(files, object)):
+        with pytest.warns(UserWarning, match="1 image is unreadable"):
+            domain = to_labelled((given, np.array(LABELS)), 4, train)
+        assert domain.classes == ("ant", "bee") and domain.labels.tolist() == [0] * 9 + [1] * 10
     with pytest.raises(ValueError, match="unreadable"):
-        to_labelled((files, LABELS), 4, train=False)
+        to_labelled((files, LABELS), 4, train, on_unreadable="raise")
+    with pytest.raises(ValueError, match="a folder or list among the files"):
+        to_labelled(([*files[:-1], images], LABELS), 4, train)
     with pytest.raises(ValueError, match=r"20 files have labels of shape \(19,\)"):
         to_labelled((files, LABELS[:19]), 4, train=True)
 

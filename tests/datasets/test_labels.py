@@ -93,3 +93,9 @@ def test_what_is_no_class_never_becomes_one(name):
 def test_ids_that_are_not_among_classes_of_numbers_are_refused():
     with pytest.raises(ValueError, match=r"labels \['0'\] are not among the classes"):
         number_labels([0, 1], ("1", "2"))
+
+
+@pytest.mark.parametrize("labels", [3, "cat", {"a": 1}, {1, 2}, (label for label in "ab"), None])
+def test_what_is_no_list_of_labels_is_refused(labels):
+    with pytest.raises(ValueError, match=r"must be a list or an array with one|are missing"):
+        number_labels(labels)

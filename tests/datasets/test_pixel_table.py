@@ -175,7 +175,7 @@ def test_the_channels_of_opencv_may_be_turned():
         (grey([0, 70000], ">i4"), "int32 have no known range"),
         (grey([0, 1.01], "f8"), r"range from 0 to 1\.01"),
         (grey([0, 1], object), "images of dtype object: pass uint8"),
-        (np.zeros((4, 0), "u1"), r"cannot read images of shape \(1, 4, 0\)"),
+        (np.zeros((4, 0), "u1"), r"no pixels, in an array of shape \(1, 4, 0\)"),
         (
             np.ma.array(grey([0, 5], "u1"), mask=[[1, 0], [0, 0]]),
             "1 values of the images are masked",

@@ -4,10 +4,13 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig, choose_device
+from dacbn.training.setting_names import ELSEWHERE
 
 
 def test_the_defaults_are_accepted():
@@ -55,11 +58,20 @@ def test_what_cannot_work_is_refused(option, value, message):
         TrainConfig.from_options(**{option: value})
 
 
-@pytest.mark.parametrize(("name", "nearest"), [("step", "steps"), ("learning_rate", None)])
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        *(("step", "steps"), ("Steps", "steps"), ("weight-decay", "weight_decay")),
+        *(("learning_rate", "lr"), ("epochs", "steps"), ("random_state", "seed")),
+        ("batch_size", "source_batch_size and target_batch_size"),
+        ("zzz", None),
+    ],
+)
 def test_an_unknown_option_names_the_nearest_and_all(name, nearest):
     with pytest.raises(ValueError, match=f"unknown option '{name}'") as caught:
         TrainConfig.from_options(**{name: 1})
-    assert (f"Did you mean {nearest}?" in str(caught.value)) == (nearest is not None)
+    assert ("Did you mean" in str(caught.value)) == (nearest is not None)
+    assert nearest is None or f"Did you mean {nearest}?" in str(caught.value)
     for field in dataclasses.fields(TrainConfig):
         assert field.name in str(caught.value)
 
@@ -82,3 +94,30 @@ def test_text_becomes_what_it_names():
 def test_widths_are_checked_one_by_one():
     with pytest.raises(ValueError, match="classifier must be at least 1, got 0"):
         TrainConfig.from_options(classifier=(8, 0))
+
+
+SCALARS = {
+    "steps": [np.int64(3), np.int32(3), np.uint8(3), np.array(3), torch.tensor(3)],
+    "lr": [np.float64(0.5), np.float32(0.5), np.float16(0.5), np.array(0.5), torch.tensor(0.5)],
+    "pretrained": [np.bool_(True), np.array(True)],
+    "backbone": [np.str_("resnet18")],
+    "classifier": [np.array([8, 4]), [np.int64(8), 4], torch.tensor([8, 4]), (8, np.array(4))],
+    "device": [torch.device("cpu")],
+}
+PLAIN = {"steps": 3, "lr": 0.5, "pretrained": True, "backbone": "resnet18", "classifier": (8, 4)}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in SCALARS.items() for value in values]
+)
+def test_numbers_of_numpy_and_torch_are_those_of_python(name, value):
+    config = TrainConfig.from_options(**{name: value})
+    expected = {"device": "cpu", **PLAIN}[name]
+    assert getattr(config, name) == expected and type(getattr(config, name)) is type(expected)
+    assert TrainConfig.from_json(json.loads(json.dumps(config.to_json()))) == config
+
+
+def test_names_of_other_libraries_lead_to_settings_that_exist():
+    names = {field.name for field in dataclasses.fields(TrainConfig)}
+    for settings, others in ELSEWHERE.items():
+        assert set(settings.split(" and ")) <= names and not names & set(others)

@@ -1,0 +1,74 @@
+"""The settings as keyword arguments, for editors and type checkers.
+
+These repeat the names and types of `setting_groups`, since no type can be derived from a dataclass
+that takes text for a `Spec` or `Path`. tests/training/test_setting_types.py names a line that is
+missing.
+"""
+
+import dataclasses
+from inspect import Parameter, Signature
+from pathlib import Path
+from typing import Literal, TypedDict
+
+from dacbn.training.config import TrainConfig
+
+
+class AdaptationOptions(TypedDict, total=False):
+    """Settings that an adaptation may change."""
+
+    data_root: str | Path
+    download: bool
+    augment: Literal["auto", "digits", "photos", "none"]
+    on_unreadable: Literal["skip", "raise"]
+    steps: int
+    target_batch_size: int
+    optimizer: Literal["adamw", "sgd"]
+    lr: float | None
+    schedule: Literal["constant", "cosine", "dann"]
+    weight_decay: float
+    clip_norm: float | None
+    ema_decay: float | None
+    seed: int
+    device: str
+    precision: Literal["auto", "float32", "bfloat16"]
+    compile: bool
+    log_every: int
+    eval_every: int
+    checkpoint_every: int
+    snapshot_every: int
+    validators: tuple[str, ...]
+    tensorboard: bool
+
+
+class TrainingOptions(AdaptationOptions, total=False):
+    """Settings of a training besides backbone, norm and method."""
+
+    source: str
+    target: str
+    image_size: int | None
+    fit: Literal["crop", "pad", "squeeze"]
+    pretrained: bool
+    norm_sites: str
+    norm_replaces: Literal["batch_norm", "layer_norm"]
+    input_norm: str | None
+    cluster_ids: Literal["domain", "random", "swapped"]
+    classifier: tuple[int, ...]
+    source_batch_size: int
+
+
+def signature_of_settings(*first: str) -> Signature:
+    """Return the signature of a constructor of all settings, for `help` and notebooks.
+
+    Args:
+        first: the settings that may be given by position; the others are given by name.
+    """
+    by_name = {
+        field.name: Parameter(
+            field.name,
+            Parameter.POSITIONAL_OR_KEYWORD if field.name in first else Parameter.KEYWORD_ONLY,
+            default=field.default,
+        )
+        for field in dataclasses.fields(TrainConfig)
+    }
+    others = [each for name, each in by_name.items() if name not in first]
+    return Signature([*map(by_name.__getitem__, first), *others])

@@ -9,13 +9,12 @@ from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dacbn.datasets.decoding import Picture, UnreadableImageError, read_picture
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.pixels import darkness
+from dacbn.progress import counted
 
-PROGRESS_MIN_FILES = 500  # fewer files are read too fast for a progress bar
 MAX_NAMED_FILES = 5  # in a message
 
 OnUnreadable: TypeAlias = Literal["skip", "raise"]
@@ -55,10 +54,9 @@ def decode_each(
             pixels[index] = picture.pixels
         return picture._replace(pixels=pixels[:0])  # the pixels would fill the memory
 
-    quiet = None if len(paths) > PROGRESS_MIN_FILES else True  # None: a bar on terminals only
     with ThreadPoolExecutor() as threads:
         results = threads.map(read, range(len(paths)))
-        outcomes = list(tqdm(results, "reading images", len(paths), disable=quiet))
+        outcomes = list(counted(results, len(paths), "image", "reading images"))
     reasons = [outcome if isinstance(outcome, str) else None for outcome in outcomes]
     pictures = {
         path: outcome

@@ -9,6 +9,7 @@ from dacbn.adapter import DomainAdapter
 from dacbn.batch import SOURCE, TARGET
 from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
+from dacbn.plain_text import say
 from dacbn.training import IN_MEMORY, StorageError, has_records, read_records, write_json
 
 
@@ -47,7 +48,7 @@ def evaluate(
     if recalibrate:
         adapter.recalibrate(target)
     if is_flat_folder(target):
-        print(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
+        say(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
     else:
         scores["target_test"] = adapter.evaluate(target, TARGET)
     flat = {f"{name}_{key}": value for name, row in scores.items() for key, value in row.items()}

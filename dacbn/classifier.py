@@ -1,17 +1,23 @@
 """Predictions, features and scores of a trained classifier for any image input."""
 
-from typing import Self
+from pathlib import Path
+from typing import Any, NamedTuple, Self, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dacbn.batch import TARGET, Output
 from dacbn.datasets import (
+    EveryImage,
     Images,
     LabelledLike,
+    OnUnreadable,
     UnlabelledLike,
     check_same_classes,
     iterate,
+    read_every,
     to_labelled,
     to_unlabelled,
 )
@@ -27,18 +33,47 @@ from dacbn.training import (
 )
 
 BATCH_SIZE = 256  # for estimating statistics
+NO_LABEL = int(np.iinfo(np.int64).min)  # of an image that cannot be read; is no index of a list
 
 
 class NotFittedError(RuntimeError):
     """The classifier has not been trained or loaded."""
 
 
+class Answer(NamedTuple):
+    """The answer to one image.
+
+    Attributes:
+        file: its file; None for an image that came without one.
+        label: name of its likeliest class; None if it cannot be read.
+        probabilities: of all classes (num_classes,); None if it cannot be read.
+        reason: why it cannot be read; None if it can.
+    """
+
+    file: Path | None
+    label: str | None
+    probabilities: NDArray[np.float32] | None
+    reason: str | None
+
+    @property
+    def confidence(self) -> float | None:
+        """Probability of the likeliest class."""
+        return None if self.probabilities is None else float(self.probabilities.max())
+
+
 class Classifier:
     """A network for images of one size, with the names of its classes.
+
+    Predictions have a row for every image, in the order of an array or list; images of a folder, at
+    any depth, are sorted by path. One image may be a path, a picture of Pillow or an array
+    (H, W, 3). `dacbn.datasets.list_images(folder)` lists the files of the rows.
 
     Methods with an argument `adapt` take a test-time method such as "tent", "tent(lr=0.01)" or
     "sar". It adapts a copy of the network to the images while predicting: results depend on all
     images, and the network is not changed.
+
+    The argument `on_unreadable` says what becomes of files that cannot be read: "skip" warns and
+    leaves their rows without an answer, "raise" raises; None takes the setting of the training.
 
     Attributes:
         config: the settings of its training.
@@ -72,54 +107,111 @@ class Classifier:
         """Class names, in the order of the logits."""
         return self._classes
 
+    def answers(
+        self,
+        images: UnlabelledLike,
+        cluster_id: int = TARGET,
+        adapt: str | None = None,
+        on_unreadable: OnUnreadable | None = None,
+    ) -> list[Answer]:
+        """Answer every image, with the name of its file; also those that cannot be read.
+
+        Arguments and errors as in `predict_proba`.
+
+        Example:
+            >>> from dacbn import DomainAdapter
+            >>> images = np.zeros((2, 32, 32, 3), dtype=np.uint8)
+            >>> adapter = DomainAdapter(steps=1).fit((images, ["ant", "bee"]), images)
+            >>> [answer.label in ("ant", "bee") for answer in adapter.answers(images)]
+            [True, True]
+        """
+        every = self._read(images, on_unreadable)
+        rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
+        probabilities: list[Any] = [None] * len(every.files)
+        for place, row in zip(every.readable.nonzero()[:, 0].tolist(), rows, strict=True):
+            probabilities[place] = row.numpy()
+        return [
+            Answer(file, None if row is None else self.classes[row.argmax()], row, reason)
+            for file, row, reason in zip(every.files, probabilities, every.reasons, strict=True)
+        ]
+
     def predict_proba(
-        self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+        self,
+        images: UnlabelledLike,
+        cluster_id: int = TARGET,
+        adapt: str | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> NDArray[np.float32]:
-        """Compute class probabilities (N, num_classes) of images.
+        """Compute class probabilities (N, num_classes) of images; NaN where one cannot be read.
 
         Args:
-            images: an array, a list of files, a folder, or a domain.
+            images: an array, pictures, files or a list of them, a folder, or a domain. Of a dataset
+                with a name the test part is taken.
             cluster_id: the domain id passed to the normalisers (source 0, target 1).
             adapt: a test-time method; None does not adapt.
+            on_unreadable: "skip" or "raise"; None takes the setting of the training.
 
         Raises:
             NotFittedError: there is no network yet.
             UnknownNameError: there is no such test-time method.
-            ValueError: images cannot be read, or the network has nothing to adapt.
+            FileNotFoundError: a file or folder does not exist.
+            ValueError: images cannot be taken or read, or the network has nothing to adapt.
         """
-        logits = self._run(images, cluster_id, adapt).logits
-        probabilities: NDArray[np.float32] = logits.softmax(1).numpy()
-        return probabilities
+        every = self._read(images, on_unreadable)
+        rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
+        return _in_place(rows, every)
 
     def predict(
-        self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+        self,
+        images: UnlabelledLike,
+        cluster_id: int = TARGET,
+        adapt: str | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> NDArray[np.int64]:
-        """Predict the labels (N,) of images, as indices into `classes`."""
-        labels: NDArray[np.int64] = self.predict_proba(images, cluster_id, adapt).argmax(1)
+        """Predict the labels (N,) of images, as indices into `classes`.
+
+        The label of an image that cannot be read is `NO_LABEL`, a negative number far below the
+        range of any index.
+        """
+        probabilities = self.predict_proba(images, cluster_id, adapt, on_unreadable)
+        labels: NDArray[np.int64] = probabilities.argmax(1)
+        labels[np.isnan(probabilities[:, 0])] = NO_LABEL
         return labels
 
     def transform(
-        self, images: UnlabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+        self,
+        images: UnlabelledLike,
+        cluster_id: int = TARGET,
+        adapt: str | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> NDArray[np.float32]:
-        """Compute the features (N, D) of images."""
-        output = self._run(images, cluster_id, adapt)
-        features: NDArray[np.float32] = output.features.numpy()
-        return features
+        """Compute the features (N, D) of images; NaN where one cannot be read."""
+        every = self._read(images, on_unreadable)
+        return _in_place(self._run(every.images, cluster_id, adapt).features, every)
 
     def score(
-        self, test: LabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+        self,
+        test: LabelledLike,
+        cluster_id: int = TARGET,
+        adapt: str | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> float:
         """Compute the accuracy on labelled images."""
-        return self.evaluate(test, cluster_id, adapt)["accuracy"]
+        return self.evaluate(test, cluster_id, adapt, on_unreadable)["accuracy"]
 
     def evaluate(
-        self, test: LabelledLike, cluster_id: int = TARGET, adapt: str | None = None
+        self,
+        test: LabelledLike,
+        cluster_id: int = TARGET,
+        adapt: str | None = None,
+        on_unreadable: OnUnreadable | None = None,
     ) -> dict[str, float]:
         """Compute "accuracy" over all images and "class_accuracy", its mean over classes."""
         _ = self.network  # raises before any image is read
-        images = to_labelled(test, self._size, False, self.classes, **reading_options(self.config))
-        check_same_classes(self.classes, images.classes)
-        return score_logits(self._run(images, cluster_id, adapt).logits, images.labels)
+        options = self._reading(on_unreadable)
+        domain = to_labelled(test, self._size, False, self.classes, **options)
+        check_same_classes(self.classes, domain.classes)
+        return score_logits(self._run(domain.images, cluster_id, adapt).logits, domain.labels)
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).
@@ -140,14 +232,37 @@ class Classifier:
 
         Args:
             data: an array, a list of files, a folder, a dataset's name, or a domain.
-            train: use the training split of a name or folder instead of the test split.
+            train: use the training split of a name or folder; otherwise all images of a folder that
+                can be read, as in `predict`.
         """
-        return to_unlabelled(data, self._size, train, **reading_options(self.config)).images
+        if train:
+            return to_unlabelled(data, self._size, True, **self._reading(None)).images
+        return self._read(data, None).images
 
-    def _run(self, data: UnlabelledLike, cluster_id: int, adapt: str | None) -> Output:
+    def _reading(self, on_unreadable: OnUnreadable | None) -> dict[str, Any]:
+        if on_unreadable not in (None, *get_args(OnUnreadable)):
+            raise ValueError(f'on_unreadable must be "skip" or "raise", got {on_unreadable!r}')
+        given = {} if on_unreadable is None else {"on_unreadable": on_unreadable}
+        return {**reading_options(self.config), **given}
+
+    def _read(self, data: UnlabelledLike, on_unreadable: OnUnreadable | None) -> EveryImage:
+        _ = self.network  # raises before any image is read
+        return read_every(data, self._size, **self._reading(on_unreadable))
+
+    def _run(self, images: Images, cluster_id: int, adapt: str | None) -> Output:
         network = self.network
+        method = None if adapt is None else test_time_methods.build(adapt, network)
         device = next(network.parameters()).device
-        if adapt is None:
-            return run_network(network, self.images_of(data), cluster_id, device)
-        method = test_time_methods.build(adapt, network)
-        return run_online(method, self.images_of(data), cluster_id, device)
+        if not len(images):
+            return Output(torch.empty(0, network.num_features), torch.empty(0, len(self.classes)))
+        if method is None:
+            return run_network(network, images, cluster_id, device)
+        return run_online(method, images, cluster_id, device)
+
+
+def _in_place(rows: Tensor, every: EveryImage) -> NDArray[np.float32]:
+    """Return rows of the readable images in the places of these among all; others are NaN."""
+    placed = torch.full((len(every.files), rows.shape[1]), torch.nan)
+    placed[every.readable] = rows
+    result: NDArray[np.float32] = placed.numpy()
+    return result

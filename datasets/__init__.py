@@ -11,8 +11,9 @@ from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
 )
 from dacbn.datasets.arrays import labelled, unlabelled
 from dacbn.datasets.catalogue import datasets
+from dacbn.datasets.every_image import EveryImage, read_every
 from dacbn.datasets.fitting import Fit
-from dacbn.datasets.folders import is_flat_folder, read_files
+from dacbn.datasets.folders import is_flat_folder, list_images, read_files
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -44,15 +45,18 @@ from dacbn.datasets.loaders import (
     stream_batches,
     stream_target,
 )
+from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
+    "EveryImage",
     "Family",
     "FileImages",
     "Fit",
     "Images",
     "LabelledImages",
     "LabelledLike",
+    "OnUnreadable",
     "TensorImages",
     "UnlabelledImages",
     "UnlabelledLike",
@@ -62,12 +66,14 @@ __all__ = [
     "is_flat_folder",
     "iterate",
     "labelled",
+    "list_images",
     "load_labelled",
     "load_sample",
     "load_unlabelled",
     "match_classes",
     "natural_size",
     "place_images",
+    "read_every",
     "read_files",
     "shuffled_order",
     "size_of",

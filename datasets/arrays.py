@@ -15,6 +15,7 @@ from dacbn.datasets.labels import number_labels
 from dacbn.datasets.pixels import darkness, to_uint8
 
 LAYOUTS = "(N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W)"
+CHANNELS = (1, 3)
 
 
 def labelled(
@@ -39,14 +40,25 @@ def labelled(
         ValueError: the dtype, shape or range of images or labels is not supported.
     """
     positions, names = number_labels(labels, classes)
-    return LabelledImages(TensorImages(_to_pixels(images, size, fit)), positions, names)
+    pixels = _to_pixels(images, size, fit, positions.numel())
+    return LabelledImages(TensorImages(pixels), positions, names)
 
 
 def unlabelled(
     images: NDArray[np.generic] | Tensor, size: int | None = None, fit: Fit = "crop"
 ) -> UnlabelledImages:
-    """Make an unlabelled domain; images, size, fit and errors as in `labelled`."""
+    """Make an unlabelled domain; images, size, fit and errors as in `labelled`.
+
+    An array (H, W, 1 or 3) is one image.
+    """
     return UnlabelledImages(TensorImages(_to_pixels(images, size, fit)))
+
+
+def size_of_array(shape: tuple[int, ...]) -> int:
+    """Return the height of images of this shape, in one of the layouts in `LAYOUTS`."""
+    if len(shape) == 3:
+        return shape[0] if shape[2] in CHANNELS else shape[1]
+    return shape[2 if shape[1] in CHANNELS else 1]
 
 
 def resize(pixels: Tensor, size: int, fit: Fit = "crop") -> Tensor:
@@ -76,20 +88,45 @@ def _to_tensor(images: NDArray[np.generic] | Tensor) -> Tensor:
         ) from error
 
 
-def _to_pixels(images: NDArray[np.generic] | Tensor, size: int | None, fit: Fit) -> Tensor:
-    pixels = _to_tensor(images)
-    shape = tuple(pixels.shape)
-    if pixels.ndim == 3:
-        pixels = pixels.unsqueeze(1)
-    elif pixels.ndim == 4 and shape[1] not in (1, 3) and shape[3] in (1, 3):
-        pixels = pixels.permute(0, 3, 1, 2)
-    if pixels.ndim != 4 or pixels.shape[1] not in (1, 3) or 0 in pixels.shape[2:]:
-        raise ValueError(f"cannot read images of shape {shape}: expected {LAYOUTS}")
-    if size is None and pixels.shape[2] != pixels.shape[3]:
-        raise ValueError(f"images of shape {shape} are not square: pass size to {fit} them")
+def _to_pixels(
+    images: NDArray[np.generic] | Tensor, size: int | None, fit: Fit, count: int | None = None
+) -> Tensor:
+    pixels = _channels_first(_to_tensor(images), count)
+    height, width = pixels.shape[2:]
+    if size is None and height != width:
+        raise ValueError(f"images of {height} x {width} are not square: pass size to {fit} them")
     deep = pixels.dtype == torch.uint16
     pixels = to_uint8(pixels)
     if deep and pixels.numel() and (note := darkness(int(pixels.max()))):
         warnings.warn(note, stacklevel=3)
     pixels = pixels if size is None else resize(pixels, size, fit)
     return pixels.expand(-1, 3, -1, -1).contiguous()
+
+
+def _channels_first(pixels: Tensor, count: int | None) -> Tensor:
+    """Return images (N, 1 or 3, H, W) of any layout; `count` is their number, if it is known."""
+    shape = tuple(pixels.shape)
+    if pixels.ndim == 3 and shape[2] in CHANNELS:  # nobody has grey images so narrow
+        pixels = pixels.unsqueeze(0)
+    elif pixels.ndim == 3 and shape[0] == 3 and count != 3:
+        if count != 1:
+            raise ValueError(
+                f"cannot tell whether images of shape {shape} are one in colour or three in grey: "
+                "pass images[None] or images[:, None]"
+            )
+        pixels = pixels.unsqueeze(0)
+    elif pixels.ndim == 3:
+        pixels = pixels.unsqueeze(1)
+    if pixels.ndim == 4 and pixels.shape[1] not in CHANNELS and pixels.shape[3] in CHANNELS:
+        pixels = pixels.permute(0, 3, 1, 2)
+    if pixels.ndim != 4 or pixels.shape[1] not in CHANNELS or 0 in pixels.shape[2:]:
+        raise ValueError(f"cannot read images of shape {shape}: {_cure(shape)}")
+    return pixels
+
+
+def _cure(shape: tuple[int, ...]) -> str:
+    if len(shape) == 2:
+        return "pass photo[None] for one grey image, or rows.reshape(-1, height, width) for rows"
+    if len(shape) in (3, 4) and shape[-1] == 4:
+        return "pass images[..., :3], without the alpha channel"
+    return f"expected {LAYOUTS}"

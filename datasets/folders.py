@@ -97,7 +97,7 @@ def read_files(
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
 ) -> tuple[UnlabelledImages, list[Path]]:
-    """Read image files and all images in folders, at any depth.
+    """Read the images that `list_images` lists.
 
     Returns:
         the images, and the file of each.
@@ -106,16 +106,48 @@ def read_files(
         FileNotFoundError: a path does not exist.
         ValueError: no image is readable.
     """
-    files: list[Path] = []
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist: give image files or folders of them")
-        files += images_below(path) if path.is_dir() else [path]
-    if not files:
-        raise ValueError(f"{', '.join(map(str, paths))} holds no images: add some (.png, .jpg, …)")
+    files = list_images(*paths)
     images, readable = _read(files, size, on_unreadable, paths[0], fit)
     kept = [file for file, good in zip(files, readable, strict=True) if good]
     return UnlabelledImages(images), kept
+
+
+def list_images(*places: str | Path) -> list[Path]:
+    """List image files, in the order in which a trained network answers them.
+
+    Args:
+        places: image files, which are taken as they are; folders, of which all images at any depth
+            are listed, sorted by path; and lists of files (.txt, .csv), in their order.
+
+    Raises:
+        FileNotFoundError: one does not exist.
+        ValueError: there are no images.
+    """
+    files: list[Path] = []
+    for place in map(Path, places):
+        if not place.exists():
+            raise FileNotFoundError(f"{place} does not exist: give image files or folders of them")
+        if place.is_dir():
+            files += images_below(place)
+        else:
+            files += read_list(place)[0] if is_list(place) else [place]
+    if not files:
+        raise ValueError(f"{', '.join(map(str, places))} holds no images: add some (.png, .jpg, …)")
+    return files
+
+
+def read_each(
+    files: Sequence[Path], size: int, on_unreadable: OnUnreadable = "skip", fit: Fit = "crop"
+) -> tuple[Images, list[str | None]]:
+    """Decode all files to find broken ones; keep the pixels if they fit in MEMORY_BUDGET.
+
+    Returns:
+        the R readable images, R >= 0; and for each file None, or why it is unreadable.
+    """
+    fits = len(files) * 3 * size * size <= MEMORY_BUDGET
+    reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
+    good = [file for file, reason in zip(files, reasons, strict=True) if reason is None]
+    return TensorImages(pixels) if fits else FileImages(tuple(good), size, fit), reasons
 
 
 def list_folder(
@@ -175,14 +207,11 @@ def is_flat_folder(name_or_path: str | Path) -> bool:
 def _read(
     files: Sequence[Path], size: int, on_unreadable: OnUnreadable, folder: Path, fit: Fit
 ) -> tuple[Images, list[bool]]:
-    """Decode all files to find broken ones; keep the pixels if they fit in MEMORY_BUDGET."""
-    fits = len(files) * 3 * size * size <= MEMORY_BUDGET
-    reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
-    readable = [reason is None for reason in reasons]
-    good_files = [file for file, good in zip(files, readable, strict=True) if good]
-    if not good_files:
+    """Read as `read_each` does; refuse files of which none is readable."""
+    images, reasons = read_each(files, size, on_unreadable, fit)
+    if not len(images):
         raise ValueError(f"{folder} holds no readable images: {files[0]}: {reasons[0]}")
-    return TensorImages(pixels) if fits else FileImages(tuple(good_files), size, fit), readable
+    return images, [reason is None for reason in reasons]
 
 
 def _existing(path: Path) -> Path:

@@ -2,18 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
+from torchvision.datasets import ImageFolder
 
-from dacbn.datasets.arrays import labelled, resize, unlabelled
+from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
 from dacbn.datasets.decoding import to_rgb
 from dacbn.datasets.fitting import Fit, make_square
-from dacbn.datasets.folders import read_files
+from dacbn.datasets.folders import list_images, read_files
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -30,14 +31,21 @@ from dacbn.datasets.load import (
     natural_size,
     view_family,
 )
-from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.recognise import (
+    Array,
+    files_in,
+    is_array,
+    names_in,
+    pictures_in,
+    refusal,
+)
 from dacbn.datasets.transforms import Family
 
-Array: TypeAlias = NDArray[np.generic] | Tensor
+ManyImages: TypeAlias = Array | Sequence[str | Path] | Sequence[Image.Image]
 LabelledLike: TypeAlias = (
-    LabelledImages | tuple[Array | Sequence[str | Path], ArrayLike | Tensor] | str | Path
+    LabelledImages | tuple[ManyImages, ArrayLike | Tensor] | ImageFolder | str | Path
 )
-UnlabelledLike: TypeAlias = LabelledLike | UnlabelledImages | Array | Sequence[str | Path]
+UnlabelledLike: TypeAlias = LabelledLike | UnlabelledImages | ManyImages | Image.Image
 
 
 def to_labelled(
@@ -78,28 +86,22 @@ def _to_labelled(
         return load_labelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages):
         return LabelledImages(_fit(data.images, size), data.labels, data.classes)
-    if isinstance(data, tuple) and len(data) == 2:
-        images, labels = data
-        if _are_files(images):
-            positions, names = number_labels(labels, classes)
-            if positions.shape != (len(images),):
-                raise ValueError(
-                    f"{len(images)} files have labels of shape {tuple(positions.shape)}"
-                )
-            domain, rows = _read_list(images, size, train, options)
-            return LabelledImages(domain.images, positions[rows], names)
-        return labelled(_to_array(images, size, options), labels, classes, size, _fit_of(options))
-    raise ValueError(
-        f"cannot take labelled images from {type(data).__name__}: pass a dataset's name, a folder, "
-        "a pair (images, labels), or LabelledImages"
-    )
+    if isinstance(data, ImageFolder):
+        data = (files_in(data) or [], names_in(data))
+    if not isinstance(data, tuple) or len(data) != 2:
+        raise refusal(data, "labelled images")
+    images, labels = data
+    if files := files_in(images):
+        return _read_labelled_files(files, labels, size, classes, options)
+    array = _to_array(images, size, _fit_of(options))
+    return labelled(array, labels, classes, size, _fit_of(options))
 
 
 def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) -> UnlabelledImages:
     """Convert to an unlabelled domain, without the labels that `data` may have.
 
-    Accepts what `to_labelled` accepts, arrays of images, unlabelled domains, and lists of image
-    files. A broken file in a list is skipped in training only: predictions need every file.
+    Accepts what `to_labelled` accepts, arrays of images, unlabelled domains, lists of image files,
+    pictures of Pillow, and one picture or array (H, W, 3).
 
     Raises:
         ValueError: `data` has an unknown type or cannot be read.
@@ -108,35 +110,38 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
         return load_unlabelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages | UnlabelledImages):
         return UnlabelledImages(_fit(data.images, size))
-    pair = isinstance(data, tuple) and len(data) == 2 and _has_labels(data)
-    images: Any = data[0] if pair else data
-    if _are_files(images):
-        return _read_list(images, size, train, options)[0]
-    if _is_array(images) or _are_pictures(images):
-        return unlabelled(_to_array(images, size, options), size, _fit_of(options))
-    raise ValueError(
-        f"cannot take images from {type(data).__name__}: pass a dataset's name, a folder, an array "
-        "or tensor of images, or a list of image files"
-    )
+    images = without_labels(data)
+    if files := files_in(images):
+        reaction = options.get("on_unreadable", "skip")
+        return read_files(files, size, reaction, _fit_of(options))[0]
+    return unlabelled(_to_array(images, size, _fit_of(options)), size, _fit_of(options))
+
+
+def without_labels(data: Any) -> Any:
+    """Return the images of a pair (images, labels), and anything else as it is."""
+    pair = isinstance(data, tuple) and len(data) == 2 and not files_in(data)
+    return data[0] if pair and not pictures_in(data) else data
 
 
 def size_of(data: LabelledLike | UnlabelledLike) -> int:
-    """Return the pixels per side of `data`; the default size of photos for a list of files."""
+    """Return the pixels per side of `data`; the default size of photos for files and pictures."""
     if isinstance(data, str | Path):
         return natural_size(data)
     if isinstance(data, LabelledImages | UnlabelledImages):
         return data.images.size
-    images = data[0] if isinstance(data, tuple) else data
-    if _is_array(images) and len(images.shape) > 2:
-        channels_first = len(images.shape) == 4 and images.shape[1] in (1, 3)
-        return int(images.shape[2 if channels_first else 1])
-    return PHOTO_SIZE
+    images = without_labels(data)
+    return size_of_array(tuple(images.shape)) if is_array(images) else PHOTO_SIZE
 
 
 def choose_family(*domains: LabelledLike | UnlabelledLike) -> Family:
-    """Choose the augmentation family: "photos" if all domains are folders, else "digits"."""
-    folders = (isinstance(data, str | Path) and view_family(data) == "photos" for data in domains)
-    return "photos" if all(folders) else "digits"
+    """Choose the augmentation family: "photos" if all domains are files, else "digits"."""
+    return "photos" if all(map(_are_photos, domains)) else "digits"
+
+
+def _are_photos(data: LabelledLike | UnlabelledLike) -> bool:
+    if isinstance(data, str | Path):
+        return view_family(data) == "photos"
+    return files_in(without_labels(data)) is not None
 
 
 def _fit(images: Images, size: int) -> Images:
@@ -152,46 +157,32 @@ def _fit_of(options: dict[str, Any]) -> Fit:
     return fit
 
 
-def _is_array(data: Any) -> TypeGuard[Array]:
-    """Whether this is an array of NumPy, torch, h5py, zarr or alike."""
-    return hasattr(data, "__array__") and hasattr(data, "shape")
-
-
-def _are_files(data: Any) -> TypeGuard[Sequence[str | Path]]:
-    return _are_all(data, str | Path)
-
-
-def _are_pictures(data: Any) -> bool:
-    return _are_all(data, Image.Image)
-
-
-def _are_all(data: Any, kind: Any) -> bool:
-    return (
-        isinstance(data, Sequence) and bool(data) and all(isinstance(each, kind) for each in data)
-    )
-
-
-def _has_labels(pair: tuple[Any, Any]) -> bool:
-    """Whether a pair is one of images and labels, and not two files or pictures."""
-    return _is_array(pair[0]) or (isinstance(pair[0], Sequence) and not isinstance(pair[0], str))
-
-
-def _to_array(images: Any, size: int, options: dict[str, Any]) -> Array:
+def _to_array(images: Any, size: int, fit: Fit) -> Array:
     """Return any array as one of NumPy or torch; decode pictures of Pillow."""
-    if _are_pictures(images):
-        squares = (make_square(to_rgb(picture), size, _fit_of(options)) for picture in images)
+    if pictures := pictures_in(images):
+        squares = (make_square(to_rgb(picture), size, fit) for picture in pictures)
         return np.stack([np.asarray(square) for square in squares])
+    if not is_array(images):
+        raise refusal(images)
     if isinstance(images, Tensor | np.ma.MaskedArray):  # whose mask `asarray` would drop
         return images
     return np.asarray(images)
 
 
-def _read_list(
-    paths: Sequence[str | Path], size: int, train: bool, options: dict[str, Any]
-) -> tuple[UnlabelledImages, Tensor]:
-    """Read files; return the images, and which of the paths they are."""
-    files = [Path(str(path)) for path in paths]
-    reaction: OnUnreadable = options.get("on_unreadable", "skip") if train else "raise"
+def _read_labelled_files(
+    files: list[Path],
+    labels: ArrayLike | Tensor,
+    size: int,
+    classes: Sequence[str] | None,
+    options: dict[str, Any],
+) -> LabelledImages:
+    positions, names = number_labels(labels, classes)
+    if positions.shape != (len(files),):
+        raise ValueError(f"{len(files)} files have labels of shape {tuple(positions.shape)}")
+    if list_images(*files) != files:
+        raise ValueError("a folder or list among the files: give each image file and its label")
+    reaction = options.get("on_unreadable", "skip")
     domain, kept = read_files(files, size, reaction, _fit_of(options))
     good = set(kept)
-    return domain, torch.tensor([row for row, file in enumerate(files) if file in good])
+    rows = [row for row, file in enumerate(files) if file in good]
+    return LabelledImages(domain.images, positions[rows], names)

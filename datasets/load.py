@@ -9,7 +9,6 @@ import torch
 
 from dacbn.datasets.arrays import resize
 from dacbn.datasets.catalogue import DIGIT_SIZE, datasets
-from dacbn.datasets.file_lists import is_list
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import (
     list_folder,
@@ -143,14 +142,23 @@ def load_sample(
     return LabelledImages(sample.images, labels[[row_by_file[file] for file in kept]], classes)
 
 
+def is_dataset(name_or_path: str | Path) -> bool:
+    """Return whether this names a registered dataset, and no path.
+
+    Raises:
+        UnknownNameError: it is neither.
+    """
+    return _folder(name_or_path) is None
+
+
 def natural_size(name_or_path: str | Path) -> int:
     """Return the default pixels per side of a domain."""
-    return DIGIT_SIZE if _folder(name_or_path) is None else PHOTO_SIZE
+    return DIGIT_SIZE if is_dataset(name_or_path) else PHOTO_SIZE
 
 
 def view_family(name_or_path: str | Path) -> Literal["digits", "photos"]:
     """Return the augmentation family of a domain; digits must not be mirrored."""
-    return "digits" if _folder(name_or_path) is None else "photos"
+    return "digits" if is_dataset(name_or_path) else "photos"
 
 
 def match_classes(domain: LabelledImages, classes: Sequence[str]) -> LabelledImages:
@@ -214,12 +222,7 @@ def _folder(name_or_path: str | Path) -> Path | None:
     if isinstance(name_or_path, str) and text in datasets:
         return None
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if (
-        isinstance(name_or_path, Path)
-        or path.is_dir()
-        or is_list(path)
-        or any(sep in text for sep in separators)
-    ):
+    if isinstance(name_or_path, Path) or path.exists() or any(sep in text for sep in separators):
         return path
     try:
         datasets[text]

@@ -52,7 +52,8 @@ def test_images_that_are_not_square_are_resized_or_refused():
         (GREY / 2, r"scale to \[0, 1\] or pass uint8"),
         (np.full((2, 4, 4), np.nan), r"scale to \[0, 1\] or pass uint8"),
         (GREY.astype(np.int64), r"dtype torch\.int64 .* pass uint8, uint16, or float"),
-        (GREY[0], r"shape \(6, 6\): expected \(N, H, W\)"),
+        (GREY[0], r"shape \(6, 6\): pass photo\[None\] for one grey image, or rows\.reshape"),
+        (np.zeros((2, 4, 4, 4), np.uint8), r"pass images\[\.\.\., :3\], without the alpha"),
         (np.zeros((2, 4, 4, 2), np.uint8), r"shape \(2, 4, 4, 2\): expected"),
     ],
 )

@@ -13,7 +13,8 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from dacbn import commands
-from dacbn.printed_log import printed_log, silence
+from dacbn.plain_text import silence
+from dacbn.printed_log import printed_log
 from dacbn.spec import Spec
 from dacbn.training import raising_stopped
 

@@ -1,5 +1,10 @@
 """Text that a terminal shows and does not obey: names of files and classes may hold escapes."""
 
+import os
+import sys
+from contextlib import suppress
+from typing import TextIO
+
 
 def plain(text: object) -> str:
     r"""Write control characters, and what is no Unicode, as escapes of Python's strings.
@@ -17,5 +22,14 @@ def plain(text: object) -> str:
 
 
 def say(*lines: object) -> None:
-    """Print lines for people."""
-    print(*map(plain, lines), sep="\n", flush=True)
+    """Print lines for people; if their reader has gone, the work that they are about goes on."""
+    try:
+        print(*map(plain, lines), sep="\n", flush=True)
+    except OSError:
+        silence(sys.stdout)
+
+
+def silence(stream: TextIO) -> None:
+    """Let a stream whose reader has gone lead nowhere, so that no later output fails."""
+    with suppress(OSError), open(os.devnull, "w") as nowhere:  # a stream may have no number
+        os.dup2(nowhere.fileno(), stream.fileno())

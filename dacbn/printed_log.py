@@ -1,15 +1,14 @@
 """Print the log records of dacbn as plain lines, between the bars of a terminal."""
 
 import logging
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TextIO
 
 from tqdm import tqdm
 
-from dacbn.plain_text import plain
+from dacbn.plain_text import plain, silence
 from dacbn.progress import LOGGER as PROGRESS
 
 LOG = logging.getLogger("dacbn")
@@ -44,9 +43,3 @@ def printed_log(stream: TextIO) -> Iterator[None]:
     finally:
         LOG.removeHandler(lines)
         LOG.setLevel(level)
-
-
-def silence(stream: TextIO) -> None:
-    """Let a stream whose reader has gone lead nowhere, so that no later output fails."""
-    with suppress(OSError), open(os.devnull, "w") as nowhere:  # a stream may have no number
-        os.dup2(nowhere.fileno(), stream.fileno())

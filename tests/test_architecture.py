@@ -38,7 +38,6 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "benchmarks",
     "comparison",
     "plain_text",
-    "printed_log",
 }
 MAY_IMPORT["cli"] = {"commands", "spec", "training", "plain_text", "printed_log"}
 MAY_IMPORT["__main__"] = {"cli"}

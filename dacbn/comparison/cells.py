@@ -53,7 +53,8 @@ def run_cells(cells: Sequence[Cell], runs: Path, after_each: Callable[[], object
             LOGGER.info(f"cell {number} of {len(cells)}: {cell.name}")
             outcome = _run(cell, runs / cell.name)
             progress.update(quiet=True)
-            LOGGER.info(f"cell {number} of {len(cells)}: {outcome}, {progress.time_left()} left")
+            left = f", {progress.time_left()} left" if number < len(cells) else ""
+            LOGGER.info(f"cell {number} of {len(cells)}: {outcome}{left}")
             after_each()
 
 

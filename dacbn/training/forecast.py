@@ -73,11 +73,13 @@ class Forecast:
         scoring = evaluations * self._evaluated * FORWARD * seconds / images
         size = batch.target_images.shape[-1]
         where = "GPU" if batch.target_images.is_cuda else "CPU"
-        text = f"about {duration(training + scoring)} left on this {where}: {left} steps of "
+        steps = "1 step" if left == 1 else f"{left} steps"
+        text = f"about {duration(training + scoring)} left on this {where}: {steps} of "
         text += f"{seconds:.2g} s for {images} images of {size} x {size} pixels"
-        often = scoring > WORTH * (training + scoring)
+        often = scoring > max(WORTH * (training + scoring), 1)
         if often:
-            text += f", and {evaluations} evaluations of {duration(scoring / evaluations)}"
+            count = "1 evaluation" if evaluations == 1 else f"{evaluations} evaluations"
+            text += f", and {count} of {duration(scoring / evaluations)}"
         LOG.info(text)
         if self._is_new and training + scoring >= LONG:
             LOG.info(f"shorter: {'; '.join(self._advice(training, scoring, often, batch))}")

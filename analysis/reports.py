@@ -17,6 +17,7 @@ from dacbn.analysis.presentation.settings import (
 )
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
+from dacbn.plain_text import say
 from dacbn.training import RunInfo, claim, remove_drafts, train_command
 
 
@@ -156,7 +157,7 @@ def _command(
 
 
 def _print(line: str) -> None:
-    print(line, flush=True)
+    say(line)
 
 
 def _ignore(line: str) -> None:

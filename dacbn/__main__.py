@@ -1,5 +1,17 @@
-"""`python -m dacbn` is the command `dacbn`."""
+"""The command `dacbn`, also `python -m dacbn`; quiet when Ctrl-C ends it while it is imported."""
 
-from dacbn.cli import main
+import os
+import signal
 
-main()
+
+def main() -> None:
+    """Import the command line, which takes seconds, and run it."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # it may be ignored
+        signal.signal(signal.SIGINT, lambda number, _: os._exit(128 + number))
+    from dacbn.cli import main as run
+
+    run()
+
+
+if __name__ == "__main__":
+    main()

@@ -128,8 +128,8 @@ class DomainAdapter(Classifier):
         Raises:
             ValueError: the domains or settings do not work; the text gives the reason.
             DivergedError: a loss became infinite or NaN.
-            InterruptedTraining: on Ctrl-C, after a checkpoint in `run`; the network trained so far
-                can be used to predict.
+            InterruptedTraining: on Ctrl-C or another signal that asks to end, after a checkpoint
+                in `run`; the network trained so far can be used to predict.
             FolderInUseError: another process works in `run`.
             StorageError: `run` cannot be written, or its disk is full.
         """
@@ -147,7 +147,8 @@ class DomainAdapter(Classifier):
             self._trained_on = folders_among(source, target)
             state = create_state(config, len(self._classes), self._size, device, checkpoint)
             stream = domains.stream(config, device, state.method.wants_strong_views)
-            return self._train(state, stream, domains.scorer(device), folder)
+            scorer, count = domains.scorer(device), domains.images_to_evaluate
+            return self._train(state, stream, scorer, folder, count)
 
     def adapt(
         self,
@@ -195,7 +196,8 @@ class DomainAdapter(Classifier):
             if folder is not None and checkpoint is None:
                 # before config.json: what can be resumed then does not need the trained network
                 save_checkpoint(folder, state.state_dict())
-            return self._train(state, domain.stream(config), domain.scorer(), folder)
+            stream, count = domain.stream(config), domain.images_to_evaluate
+            return self._train(state, stream, domain.scorer(), folder, count)
 
     def _train(
         self,
@@ -203,6 +205,7 @@ class DomainAdapter(Classifier):
         stream: Callable[[int], Iterator[Batch | TargetBatch]],
         scorer: Callable[[Network], dict[str, float]] | None,
         folder: Path | None,
+        images_to_evaluate: int,
     ) -> Self:
         if folder is not None:
             write_run_info(folder, self._run_info())
@@ -211,7 +214,7 @@ class DomainAdapter(Classifier):
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
-                train(state, stream, self.config, records, folder, scorer)
+                train(state, stream, self.config, records, folder, scorer, images_to_evaluate)
             except (InterruptedTraining, StorageError):
                 self._network = state.network.eval()  # of the last step, so that it can be used
                 raise

@@ -249,6 +249,13 @@ class Classifier:
             return to_unlabelled(data, self._size, True, **self._reading(None)).images
         return self._read(data, None).images
 
+    def outputs(self, images: Images, cluster_id: int = TARGET, adapt: str | None = None) -> Output:
+        """Compute features (N, D) and logits (N, num_classes) of images that are loaded already.
+
+        Arguments and errors as in `predict_proba`; N may be 0.
+        """
+        return self._run(images, cluster_id, adapt)
+
     def _reading(self, on_unreadable: OnUnreadable | None) -> dict[str, Any]:
         if on_unreadable not in (None, *get_args(OnUnreadable)):
             raise ValueError(f'on_unreadable must be "skip" or "raise", got {on_unreadable!r}')

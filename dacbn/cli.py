@@ -2,16 +2,21 @@
 
 import io
 import os
+import signal
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
 from dacbn import commands
+from dacbn.plain_text import silence
+from dacbn.printed_log import printed_log
 from dacbn.spec import Spec
+from dacbn.training import raising_stopped
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
 
@@ -52,28 +57,50 @@ def _read_spec(words: list[str]) -> Spec:
 
 
 def main() -> None:
-    """Run the command line; an error is one line on stderr and exit status 1."""
-    warnings.showwarning = _show_warning
+    """Run the command line.
+
+    An error is one line on stderr and exit status 1; a signal that asks to end gives 128 + its
+    number.
+    """
     for stream in (sys.stdout, sys.stderr):  # an arrow must not end a training that logs in ASCII
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+            stream.reconfigure(errors="replace", line_buffering=True)
     known, words = dict(COMMANDS), sys.argv[1:]
+    log = sys.stderr if words[:1] == ["predict"] else sys.stdout  # where its table may go
     try:
-        if words[:1] == ["train"]:
-            known["train"], words[1:] = commands.read_recipe(words[1:])
-        tyro.extras.subcommand_cli_from_dict(
-            known, prog="dacbn", description=DESCRIPTION, args=words, registry=ARGUMENTS
-        )
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+        with raising_stopped(), printed_log(log), _warnings_said_once():
+            if words[:1] == ["train"]:
+                known["train"], words[1:] = commands.read_recipe(words[1:])
+            tyro.extras.subcommand_cli_from_dict(
+                known, prog="dacbn", description=DESCRIPTION, args=words, registry=ARGUMENTS
+            )
+    except KeyboardInterrupt as stop:
+        raise SystemExit(128 + getattr(stop, "number", signal.SIGINT)) from None
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the reader of the output has closed it
+        silence(sys.stdout)  # the reader of the output has closed it
         raise SystemExit(0) from None
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("DACBN_TRACEBACK"):
             raise
         print(f"dacbn: {_one_line(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+@contextmanager
+def _warnings_said_once() -> Iterator[None]:
+    """Print each warning on one line, and once, though each training of a comparison repeats it."""
+    said: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        if str(message) not in said:
+            said.add(str(message))
+            _show_warning(message)
+
+    usual, warnings.showwarning = warnings.showwarning, show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -10,13 +10,12 @@ from typing import Literal, TypeAlias
 import torch
 from PIL import Image
 from torch import Tensor
-from tqdm import tqdm
 
 from dacbn.datasets.decoding import Picture, UnreadableImageError, file_of, read_picture
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.pixels import darkness
+from dacbn.progress import counted
 
-PROGRESS_MIN_FILES = 500  # fewer files are read too fast for a progress bar
 MAX_NAMED_FILES = 5  # in a message
 
 OnUnreadable: TypeAlias = Literal["skip", "raise"]
@@ -57,12 +56,11 @@ def decode_each(
             pixels[index] = picture.pixels
         return picture._replace(pixels=pixels[:0])  # the pixels would fill the memory
 
-    quiet = None if len(paths) > PROGRESS_MIN_FILES else True  # None: a bar on terminals only
     # one thread loads pictures, since the same may come twice
     one = 1 if any(isinstance(path, Image.Image) for path in paths) else None
     with ThreadPoolExecutor(one) as threads:
         results = threads.map(read, range(len(paths)))
-        outcomes = list(tqdm(results, "reading images", len(paths), disable=quiet))
+        outcomes = list(counted(results, len(paths), "image", "reading images"))
     reasons = [outcome if isinstance(outcome, str) else None for outcome in outcomes]
     pictures = {
         name: outcome

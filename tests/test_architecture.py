@@ -9,6 +9,9 @@ BESIDE = {"datasets": ROOT / "datasets", "analysis": ROOT / "analysis"}
 
 # A room, and the rooms of this package that its files may import besides their own.
 MAY_IMPORT = {
+    "plain_text": set(),
+    "progress": set(),
+    "printed_log": {"plain_text", "progress"},
     "spec": set(),
     "registry": {"spec"},
     "batch": set(),
@@ -16,16 +19,17 @@ MAY_IMPORT = {
     "norms": {"registry", "batch"},
     "models": {"spec", "registry", "batch", "norms"},
     "methods": {"registry", "batch", "norms", "models", "losses"},
-    "datasets": {"registry", "batch"},
+    "datasets": {"registry", "batch", "progress"},
     "analysis": {"registry", "batch", "norms", "models", "losses", "datasets", "training"},
 }
+MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
 BUILDING_BLOCKS = {"spec", "registry", "batch", "norms", "models", "losses", "methods", "datasets"}
-MAY_IMPORT["training"] = BUILDING_BLOCKS
+MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
-MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training"}
+MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress"}
 MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
-MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks"}
+MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",
     "recipes",
@@ -33,8 +37,9 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "analysis",
     "benchmarks",
     "comparison",
+    "plain_text",
 }
-MAY_IMPORT["cli"] = {"commands", "spec"}
+MAY_IMPORT["cli"] = {"commands", "spec", "training", "plain_text", "printed_log"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}

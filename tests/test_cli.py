@@ -97,6 +97,9 @@ def test_an_evaluation_can_recalibrate_first(dacbn, run, capsys):
     recalibrated = json.loads((run / "evaluation.json").read_text())
     assert recalibrated["recalibrated"] and not plain["recalibrated"]
     assert recalibrated["source_test_accuracy"] == plain["source_test_accuracy"]
+    assert recalibrated["before"] == {name: plain[name] for name in recalibrated["before"]}
+    assert recalibrated["after"]["target_test_accuracy"] == recalibrated["target_test_accuracy"]
+    assert recalibrated["after"].keys() == recalibrated["before"].keys()
     assert (run / "model.safetensors").read_bytes() == weights
 
 
@@ -131,9 +134,13 @@ def test_predictions_can_be_written_to_a_file(dacbn, run, photos, tmp_path, caps
 
 
 @pytest.mark.filterwarnings("ignore:.*unreadable")
-def test_broken_images_are_left_out_of_the_table_unless_refused(dacbn, run, photos, capsys):
+def test_broken_images_have_a_row_with_the_reason_unless_refused(dacbn, run, photos, capsys):
     assert dacbn("predict", run, photos / "webcam") == 0
-    assert "cut.jpg" not in capsys.readouterr().out
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["path"] for row in rows] == sorted(map(str, (photos / "webcam").glob("*/*")))
+    (broken,) = [row for row in rows if row["error"]]
+    assert broken["path"].endswith("cut.jpg") and "Truncated" in broken["error"]
+    assert broken["label"] == broken["confidence"] == ""
     assert dacbn("predict", run, photos / "webcam", "--on-unreadable", "raise") == 1
     assert "cut.jpg" in capsys.readouterr().err
 

@@ -18,7 +18,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
-from tqdm import tqdm
 
 from dacbn.analysis.clusters.compute import compute_overlap, require_mixture
 from dacbn.analysis.observe.assignments import MAX_CHANNELS, Assigned, choose_channels
@@ -27,6 +26,7 @@ from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recording import Recording
 from dacbn.norms import Mixture
 from dacbn.norms.mixture.moments import Assign, log_joint, responsibilities
+from dacbn.progress import counted
 
 MAX_ROWS = 2500  # activations to fit to, and as many to compare on
 MIN_ROWS = 100
@@ -96,8 +96,8 @@ def compute_mixtures(
     """
     require_mixture(recording)
     chosen = layers or evenly_spaced(list(recording.mixtures), MAX_LAYERS)
-    bar = tqdm(chosen, unit="layer", desc="fitting mixtures", leave=False, disable=None)
-    return {name: _compare(recording, name, seed) for name in bar}
+    names = counted(chosen, len(chosen), "layer", "fitting mixtures")
+    return {name: _compare(recording, name, seed) for name in names}
 
 
 def fit_mixture(rows: Tensor, num_clusters: int, assign: Assign, seed: int = 0) -> Mixture:

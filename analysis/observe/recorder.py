@@ -12,7 +12,6 @@ from inspect import signature
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from dacbn.analysis.observe.assignments import (
     MAX_CHANNELS,
@@ -32,6 +31,7 @@ from dacbn.batch import domain_ids
 from dacbn.datasets import to_float
 from dacbn.norms import frozen_statistics, modes_kept
 from dacbn.norms.contract import is_normaliser
+from dacbn.progress import Progress
 
 MAX_IMAGES = 1000  # of each domain
 MAX_BYTES = 768 * 2**20  # of a recording, all layers and domains together
@@ -89,7 +89,7 @@ def record(
         }
         kept: dict[str, dict[str, Activations]] = {name: {} for name in modules}
         total = sum(map(len, chosen.values()))
-        with tqdm(total=total, unit="image", desc="recording", leave=False, disable=None) as bar:
+        with Progress(total, "image", "recording") as progress:
             for domain, rows in chosen.items():
                 for name, module in modules.items():
                     kept[name][domain] = empty_activations(
@@ -99,7 +99,7 @@ def record(
                 for index, batch in enumerate(torch.split(rows, batch_size)):
                     start = index * batch_size
                     _record_batch(subject, domain, batch, start, modules, activations, generator)
-                    bar.update(len(batch))
+                    progress.update(len(batch))
     mixtures = {name: mixture_of(module) for name, module in modules.items()}
     return Recording(
         chosen,

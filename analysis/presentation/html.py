@@ -9,7 +9,7 @@ from PIL import Image
 
 from dacbn.analysis.presentation.css import STYLE
 from dacbn.analysis.presentation.section import Row, Section
-from dacbn.training import write_atomically
+from dacbn.training import write_text
 
 PROVENANCE = "How to reproduce this"  # the last heading
 
@@ -45,7 +45,7 @@ def write_report(
         f"<main>{body}{_provenance(settings, commands)}</main>"
         "</body></html>\n"
     )
-    write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+    write_text(path, text)
 
 
 def caption_of(figure: Path) -> str:

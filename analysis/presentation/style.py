@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dacbn.analysis.presentation.figure_text import make_plain
+from dacbn.plain_text import plain
 from dacbn.training import write_atomically
 
 # Okabe and Ito's palette, https://jfly.uni-koeln.de/color/.
@@ -72,13 +74,15 @@ def save_figure(
         StorageError: a file cannot be written; none is cut short.
     """
     files = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg", ".npz")]
-    about = {"Title": stem.name, "Description": caption}
+    make_plain(figure)
+    about = {"Title": stem.name, "Description": plain(caption)}
     contents = [io.BytesIO() for _ in files]
     figure.savefig(contents[0], format="png", dpi=DPI, metadata=about)
     # equal figures give equal files: no date, and no random ids
     with matplotlib.rc_context({"svg.hashsalt": stem.name}):
         figure.savefig(contents[1], format="svg", dpi=DPI, metadata={**about, "Date": None})
-    np.savez(contents[2], **arrays)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
+    named = {plain(name): values for name, values in arrays.items()}
+    np.savez(contents[2], **named)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
     for file, content in zip(files, contents, strict=True):
         write_atomically(file, partial(_save, content))
     return files

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from statistics import median, quantiles
 
 import torch
-from tqdm import tqdm
+
+from dacbn.progress import counted
 
 Run = Callable[[], object]
 
@@ -47,7 +48,7 @@ def time_candidates(
     """
     repeats = {name: _repeats(run, at_least, device) for name, run in candidates.items()}
     times: dict[str, list[float]] = {name: [] for name in candidates}
-    for _ in tqdm(range(rounds), desc=title, unit="round", leave=False, disable=None):
+    for _ in counted(range(rounds), rounds, "round", title):
         for name, run in candidates.items():
             times[name].append(_time(run, repeats[name], device))
     first = next(iter(times.values()))

@@ -9,7 +9,9 @@ from tyro.conf import Positional
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
+from dacbn.commands.stopping import end_stopped
 from dacbn.datasets import is_flat_folder
+from dacbn.plain_text import say
 from dacbn.spec import Spec
 from dacbn.training import (
     CONFIG,
@@ -90,12 +92,12 @@ def run_adaptation(
     **options: Any,
 ) -> None:
     """Adapt, and print the folder and the scores; the target's test split needs labels for that."""
-    print(f"{target}: {method}, without the source\nwriting {folder}")
+    say(f"{target}: {method}, without the source\nwriting {folder}")
     test = None if is_flat_folder(target) else target
     try:
         adapter.adapt(target, method, target_test=test, run=folder, resume=resume, **options)
     except InterruptedTraining as stop:
-        print(f"{stop}; everything is saved. Continue with: dacbn train --resume {folder}")
-        raise SystemExit(130) from None
+        cure = f"Continue with: dacbn train --resume {folder}"
+        end_stopped(stop, f"{stop}; everything is saved. {cure}")
     print_scores(adapter.records[-1] if adapter.records else {})
-    print(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES")
+    say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES")

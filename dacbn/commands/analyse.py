@@ -5,6 +5,7 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from dacbn.analysis import report
+from dacbn.plain_text import say
 
 
 def analyse(
@@ -40,5 +41,5 @@ def analyse(
         data_root=data_root,
         device=device,
     )
-    print("", *(f"- {sentence}" for sentence in made.verdict), sep="\n")
-    print(f"\nfigures: {made.figures}\nreport: {made.path}")
+    say("", *(f"- {sentence}" for sentence in made.verdict))
+    say(f"\nfigures: {made.figures}\nreport: {made.path}")

@@ -4,7 +4,9 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
+from dacbn.commands.stopping import end_stopped
 from dacbn.comparison import choose_variants, make_grid, run_comparison
+from dacbn.plain_text import say
 from dacbn.training import InterruptedTraining, TrainConfig
 
 DEFAULT = TrainConfig()
@@ -37,16 +39,16 @@ def compare(
     """
     _refuse_single(config)
     cells = make_grid(config, choose_variants(norms, methods, controls), seeds)
-    print(f"{config.source} → {config.target}: {len(cells)} trainings, writing {output}")
+    say(f"{config.source} → {config.target}: {len(cells)} trainings, writing {output}")
     try:
         results = run_comparison(output, config, cells)
-    except (InterruptedTraining, KeyboardInterrupt):
-        print(f"\nstopped; everything is saved in {output}. Continue with the same command")
-        raise SystemExit(130) from None
-    print((output / "comparison.md").read_text(encoding="utf-8").partition("## Hardware")[0])
+    except (InterruptedTraining, KeyboardInterrupt) as stop:
+        cure = "Continue with the same command"
+        end_stopped(stop, f"\nstopped; everything is saved in {output}. {cure}")
+    say((output / "comparison.md").read_text(encoding="utf-8").partition("## Hardware")[0])
     if failed := sum(bool(result.why) for result in results):
-        print(f"{failed} of {len(cells)} trainings failed; the same command tries them again")
-    print(f"wrote {output}/comparison.md, comparison.csv and comparison.tex")
+        say(f"{failed} of {len(cells)} trainings failed; the same command tries them again")
+    say(f"wrote {output}/comparison.md, comparison.csv and comparison.tex")
 
 
 def _refuse_single(config: TrainConfig) -> None:

@@ -1,15 +1,17 @@
 """dacbn predict: label images."""
 
-import csv
-import io
+import sys
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
-from dacbn.commands.cells import to_cell
-from dacbn.datasets import read_files
+from dacbn.commands.prediction_table import Added, Predictions, write_table
+from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
+from dacbn.datasets import UnlabelledImages
+from dacbn.datasets.folders import list_images, read_each
+from dacbn.plain_text import say
 from dacbn.training import write_output
 
 
@@ -17,35 +19,59 @@ def predict(
     run: Positional[Path],
     images: Positional[tuple[Path, ...]],
     output: Path | None = None,
+    top: int = 1,
+    add: tuple[Added, ...] = (),
     adapt: str | None = None,
+    recalibrate: bool = False,
+    save: Path | None = None,
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
 ) -> None:
-    """Label images; print a CSV table of path, label and confidence.
+    """Label images; print a CSV table with a row for every file: path, label, confidence, error.
 
     Args:
         run: a run folder.
         images: image files, or folders of them.
         output: write the table to this file, device or pipe instead.
+        top: how many of the likeliest classes to list.
+        add: further columns: probabilities of all classes, logits, features.
         adapt: a test-time method, tent or sar, that adapts the network to the images while it
             labels them; the run is not changed.
-        on_unreadable: what to do with images that cannot be decoded.
+        recalibrate: first re-estimate normaliser statistics on these images (AdaBN); the run is not
+            changed.
+        save: with --recalibrate, write the recalibrated network to this new run folder.
+        on_unreadable: what to do with images that cannot be decoded: skip gives them a row with the
+            reason, raise stops.
         device: cpu, cuda, or auto.
     """
     if not images:
         raise ValueError("give image files, or folders of them, to predict")
+    if adapt is not None and recalibrate:
+        raise ValueError("--adapt and --recalibrate both adapt to the images: choose one")
+    check_new_run(save, recalibrate)
     adapter = DomainAdapter.from_pretrained(run, device)
-    readable, paths = read_files(images, adapter.image_size, on_unreadable, adapter.config.fit)
-    probabilities = adapter.predict_proba(readable, adapt=adapt)
-    rows = [
-        (to_cell(str(path)), to_cell(adapter.classes[row.argmax()]), f"{row.max():.4f}")
-        for path, row in zip(paths, probabilities, strict=True)
-    ]
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("path", "label", "confidence"), *rows])
+    if not 1 <= top <= len(adapter.classes):
+        raise ValueError(f"--top must be 1 to {len(adapter.classes)}, the classes of {run}")
+    files = list_images(*images)
+    readable, reasons = read_each(files, adapter.image_size, on_unreadable, adapter.config.fit)
+    if recalibrate and len(readable):
+        warn_if_few(len(readable))
+        adapter.recalibrate(UnlabelledImages(readable))
+    predictions = adapter.outputs(readable, adapt=adapt)
+    table = write_table(Predictions(files, reasons, predictions, adapter.classes), top, add)
     if output is None:
-        print(table.getvalue(), end="")
+        _print(table)
     else:
-        write_output(output, table.getvalue())
+        write_output(output, table)
         if output.is_file():  # the table itself may have gone to what this would be printed to
-            print(f"wrote {output}")
+            say(f"wrote {output}")
+    if not len(readable):
+        raise ValueError(f"none of {len(files)} images can be read: {files[0]}: {reasons[0]}")
+    if save is not None:
+        save_recalibrated(adapter, save)
+
+
+def _print(table: str) -> None:
+    """Print a table; what the encoding of the output lacks becomes an escape."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(table.encode(encoding, "backslashreplace").decode(encoding), end="")

@@ -3,17 +3,25 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
 from dacbn.training.metrics import TEST_ACCURACY, TEST_CLASS_ACCURACY
 from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
 
 
-def print_scores(numbers: Mapping[str, float]) -> None:
-    """Print the accuracies on the test splits, one line each."""
+def print_scores(numbers: Mapping[str, float], before: Mapping[str, float] | None = None) -> None:
+    """Print the accuracies on the test splits, one line each, with the changes since `before`."""
     for domain, name in TEST_ACCURACY.items():
         if name in numbers:
-            accuracy, by_class = numbers[name], numbers[TEST_CLASS_ACCURACY[domain]]
-            print(f"{domain} test: accuracy {accuracy:.1%}, mean of classes {by_class:.1%}")
+            accuracy, by_class = (
+                f"{numbers[key]:.1%}" + _change(numbers[key], before, key)
+                for key in (name, TEST_CLASS_ACCURACY[domain])
+            )
+            say(f"{domain} test: accuracy {accuracy}, mean of classes {by_class}")
+
+
+def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:
+    return "" if before is None else f" ({100 * (score - before[key]):+.1f} points)"
 
 
 def print_choices(records: Sequence[Mapping[str, Any]]) -> None:
@@ -21,9 +29,9 @@ def print_choices(records: Sequence[Mapping[str, Any]]) -> None:
     choices, count = choose(records), len(evaluations_of(records))
     if count < 2:  # there is nothing to choose between
         return
-    print(f"of {count} evaluations in training, with the target test accuracy there:")
+    say(f"of {count} evaluations in training, with the target test accuracy there:")
     for choice in choices:
-        print(_line(choice, min(count, MEDIAN_OF)).rstrip())
+        say(_line(choice, min(count, MEDIAN_OF)).rstrip())
 
 
 def _line(choice: Choice, median_of: int) -> str:

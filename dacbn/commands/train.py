@@ -12,7 +12,9 @@ from dacbn.adapter import DomainAdapter
 from dacbn.commands.adapt import run_adaptation
 from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
+from dacbn.commands.stopping import end_stopped
 from dacbn.datasets import is_flat_folder
+from dacbn.plain_text import say
 from dacbn.recipes import recipes
 from dacbn.spec import Spec
 from dacbn.training import (
@@ -93,10 +95,10 @@ def _resume(folder: Path, steps: int) -> None:
 def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     """Train, and print the folder and the scores; the target's test split needs labels for that."""
     config = adapter.config
-    print(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
+    say(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
     if decisions := describe_decisions(config):
-        print(decisions)
-    print(f"writing {folder}")
+        say(decisions)
+    say(f"writing {folder}")
     target_test = None if is_flat_folder(config.target) else config.target
     try:
         adapter.fit(
@@ -108,10 +110,10 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
             resume=resume,
         )
     except InterruptedTraining as stop:
-        print(f"{stop}; everything is saved. Continue with: dacbn train --resume {folder}")
-        raise SystemExit(130) from None
+        cure = f"Continue with: dacbn train --resume {folder}"
+        end_stopped(stop, f"{stop}; everything is saved. {cure}")
     print_scores(adapter.records[-1] if adapter.records else {})
-    print(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
+    say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
 
 
 def _refuse_settings(config: TrainConfig, run: Path | None) -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from dacbn.adapter import SMALLEST_SIDE, DomainAdapter
 from dacbn.comparison.grid import Cell
 from dacbn.datasets import is_flat_folder, size_of
+from dacbn.progress import LOGGER, Progress
 from dacbn.training import (
     CONFIG,
     FolderInUseError,
@@ -28,6 +28,7 @@ from dacbn.training import (
     write_json,
 )
 from dacbn.training.checkpoint import MODEL
+from dacbn.training.metrics import TARGET_TEST_ACCURACY
 from dacbn.training.storage import first_line
 
 NOTE = "cell.json"  # whether a cell has finished or failed
@@ -47,27 +48,33 @@ def run_cells(cells: Sequence[Cell], runs: Path, after_each: Callable[[], object
         StorageError: the disk is full, or the folder cannot be written.
         FolderInUseError: another process trains a cell.
     """
-    bar = tqdm(cells, unit="cell", desc="comparing", disable=None)
-    for cell in bar:
-        bar.set_postfix_str(cell.name)
-        _run(cell, runs / cell.name)
-        after_each()
+    with Progress(len(cells), "cell", "comparing", stays=True) as progress:
+        for number, cell in enumerate(cells, start=1):
+            progress.show(cell.name)
+            LOGGER.info(f"cell {number} of {len(cells)}: {cell.name}")
+            outcome = _run(cell, runs / cell.name)
+            progress.update(quiet=True)
+            left = f", {progress.time_left()} left" if number < len(cells) else ""
+            LOGGER.info(f"cell {number} of {len(cells)}: {outcome}{left}")
+            after_each()
 
 
-def _run(cell: Cell, folder: Path) -> None:
+def _run(cell: Cell, folder: Path) -> str:
+    """Train a cell, note whether it finished, and say so."""
     (folder / NOTE).unlink(missing_ok=True)
     try:
-        _train(cell.config, folder)
+        last = _train(cell.config, folder)
     except (InterruptedTraining, StorageError, FolderInUseError):
         raise
     except Exception as error:  # of any type: the other cells can still run
         write_json(folder / NOTE, {"state": FAILED, "why": first_line(error)})
-    else:
-        write_json(folder / NOTE, {"state": FINISHED, "why": ""})
+        return f"failed ({first_line(error)})"
+    write_json(folder / NOTE, {"state": FINISHED, "why": ""})
+    return f"target accuracy {last[TARGET_TEST_ACCURACY]:.1%}" if last else "finished"
 
 
-def _train(config: TrainConfig, folder: Path) -> None:
-    """Start a training, or resume it."""
+def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
+    """Start a training, or resume it; return its last scores, if it has kept them."""
     adapter = DomainAdapter(**vars(config))
     adapter.fit(
         config.source,
@@ -77,6 +84,8 @@ def _train(config: TrainConfig, folder: Path) -> None:
         run=folder,
         resume=(folder / CONFIG).exists(),
     )
+    last = adapter.records[-1] if adapter.records else {}
+    return last if TARGET_TEST_ACCURACY in last else {}
 
 
 def cell_status(folder: Path, config: TrainConfig) -> tuple[str, str]:

@@ -18,7 +18,7 @@ from dacbn.comparison.tables import (
     headline_table,
     rules_of,
 )
-from dacbn.training import train_command, write_atomically
+from dacbn.training import train_command, write_text
 from dacbn.training.selection import LAST
 
 NAME = "comparison"
@@ -47,11 +47,7 @@ def write_files(
     latex = "% needs \\usepackage{booktabs}\n" + "\n".join(map(to_latex, tables))
     texts = {"md": "\n".join(filter(None, markdown)), "tex": latex}
     for suffix, text in (texts | {"csv": _csv(results, variants)}).items():
-        _write(folder / f"{NAME}.{suffix}", text)
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+        write_text(folder / f"{NAME}.{suffix}", text)
 
 
 def _head(results: Sequence[Result]) -> str:

@@ -23,6 +23,7 @@ from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
 from dacbn.training.evaluation import run_network as run_network
 from dacbn.training.evaluation import score_logits as score_logits
+from dacbn.training.interrupt import raising_stopped as raising_stopped
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train
@@ -52,6 +53,7 @@ from dacbn.training.storage import remove_drafts as remove_drafts
 from dacbn.training.storage import write_atomically as write_atomically
 from dacbn.training.storage import write_json as write_json
 from dacbn.training.storage import write_output as write_output
+from dacbn.training.storage import write_text as write_text
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state

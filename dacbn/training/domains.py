@@ -27,7 +27,7 @@ from dacbn.models import Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.evaluation import run_network, score_logits
 from dacbn.training.metrics import VALIDATOR
-from dacbn.training.validator_inputs import collect_validator_inputs
+from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate
 
 
@@ -104,6 +104,14 @@ class TrainingDomains:
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
         """Return a function that scores a network on the test sets; None without test sets."""
         return partial(self._score, device=device) if self.tests else None
+
+    @property
+    def images_to_evaluate(self) -> int:
+        """Images that an evaluation runs: the test sets, and for validators those of the target."""
+        count = sum(len(test) for test, _ in self.tests.values())
+        if self.validators and any(cluster_id == SOURCE for _, cluster_id in self.tests.values()):
+            count += min(len(self.target), MAX_IMAGES)
+        return count
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
         scores: dict[str, float] = {}

@@ -2,14 +2,12 @@
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, LabelledImages, iterate
 from dacbn.models import Network
 from dacbn.norms import modes_kept
-
-PROGRESS_FROM = 2000  # images from which a progress bar is shown
+from dacbn.progress import Progress
 
 
 @torch.inference_mode()
@@ -28,14 +26,13 @@ def run_network(
     Returns:
         features (N, D) and logits (N, num_classes), on the CPU.
     """
-    outputs, quiet = [], None if len(images) >= PROGRESS_FROM else True
-    bar = tqdm(total=len(images), unit="image", leave=False, disable=quiet)
-    with bar, modes_kept(network):
+    outputs = []
+    with Progress(len(images), "image", "predicting") as progress, modes_kept(network):
         network.eval()
         for batch in iterate(images, batch_size, device):
             ids = domain_ids(len(batch), cluster_id, device)
             outputs.append([tensor.float().cpu() for tensor in network(batch, ids)])
-            bar.update(len(batch))
+            progress.update(len(batch))
     features, logits = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     return Output(features, logits)
 

@@ -1,20 +1,23 @@
 """The training loop, the same for all methods."""
 
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from tqdm import tqdm
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
+from dacbn.progress import Progress
 from dacbn.training.allocator import keep_freed_memory
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
 from dacbn.training.compiled import compile_forward, use_forward
 from dacbn.training.config import TrainConfig
+from dacbn.training.forecast import Forecast
 from dacbn.training.interrupt import Interrupt
 from dacbn.training.metric_window import DivergedError, MetricWindow
 from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
@@ -23,11 +26,20 @@ from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
 from dacbn.training.state import TrainingState
 
 ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
-SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress bar, after the loss
+SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress, after the loss
 
 
 class InterruptedTraining(Exception):  # noqa: N818  # a request, not an error
-    """Training was interrupted by the user; with a run folder, a checkpoint was saved first."""
+    """A signal interrupted the training; with a run folder, a checkpoint was saved first.
+
+    Args:
+        text: the step that was reached.
+        number: the signal.
+    """
+
+    def __init__(self, text: str = "", number: int = signal.SIGINT) -> None:
+        super().__init__(text)
+        self.number = number
 
 
 def train(
@@ -37,6 +49,7 @@ def train(
     records: Records,
     folder: Path | None = None,
     evaluate: Callable[[Network], dict[str, float]] | None = None,
+    images_to_evaluate: int = 0,
 ) -> None:
     """Train from `state.step` to `config.steps`.
 
@@ -52,10 +65,12 @@ def train(
             nothing.
         evaluate: scores the network. It may use test splits: its scores are recorded and have no
             influence on the training.
+        images_to_evaluate: images that `evaluate` runs, for the forecast of the duration.
 
     Raises:
         DivergedError: a loss or weight is infinite or NaN; the last checkpoint is from before.
-        InterruptedTraining: on Ctrl-C or SIGTERM, after a checkpoint.
+        InterruptedTraining: on Ctrl-C, SIGTERM or another signal that asks to end, after a
+            checkpoint.
         StorageError: a file could not be written; files written before are complete.
     """
     device = next(state.method.parameters()).device
@@ -67,34 +82,39 @@ def train(
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None
     window = MetricWindow()
-    bar = tqdm(total=config.steps, initial=state.step, unit="step", desc="training", disable=None)
-    with bar, Interrupt() as interrupt:
+    progress = Progress(config.steps, "step", "training", done=state.step, stays=True)
+    promise = "stops" if folder is None else "is saved and stops"
+    timed = closing(Forecast(state, config, images_to_evaluate))
+    with progress, timed as forecast, Interrupt(promise) as interrupt:
         for batch in stream(state.step):
             # step 0 is not compiled: layers initialise themselves from its batch
             with autocast, use_forward(state.method.network, forward if state.step else None):
                 result = state.method(_arrange(batch), state.step / config.steps)
             optimise(state, result, config)
             window.add(result)
-            bar.update()
+            forecast.after_step(batch)
+            progress.update()
             if folder is not None and _due(state.step, config.snapshot_every):
                 save_network(folder, state.network, snapshot_name(state.step))
 
             last = state.step == config.steps
-            # read once: a request during an evaluation takes effect after the next step
-            stop = interrupt.requested and not last
+            # read once: a request while numbers are written takes effect after the next step
+            stop = interrupt.requested is not None and not last
             checkpoint_due = last or stop or _due(state.step, config.checkpoint_every)
             evaluation_due = last or _due(state.step, config.eval_every)
             # a log checks that everything is finite, so it precedes evaluations and checkpoints
             log_due = checkpoint_due or evaluation_due or _due(state.step, config.log_every)
             if log_due:
-                _log(window, state, records, bar, folder)
+                _log(window, state, records, progress, folder)
             if evaluation_due and evaluate is not None:
                 records.add(state.step, evaluate(state.network))
-            if checkpoint_due and folder is not None:
+                stop = interrupt.requested is not None and not last  # it may have taken long
+            if (checkpoint_due or stop) and folder is not None:
                 save_network(folder, state.network)
                 save_checkpoint(folder, state.state_dict())
-            if stop:
-                raise InterruptedTraining(f"stopped after step {state.step} of {config.steps}")
+            if stop and interrupt.requested is not None:
+                reached = f"stopped after step {state.step} of {config.steps}"
+                raise InterruptedTraining(reached, interrupt.requested)
             if log_due:
                 window.restart()  # here, so that steps per second excludes all of the above
 
@@ -125,7 +145,7 @@ def _log(
     window: MetricWindow,
     state: TrainingState,
     records: Records,
-    bar: "tqdm[None]",
+    progress: Progress,
     folder: Path | None,
 ) -> None:
     try:
@@ -136,9 +156,9 @@ def _log(
         raise DivergedError(f"{error}; {ADVICE}.{_last_good(folder)}") from None
     losses = numbers | {LEARNING_RATE: state.optimizer.param_groups[0]["lr"]}
     records.add(state.step, losses)
-    shown = {"loss": f"{sum(numbers[name] for name in window.losses):.3f}"}
-    shown |= {name: f"{numbers[name]:.0%}" for name in SHOWN if name in numbers}
-    bar.set_postfix(shown, refresh=False)
+    shown = [f"loss {sum(numbers[name] for name in window.losses):.3f}"]
+    shown += [f"{name.replace('_', ' ')} {numbers[name]:.0%}" for name in SHOWN if name in numbers]
+    progress.show(", ".join(shown))
 
 
 def _last_good(folder: Path | None) -> str:

@@ -3,12 +3,11 @@
 import math
 
 import torch
-from tqdm import tqdm
 
 from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, iterate, shuffled_order
 from dacbn.methods import OnlineMethod
-from dacbn.training.evaluation import PROGRESS_FROM
+from dacbn.progress import Progress
 
 
 def run_online(
@@ -32,13 +31,12 @@ def run_online(
     """
     count = len(images)
     batch_size = math.ceil(count / math.ceil(count / method.batch_size))
-    quiet = None if count >= PROGRESS_FROM else True
     outputs = []
-    with tqdm(total=count, unit="image", leave=False, disable=quiet) as bar:
+    with Progress(count, "image", "adapting and predicting") as progress:
         for batch in iterate(images, batch_size, device, seed):
             ids = domain_ids(len(batch), cluster_id, device)
             outputs.append([tensor.float().cpu() for tensor in method.predict(batch, ids)])
-            bar.update(len(batch))
+            progress.update(len(batch))
     positions = shuffled_order(count, seed).argsort()
     features, logits = (torch.cat(parts)[positions] for parts in zip(*outputs, strict=True))
     return Output(features, logits)

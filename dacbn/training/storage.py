@@ -11,6 +11,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+# Names of files need not be UTF-8; what is not is written as an escape.
+UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 FULL = {errno.ENOSPC, errno.EDQUOT}
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -82,6 +84,15 @@ def remove_drafts(path: Path) -> None:
             draft.unlink()
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written.
+    """
+    write_atomically(path, lambda draft: draft.write_text(text, **UTF8))
+
+
 def write_output(path: Path, text: str) -> None:
     """Write text to a file that the user named.
 
@@ -95,19 +106,18 @@ def write_output(path: Path, text: str) -> None:
         raise ValueError(f"{path} is a folder: name a file to write")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         try:
-            path.write_text(text, encoding="utf-8")
+            path.write_text(text, **UTF8)
         except BrokenPipeError:
             raise
         except OSError as error:
             raise StorageError(path, error) from error
     else:
-        write_atomically(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+        write_text(path, text)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
-    text = json.dumps(content, indent=2) + "\n"
-    write_atomically(path, lambda draft: draft.write_text(text))
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def first_line(error: BaseException) -> str:

@@ -34,7 +34,7 @@ from dacbn.training.evaluation import evaluate
 from dacbn.training.metrics import VALIDATOR
 from dacbn.training.roles import Role
 from dacbn.training.state import TrainingState
-from dacbn.training.validator_inputs import collect_validator_inputs
+from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate, without_source
 
 WHOLE_BATCH = 256  # images at a time, when all images are run
@@ -133,6 +133,12 @@ class TargetDomain:
     def scorer(self) -> Callable[[Network], dict[str, float]] | None:
         """Return the function that scores a network; None without validators and test set."""
         return self._score if self.validators or self.test is not None else None
+
+    @property
+    def images_to_evaluate(self) -> int:
+        """Images that an evaluation runs: the test set, and for validators those of the target."""
+        count = 0 if self.test is None else len(self.test)
+        return count + (min(len(self), MAX_IMAGES) if self.validators else 0)
 
     def _score(self, network: Network) -> dict[str, float]:
         scores: dict[str, float] = {}

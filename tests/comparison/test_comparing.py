@@ -1,6 +1,10 @@
 """A comparison is trained cell by cell, goes on where it was stopped, and survives its cells."""
 
+import re
+import shutil
+import signal
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -220,11 +224,30 @@ def test_the_command_compares_and_shows_the_tables(monkeypatch, photos, tmp_path
     }
 
 
+def test_a_pipe_gets_a_line_for_each_cell_and_each_warning_once(
+    monkeypatch, photos, trainings, tmp_path, capsys
+):
+    shutil.copytree(photos, tmp_path / "photos")
+    (tmp_path / "photos" / "b" / "cup" / "cut.png").write_bytes(b"no image")
+    trainings.errors[2] = ValueError("it\x1b[31m failed")
+    words = ["--output", tmp_path / "out", "--norms", "batch_norm", "--methods", *METHODS]
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        command(monkeypatch, tmp_path / "photos", *words, "--seeds", 2)
+    shown = capsys.readouterr()
+    lines = [line for line in shown.out.splitlines() if line.startswith("cell ")]
+    assert [line[:12] for line in lines] == [f"cell {n} of 4:" for n in "11223344"]
+    assert re.fullmatch(r"cell 1 of 4: target accuracy [\d.]+%, \d+ (s|min) left", lines[1])
+    assert "failed (it\\x1b[31m failed)" in lines[3]
+    assert shown.err.count("1 image is unreadable") == 1
+
+
 def test_ctrl_c_says_how_to_go_on(monkeypatch, photos, trainings, tmp_path, capsys):
-    trainings.errors[2] = dacbn.adapter.InterruptedTraining("stopped after step 1")
+    stopped = dacbn.adapter.InterruptedTraining("stopped after step 1", signal.SIGUSR1)
+    trainings.errors[2] = stopped
     with pytest.raises(SystemExit) as stop:
         command(monkeypatch, photos, "--output", tmp_path / "out", "--seeds", 1)
-    assert stop.value.code == 130
+    assert stop.value.code == 128 + signal.SIGUSR1
     assert "Continue with the same command" in capsys.readouterr().out
 
 

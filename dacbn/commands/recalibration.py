@@ -1,0 +1,40 @@
+"""Recalibrated networks: where they may be saved, and what is said of them."""
+
+import logging
+import warnings
+from pathlib import Path
+
+from dacbn.adapter import DomainAdapter
+from dacbn.training import CONFIG
+
+FEW = 32
+LOG = logging.getLogger(__name__)
+
+
+def check_new_run(save: Path | None, recalibrate: bool) -> None:
+    """Check where a recalibrated network is to be saved, before the work.
+
+    Raises:
+        ValueError: it holds a run, or nothing is recalibrated.
+    """
+    if save is None:
+        return
+    if not recalibrate:
+        raise ValueError("--save writes a recalibrated network: add --recalibrate")
+    if (save / CONFIG).exists():
+        raise ValueError(f"{save} holds a run: choose another --save")
+
+
+def warn_if_few(count: int) -> None:
+    """Warn if statistics are estimated from few images."""
+    if count < FEW:
+        warnings.warn(
+            f"statistics estimated on {count} images are rough: give --recalibrate {FEW} or more",
+            stacklevel=3,
+        )
+
+
+def save_recalibrated(adapter: DomainAdapter, folder: Path) -> None:
+    """Write a network to a run folder without records, and say so in the log."""
+    adapter.save_pretrained(folder)
+    LOG.info(f"wrote {folder}; next: dacbn predict {folder} IMAGES")

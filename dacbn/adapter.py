@@ -36,6 +36,7 @@ from dacbn.training import (
     save_checkpoint,
     save_network,
     train,
+    use_features,
     write_run_info,
 )
 from dacbn.training.run_info import IN_MEMORY
@@ -129,6 +130,8 @@ class DomainAdapter(Classifier):
             )
             self._classes = domains.source.classes
             state = create_state(config, len(self._classes), self._size, device, checkpoint)
+            if config.train == "head":
+                domains = domains.with_features(state.method.network, config.seed, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             return self._train(state, stream, domains.scorer(device), folder)
 
@@ -171,6 +174,8 @@ class DomainAdapter(Classifier):
             device, classes = choose_device(config.device), self._classes
             domain = TargetDomain.read(config, self._size, classes, target, target_test, device)
             state = create_adaptation_state(config, len(classes), domain, start, checkpoint)
+            if config.train == "head":
+                domain = use_features(state, domain, config.seed)
             self.config = config
             if folder is not None and checkpoint is None:
                 # before config.json: what can be resumed then does not need the trained network

@@ -11,6 +11,7 @@ from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
 )
 from dacbn.datasets.arrays import labelled, unlabelled
 from dacbn.datasets.catalogue import datasets
+from dacbn.datasets.features import FeatureViews
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import is_flat_folder, read_files
 from dacbn.datasets.images import (
@@ -48,6 +49,7 @@ from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
     "Family",
+    "FeatureViews",
     "FileImages",
     "Fit",
     "Images",

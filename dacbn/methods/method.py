@@ -44,6 +44,7 @@ class Objective(nn.Module):
     """
 
     wants_strong_views: ClassVar[bool] = False
+    perturbs_images: ClassVar[bool] = False
 
     def __init__(self, network: Network) -> None:
         super().__init__()

@@ -52,6 +52,7 @@ from dacbn.training.storage import write_output as write_output
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state
+from dacbn.training.target_only import use_features as use_features
 from dacbn.training.train_command import train_command as train_command
 from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs
 from dacbn.training.validators import validate as validate

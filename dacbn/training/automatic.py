@@ -2,7 +2,9 @@
 
 A network that starts from random weights trains all of itself at one rate. Pretrained weights are
 fine-tuned: the rate of the backbone is a fraction of that of the new layers, and it rises slowly,
-because large gradients of untrained heads would spoil the features. A value that is given stays.
+because large gradients of untrained heads would spoil the features. Where the backbone is frozen, a
+bottleneck is what a method can adapt; without a method the classifier alone is trained, as a linear
+probe. A value that is given stays.
 """
 
 import dataclasses
@@ -19,6 +21,7 @@ FROM_SCRATCH: dict[str, Any] = {
     "warmup": 0.0,
 }
 FINE_TUNING = {**FROM_SCRATCH, "backbone_lr_factor": 0.1, "warmup": 0.1}
+WIDTH = 256  # of the bottleneck that a method can change, where the backbone is frozen
 
 
 def decide(config: TrainConfig) -> TrainConfig:
@@ -37,11 +40,15 @@ def describe_decisions(config: TrainConfig) -> str:
     if not chosen:
         return ""
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
-    return f"chosen for pretrained weights, unless given: {options}"
+    reason = "--train head" if config.train == "head" else "pretrained weights"
+    return f"chosen for {reason}, unless given: {options}"
 
 
 def automatic_values(config: TrainConfig) -> dict[str, Any]:
     """Return the value that each of these settings has if it is not given, by name."""
+    if config.train == "head":
+        is_probe = config.method.names == ("source_only",)
+        return {**FROM_SCRATCH, "bottleneck": 0 if is_probe else WIDTH}
     return FINE_TUNING if starts_pretrained(config) else FROM_SCRATCH
 
 

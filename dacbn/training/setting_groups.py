@@ -71,8 +71,8 @@ class OptimSettings(Group):
     """Adaptation method; options as in "dann(weight=0.1)"."""
 
     train: Annotated[Literal["auto", "all", "norms", "head"], Role.ADDED] = "auto"
-    """What of the backbone is trained: all, its normalisers' parameters (norms), or nothing (head);
-    auto is all."""
+    """What of the backbone is trained: all, its normalisers' parameters (norms), or nothing (head),
+    where it runs once over all images; auto is all."""
     steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 1500
     """Optimiser steps."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64

@@ -8,7 +8,7 @@ from typing import Any, Self
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import Classifier
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import LabelledLike, UnlabelledLike, size_of
+from dacbn.datasets import LabelledLike, UnlabelledLike
 from dacbn.models import Network
 from dacbn.training import (
     InterruptedTraining,
@@ -25,6 +25,7 @@ from dacbn.training import (
     check_names,
     check_needs_source,
     choose_device,
+    choose_size,
     claim,
     claim_run,
     create_adaptation_state,
@@ -40,8 +41,6 @@ from dacbn.training import (
     write_run_info,
 )
 from dacbn.training.run_info import IN_MEMORY
-
-SMALLEST_SIDE = 32  # pixels; smaller images are enlarged, since backbones halve them several times
 
 
 class DomainAdapter(Classifier):
@@ -124,7 +123,10 @@ class DomainAdapter(Classifier):
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             device = choose_device(config.device)
-            self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
+            if folder is not None and checkpoint is not None:
+                self._size = read_run_info(folder).image_size
+            else:
+                self._size = choose_size(config, device, source, target)
             domains = TrainingDomains.read(
                 config, self._size, source, target, source_test, target_test
             )

@@ -23,6 +23,8 @@ from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
 from dacbn.training.evaluation import run_network as run_network
 from dacbn.training.evaluation import score_logits as score_logits
+from dacbn.training.image_size import choose_size as choose_size
+from dacbn.training.image_size import describe_size as describe_size
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train

@@ -83,7 +83,7 @@ def test_every_method_trains_a_head_or_says_why_not(tiny, source, target, name):
 
 
 def test_scores_on_features_are_those_of_the_saved_network(tiny, source, target, tmp_path):
-    options = {"train": "head", "method": "mcc", "augment": "none"}
+    options = {"train": "head", "method": "dann", "augment": "none"}
     adapter = tiny(**options).fit(
         source, target, source_test=source, target_test=target, run=tmp_path
     )

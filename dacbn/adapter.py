@@ -8,7 +8,7 @@ from typing import Any, Self, Unpack
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import Classifier
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among, size_of
+from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among
 from dacbn.models import Network
 from dacbn.training import (
     AdaptationOptions,
@@ -27,6 +27,7 @@ from dacbn.training import (
     check_names,
     check_needs_source,
     choose_device,
+    choose_size,
     claim,
     claim_run,
     create_adaptation_state,
@@ -39,11 +40,10 @@ from dacbn.training import (
     save_network,
     signature_of_settings,
     train,
+    use_features,
     write_run_info,
 )
 from dacbn.training.run_info import IN_MEMORY
-
-SMALLEST_SIDE = 32  # pixels; smaller images are enlarged, since backbones halve them several times
 
 
 class DomainAdapter(Classifier):
@@ -139,13 +139,18 @@ class DomainAdapter(Classifier):
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             device = choose_device(config.device)
-            self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
+            if folder is not None and checkpoint is not None:
+                self._size = read_run_info(folder).image_size
+            else:
+                self._size = choose_size(config, device, source, target)
             domains = TrainingDomains.read(
                 config, self._size, source, target, source_test, target_test
             )
             self._classes = domains.source.classes
             self._trained_on = folders_among(source, target)
             state = create_state(config, len(self._classes), self._size, device, checkpoint)
+            if config.train == "head":
+                domains = domains.with_features(state.method.network, config.seed, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
             return self._train(state, stream, scorer, folder, count)
@@ -192,6 +197,8 @@ class DomainAdapter(Classifier):
                 config, self._size, classes, target, target_test, device, trained_on
             )
             state = create_adaptation_state(config, len(classes), domain, start, checkpoint)
+            if config.train == "head":
+                domain = use_features(state, domain, config.seed)
             self.config, self._trained_on = config, trained_on
             if folder is not None and checkpoint is None:
                 # before config.json: what can be resumed then does not need the trained network

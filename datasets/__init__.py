@@ -12,6 +12,7 @@ from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
 from dacbn.datasets.arrays import labelled, unlabelled
 from dacbn.datasets.catalogue import datasets
 from dacbn.datasets.every_image import EveryImage, read_every
+from dacbn.datasets.features import FeatureViews
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import is_flat_folder, list_images, read_files
 from dacbn.datasets.images import (
@@ -52,6 +53,7 @@ from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 __all__ = [
     "EveryImage",
     "Family",
+    "FeatureViews",
     "FileImages",
     "Fit",
     "Images",

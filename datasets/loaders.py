@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Batch, TargetBatch
+from dacbn.datasets.features import FeatureViews, draw_view
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
@@ -70,7 +71,7 @@ def stream_batches(
     target_images = _fetch(target.images, map(target_rows, steps), device)
     for step, plain_source, plain_target in zip(steps, source_images, target_images, strict=True):
         generator = torch.Generator(device).manual_seed(_mix(seed, VIEWS, step))
-        weak = [weak_view(plain, family, generator) for plain in (plain_source, plain_target)]
+        weak = [_view(plain, family, generator) for plain in (plain_source, plain_target)]
         step_labels = labels[source_rows(step).to(device, non_blocking=True)]
         views = [strong_view(view, family, generator) for view in weak] if strong else [None, None]
         yield Batch(weak[0], step_labels, weak[1], *views)
@@ -97,7 +98,7 @@ def stream_target(
     for step, plain in zip(steps, images, strict=True):
         generator = torch.Generator(device).manual_seed(_mix(seed, VIEWS, step))
         indices = rows(step).to(device, non_blocking=True)
-        yield TargetBatch(weak_view(plain, family, generator), indices)
+        yield TargetBatch(_view(plain, family, generator), indices)
 
 
 def iterate(
@@ -106,11 +107,13 @@ def iterate(
     """Yield all images once, without augmentation, as float32 batches (B, 3, S, S) in [0, 1].
 
     The order is that of `images`, or shuffled if there is a seed. The last batch may be smaller.
+    In place of images with features, these are yielded, (B, D).
     """
     count = len(images)
     order = torch.arange(count) if seed is None else shuffled_order(count, seed)
     rows = iter(torch.split(order, batch_size))
-    yield from _fetch(images, rows, torch.device(device))
+    for batch in _fetch(images, rows, torch.device(device)):
+        yield batch[:, 0] if _are_features(batch) else batch
 
 
 def shuffled_order(count: int, seed: int) -> Tensor:
@@ -151,11 +154,23 @@ def _mix(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
+def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:
+    """Draw a view of each image, or one of those whose features are known."""
+    if _are_features(plain):
+        return draw_view(plain, generator)
+    return weak_view(plain, family, generator)
+
+
+def _are_features(batch: Tensor) -> bool:
+    return batch.ndim == 3  # (B, V, D) of `FeatureViews`
+
+
 def _fetch(images: Images, rows: Iterator[Tensor], device: torch.device) -> Iterator[Tensor]:
     """Yield float batches on the device; files are decoded in advance."""
     images = place_images(images, device)
     gather = partial(_gather, images, pin=device.type == "cuda")
-    batches = map(gather, rows) if isinstance(images, TensorImages) else _prefetch(gather, rows)
+    in_memory = isinstance(images, TensorImages | FeatureViews)
+    batches = map(gather, rows) if in_memory else _prefetch(gather, rows)
     for batch in batches:
         yield to_float(batch.to(device, non_blocking=True))
 

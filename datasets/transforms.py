@@ -26,8 +26,8 @@ CUTOUT = (0.2, 0.5)  # smallest and largest side, as fractions of the image's si
 
 
 def to_float(images: Tensor) -> Tensor:
-    """Convert uint8 images to float32 in [0, 1]."""
-    return images.float() / 255
+    """Convert uint8 images to float32 in [0, 1]; features stay as they are."""
+    return images.float() if images.is_floating_point() else images.float() / 255
 
 
 def weak_view(images: Tensor, family: Family, generator: Generator) -> Tensor:

@@ -23,7 +23,10 @@ from dacbn.training import (
     InterruptedTraining,
     Role,
     TrainConfig,
+    choose_device,
+    choose_size,
     describe_decisions,
+    describe_size,
     is_source_free,
 )
 
@@ -96,9 +99,10 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     """Train, and print the folder and the scores; the target's test split needs labels for that."""
     config = adapter.config
     say(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
-    if decisions := describe_decisions(config):
-        say(decisions)
-    say(f"writing {folder}")
+    size = choose_size(config, choose_device(config.device), config.source, config.target)
+    notes = (describe_decisions(config), describe_size(config, size)) if not resume else ()
+    for line in filter(None, (*notes, f"writing {folder}")):
+        say(line)
     target_test = None if is_flat_folder(config.target) else config.target
     try:
         adapter.fit(

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from dacbn.adapter import SMALLEST_SIDE, DomainAdapter
+from dacbn.adapter import DomainAdapter
 from dacbn.comparison.grid import Cell
-from dacbn.datasets import is_flat_folder, size_of
+from dacbn.datasets import is_flat_folder
 from dacbn.progress import LOGGER, Progress
 from dacbn.training import (
     CONFIG,
@@ -22,6 +22,8 @@ from dacbn.training import (
     TrainingDomains,
     check_names,
     check_needs_source,
+    choose_device,
+    choose_size,
     create_state,
     decide,
     read_records,
@@ -122,7 +124,7 @@ def check_cells(cells: Iterable[Cell]) -> None:
             )
     config = next(iter(kinds.values()))
     source, target = config.source, config.target
-    size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
+    size = choose_size(config, choose_device(config.device), source, target)
     domains = TrainingDomains.read(config, size, source, target, source, target)
     for config in kinds.values():
         untrained = dataclasses.replace(decide(config), pretrained=False)

@@ -28,6 +28,7 @@ from dacbn.methods.online import OnlineMethod as OnlineMethod
 from dacbn.methods.online import test_time_methods as test_time_methods
 from dacbn.methods.sar import SAR as SAR
 from dacbn.methods.shot import SHOT as SHOT
+from dacbn.methods.source_free import SourceFreeMethod as SourceFreeMethod
 from dacbn.methods.source_free import source_free_methods as source_free_methods
 from dacbn.methods.source_only import SourceOnly as SourceOnly
 from dacbn.methods.tent import Tent as Tent

@@ -9,6 +9,8 @@ largest value for B images and C classes, divided by B, is sqrt(min(B, C) / B).
 Differs from the paper: nothing.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,8 @@ class BNM(Method):
         network: the network to train.
         weight: weight of the nuclear norm.
     """
+
+    of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
         super().__init__(network)

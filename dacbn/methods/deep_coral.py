@@ -8,6 +8,8 @@ logits over each domain's batch.
 Differs from the paper: the covariance of a single row, which is undefined, is 0.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -26,6 +28,8 @@ class DeepCORAL(Method):
         weight: weight of the loss; the paper chooses it so that this loss and the classification
             loss are about equal at the end.
     """
+
+    of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
         super().__init__(network)

@@ -12,6 +12,8 @@ classifier learns from both domains, where the paper freezes it after the source
 pseudo-labels and label smoothing.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from dacbn.batch import Output
@@ -28,6 +30,8 @@ class InformationMaximisation(Method):
         network: the network to train.
         weight: weight of the mutual information.
     """
+
+    of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: float = 1.0) -> None:
         super().__init__(network)

@@ -11,6 +11,8 @@ Differs from the paper: nothing; as in the authors' code, w_i gets no gradient. 
 cancels, and C is never built: see `class_confusion`.)
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,8 @@ class MCC(Method):
         weight: weight of the confusion.
         temperature: T, by which logits are divided.
     """
+
+    of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: float = 1.0, temperature: float = 2.5) -> None:
         super().__init__(network)

@@ -44,6 +44,8 @@ class Objective(nn.Module):
     """
 
     wants_strong_views: ClassVar[bool] = False
+    perturbs_images: ClassVar[bool] = False
+    of_predictions: ClassVar[bool] = False  # its losses are functions of the logits alone
 
     def __init__(self, network: Network) -> None:
         super().__init__()

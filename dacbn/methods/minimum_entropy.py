@@ -11,6 +11,8 @@ because a constant one can collapse to a single class. The default weight is VAD
 domain-specific whitening use 0.1.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from dacbn.batch import Output
@@ -28,6 +30,8 @@ class MinimumEntropy(Method):
         network: the network to train.
         weight: weight of the target's entropy at the end of training.
     """
+
+    of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: float = 0.01) -> None:
         super().__init__(network)

@@ -29,6 +29,8 @@ class SourceFreeMethod(Objective):
         target: all images of the target.
     """
 
+    target: WholeTarget
+
     def __init__(self, network: Network, target: WholeTarget) -> None:
         super().__init__(network)
         self.target = target

@@ -1,5 +1,7 @@
 """Training on the source only: the baseline."""
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 
 from dacbn.batch import Batch
@@ -15,6 +17,8 @@ class SourceOnly(Method):
         network: the network to train.
         label_smoothing: share of each label that is distributed evenly over all classes.
     """
+
+    of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, label_smoothing: float = 0.0) -> None:
         super().__init__(network)

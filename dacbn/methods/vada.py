@@ -16,6 +16,7 @@ they share; the random perturbation has the length of the radius, because 1e-6 i
 """
 
 import math
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +46,8 @@ class VADA(Method):
             perturbed by as much per pixel.
         head: widths of the domain head's hidden layers.
     """
+
+    perturbs_images: ClassVar[bool] = True
 
     def __init__(
         self,

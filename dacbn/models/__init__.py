@@ -1,6 +1,7 @@
 """Networks: backbones by name, conversion of their normalisers, and heads."""
 
 from dacbn.models.backbones import create_backbone as create_backbone
+from dacbn.models.backbones import trained_size as trained_size
 from dacbn.models.convert import ConversionReport as ConversionReport
 from dacbn.models.convert import convert_norms as convert_norms
 from dacbn.models.convert import resolve_norm as resolve_norm

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from difflib import get_close_matches
+from typing import NamedTuple
 
 import timm
 from torch import nn
@@ -63,6 +64,24 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
             "without --pretrained"
         ) from error
     return backbone
+
+
+class TrainedSize(NamedTuple):
+    """The pixels per side that pretrained weights were trained at, and whether others work."""
+
+    pixels: int
+    fixed: bool
+
+
+def trained_size(name: str) -> TrainedSize | None:
+    """Return the size of the images of timm's pretrained weights; None if timm does not know it."""
+    try:
+        config = timm.get_pretrained_cfg(name)
+    except RuntimeError:  # it knows the model, but no weights of this tag
+        return None
+    if config is None or not config.input_size:
+        return None
+    return TrainedSize(int(config.input_size[-1]), bool(config.fixed_input_size))
 
 
 def pixel_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

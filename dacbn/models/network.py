@@ -70,19 +70,25 @@ class Network(nn.Module):
         """Compute features (B, D) and logits (B, num_classes).
 
         Args:
-            images: (B, 3, S, S), float in [0, 1].
+            images: (B, 3, S, S), float in [0, 1]; or what `run_backbone` returned for them, which
+                then does not run.
             cluster_ids: int64 (B,), usually domain ids (source 0, target 1). Only cluster-aware
                 normalisers need them.
 
         Raises:
             RuntimeError: a layer needs cluster ids and none are given.
         """
+        known = images.ndim == 2
+        features = self.bottleneck(images if known else self.run_backbone(images, cluster_ids))
+        return Output(features, self.classifier(features))
+
+    def run_backbone(self, images: Tensor, cluster_ids: Tensor | None = None) -> Tensor:
+        """Compute what the backbone makes of images (B, head_hidden_size), before a bottleneck."""
         if cluster_ids is not None and self.id_source != "domain":
             cluster_ids = shown_ids(cluster_ids, images, self.id_source, NUM_DOMAINS, self.training)
         with self.context.bind(cluster_ids):
-            features = self.backbone((images - self.pixel_mean) / self.pixel_std)
-        features = self.bottleneck(features)
-        return Output(features, self.classifier(features))
+            features: Tensor = self.backbone((images - self.pixel_mean) / self.pixel_std)
+        return features
 
 
 def create_network(

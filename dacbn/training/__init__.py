@@ -23,6 +23,8 @@ from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
 from dacbn.training.evaluation import run_network as run_network
 from dacbn.training.evaluation import score_logits as score_logits
+from dacbn.training.image_size import choose_size as choose_size
+from dacbn.training.image_size import describe_size as describe_size
 from dacbn.training.interrupt import raising_stopped as raising_stopped
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
@@ -57,6 +59,7 @@ from dacbn.training.storage import write_text as write_text
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state
+from dacbn.training.target_only import use_features as use_features
 from dacbn.training.train_command import train_command as train_command
 from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs
 from dacbn.training.validators import validate as validate

@@ -18,13 +18,18 @@ def check_names(config: TrainConfig) -> None:
 
     Raises:
         UnknownNameError: there is no method, norm or validator of that name.
-        ValueError: a method or norm has no such option.
+        ValueError: a method or norm has no such option, or the method needs images to train a head.
     """
     for name in config.validators:
         validators[name]
     if not is_source_free(config):
         for term in config.method.terms:
-            methods.check(term)
+            method = methods.check(term)
+            if config.train == "head" and (method.wants_strong_views or method.perturbs_images):
+                raise ValueError(
+                    f"{term.name} changes images, and train='head' computes their features once: "
+                    "train norms or all (--train)"
+                )
     for norm in (config.norm, config.input_norm):
         if norm is not None:
             resolve_norm(norm)

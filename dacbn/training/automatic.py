@@ -2,12 +2,15 @@
 
 A network that starts from random weights trains all of itself at one rate. Pretrained weights are
 fine-tuned: the rate of the backbone is a fraction of that of the new layers, and it rises slowly,
-because large gradients of untrained heads would spoil the features. A value that is given stays.
+because large gradients of untrained heads would spoil the features. Where the backbone is frozen,
+methods that compare features get a bottleneck to adapt; those of predictions adapt the classifier,
+a linear probe. A value that is given stays.
 """
 
 import dataclasses
 from typing import Any
 
+from dacbn.methods import methods
 from dacbn.training.config import TrainConfig
 
 UNDECIDED = (None, "auto")
@@ -19,6 +22,7 @@ FROM_SCRATCH: dict[str, Any] = {
     "warmup": 0.0,
 }
 FINE_TUNING = {**FROM_SCRATCH, "backbone_lr_factor": 0.1, "warmup": 0.1}
+WIDTH = 256  # of the bottleneck where the backbone is frozen
 
 
 def decide(config: TrainConfig) -> TrainConfig:
@@ -37,17 +41,25 @@ def describe_decisions(config: TrainConfig) -> str:
     if not chosen:
         return ""
     options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
-    return f"chosen for pretrained weights, unless given: {options}"
+    reason = "--train head" if config.train == "head" else "pretrained weights"
+    return f"chosen for {reason}, unless given: {options}"
 
 
 def automatic_values(config: TrainConfig) -> dict[str, Any]:
     """Return the value that each of these settings has if it is not given, by name."""
+    if config.train == "head":
+        needs_features = any(not _is_of_predictions(name) for name in config.method.names)
+        return {**FROM_SCRATCH, "bottleneck": WIDTH if needs_features else 0}
     return FINE_TUNING if starts_pretrained(config) else FROM_SCRATCH
 
 
 def starts_pretrained(config: TrainConfig) -> bool:
     """Whether the backbone starts from pretrained weights, of timm or of a file."""
     return config.pretrained or getattr(config, "weights", None) is not None
+
+
+def _is_of_predictions(method: str) -> bool:
+    return method in methods and methods[method].of_predictions
 
 
 def _decisions(config: TrainConfig) -> dict[str, Any]:

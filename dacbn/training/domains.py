@@ -1,5 +1,6 @@
 """The data of a training: two domains, their augmentation family, and the test sets."""
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,8 @@ from torch import Tensor
 from dacbn.batch import SOURCE, TARGET, Batch, Output
 from dacbn.datasets import (
     Family,
+    FeatureViews,
+    Images,
     LabelledImages,
     LabelledLike,
     UnlabelledImages,
@@ -26,6 +29,7 @@ from dacbn.datasets import (
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.evaluation import run_network, score_logits
+from dacbn.training.features import compute_features
 from dacbn.training.metrics import VALIDATOR
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate
@@ -82,6 +86,23 @@ class TrainingDomains:
                 tests[name] = (test, cluster_id)
         family = choose_family(source, target) if config.augment == "auto" else config.augment
         return cls(labelled, unlabelled, tests, family, config.validators)
+
+    def with_features(self, network: Network, seed: int, device: torch.device) -> Self:
+        """Return the domains with what the backbone makes of their images in place of these."""
+
+        def run(images: Images, cluster_id: int, family: Family = "none") -> FeatureViews:
+            return compute_features(network, images, cluster_id, family, device, seed)
+
+        source = run(self.source.images, SOURCE, self.family)
+        return dataclasses.replace(
+            self,
+            source=dataclasses.replace(self.source, images=source),
+            target=UnlabelledImages(run(self.target.images, TARGET, self.family)),
+            tests={
+                name: (dataclasses.replace(test, images=run(test.images, cluster_id)), cluster_id)
+                for name, (test, cluster_id) in self.tests.items()
+            },
+        )
 
     def stream(
         self, config: TrainConfig, device: torch.device, strong: bool

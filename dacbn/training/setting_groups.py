@@ -25,7 +25,8 @@ class DataSettings(Group):
     download: Annotated[bool, Role.UNREPORTED] = False
     """Download named datasets that are missing."""
     image_size: Annotated[int | None, AT_LEAST_1, Role.KEPT, Role.IMAGES] = None
-    """Pixels per side; None chooses by the domains (32 for digits, 224 for folders)."""
+    """Pixels per side; None chooses by the domains (32 for digits, 224 for folders); pretrained
+    weights have a size of their own for folders, of which a CPU takes at most 160."""
     fit: Annotated[Literal["crop", "pad", "squeeze"], Role.KEPT, Role.IMAGES, Role.ADDED] = "crop"
     """How images become square: their centre is cropped, or they are padded or squeezed."""
     augment: Literal["auto", "digits", "photos", "none"] = "auto"
@@ -71,8 +72,8 @@ class OptimSettings(Group):
     """Adaptation method; options as in "dann(weight=0.1)"."""
 
     train: Annotated[Literal["auto", "all", "norms", "head"], Role.ADDED] = "auto"
-    """What of the backbone is trained: all, its normalisers' parameters (norms), or nothing (head);
-    auto is all."""
+    """What of the backbone is trained: all, its normalisers' parameters (norms), or nothing (head),
+    where it runs once over all images; auto is all."""
     steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 1500
     """Optimiser steps."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64

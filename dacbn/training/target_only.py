@@ -1,6 +1,7 @@
 """Adapt a trained network without the source: the settings, the target domain and the state."""
 
 import copy
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,14 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods import source_free_methods
+from dacbn.methods import SourceFreeMethod, source_free_methods
 from dacbn.models import Network, freeze_backbone
 from dacbn.spec import Spec
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluation import evaluate
+from dacbn.training.features import compute_features
 from dacbn.training.metrics import VALIDATOR
 from dacbn.training.roles import Role
 from dacbn.training.state import TrainingState
@@ -181,3 +183,20 @@ def create_adaptation_state(
     if checkpoint is not None:
         state.load_state_dict(checkpoint)
     return state
+
+
+def use_features(state: TrainingState, target: TargetDomain, seed: int) -> TargetDomain:
+    """Let an adaptation see features of its target, which the frozen backbone makes once.
+
+    Returns:
+        the target with features in place of images.
+    """
+    network, device, test = state.method.network, target.device, target.test
+    assert isinstance(state.method, SourceFreeMethod)
+    views = compute_features(network, target.images.images, TARGET, target.family, device, seed)
+    if test is not None:
+        features = compute_features(network, test.images, TARGET, "none", device)
+        test = dataclasses.replace(test, images=features)
+    known = dataclasses.replace(target, images=UnlabelledImages(views), test=test)
+    state.method.target = known
+    return known

@@ -4,9 +4,12 @@ import dataclasses
 import json
 
 import pytest
+import torch
 
 from dacbn.adapter import DomainAdapter
-from dacbn.models import backbones
+from dacbn.batch import Output
+from dacbn.methods import Method, methods
+from dacbn.models import backbones, create_network
 from dacbn.training import TrainConfig, decide, describe_decisions, read_run_info, train_command
 from dacbn.training.run_info import RunInfo, write_run_info
 
@@ -40,6 +43,29 @@ def test_pretrained_weights_are_fine_tuned():
     assert describe_decisions(config) == (
         "chosen for pretrained weights, unless given: --backbone-lr-factor 0.1 --warmup 0.1"
     )
+
+
+@pytest.mark.parametrize(
+    ("method", "width"), [("source_only", 0), ("mcc + bnm", 0), ("mcc + dann", 256), ("shot", 256)]
+)
+def test_a_frozen_backbone_leaves_something_to_adapt(method, width):
+    config = TrainConfig(backbone="resnet10t", pretrained=True, train="head", method=method)
+    assert values(decide(config)) == {**PLAIN, "train": "head", "bottleneck": width}
+    assert describe_decisions(config) == (
+        "chosen for --train head, unless given: --bottleneck 256" if width else ""
+    )
+
+
+@pytest.mark.parametrize("name", [n for n in methods if methods[n].forward is Method.forward])
+def test_methods_of_predictions_are_those_that_do_not_look_at_features(name):
+    torch.manual_seed(0)
+    method = methods[name](create_network("digits_cnn", None, 3, bottleneck=6))
+    features = torch.randn(2, 8, 6, requires_grad=True)
+    logits = torch.randn(2, 8, 3, requires_grad=True)
+    source, target = map(Output, features, logits)
+    step = method.transfer(source, target, torch.arange(8) % 3, 0.5)
+    torch.stack([*step.losses.values()]).sum().backward()
+    assert (features.grad is None) == method.of_predictions
 
 
 def test_what_is_given_stays_and_is_not_announced():

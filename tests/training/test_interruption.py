@@ -17,6 +17,8 @@ VARIANTS = {
     "learned mixture": {"norm": "ucb_norm(update='learned', num_clusters=2)"},
     "known clusters": {"norm": "scb_norm", "ema_decay": 0.5},
     "random method": {"method": "Noisy", "norm": None},
+    "two rates": {"backbone_lr_factor": 0.1, "warmup": 0.5, "bottleneck": 8, "train": "norms"},
+    "head": {"train": "head", "augment": "photos", "ema_decay": 0.9},
 }
 
 

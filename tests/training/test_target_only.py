@@ -171,5 +171,5 @@ def test_a_network_that_its_training_froze_is_adapted_as_a_whole(tiny, source, t
 
 def test_nothing_to_train_is_said(tiny, source, target):
     adapter = tiny(method="source_only", steps=1).fit(source, target)
-    with pytest.raises(ValueError, match="nothing is left to train: shot freezes .* train='head'"):
+    with pytest.raises(ValueError, match=r"nothing is left to train: shot freezes .* train='head'"):
         adapter.adapt(target[0], "shot", steps=1, train="head")

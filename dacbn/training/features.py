@@ -1,0 +1,60 @@
+"""Run a frozen backbone once over all images, so that heads are trained on its features."""
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from dacbn.batch import domain_ids
+from dacbn.datasets import Family, FeatureViews, Images, iterate, weak_view
+from dacbn.models import Network
+from dacbn.norms import modes_kept
+
+VIEWS = 4  # of each image for training: itself and random ones
+MAX_BYTES = 4 * 2**30  # of the features of a domain
+BATCH_SIZE = 64
+
+
+@torch.no_grad()
+def compute_features(
+    network: Network,
+    images: Images,
+    cluster_id: int,
+    family: Family,
+    device: torch.device,
+    seed: int = 0,
+) -> FeatureViews:
+    """Compute what the backbone makes of images and of random views, in evaluation mode.
+
+    Args:
+        network: on `device`; the modes of its modules are restored afterwards.
+        images: N images.
+        cluster_id: the domain id passed to the normalisers (source 0, target 1).
+        family: augmentation family of the views; "none" makes one view, the image itself.
+        device: device to compute on, and where features stay.
+        seed: seed of the views.
+
+    Raises:
+        ValueError: the features need too much memory.
+    """
+    views = 1 if family == "none" else VIEWS
+    width = int(network.backbone.head_hidden_size)  # type: ignore[arg-type]
+    views = min(views, MAX_BYTES // (4 * width * len(images)))
+    if not views:
+        raise ValueError(
+            f"features of {len(images)} images need more than {MAX_BYTES >> 30} GiB: train norms "
+            "or all instead of the head (--train)"
+        )
+    generator = torch.Generator(device).manual_seed(seed)
+    parts: list[Tensor] = []
+    bar = tqdm(total=views * len(images), unit="view", desc="features", leave=False, disable=None)
+    forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    with bar, modes_kept(network), forked:
+        torch.manual_seed(seed)  # for layers that draw numbers: a resumed run has the same
+        network.eval()
+        for batch in iterate(images, BATCH_SIZE, device):
+            ids = domain_ids(len(batch), cluster_id, device)
+            drawn = [weak_view(batch, family, generator) for _ in range(views - 1)]
+            seen = [network.run_backbone(view, ids) for view in (batch, *drawn)]
+            parts.append(torch.stack(seen, dim=1))
+            bar.update(views * len(batch))
+    return FeatureViews(torch.cat(parts), images.size)

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from dacbn.norms.modes import modes_kept
 from dacbn.norms.recomputation import is_recomputation
 
 COUNT = "num_batches_tracked"
+# Functions that fold a BatchNorm into the layer before it, such as torch's `fuse_conv_bn_eval`,
+# take whatever has a `running_var`: a layer that in evaluation is no such affine map has none.
+HIDDEN_VARIANCE = "running_variance"
 
 
 class RunningStatistics(Norm):
@@ -30,7 +33,7 @@ class RunningStatistics(Norm):
         affine: learn `weight` and `bias`.
     """
 
-    # The buffers, each with the value that it starts from.
+    # The buffers, each with the value that it starts from: first the mean, then the variance.
     statistics: ClassVar[dict[str, float]] = {"running_mean": 0, "running_var": 1, COUNT: 0}
     running_mean: Tensor
     running_var: Tensor
@@ -73,8 +76,20 @@ class RunningStatistics(Norm):
         """Load the running mean and variance."""
         trained = trained_statistics(batch_norm)
         if trained is not None:
-            self.running_mean.copy_(trained[0])
-            self.running_var.copy_(trained[1])
+            for ours, theirs in zip(self.running_moments(), trained, strict=True):
+                ours.copy_(theirs)
+
+    def running_moments(self) -> tuple[Tensor, Tensor]:
+        """Return the running mean and variance (C,) themselves."""
+        mean, var, *_ = (getattr(self, name) for name in self.statistics)
+        return mean, var
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Load; a hidden variance is `running_var` in the files of older versions."""
+        old = f"{prefix}running_var"
+        if HIDDEN_VARIANCE in self.statistics and old in state:
+            state[prefix + HIDDEN_VARIANCE] = state.pop(old)
+        super()._load_from_state_dict(state, prefix, *others)
 
     def reset_running_stats(self) -> None:
         """Restore the initial statistics."""

@@ -28,7 +28,8 @@ def predict(
         images: image files, or folders of them.
         output: write the table to this file, device or pipe instead.
         adapt: a test-time method, tent or sar, that adapts the network to the images while it
-            labels them; the run is not changed.
+            labels them; the run is not changed. Give many images: a single one is labelled as
+            without it.
         on_unreadable: what to do with images that cannot be decoded.
         device: cpu, cuda, or auto.
     """

@@ -3,7 +3,7 @@
 `frozen_statistics`, `reset_statistics` and `recalibrate` work on any network, converted or not.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -168,29 +168,42 @@ def recalibrate(
         tensor([0.5000, 0.5000, 0.5000])
     """
     batches = torch.split(images, batch_size) if isinstance(images, Tensor) else images
-    parts, seen = _parts(model), 0
+    seen = 0
+    with moving_statistics(model) as weigh:
+        for batch in batches:
+            seen += len(batch)
+            weigh(len(batch) / max(seen, 1))
+            ids = () if cluster_id is None else (domain_ids(len(batch), cluster_id, batch.device),)
+            model(batch, *ids)
+    if seen == 0:
+        raise ValueError("there are no images to recalibrate on")
+
+
+@contextmanager
+def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
+    """Put normalisers alone in training mode in a `with` block, where passes move statistics.
+
+    Yields:
+        a function that sets the weight of the newest batch, in [0, 1]. Afterwards modes and momenta
+        are what they were.
+    """
+    parts = _parts(model)
     averaging = [part for part in parts if hasattr(part, "momentum")]
     momenta = [part.momentum for part in averaging]
+
+    def weigh(newest: float) -> None:
+        for part in averaging:
+            part.momentum = newest  # type: ignore[assignment]
+
     with modes_kept(model):
         model.eval()
         for part in parts:
             part.train()
         try:
-            for batch in batches:
-                seen += len(batch)
-                for part in averaging:
-                    part.momentum = len(batch) / max(seen, 1)  # type: ignore[assignment]
-                ids = (
-                    ()
-                    if cluster_id is None
-                    else (domain_ids(len(batch), cluster_id, batch.device),)
-                )
-                model(batch, *ids)
+            yield weigh
         finally:
             for part, momentum in zip(averaging, momenta, strict=True):
                 part.momentum = momentum
-    if seen == 0:
-        raise ValueError("there are no images to recalibrate on")
 
 
 def _parts(model: nn.Module) -> list[nn.Module]:

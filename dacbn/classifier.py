@@ -71,7 +71,8 @@ class Classifier:
 
     Methods with an argument `adapt` take a test-time method such as "tent", "tent(lr=0.01)" or
     "sar". It adapts a copy of the network to the images while predicting: results depend on all
-    images, and the network is not changed.
+    images of the call, and the network is not changed. A call with fewer than 64 images relies on
+    the statistics of training, with a warning; one with a single image does not adapt.
 
     The argument `on_unreadable` says what becomes of files that cannot be read: "skip" warns and
     leaves their rows without an answer, "raise" raises; None takes the setting of the training.

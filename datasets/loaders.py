@@ -1,5 +1,6 @@
 """Streams of batches. A batch depends only on its step, so a resumed run sees the same batches."""
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -106,12 +107,13 @@ def iterate(
 ) -> Iterator[Tensor]:
     """Yield all images once, without augmentation, as float32 batches (B, 3, S, S) in [0, 1].
 
-    The order is that of `images`, or shuffled if there is a seed. The last batch may be smaller.
-    In place of images with features, these are yielded, (B, D).
+    The order is that of `images`, or shuffled if there is a seed. Sizes of batches differ by one at
+    most, because layers that normalise by the batch would treat a small last one differently. In
+    place of images with features, these are yielded, (B, D).
     """
     count = len(images)
     order = torch.arange(count) if seed is None else shuffled_order(count, seed)
-    rows = iter(torch.split(order, batch_size))
+    rows = iter(torch.tensor_split(order, max(1, math.ceil(count / batch_size))))
     for batch in _fetch(images, rows, torch.device(device)):
         yield batch[:, 0] if _are_features(batch) else batch
 

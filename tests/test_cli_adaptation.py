@@ -71,6 +71,7 @@ def test_a_flat_folder_is_a_target_and_an_adaptation_can_go_on(dacbn, place, mon
     assert len(capsys.readouterr().out.splitlines()) > 10
 
 
+@pytest.mark.filterwarnings("always:test-time adaptation")
 @pytest.mark.parametrize("method", ["tent(lr=0.1)", "sar(margin=1, lr=0.1)"])
 def test_labels_can_be_adapted_to_the_images_while_the_run_stays(
     dacbn, place, monkeypatch, capsys, method
@@ -80,10 +81,22 @@ def test_labels_can_be_adapted_to_the_images_while_the_run_stays(
 
     def labels(*options):
         dacbn("predict", "run", "new", *options)
-        rows = [*csv.DictReader(capsys.readouterr().out.splitlines())]
+        said = capsys.readouterr()
+        assert ("test-time adaptation has 9 images" in said.err) == bool(options)
+        rows = [*csv.DictReader(said.out.splitlines())]
         assert [row["path"] for row in rows] == [f"new/{number}.png" for number in range(9)]
         return [row["confidence"] for row in rows]
 
     adapted = labels("--adapt", method)
     assert adapted != labels() and adapted == labels("--adapt", method)
     assert contents(place / "run") == before
+
+
+@pytest.mark.filterwarnings("always:test-time adaptation")
+def test_one_image_is_labelled_as_without_adaptation(dacbn, place, monkeypatch, capsys):
+    monkeypatch.chdir(place)
+    dacbn("predict", "run", "new/3.png")
+    plain = capsys.readouterr()
+    dacbn("predict", "run", "new/3.png", "--adapt", "tent")
+    adapted = capsys.readouterr()
+    assert adapted.out == plain.out and "predicts one image as without it" in adapted.err

@@ -36,7 +36,8 @@ def predict(
         top: how many of the likeliest classes to list.
         add: further columns: probabilities of all classes, logits, features.
         adapt: a test-time method, tent or sar, that adapts the network to the images while it
-            labels them; the run is not changed.
+            labels them; the run is not changed. Give many images: a single one is labelled as
+            without it.
         recalibrate: first re-estimate normaliser statistics on these images (AdaBN); the run is not
             changed.
         save: with --recalibrate, write the recalibrated network to this new run folder.

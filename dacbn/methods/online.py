@@ -1,22 +1,35 @@
-"""The interface of test-time methods: a network adapts while it predicts, batch by batch."""
+"""The interface of test-time methods: a network adapts while it predicts, batch by batch.
+
+Statistics of a few images are poor. In batches of n < 64 images, normalisers therefore use those
+stored in training, moved towards those of the batch by n / (n + 16): the rule of Schneider et al.,
+"Improving robustness against common corruptions by covariate shift adaptation", NeurIPS 2020,
+https://arxiv.org/abs/2006.16971, in which stored statistics count as 16 images. A single image
+leaves them as they are: it is predicted as without adaptation. From 64 images on, the smallest
+batch of Tent's authors, normalisers use the statistics of the batch alone, as published.
+"""
 
 import copy
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from dacbn.batch import Output
 from dacbn.models import Network
 from dacbn.norms.contract import is_normaliser
+from dacbn.norms.running_statistics import moving_statistics
 from dacbn.registry import Registry
+
+FEW = 64  # images from which on the statistics of a batch are used alone
+STORED = 16  # images that stored statistics count as, in smaller batches
 
 
 class OnlineMethod:
     """A way to adapt while predicting: each batch is predicted first and then learned from.
 
-    It works on a copy of the network. Normalisers are in training mode, so that those with batch
-    statistics use them; everything else is in evaluation mode. Only the affine parameters of
-    normalisers are learned.
+    It works on a copy of the network. Normalisers use the statistics of the batch, or in small
+    batches a mixture with those stored; everything else is in evaluation mode. Only the affine
+    parameters of normalisers are learned.
 
     Args:
         network: a trained network, which is not changed.
@@ -26,6 +39,7 @@ class OnlineMethod:
 
     Attributes:
         network: the copy.
+        stored: the statistics of its normalisers, by name.
         parameters: the affine parameters of its normalisers.
     """
 
@@ -39,15 +53,40 @@ class OnlineMethod:
                 "test-time adaptation learns the affine parameters of normalisers, and this "
                 "network has none: predict without adapting"
             )
-        for layer in self.network.modules():
-            if is_normaliser(layer):
-                layer.train()
+        self.stored = {
+            name: value.clone()
+            for place, layer in self.network.named_modules()
+            if is_normaliser(layer)
+            for name, value in layer.named_buffers(place)
+        }
         for parameter in self.parameters:
             parameter.requires_grad_(True)
 
     def predict(self, images: Tensor, cluster_ids: Tensor) -> Output:
         """Compute outputs of images (B, 3, S, S), without gradient, then learn from the images."""
         raise NotImplementedError
+
+    def run(self, images: Tensor, cluster_ids: Tensor) -> Output:
+        """Run the network on images (B, 3, S, S), with a gradient; `predict` runs it by this."""
+        few = len(images) < FEW
+        if few:
+            self._mix_statistics(images, cluster_ids)
+        for layer in self.network.modules():
+            if is_normaliser(layer):
+                layer.train(not few)
+        output: Output = self.network(images, cluster_ids)
+        return output
+
+    @torch.no_grad()
+    def _mix_statistics(self, images: Tensor, cluster_ids: Tensor) -> None:
+        """Move the stored statistics towards those of a small batch."""
+        for name, value in self.stored.items():
+            self.network.get_buffer(name).copy_(value)
+        if len(images) < 2:
+            return
+        with moving_statistics(self.network) as weigh:
+            weigh(len(images) / (len(images) + STORED))
+            self.network(images, cluster_ids)
 
 
 def affine_parameters(network: nn.Module) -> list[nn.Parameter]:

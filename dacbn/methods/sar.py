@@ -9,7 +9,8 @@ the mean entropy, and the step from w uses the gradient at the perturbed point, 
 entropy is below the margin there too. If the running mean of that entropy (momentum 0.9) falls
 below `reset_below`, predictions have collapsed, and the network is reset.
 Differs from the paper: the normalisers of all stages adapt, where the paper excludes those of the
-last; a reset also restarts the running mean.
+last; a reset also restarts the running mean; batches of fewer than 64 images also use the stored
+statistics (`dacbn.methods.online`).
 """
 
 import copy
@@ -63,12 +64,12 @@ class SAR(OnlineMethod):
 
     def predict(self, images: Tensor, cluster_ids: Tensor) -> Output:
         """Compute outputs, then take a step if any prediction is reliable."""
-        features, logits = self.network(images, cluster_ids)
+        features, logits = self.run(images, cluster_ids)
         entropies = entropy(logits)
         reliable = entropies < self.largest
         if reliable.any():
             moves = self.ascend(entropies[reliable].mean())
-            again = entropy(self.network(images, cluster_ids).logits)[reliable]
+            again = entropy(self.run(images, cluster_ids).logits)[reliable]
             self.learn(again[again < self.largest], moves)
         return Output(features.detach(), logits.detach())
 

@@ -5,7 +5,8 @@ Minimization", ICLR 2021, https://arxiv.org/abs/2006.10726.
 
 Normalisers use the statistics of the batch; one step of Adam per batch lowers the mean entropy of
 its predictions by changing their affine parameters. Predictions are made before the step.
-Differs from the paper: nothing. Defaults are the authors' settings for small images.
+Differs from the paper: batches of fewer than 64 images also use the stored statistics
+(`dacbn.methods.online`). Defaults are the authors' settings for small images.
 """
 
 from torch import Tensor
@@ -32,7 +33,7 @@ class Tent(OnlineMethod):
 
     def predict(self, images: Tensor, cluster_ids: Tensor) -> Output:
         """Compute outputs, then take a step."""
-        features, logits = self.network(images, cluster_ids)
+        features, logits = self.run(images, cluster_ids)
         self.optimizer.zero_grad(set_to_none=True)
         entropy(logits).mean().backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -1,7 +1,6 @@
 """Replace the normalisers of a network, such as one of timm's models."""
 
 from dataclasses import dataclass
-from inspect import signature
 from typing import Any, get_args
 
 from torch import Tensor, nn
@@ -18,7 +17,7 @@ from dacbn.models.sites import (
     insert_at_input,
     select,
 )
-from dacbn.norms import Norm, PredictionTimeBatchNorm, norms, weights
+from dacbn.norms import Norm, norms, weights
 from dacbn.norms.contract import trained_statistics
 from dacbn.norms.network.trace import feeding_layers
 from dacbn.spec import Spec, Term
@@ -117,7 +116,7 @@ def convert_norms(
     chosen = select(list(found), sites)
     check_materialised({name: found[name] for name in chosen})
     batch_norms = {name: as_batch_norm(found[name]) for name in chosen}
-    lost = name_losses([found[name] for name in dict.fromkeys(chosen)], _keeps_average(kind))
+    lost = name_losses([found[name] for name in dict.fromkeys(chosen)], kind)
     layers = _replace(model, found, batch_norms, kind, options)
     mapped = _map_weights(model, list(layers), maps)
     return ConversionReport(
@@ -157,12 +156,6 @@ def resolve_norm(
     for term in maps:
         weights.check(term)
     return norms.check(Term(name, options)), options, tuple(maps)
-
-
-def _keeps_average(kind: type[Norm]) -> bool:
-    """Whether a kind of layer normalises by running statistics: such have a momentum."""
-    by_batch = issubclass(kind, PredictionTimeBatchNorm)
-    return "momentum" in signature(kind).parameters and not by_batch
 
 
 def _replace(

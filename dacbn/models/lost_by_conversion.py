@@ -1,14 +1,18 @@
-"""What a BatchNorm has or does that the layer which replaces it will not: notes of a conversion."""
+"""What a layer has or does that the one which replaces it will not: notes of a conversion."""
 
 from collections import Counter
 from collections.abc import Iterable
+from inspect import signature
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.utils import parametrize
 
-KNOWN_MODULES = ("torch.", "timm.")  # their kinds of BatchNorm do what is handled here, and no more
+from dacbn.norms import ChannelLayerNorm, Norm, PredictionTimeBatchNorm
+
+# their kinds of BatchNorm and LayerNorm do what is handled here, and no more
+KNOWN_MODULES = ("torch.", "timm.", "torchvision.")
 
 
 def check_materialised(layers: dict[str, nn.Module]) -> None:
@@ -25,22 +29,28 @@ def check_materialised(layers: dict[str, nn.Module]) -> None:
             )
 
 
-def name_losses(layers: Iterable[nn.Module], keeps_average: bool) -> list[str]:
-    """Name what unusual BatchNorms lose, a line each.
+def name_losses(layers: Iterable[nn.Module], kind: type[Norm]) -> list[str]:
+    """Name what BatchNorms and LayerNorms lose, a line each.
 
     Args:
         layers: those that are replaced.
-        keeps_average: whether the new layers normalise by running statistics in evaluation.
+        kind: that of the new layers.
     """
-    counts = Counter(text for layer in layers for text in _losses_of(layer, keeps_average))
+    counts = Counter(text for layer in layers for text in _losses_of(layer, kind))
     return [f"{count} of the old layers {text}" for text, count in counts.items()]
 
 
-def _losses_of(layer: nn.Module, keeps_average: bool) -> list[str]:
-    losses = []
+def _keeps_average(kind: type[Norm]) -> bool:
+    """Whether a kind of layer normalises by running statistics: such have a momentum."""
+    by_batch = issubclass(kind, PredictionTimeBatchNorm)
+    return "momentum" in signature(kind).parameters and not by_batch
+
+
+def _losses_of(layer: nn.Module, kind: type[Norm]) -> list[str]:
+    losses, keeps_average = [], _keeps_average(kind)
+    if getattr(layer, "weight", None) is not None and layer.bias is None:
+        losses.append("had no bias: the new ones learn one, from 0 on")
     if isinstance(layer, _BatchNorm):
-        if layer.affine and layer.bias is None:
-            losses.append("had no bias: the new ones learn one, from 0 on")
         if not layer.track_running_stats and keeps_average:
             losses.append(
                 "normalised by the batch in evaluation too: the new ones use running statistics, "
@@ -50,8 +60,14 @@ def _losses_of(layer: nn.Module, keeps_average: bool) -> list[str]:
             losses.append("averaged all batches (momentum=None): the new ones use their momentum")
         if isinstance(layer, nn.SyncBatchNorm):
             losses.append("shared statistics between processes: the new ones use their own batch")
-        if not type(layer).__module__.startswith(KNOWN_MODULES):
-            losses.append(f"were a {type(layer).__name__}: what it does beyond BatchNorm is lost")
+    elif isinstance(layer, nn.LayerNorm) and not issubclass(kind, ChannelLayerNorm):
+        losses.append(
+            "standardised each position over its channels, as only channel_layer_norm does: train "
+            "the network after this conversion"
+        )
+    if not type(layer).__module__.startswith(KNOWN_MODULES):
+        origin = "BatchNorm" if isinstance(layer, _BatchNorm) else "LayerNorm"
+        losses.append(f"were a {type(layer).__name__}: what it does beyond {origin} is lost")
     if parametrize.is_parametrized(layer):
         losses.append("had parametrizations, which are dropped")
     if layer._forward_hooks or layer._forward_pre_hooks or layer._backward_hooks:

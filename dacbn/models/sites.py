@@ -5,7 +5,6 @@ from fnmatch import fnmatch
 from typing import Literal
 
 import torch
-from timm.layers.norm import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -69,28 +68,54 @@ def select(names: list[str], sites: str) -> list[str]:
 
 
 def as_batch_norm(layer: nn.Module) -> _BatchNorm:
-    """Return a BatchNorm with the layer's affine parameters and, if any, its statistics."""
+    """Return a BatchNorm with the layer's affine parameters and, if any, its statistics.
+
+    Raises:
+        ValueError: it is a LayerNorm over more than the channels.
+    """
     if isinstance(layer, _BatchNorm):
         return layer
     assert isinstance(layer, nn.LayerNorm)
+    if len(layer.normalized_shape) > 1:
+        raise ValueError(
+            f"a LayerNorm over {layer.normalized_shape} learns a weight for each position: only "
+            "those over the channels alone are replaced, so choose sites without it"
+        )
+    like = torch.empty(0) if layer.weight is None else layer.weight
     batch_norm = nn.BatchNorm1d(
-        layer.normalized_shape[0], layer.eps, affine=layer.elementwise_affine
+        layer.normalized_shape[0],
+        layer.eps,
+        affine=layer.elementwise_affine,
+        device=like.device,
+        dtype=like.dtype,
     )
     with torch.no_grad():
         for ours, theirs in ((batch_norm.weight, layer.weight), (batch_norm.bias, layer.bias)):
             if theirs is not None and ours is not None:
                 ours.copy_(theirs)
-    device = None if layer.weight is None else layer.weight.device
-    return batch_norm.to(device).train(layer.training)
+                ours.requires_grad_(theirs.requires_grad)
+    return batch_norm.train(layer.training)
 
 
 def in_place_of(layer: nn.Module, norm: Norm) -> nn.Module:
     """Keep the channel order, dropout and activation of the replaced layer."""
-    if isinstance(layer, nn.LayerNorm) and not isinstance(layer, LayerNorm2d):
-        return ChannelsLast(norm)
-    # timm's BatchNormAct layers are BatchNorms with dropout and activation fused in
+    last = isinstance(layer, nn.LayerNorm) and not _takes_channels_first(layer)
+    placed = ChannelsLast(norm) if last else norm
+    # timm's BatchNormAct and LayerNormAct layers have dropout and activation fused in
     fused = [getattr(layer, part) for part in ("drop", "act") if hasattr(layer, part)]
-    return nn.Sequential(norm, *fused) if fused else norm
+    return nn.Sequential(placed, *fused) if fused else placed
+
+
+@torch.no_grad()
+def _takes_channels_first(layer: nn.LayerNorm) -> bool:
+    """Whether a LayerNorm takes (N, C, H, W): timm, torchvision and others have such subclasses."""
+    (channels,) = layer.normalized_shape
+    like = torch.empty(0) if layer.weight is None else layer.weight
+    try:
+        layer.forward(like.new_zeros(1, channels, 1, channels + 1))
+    except RuntimeError:
+        return False
+    return True
 
 
 def insert_at_input(model: nn.Module, norm: Norm) -> None:

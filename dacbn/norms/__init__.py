@@ -20,6 +20,7 @@ from dacbn.norms.domain_specific_batch_norm import (
     DomainSpecificBatchNorm as DomainSpecificBatchNorm,
 )
 from dacbn.norms.domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
+from dacbn.norms.dynamic_tanh import DynamicTanh as DynamicTanh
 from dacbn.norms.group_norm import GroupNorm as GroupNorm
 from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
 from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm

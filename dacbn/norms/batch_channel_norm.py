@@ -25,7 +25,7 @@ from dacbn.norms.batch_norm import apply_kernel
 from dacbn.norms.contract import norms
 from dacbn.norms.group_norm import fitting_groups, standardise_groups
 from dacbn.norms.recomputation import PastTables
-from dacbn.norms.running_statistics import RunningStatistics
+from dacbn.norms.running_statistics import HIDDEN_VARIANCE, RunningStatistics
 
 
 @norms.register("batch_channel_norm")
@@ -46,7 +46,8 @@ class BatchChannelNorm(RunningStatistics):
         ValueError: an option has no such value.
     """
 
-    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, "running_var": 1}
+    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1}
+    running_variance: Tensor
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class BatchChannelNorm(RunningStatistics):
 
     def _by_batch(self, x: Tensor) -> Tensor:
         """Normalise each channel by the batch, or by estimates, and apply the inner affine map."""
-        mean, var = self.running_mean, self.running_var
+        mean, var = self.running_moments()
         by_batch = self.uses_batch(x) and not self.estimate
         if self.estimate and self.training and len(x):
             self._update_estimates(x.detach())
@@ -87,7 +88,7 @@ class BatchChannelNorm(RunningStatistics):
         # with momentum 1, as in the first batch of a recalibration, there is no previous mean
         centre = mean if self.momentum == 1 else self.running_mean
         squares = (x - centre[:, None]).square().mean((0, 2))
-        self.update_statistics(running_mean=mean, running_var=squares)
+        self.update_statistics(running_mean=mean, running_variance=squares)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Load the statistics, and split the affine map so that the function is preserved.

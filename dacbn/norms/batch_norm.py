@@ -38,7 +38,7 @@ class BatchNorm(RunningStatistics):
 
 def batch_normalise(layer: RunningStatistics, x: Tensor) -> Tensor:
     """Normalise x, (N, C) or (N, C, *), by torch's kernel, by the batch or running statistics."""
-    mean, var = layer.running_mean, layer.running_var
+    mean, var = layer.running_moments()
     by_batch = layer.uses_batch(x)
     if not by_batch:  # copies: a training batch may move them before the backward pass
         mean, var = mean.clone(), var.clone()

@@ -9,10 +9,13 @@ second paper's mixing of batch and source statistics is left out.
 Predictions depend on the other images in the batch: evaluate in large batches of one domain.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
 from dacbn.norms.contract import norms
+from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
 
 
 @norms.register("prediction_time_batch_norm")
@@ -26,6 +29,9 @@ class PredictionTimeBatchNorm(BatchNorm):
             a channel has a single value.
         affine: learn `weight` and `bias`.
     """
+
+    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
+    running_variance: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""

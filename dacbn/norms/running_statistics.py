@@ -3,9 +3,9 @@
 `frozen_statistics`, `reset_statistics` and `recalibrate` work on any network, converted or not.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from dacbn.norms.modes import modes_kept
 from dacbn.norms.recomputation import is_recomputation
 
 COUNT = "num_batches_tracked"
+# Functions that fold a BatchNorm into the layer before it, such as torch's `fuse_conv_bn_eval`,
+# take whatever has a `running_var`: a layer that in evaluation is no such affine map has none.
+HIDDEN_VARIANCE = "running_variance"
 
 
 class RunningStatistics(Norm):
@@ -30,7 +33,7 @@ class RunningStatistics(Norm):
         affine: learn `weight` and `bias`.
     """
 
-    # The buffers, each with the value that it starts from.
+    # The buffers, each with the value that it starts from: first the mean, then the variance.
     statistics: ClassVar[dict[str, float]] = {"running_mean": 0, "running_var": 1, COUNT: 0}
     running_mean: Tensor
     running_var: Tensor
@@ -73,8 +76,20 @@ class RunningStatistics(Norm):
         """Load the running mean and variance."""
         trained = trained_statistics(batch_norm)
         if trained is not None:
-            self.running_mean.copy_(trained[0])
-            self.running_var.copy_(trained[1])
+            for ours, theirs in zip(self.running_moments(), trained, strict=True):
+                ours.copy_(theirs)
+
+    def running_moments(self) -> tuple[Tensor, Tensor]:
+        """Return the running mean and variance (C,) themselves."""
+        mean, var, *_ = (getattr(self, name) for name in self.statistics)
+        return mean, var
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Load; a hidden variance is `running_var` in the files of older versions."""
+        old = f"{prefix}running_var"
+        if HIDDEN_VARIANCE in self.statistics and old in state:
+            state[prefix + HIDDEN_VARIANCE] = state.pop(old)
+        super()._load_from_state_dict(state, prefix, *others)
 
     def reset_running_stats(self) -> None:
         """Restore the initial statistics."""
@@ -153,29 +168,42 @@ def recalibrate(
         tensor([0.5000, 0.5000, 0.5000])
     """
     batches = torch.split(images, batch_size) if isinstance(images, Tensor) else images
-    parts, seen = _parts(model), 0
+    seen = 0
+    with moving_statistics(model) as weigh:
+        for batch in batches:
+            seen += len(batch)
+            weigh(len(batch) / max(seen, 1))
+            ids = () if cluster_id is None else (domain_ids(len(batch), cluster_id, batch.device),)
+            model(batch, *ids)
+    if seen == 0:
+        raise ValueError("there are no images to recalibrate on")
+
+
+@contextmanager
+def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
+    """Put normalisers alone in training mode in a `with` block, where passes move statistics.
+
+    Yields:
+        a function that sets the weight of the newest batch, in [0, 1]. Afterwards modes and momenta
+        are what they were.
+    """
+    parts = _parts(model)
     averaging = [part for part in parts if hasattr(part, "momentum")]
     momenta = [part.momentum for part in averaging]
+
+    def weigh(newest: float) -> None:
+        for part in averaging:
+            part.momentum = newest  # type: ignore[assignment]
+
     with modes_kept(model):
         model.eval()
         for part in parts:
             part.train()
         try:
-            for batch in batches:
-                seen += len(batch)
-                for part in averaging:
-                    part.momentum = len(batch) / max(seen, 1)  # type: ignore[assignment]
-                ids = (
-                    ()
-                    if cluster_id is None
-                    else (domain_ids(len(batch), cluster_id, batch.device),)
-                )
-                model(batch, *ids)
+            yield weigh
         finally:
             for part, momentum in zip(averaging, momenta, strict=True):
                 part.momentum = momentum
-    if seen == 0:
-        raise ValueError("there are no images to recalibrate on")
 
 
 def _parts(model: nn.Module) -> list[nn.Module]:

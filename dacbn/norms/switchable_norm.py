@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms.contract import norms
-from dacbn.norms.running_statistics import RunningStatistics
+from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE, RunningStatistics
 
 
 @norms.register("switchable_norm")
@@ -35,6 +35,8 @@ class SwitchableNorm(RunningStatistics):
     """
 
     standardises_channels: ClassVar[bool] = True
+    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
+    running_variance: Tensor
 
     def __init__(
         self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
@@ -57,10 +59,10 @@ class SwitchableNorm(RunningStatistics):
         count = len(mean) * length
         if not self.training or count <= 1:
             # copies: a training batch may move them before the backward pass
-            return self.running_mean[:, None].clone(), self.running_var[:, None].clone()
+            return self.running_mean[:, None].clone(), self.running_variance[:, None].clone()
         mean, var = _pooled(mean, var, 0)
         unbiased = var * count / (count - 1)
-        self.update_statistics(running_mean=mean[0, :, 0], running_var=unbiased[0, :, 0])
+        self.update_statistics(running_mean=mean[0, :, 0], running_variance=unbiased[0, :, 0])
         return mean, var
 
 

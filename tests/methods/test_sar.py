@@ -10,7 +10,7 @@ from colour_shift import ByHand, accuracy, affine_of, draw_images, trained_netwo
 
 from dacbn.methods import SAR
 
-TARGET = torch.ones(30, dtype=torch.int64)
+TARGET = torch.ones(64, dtype=torch.int64)
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def network(generator):
 
 @pytest.fixture
 def images(generator):
-    return draw_images(30, True, generator)[0]
+    return draw_images(64, True, generator)[0]
 
 
 def step_by_hand(by_hand, start, lr, margin, radius):
@@ -36,7 +36,7 @@ def step_by_hand(by_hand, start, lr, margin, radius):
     slope = by_hand.slope(start, reliable)
     there = start + radius * slope / math.sqrt(float(slope @ slope))
     still = reliable & (by_hand.entropies(there) < largest)
-    assert 0 < still.sum() <= reliable.sum() < 30  # some count, and some do not
+    assert 0 < still.sum() <= reliable.sum() < 64  # some count, and some do not
     return start - lr * by_hand.slope(there, still), by_hand.entropies(there)[still].mean()
 
 
@@ -90,6 +90,6 @@ def test_a_collapse_starts_again_from_the_trained_network(network, images):
 def test_a_shift_of_colours_is_undone(network, generator):
     method, right = SAR(network, lr=0.05, margin=0.8), []
     for _ in range(20):
-        images, labels = draw_images(30, True, generator)
+        images, labels = draw_images(64, True, generator)
         right.append(accuracy(method.predict(images, TARGET).logits, labels))
     assert np.mean(right[-5:]) > 0.9

@@ -20,7 +20,7 @@ from dacbn.methods.online import affine_parameters
 from dacbn.models import Network, create_network
 from dacbn.norms import norms
 
-TARGET = torch.ones(30, dtype=torch.int64)
+TARGET = torch.ones(64, dtype=torch.int64)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def network(generator):
 
 @pytest.fixture
 def images(generator):
-    return draw_images(30, True, generator)[0]
+    return draw_images(64, True, generator)[0]
 
 
 def test_one_step_is_adams_on_the_mean_entropy(network, images):
@@ -45,7 +45,7 @@ def test_one_step_is_adams_on_the_mean_entropy(network, images):
     start = affine_of(network)
     output = method.predict(images, TARGET)
     np.testing.assert_allclose(output.logits, by_hand.logits(start), rtol=1e-4, atol=1e-5)
-    slope = by_hand.slope(start, np.arange(30))
+    slope = by_hand.slope(start, np.arange(64))
     wanted = start - 0.01 * slope / (abs(slope) + 1e-8)  # Adam's first step
     np.testing.assert_allclose(affine_of(method.network), wanted, rtol=1e-4, atol=1e-6)
 
@@ -62,12 +62,12 @@ def test_predictions_are_those_before_the_step_and_have_no_gradient(network, ima
 @pytest.mark.parametrize("norm", [name for name in norms if name != "self_normalizing"])
 def test_only_scales_and_shifts_of_normalisers_move(name, norm):
     network = create_network("digits_cnn", norm, 3, classifier=(8,))
-    network(torch.rand(12, 3, 16, 16), torch.arange(12) % 2)  # some place themselves on a batch
+    network(torch.rand(64, 3, 16, 16), torch.arange(64) % 2)  # some place themselves on a batch
     given = copy.deepcopy(network.state_dict())
     options = "(margin=1.5, lr=0.01)" if name == "sar" else "(lr=0.01)"
     method = test_time_methods.build(name + options, network)
     for _ in range(2):
-        output = method.predict(torch.rand(12, 3, 16, 16), TARGET[:12])
+        output = method.predict(torch.rand(64, 3, 16, 16), TARGET)
         assert output.logits.isfinite().all()
     assert all(torch.equal(value, given[key]) for key, value in network.state_dict().items())
     moved = {
@@ -130,7 +130,7 @@ def test_batches_are_normalised_by_themselves_and_dropout_is_off(generator, imag
 def test_a_shift_of_colours_is_undone(network, generator):
     method, right, plain = Tent(network, lr=0.05), [], []
     for _ in range(20):
-        images, labels = draw_images(30, True, generator)
+        images, labels = draw_images(64, True, generator)
         right.append(accuracy(method.predict(images, TARGET).logits, labels))
         plain.append(accuracy(network(images).logits, labels))
     assert np.mean(plain) < 0.7

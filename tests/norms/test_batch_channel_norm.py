@@ -36,7 +36,7 @@ def test_outputs_and_statistics_follow_the_equations(estimate, shape):
         wanted = reference.normalised(values, *used, gain, shift, 2, 0.1)
         np.testing.assert_allclose(found.detach(), wanted.reshape(shape), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(layer.running_mean, mean, rtol=1e-9)
-    np.testing.assert_allclose(layer.running_var, var, rtol=1e-9)
+    np.testing.assert_allclose(layer.running_variance, var, rtol=1e-9)
     wanted = reference.normalised(values, mean, var, gain, shift, 2, 0.1)
     np.testing.assert_allclose(
         layer.eval()(x).detach(), wanted.reshape(shape), rtol=1e-9, atol=1e-9
@@ -53,15 +53,15 @@ def test_it_is_batch_norm_and_then_group_norm(num_groups):
     for _ in range(3):
         x = torch.randn(4, 8, 3, 2).double() * 3 + 1
         torch.testing.assert_close(layer(x), second(first(x)))
-    torch.testing.assert_close(layer.running_var, first.running_var)
+    torch.testing.assert_close(layer.running_variance, first.running_var)
     torch.testing.assert_close(layer.eval()(x), second(first.eval()(x)))
 
 
 def test_estimates_that_stand_still_are_batch_norm_in_evaluation():
     layer = BatchChannelNorm(8, num_groups=2, estimate=True, momentum=0)
-    nn.init.normal_(layer.running_mean), nn.init.uniform_(layer.running_var, 0.5, 2)
+    nn.init.normal_(layer.running_mean), nn.init.uniform_(layer.running_variance, 0.5, 2)
     x = torch.randn(2, 8, 3)
-    standard = F.batch_norm(x, layer.running_mean.clone(), layer.running_var.clone())
+    standard = F.batch_norm(x, layer.running_mean.clone(), layer.running_variance.clone())
     in_training = layer(x)
     torch.testing.assert_close(in_training, F.group_norm(standard, 2))
     assert torch.equal(layer.eval()(x), in_training)
@@ -95,7 +95,7 @@ def test_estimates_learn_from_single_images():
     for _ in range(500):
         layer(torch.randn(1, 4) * 3 + 5)
     torch.testing.assert_close(layer.running_mean, torch.full((4,), 5.0), atol=1.2, rtol=0)
-    torch.testing.assert_close(layer.running_var, torch.full((4,), 9.0), atol=5, rtol=0)
+    torch.testing.assert_close(layer.running_variance, torch.full((4,), 9.0), atol=5, rtol=0)
 
 
 @pytest.mark.parametrize("estimate", [True, False])
@@ -104,7 +104,7 @@ def test_recalibration_forgets_what_was_seen_before(estimate):
     layer(images * 50)
     recalibrate(layer, images, batch_size=80)
     torch.testing.assert_close(layer.running_mean, images.mean(0))
-    torch.testing.assert_close(layer.running_var, images.var(0), rtol=0.02, atol=0)
+    torch.testing.assert_close(layer.running_variance, images.var(0), rtol=0.02, atol=0)
 
 
 def trained_batch_norm():

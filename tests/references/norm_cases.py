@@ -8,6 +8,7 @@ SHAPES = [(8, 4), (8, 4, 5), (8, 4, 5, 3), (8, 4, 3, 2, 2)]
 # By their nature, some layers do not do all of it.
 # They divide by nothing (instances of a single value included), or multiply the scale.
 LEAVE_THE_SCALE = {
+    "dynamic_tanh",
     "ibn_norm",
     "instance_norm",
     "mean_only_batch_norm",
@@ -22,6 +23,7 @@ LEAVE_THE_SCALE = {
 LEND_NOTHING = {
     "batch_channel_norm",
     "channel_layer_norm",
+    "dynamic_tanh",
     "group_norm",
     "ibn_norm",
     "instance_norm",

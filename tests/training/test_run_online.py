@@ -1,5 +1,7 @@
 """Test-time adaptation through the adapter: order, batches, and what stays as it is."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,8 @@ from dacbn.datasets import TensorImages
 from dacbn.methods.online import OnlineMethod
 from dacbn.models import create_network
 from dacbn.training import run_online
+
+pytestmark = pytest.mark.filterwarnings("ignore:test-time adaptation")
 
 
 class Witness(OnlineMethod):
@@ -30,7 +34,7 @@ class Witness(OnlineMethod):
 
 
 @pytest.mark.parametrize(
-    ("count", "sizes"), [(10, [10]), (11, [6, 5]), (25, [9, 9, 7]), (1, [1]), (31, [8, 8, 8, 7])]
+    ("count", "sizes"), [(10, [10]), (11, [6, 5]), (25, [9, 8, 8]), (1, [1]), (31, [8, 8, 8, 7])]
 )
 def test_answers_are_in_the_order_of_the_images_and_batches_of_nearly_one_size(count, sizes):
     pixels = torch.arange(count, dtype=torch.uint8)[:, None, None, None].expand(-1, 3, 4, 4)
@@ -86,6 +90,36 @@ def test_every_question_can_be_adapted(trained, target):
 def test_a_wrong_word_is_said(trained, target, method, message):
     with pytest.raises(ValueError, match=message.replace("(", r"\(")):
         trained.predict(target[0], adapt=method)
+
+
+@pytest.mark.parametrize(("count", "warned"), [(1, True), (17, True), (63, True), (64, False)])
+def test_a_call_with_few_images_says_that_the_cut_matters(count, warned):
+    pixels = torch.zeros(count, 3, 4, 4, dtype=torch.uint8)
+    for norm in ("batch_norm", "group_norm"):  # the second has nothing stored
+        method = Witness(create_network("digits_cnn", norm, 3))
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            run_online(method, TensorImages(pixels), 1, torch.device("cpu"))
+        texts = [str(each.message) for each in found]
+        assert len(texts) == (warned and norm == "batch_norm")
+        number = "one image as without it" if count == 1 else f"has {count} images"
+        assert all(number in text for text in texts)
+
+
+def test_the_last_batch_of_many_is_not_small():
+    method = Witness(create_network("digits_cnn", "batch_norm", 3))
+    pixels = torch.zeros(1, dtype=torch.uint8)[:, None, None, None].expand(902, 3, 2, 2)
+    run_online(method, TensorImages(pixels), 1, torch.device("cpu"))
+    assert set(method.sizes) == {9, 10}
+
+
+@pytest.mark.parametrize("adapt", ["tent(lr=0.1)", "sar(lr=0.1, margin=1)"])
+@pytest.mark.parametrize("norm", ["batch_norm", "ucb_norm(num_clusters=2, assign='sample')"])
+def test_images_one_by_one_are_predicted_as_without_adaptation(tiny, source, target, norm, adapt):
+    trained = tiny(norm=norm, steps=3).fit(source, target[0])
+    plain = trained.predict_proba(target[0])
+    alone = [trained.predict_proba(image[None], adapt=adapt)[0] for image in target[0]]
+    np.testing.assert_allclose(alone, plain, atol=1e-5)
 
 
 def test_a_shift_of_colours_is_undone():

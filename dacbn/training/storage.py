@@ -11,6 +11,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from dacbn.models.first_line import first_line as first_line
+
 FULL = {errno.ENOSPC, errno.EDQUOT}
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -108,12 +110,6 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
     text = json.dumps(content, indent=2) + "\n"
     write_atomically(path, lambda draft: draft.write_text(text))
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type if there is no message."""
-    reason = getattr(error, "strerror", None) or str(error)  # strerror: without the errno and path
-    return (str(reason).strip() or type(error).__name__).splitlines()[0]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The command line: its commands, and error messages on one line."""
 
 import io
+import logging
 import os
 import sys
 import warnings
@@ -54,6 +55,7 @@ def _read_spec(words: list[str]) -> Spec:
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit status 1."""
     warnings.showwarning = _show_warning
+    _show_log()
     for stream in (sys.stdout, sys.stderr):  # an arrow must not end a training that logs in ASCII
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -74,6 +76,13 @@ def main() -> None:
             raise
         print(f"dacbn: {_one_line(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _show_log() -> None:
+    """Print what the package logs, such as where weights came from, among the other output."""
+    log = logging.getLogger("dacbn")
+    log.handlers = [logging.StreamHandler(sys.stdout)]
+    log.setLevel(logging.INFO)
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

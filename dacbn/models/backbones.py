@@ -75,6 +75,15 @@ def check_name(name: str) -> None:
         raise missing_module(name)
     if name not in OWN and not timm.is_model(name):
         raise UnknownBackboneError(_unknown(name))
+    architecture, _, tag = name.partition(".")
+    try:
+        timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{architecture}.*")]
+        raise UnknownBackboneError(
+            f"{architecture} has no weights tagged {tag!r}: choose from {', '.join(tags)}, or "
+            "leave the tag out"
+        ) from None
 
 
 def find_pretrained(name: str, pretrained: Pretrained = True) -> Published:

@@ -19,6 +19,15 @@ def test_an_unknown_name_names_the_nearest():
         create_backbone("resnet81")
 
 
+def test_an_unknown_tag_names_those_there_are():
+    with pytest.raises(
+        UnknownBackboneError, match=r"resnet18 has no .* 'no': choose from a1_in1k,"
+    ):
+        create_backbone("resnet18.no")
+    with pytest.raises(UnknownBackboneError, match="'no'"):
+        create_backbone("resnet18.no", pretrained=True)
+
+
 def test_the_digits_network_is_among_the_nearest():
     with pytest.raises(UnknownBackboneError, match="Nearest: digits_cnn"):
         create_backbone("digit_cnn")

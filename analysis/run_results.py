@@ -132,13 +132,7 @@ class RunResults:
     @cached_property
     def untrained(self) -> Subject | None:
         """The network before training, with the same images."""
-
-        def build(subject: Subject) -> Subject:
-            try:
-                return build_untrained(subject, self._info)
-            except OSError as error:  # pretrained weights
-                raise ValueError(str(error)) from error
-
+        build = partial(build_untrained, info=self._info)
         return self._try("network before training", build, self.subject)
 
     def _try(self, name: str, compute: Callable[[T], R], needed: T | None) -> R | None:

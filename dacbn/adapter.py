@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, Unpack
 
+from torch import nn
+
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import Classifier
 from dacbn.classifier import NotFittedError as NotFittedError
 from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among
 from dacbn.models import Network
+from dacbn.models.own_module import check_given, copy_module, name_module
 from dacbn.training import (
     AdaptationOptions,
     InterruptedTraining,
@@ -24,8 +27,10 @@ from dacbn.training import (
     TrainingState,
     adaptation_config,
     build_network,
+    check_module,
     check_names,
     check_needs_source,
+    check_start,
     choose_device,
     choose_size,
     claim,
@@ -35,6 +40,7 @@ from dacbn.training import (
     decide,
     holds_network,
     load_weights,
+    pin_weights,
     read_run_info,
     save_checkpoint,
     save_network,
@@ -50,7 +56,10 @@ class DomainAdapter(Classifier):
     """A classifier trained on labelled source images for unlabelled target images.
 
     Args:
-        backbone: "digits_cnn", or the name of any timm model with BatchNorm.
+        backbone: "digits_cnn", the name of any timm model with BatchNorm, or a module of yours from
+            images (B, 3, S, S) to features (B, D). A module is copied and not changed; pixels are
+            standardised by `pixel_mean` and `pixel_std` if given, else by its `pretrained_cfg`,
+            else as for ImageNet.
         norm: replaces its BatchNorms, e.g. "ucb_norm" or "ucb_norm(num_clusters=5)"; None keeps
             them.
         method: adaptation method, e.g. "dann" or "dann(weight=0.1)".
@@ -59,6 +68,7 @@ class DomainAdapter(Classifier):
     Raises:
         ValueError: an option, norm or method is unknown (the text suggests the most similar), or
             its value cannot work.
+        OwnModuleError: the module does not return features (B, D).
 
     Attributes:
         config: the settings.
@@ -79,16 +89,18 @@ class DomainAdapter(Classifier):
 
     def __init__(
         self,
-        backbone: str = TrainConfig.backbone,
+        backbone: str | nn.Module = TrainConfig.backbone,
         norm: str | None = TrainConfig.norm,
         method: str = TrainConfig.method,
         **options: Unpack[TrainingOptions],
     ) -> None:
         super().__init__()
-        self.config = TrainConfig.from_options(
-            backbone=backbone, norm=norm, method=method, **options
-        )
+        self._module = None if isinstance(backbone, str) else copy_module(backbone)
+        name = backbone if self._module is None else name_module(self._module)
+        self.config = TrainConfig.from_options(backbone=name, norm=norm, method=method, **options)
         check_names(self.config)
+        if self._module is not None:
+            check_module(self._module, self.config)
         self.records: list[dict[str, Any]] = []
 
     def __repr__(self) -> str:
@@ -134,10 +146,13 @@ class DomainAdapter(Classifier):
             StorageError: `run` cannot be written, or its disk is full.
         """
         check_needs_source(self.config)
-        config = dataclasses.replace(self.config, source=_name_of(source), target=_name_of(target))
+        config = pin_weights(self.config)
+        config = dataclasses.replace(config, source=_name_of(source), target=_name_of(target))
         config = decide(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
+            if checkpoint is None and self._module is None:
+                check_start(config)
             device = choose_device(config.device)
             if folder is not None and checkpoint is not None:
                 self._size = read_run_info(folder).image_size
@@ -148,7 +163,9 @@ class DomainAdapter(Classifier):
             )
             self._classes = domains.source.classes
             self._trained_on = folders_among(source, target)
-            state = create_state(config, len(self._classes), self._size, device, checkpoint)
+            state = create_state(
+                config, len(self._classes), self._size, device, checkpoint, self._module
+            )
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config.seed, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
@@ -196,7 +213,9 @@ class DomainAdapter(Classifier):
             domain = TargetDomain.read(
                 config, self._size, classes, target, target_test, device, trained_on
             )
-            state = create_adaptation_state(config, len(classes), domain, start, checkpoint)
+            state = create_adaptation_state(
+                config, len(classes), domain, start, checkpoint, self._module, self._size
+            )
             if config.train == "head":
                 domain = use_features(state, domain, config.seed)
             self.config, self._trained_on = config, trained_on
@@ -246,7 +265,11 @@ class DomainAdapter(Classifier):
 
     @classmethod
     def from_pretrained(
-        cls, path: str | Path, device: str = "auto", data_root: Path | None = None
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        data_root: Path | None = None,
+        backbone: nn.Module | None = None,
     ) -> Self:
         """Load a network that was written by `save_pretrained` or by a training.
 
@@ -254,27 +277,38 @@ class DomainAdapter(Classifier):
             path: its folder.
             device: cpu, cuda, or auto.
             data_root: folder of the named datasets; None uses that of the training.
+            backbone: a module of the same architecture, if the training was given one.
 
         Raises:
             RunFolderError: the folder has no config.json or no weights.
+            OwnModuleError: the training was given a module, and this was not.
         """
-        adapter = cls.from_run(path)
+        adapter = cls.from_run(path, backbone)
         if data_root is not None:
             adapter.config = dataclasses.replace(adapter.config, data_root=data_root)
-        adapter._network = build_network(adapter.config, len(adapter.classes))
+        adapter._network = build_network(
+            adapter.config, len(adapter.classes), False, adapter._module, adapter._size
+        )
         load_weights(Path(path), adapter._network)
         adapter._network.to(choose_device(device)).eval()
         return adapter
 
     @classmethod
-    def from_run(cls, path: str | Path) -> Self:
+    def from_run(cls, path: str | Path, backbone: nn.Module | None = None) -> Self:
         """Read the settings of a run, without its weights, to resume it with `fit`.
+
+        Args:
+            path: its folder.
+            backbone: a module of the same architecture, if the training was given one.
 
         Raises:
             RunFolderError: the folder is no run folder.
+            OwnModuleError: the training was given a module, and this was not, or the reverse.
         """
         info = read_run_info(Path(path))
-        adapter = cls(**vars(info.config))
+        check_given(info.config.backbone, backbone, str(path))
+        settings = vars(info.config) | ({} if backbone is None else {"backbone": backbone})
+        adapter = cls(**settings)
         adapter._classes, adapter._size = info.classes, info.image_size
         adapter._trained_on = info.trained_on
         return adapter

@@ -13,7 +13,7 @@ from dacbn.datasets import (
     load_sample,
     match_classes,
 )
-from dacbn.models import Network
+from dacbn.models import Network, PretrainedWeightsError
 from dacbn.training import (
     RunFolderError,
     RunInfo,
@@ -97,14 +97,17 @@ def build_untrained(subject: Subject, info: RunInfo) -> Subject:
     """Build the network as it was before training, with the same images.
 
     Raises:
-        RunFolderError: the training started from the network of another run.
-        OSError: pretrained weights cannot be loaded.
+        RunFolderError: the training started from the network of another run, or from weights that
+            are not on this machine; none are downloaded for a report.
     """
     if is_source_free(info.config):
         raise RunFolderError("the training started from the network of another run")
     with torch.random.fork_rng():
         torch.manual_seed(info.config.seed)
-        network = build_network(info.config, len(subject.classes), info.config.pretrained)
+        try:
+            network = build_network(info.config, len(subject.classes), "cached")
+        except PretrainedWeightsError as error:
+            raise RunFolderError(str(error)) from error
     network.to(subject.device).eval()
     return Subject("before training", network, subject.samples, subject.classes)
 

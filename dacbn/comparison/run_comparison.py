@@ -16,6 +16,7 @@ from dacbn.training import (
     TrainConfig,
     choose_device,
     claim,
+    pin_weights,
     write_json,
 )
 
@@ -42,7 +43,7 @@ def run_comparison(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> 
         StorageError: the disk is full, or the folder cannot be written.
     """
     with claim(folder):
-        return _run(folder, config, cells)
+        return _run(folder, pin_weights(config), cells)
 
 
 def _run(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> list[Result]:

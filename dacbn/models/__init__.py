@@ -9,3 +9,5 @@ from dacbn.models.freezing import freeze_backbone as freeze_backbone
 from dacbn.models.heads import mlp as mlp
 from dacbn.models.network import Network as Network
 from dacbn.models.network import create_network as create_network
+from dacbn.models.own_module import OwnModuleError as OwnModuleError
+from dacbn.models.weights_file import PretrainedWeightsError as PretrainedWeightsError

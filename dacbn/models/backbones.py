@@ -1,13 +1,18 @@
 """Backbones by name: the small networks of this package, and all models of timm."""
 
+import logging
 from collections.abc import Callable
 from difflib import get_close_matches
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import timm
+from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from dacbn.models.digits_cnn import DigitsCNN
+from dacbn.models.own_module import MARK, missing_module
+from dacbn.models.weights_cache import Published, check_reachable, cure, find_published
+from dacbn.models.weights_file import LOCAL_DIR, PretrainedWeightsError, load_weights_file
 from dacbn.models.wide_resnet import WideResNet
 
 OWN: dict[str, Callable[[], nn.Module]] = {
@@ -16,23 +21,32 @@ OWN: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+LOG = logging.getLogger(__name__)
+Pretrained = bool | Literal["cached"]
+
+
 class UnknownBackboneError(ValueError):
     """The backbone name is unknown to this package and to timm."""
 
 
-class PretrainedWeightsError(RuntimeError):
-    """Pretrained weights do not exist or cannot be loaded."""
-
-
-def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
+def create_backbone(
+    name: str,
+    pretrained: Pretrained = False,
+    weights: str | None = None,
+    weights_sha256: str | None = None,
+) -> nn.Module:
     """Build a network that maps images (B, 3, S, S) to pooled features (B, head_hidden_size).
 
     Args:
         name: a name in `OWN`, such as "digits_cnn", or of `timm.list_models()`.
-        pretrained: load timm's weights, from its cache or the internet.
+        pretrained: load timm's weights, from the caches of this machine or else the internet;
+            "cached" never asks the internet.
+        weights: load this file instead; see `load_weights_file`.
+        weights_sha256: what the file must hash to; None takes any file.
 
     Raises:
         UnknownBackboneError: no backbone has that name.
+        OwnModuleError: the name stands for a module that was not given.
         PretrainedWeightsError: there are no weights, or they cannot be loaded.
 
     Example:
@@ -41,27 +55,81 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
         >>> backbone(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 512])
     """
-    if name in OWN:
-        if pretrained:
-            raise PretrainedWeightsError(f"{name} has no pretrained weights: train from scratch")
-        return OWN[name]()
-    if not timm.is_model(name):
-        known = [*OWN, *timm.list_models()]
-        nearest = get_close_matches(name, known, n=3) or ["resnet18", "resnet50", "digits_cnn"]
-        raise UnknownBackboneError(
-            f"unknown backbone {name!r}. Nearest: {', '.join(nearest)}. Known: "
-            f"{', '.join(OWN)} and the {len(known) - len(OWN)} names of timm.list_models()"
-        )
+    if weights is None and pretrained:
+        return _create_pretrained(name, find_pretrained(name, pretrained))
+    check_name(name)
+    backbone = OWN[name]() if name in OWN else timm.create_model(name, num_classes=0)
+    if weights is not None:
+        LOG.info(load_weights_file(backbone, name, weights, weights_sha256))
+    return backbone
+
+
+def check_name(name: str) -> None:
+    """Check that a backbone has this name.
+
+    Raises:
+        UnknownBackboneError: none has.
+        OwnModuleError: the name stands for a module that was not given.
+    """
+    if name.startswith(MARK):
+        raise missing_module(name)
+    if name not in OWN and not timm.is_model(name):
+        raise UnknownBackboneError(_unknown(name))
+    architecture, _, tag = name.partition(".")
     try:
-        backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
+        timm.get_pretrained_cfg(name)
+    except RuntimeError:
+        tags = [each.partition(".")[2] for each in timm.list_pretrained(f"{architecture}.*")]
+        raise UnknownBackboneError(
+            f"{architecture} has no weights tagged {tag!r}: choose from {', '.join(tags)}, or "
+            "leave the tag out"
+        ) from None
+
+
+def find_pretrained(name: str, pretrained: Pretrained = True) -> Published:
+    """Find timm's weights of a backbone in the caches, or see that they can be downloaded.
+
+    Raises:
+        UnknownBackboneError, OwnModuleError: see `check_name`.
+        PretrainedWeightsError: there are none, or they are neither here nor within reach.
+    """
+    check_name(name)
+    if name in OWN:
+        raise PretrainedWeightsError(f"{name} has no pretrained weights: train from scratch")
+    published = find_published(name)
+    if published.cached is None and pretrained == "cached":
+        raise PretrainedWeightsError(f"the pretrained weights of {name} are not on this machine")
+    if published.cached is None:
+        check_reachable(published, name)
+    return published
+
+
+def _unknown(name: str) -> str:
+    if name.startswith(LOCAL_DIR):
+        return f"{name} names no network: give its name as backbone, and {name} as weights"
+    known = [*OWN, *timm.list_models()]
+    nearest = get_close_matches(name, known, n=3) or ["resnet18", "resnet50", "digits_cnn"]
+    return (
+        f"unknown backbone {name!r}. Nearest: {', '.join(nearest)}. Known: "
+        f"{', '.join(OWN)} and the {len(known) - len(OWN)} names of timm.list_models()"
+    )
+
+
+def _create_pretrained(name: str, published: Published) -> nn.Module:
+    overlay = None
+    if published.cached is not None:
+        # a file, since the hub's own cache asks the network whether there is a newer one
+        overlay = {"file": str(published.cached), **published.options}
+        LOG.info("pretrained weights of %s taken from %s", name, published.cached)
+    try:
+        backbone: nn.Module = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0
+        )
     except Exception as error:
-        if not pretrained:
-            raise
-        # timm downloads through several libraries, which raise their own types of errors
+        # timm reads and downloads through several libraries, which raise their own types of errors
+        remedy = cure(published) if overlay is None else f"delete {published.cached}"
         raise PretrainedWeightsError(
-            f"cannot load pretrained weights of {name} ({type(error).__name__}). Connect to the "
-            "internet once, or copy the Hugging Face cache of a machine that has them, or train "
-            "without --pretrained"
+            f"cannot load pretrained weights of {name} ({type(error).__name__}): {remedy}"
         ) from error
     return backbone
 
@@ -85,6 +153,11 @@ def trained_size(name: str) -> TrainedSize | None:
 
 
 def pixel_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return the mean and standard deviation of RGB pixels that a backbone expects."""
+    """Return the mean and standard deviation of RGB pixels that a backbone expects.
+
+    They are those of its `pretrained_cfg`, which timm's models have; a module without one is taken
+    to expect those of ImageNet, as torchvision's weights do.
+    """
     config = getattr(backbone, "pretrained_cfg", None) or {}
-    return config.get("mean", (0.5, 0.5, 0.5)), config.get("std", (0.5, 0.5, 0.5))
+    mean, std = config.get("mean"), config.get("std")
+    return tuple(mean or IMAGENET_DEFAULT_MEAN), tuple(std or IMAGENET_DEFAULT_STD)

@@ -7,6 +7,8 @@ Differs from the paper: each convolution is followed by a BatchNorm, to have a l
 (after pooling, where it costs a quarter); the classifier is linear.
 """
 
+from types import MappingProxyType
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -26,6 +28,7 @@ class DigitsCNN(nn.Module):
     """Features of small images: (B, 3, S, S) to (B, 1200)."""
 
     head_hidden_size = 48 * GRID**2
+    pretrained_cfg = MappingProxyType({"mean": (0.5,) * 3, "std": (0.5,) * 3})  # as timm has it
 
     def __init__(self) -> None:
         super().__init__()

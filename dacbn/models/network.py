@@ -4,10 +4,11 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.batch import NUM_DOMAINS, Output
-from dacbn.models.backbones import create_backbone, pixel_statistics
+from dacbn.models.backbones import Pretrained, create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
 from dacbn.models.heads import mlp
 from dacbn.models.id_source import IdSource, check_id_source, shown_ids
+from dacbn.models.own_module import copy_module, count_features
 from dacbn.models.sites import Replaces
 from dacbn.norms import BatchNorm, share_context
 
@@ -16,14 +17,19 @@ class Network(nn.Module):
     """Classify images; all cluster-aware layers of the backbone read the ids given to `forward`.
 
     Args:
-        backbone: maps images (B, 3, S, S) to features (B, head_hidden_size), as timm's models with
-            `num_classes=0` do. It expects pixels standardised by `pixel_mean` and `pixel_std`.
+        backbone: maps images (B, 3, S, S) to features (B, D), as timm's models with
+            `num_classes=0` do.
         num_classes: number of classes.
         classifier: widths of the classifier's hidden layers, each with a BatchNorm; an empty tuple
             makes it linear.
         id_source: which ids the normalisers receive (domain, random or swapped); see `shown_ids`.
         bottleneck: width of a layer with BatchNorm and ReLU after the backbone; its outputs are
             then the features. 0 has none.
+        num_features: of the backbone; None takes the backbone's `head_hidden_size`, or else finds it out by one
+            small pass.
+        pixel_mean: mean of RGB pixels in [0, 1] that the backbone expects; None takes that of its
+            `pretrained_cfg`, or else ImageNet's.
+        pixel_std: standard deviation of the same.
 
     Example:
         >>> from dacbn.models import create_backbone
@@ -43,13 +49,18 @@ class Network(nn.Module):
         classifier: tuple[int, ...] = (),
         id_source: IdSource = "domain",
         bottleneck: int = 0,
+        num_features: int | None = None,
+        pixel_mean: tuple[float, ...] | None = None,
+        pixel_std: tuple[float, ...] | None = None,
     ) -> None:
         super().__init__()
         check_id_source(id_source)
         self.id_source: IdSource = id_source
         self.backbone = backbone
         self.num_classes = num_classes
-        width = int(backbone.head_hidden_size)  # type: ignore[arg-type]
+        width: int = (
+            num_features or getattr(backbone, "head_hidden_size", None) or count_features(backbone)
+        )
         self.bottleneck = (
             nn.Sequential(nn.Linear(width, bottleneck), BatchNorm(bottleneck), nn.ReLU())
             if bottleneck
@@ -63,8 +74,8 @@ class Network(nn.Module):
         )
         self.context = share_context(backbone)
         mean, std = pixel_statistics(backbone)
-        self.register_buffer("pixel_mean", torch.tensor(mean)[:, None, None])
-        self.register_buffer("pixel_std", torch.tensor(std)[:, None, None])
+        self.register_buffer("pixel_mean", torch.tensor(pixel_mean or mean)[:, None, None])
+        self.register_buffer("pixel_std", torch.tensor(pixel_std or std)[:, None, None])
 
     def forward(self, images: Tensor, cluster_ids: Tensor | None = None) -> Output:
         """Compute features (B, D) and logits (B, num_classes).
@@ -92,34 +103,55 @@ class Network(nn.Module):
 
 
 def create_network(
-    backbone: str,
+    backbone: str | nn.Module,
     norm: str | None,
     num_classes: int,
-    pretrained: bool = False,
+    pretrained: Pretrained = False,
     sites: str = "all",
     replaces: Replaces = "batch_norm",
     input_norm: str | None = None,
     classifier: tuple[int, ...] = (),
     id_source: IdSource = "domain",
     bottleneck: int = 0,
+    weights: str | None = None,
+    weights_sha256: str | None = None,
+    pixel_mean: tuple[float, ...] | None = None,
+    pixel_std: tuple[float, ...] | None = None,
+    image_size: int | None = None,
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
     Args:
-        backbone: see `create_backbone`.
+        backbone: a name, see `create_backbone`; or a module from images (B, 3, S, S) to features
+            (B, D), which is copied.
         norm: see `convert_norms`; None leaves the backbone unchanged.
         num_classes: number of classes.
-        pretrained: load timm's weights, before the conversion.
+        pretrained: load timm's weights, before the conversion; see `create_backbone`.
         sites: which normalisers to replace; see `convert_norms`.
         replaces: which kind of layer to replace; see `convert_norms`.
         input_norm: a normaliser of the images themselves, before the backbone.
         classifier: widths of the classifier's hidden layers.
         id_source: which ids the normalisers receive; see `shown_ids`.
         bottleneck: width of a layer between backbone and classifier; 0 has none.
+        weights: load this file, before the conversion; see `create_backbone`.
+        weights_sha256: what the file must hash to.
+        pixel_mean: see `Network`.
+        pixel_std: see `Network`.
+        image_size: pixels per side, for a module whose features depend on it.
+
+    Raises:
+        OwnModuleError: the module cannot be a backbone.
+        ValueError, PretrainedWeightsError: see `create_backbone` and `convert_norms`.
     """
-    model = create_backbone(backbone, pretrained)
+    if isinstance(backbone, str):
+        model, width = create_backbone(backbone, pretrained, weights, weights_sha256), None
+    else:
+        width = count_features(backbone, image_size)
+        model = copy_module(backbone).cpu()
     if norm is not None:
         convert_norms(model, norm, sites, replaces)
     if input_norm is not None:
         convert_norms(model, input_norm, "input")
-    return Network(model, num_classes, classifier, id_source, bottleneck)
+    return Network(
+        model, num_classes, classifier, id_source, bottleneck, width, pixel_mean, pixel_std
+    )

@@ -141,4 +141,4 @@ def _none_to_replace(model: nn.Module, replaces: Replaces) -> str:
     for other, kind in KINDS.items():
         if other != replaces and any(isinstance(layer, kind) for layer in model.modules()):
             return f"{text}. Replace those by replaces={other!r}, or choose another backbone"
-    return f"{text}. Choose a backbone with BatchNorm, such as resnet18"
+    return f"{text}. Choose a backbone with BatchNorm, such as resnet18, or keep its own: norm None"

@@ -6,6 +6,8 @@ LeakyReLU with slope 0.1, and BatchNorm momentum 0.001.
 Differs from the paper: LeakyReLU instead of ReLU, and that momentum; no dropout.
 """
 
+from types import MappingProxyType
+
 from torch import Tensor, nn
 
 WIDTHS = (32, 64, 128)  # channels of the three stages; twice those of a plain ResNet
@@ -44,6 +46,7 @@ class WideResNet(nn.Module):
     """Features of small images: (B, 3, S, S) to (B, 128)."""
 
     head_hidden_size = WIDTHS[-1]
+    pretrained_cfg = MappingProxyType({"mean": (0.5,) * 3, "std": (0.5,) * 3})  # as timm has it
 
     def __init__(self) -> None:
         super().__init__()

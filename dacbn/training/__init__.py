@@ -1,10 +1,13 @@
 """Training: settings, the training loop, evaluation, and run folders."""
 
 from dacbn.training.assemble import build_network as build_network
+from dacbn.training.assemble import check_module as check_module
 from dacbn.training.assemble import check_names as check_names
 from dacbn.training.assemble import check_needs_source as check_needs_source
+from dacbn.training.assemble import check_start as check_start
 from dacbn.training.assemble import create_state as create_state
 from dacbn.training.assemble import is_source_free as is_source_free
+from dacbn.training.assemble import pin_weights as pin_weights
 from dacbn.training.automatic import decide as decide
 from dacbn.training.automatic import describe_decisions as describe_decisions
 from dacbn.training.checkpoint import find_snapshots as find_snapshots

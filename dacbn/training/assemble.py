@@ -1,11 +1,17 @@
 """Build the network, the method and the training state from the settings."""
 
+import dataclasses
 from typing import Any
 
 import torch
+from torch import nn
 
 from dacbn.methods import methods, source_free_methods
 from dacbn.models import Network, create_network, freeze_backbone, resolve_norm
+from dacbn.models.backbones import Pretrained, check_name, find_pretrained
+from dacbn.models.own_module import MARK, count_features
+from dacbn.models.sites import find_layers, select
+from dacbn.models.weights_file import hash_weights
 from dacbn.training.config import TrainConfig
 from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
@@ -18,8 +24,16 @@ def check_names(config: TrainConfig) -> None:
 
     Raises:
         UnknownNameError: there is no method, norm or validator of that name.
-        ValueError: a method or norm has no such option, or the method needs images to train a head.
+        ValueError: a method or norm has no such option, the method needs images to train a head, or
+            two settings contradict each other.
     """
+    if config.weights is not None and config.pretrained:
+        raise ValueError("weights and pretrained both say what to start from: give one of them")
+    if (config.weights or config.pretrained) and config.backbone.startswith(MARK):
+        raise ValueError(
+            "a module brings its own weights: load them into it, and leave out weights and "
+            "pretrained"
+        )
     for name in config.validators:
         validators[name]
     if not is_source_free(config):
@@ -33,6 +47,18 @@ def check_names(config: TrainConfig) -> None:
     for norm in (config.norm, config.input_norm):
         if norm is not None:
             resolve_norm(norm)
+
+
+def check_module(module: nn.Module, config: TrainConfig) -> None:
+    """Check that a module can be the backbone, before images are loaded.
+
+    Raises:
+        OwnModuleError: it does not map images to features.
+        ValueError: it has no layers that the settings could replace.
+    """
+    count_features(module, config.image_size)
+    if config.norm is not None and config.norm_sites != "input":
+        select(list(find_layers(module, config.norm_replaces)), config.norm_sites)
 
 
 def is_source_free(config: TrainConfig) -> bool:
@@ -54,29 +80,68 @@ def check_needs_source(config: TrainConfig) -> None:
         )
 
 
-def build_network(config: NetworkSettings, num_classes: int, pretrained: bool = False) -> Network:
+def pin_weights(config: TrainConfig) -> TrainConfig:
+    """Add the hash of the file of weights, so that another one is noticed later.
+
+    Raises:
+        PretrainedWeightsError: there is no such file.
+    """
+    if config.weights is None or config.weights_sha256 is not None:
+        return config
+    return dataclasses.replace(config, weights_sha256=hash_weights(config.weights))
+
+
+def check_start(config: NetworkSettings) -> None:
+    """Check that there is what the network starts from, before images are loaded.
+
+    Raises:
+        ValueError: there is no such backbone.
+        PretrainedWeightsError: its pretrained weights are neither here nor within reach.
+    """
+    if config.pretrained:
+        find_pretrained(config.backbone)
+    else:
+        check_name(config.backbone)
+
+
+def build_network(
+    config: NetworkSettings,
+    num_classes: int,
+    pretrained: Pretrained = False,
+    backbone: nn.Module | None = None,
+    image_size: int | None = None,
+) -> Network:
     """Build the network of the settings.
 
     Args:
         config: settings of the network; a `TrainConfig` includes them.
         num_classes: classes.
-        pretrained: load timm's weights; not in `config`, because a trained network needs none.
+        pretrained: load the weights that the settings start from, if any; a trained network needs
+            none. "cached" never asks the internet.
+        backbone: the module, if the settings say that it was given as one.
+        image_size: pixels per side, for a module whose features depend on it.
 
     Raises:
         ValueError: there is no such backbone or norm, or an option has no such value.
+        PretrainedWeightsError: the weights cannot be loaded.
     """
     try:
         return create_network(
-            config.backbone,
+            config.backbone if backbone is None else backbone,
             config.norm,
             num_classes,
-            pretrained,
+            pretrained if config.pretrained else False,
             sites=config.norm_sites,
             replaces=config.norm_replaces,
             input_norm=config.input_norm,
             classifier=config.classifier,
             id_source=config.cluster_ids,
             bottleneck=config.bottleneck or 0,
+            weights=config.weights if pretrained else None,
+            weights_sha256=config.weights_sha256,
+            pixel_mean=config.pixel_mean,
+            pixel_std=config.pixel_std,
+            image_size=image_size,
         )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
@@ -88,15 +153,24 @@ def create_state(
     image_size: int,
     device: torch.device,
     checkpoint: dict[str, Any] | None = None,
+    backbone: nn.Module | None = None,
 ) -> TrainingState:
     """Create the state of a new training, or of the training in a checkpoint.
+
+    Args:
+        config: the settings.
+        num_classes: classes.
+        image_size: pixels per side.
+        device: to train on.
+        checkpoint: of the training to continue, if there is one.
+        backbone: see `build_network`.
 
     Raises:
         ValueError: the settings do not work together.
         RunFolderError: the checkpoint belongs to another training.
     """
     torch.manual_seed(config.seed)
-    network = build_network(config, num_classes, config.pretrained and checkpoint is None)
+    network = build_network(config, num_classes, checkpoint is None, backbone, image_size)
     freeze_backbone(network.backbone, config.train)
     _check_size(network, image_size, config.backbone)
     _check_clusters(network, config.source_batch_size + config.target_batch_size)

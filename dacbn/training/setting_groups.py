@@ -45,6 +45,15 @@ class NetworkSettings(Group):
     """digits_cnn, or any timm model with BatchNorm."""
     pretrained: bool = False
     """Start from timm's pretrained weights."""
+    weights: Annotated[str | None, Role.UNREPORTED, Role.ADDED] = None
+    """Start from the weights in this file, .safetensors or .pth, or in a folder that timm saved;
+    they are those of the backbone, with any classifier or none."""
+    weights_sha256: Annotated[str | None, Role.ADDED] = None
+    """What the file of weights must hash to; found out if not given."""
+    pixel_mean: Annotated[tuple[float, float, float] | None, Role.ADDED] = None
+    """Mean of red, green and blue in [0, 1] that the backbone expects; None asks timm."""
+    pixel_std: Annotated[tuple[float, float, float] | None, POSITIVE, Role.ADDED] = None
+    """Standard deviation of the same."""
     norm: Annotated[Spec | None, Role.VARIED, Role.NAMING] = Spec(  # noqa: RUF009  # immutable
         "ucb_norm(num_clusters=2, assign='sample')"
     )

@@ -11,6 +11,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from dacbn.models.first_line import first_line as first_line
+
 # Names of files need not be UTF-8; what is not is written as an escape.
 UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -118,12 +120,6 @@ def write_output(path: Path, text: str) -> None:
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a JSON file atomically."""
     write_text(path, json.dumps(content, indent=2) + "\n")
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's message, or its type if there is no message."""
-    reason = getattr(error, "strerror", None) or str(error)  # strerror: without the errno and path
-    return (str(reason).strip() or type(error).__name__).splitlines()[0]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from dacbn.batch import TARGET, TargetBatch
 from dacbn.datasets import (
@@ -160,6 +160,8 @@ def create_adaptation_state(
     target: TargetDomain,
     network: Network | None,
     checkpoint: dict[str, Any] | None = None,
+    backbone: nn.Module | None = None,
+    image_size: int | None = None,
 ) -> TrainingState:
     """Create the state of a new adaptation, or of the adaptation in a checkpoint.
 
@@ -169,13 +171,17 @@ def create_adaptation_state(
         target: the domain to adapt to.
         network: the network to start from, which is not changed; None with a checkpoint.
         checkpoint: checkpoint of the adaptation to resume.
+        backbone: see `build_network`.
+        image_size: see `build_network`.
 
     Raises:
         ValueError: the method has no such option.
         RunFolderError: the checkpoint belongs to another adaptation.
     """
     torch.manual_seed(config.seed)
-    start = build_network(config, num_classes) if network is None else copy.deepcopy(network)
+    start = copy.deepcopy(network)
+    if start is None:
+        start = build_network(config, num_classes, False, backbone, image_size)
     start.requires_grad_(True)  # its own training may have frozen a part, or averaged the weights
     freeze_backbone(start.backbone, config.train)
     method = source_free_methods.build(config.method, start, target).to(target.device)

@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
+import torch
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -60,7 +62,7 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the photos and the data that the pages use."""
+    """A folder with the photos, the weights and the data that the pages use."""
     place, random = tmp_path_factory.mktemp("workplace"), np.random.default_rng(0)
     for number, folder in enumerate(
         ["amazon/bike", "amazon/mug", "webcam/bike", "webcam/mug", "new"]
@@ -70,6 +72,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(6):
             pixels = random.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(path / f"{index}.png")
+    (place / "weights").mkdir()
+    state = timm.create_model("resnet18").state_dict()
+    torch.save({"state_dict": state}, place / "weights" / "resnet18.pth")
     if DATA.exists():
         (place / "data").symlink_to(DATA)
     return place

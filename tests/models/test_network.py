@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from dacbn.models import Network, create_network
+from dacbn.models.backbones import pixel_statistics
 from dacbn.norms import SCBNorm, UCBNorm
 
 IDS = torch.tensor([0, 1, 1, 0])
@@ -159,7 +160,8 @@ def test_any_module_with_a_width_is_a_backbone():
     backbone = nn.Flatten()
     backbone.head_hidden_size = 3 * 4 * 4
     network, x = Network(backbone, 5), images(size=4)
-    assert torch.equal(network(x).features, ((x - 0.5) / 0.5).flatten(1))
+    mean, std = (torch.tensor(each)[:, None, None] for each in pixel_statistics(backbone))
+    assert torch.equal(network(x).features, ((x - mean) / std).flatten(1))
 
 
 def test_the_classifier_has_the_hidden_layers_asked_for():

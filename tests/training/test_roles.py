@@ -103,15 +103,17 @@ def test_every_role_has_the_settings_that_it_should():
     assert set(TrainConfig.names(RESUMABLE)) == {
         *("steps", "device", "compile", "data_root", "download", "on_unreadable", "tensorboard"),
         *("log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),
+        "weights",  # where the file is; its hash may not change
     }
     assert set(TrainConfig.names(Role.UNREPORTED)) == {
-        *("device", "data_root", "download", "tensorboard"),
+        *("device", "data_root", "download", "tensorboard", "weights"),
         *("log_every", "checkpoint_every", "snapshot_every"),
     }
     assert set(TrainConfig.names(Role.KEPT)) == {
         *("source", "source_batch_size", "image_size", "fit", "backbone", "pretrained", "norm"),
         *("norm_sites", "norm_replaces", "input_norm", "cluster_ids", "classifier"),
         "bottleneck",
+        *("weights", "weights_sha256", "pixel_mean", "pixel_std"),
     }
     assert TrainConfig.names(Role.VARIED) == ["norm", "method", "seed"]
     assert TrainConfig.names(Role.IMAGES) == ["source", "target", "image_size", "fit"]

@@ -25,8 +25,8 @@ class Network(nn.Module):
         id_source: which ids the normalisers receive (domain, random or swapped); see `shown_ids`.
         bottleneck: width of a layer with BatchNorm and ReLU after the backbone; its outputs are
             then the features. 0 has none.
-        num_features: of the backbone; None takes the backbone's `head_hidden_size`, or else finds it out by one
-            small pass.
+        num_features: of the backbone; None takes its `head_hidden_size`, or else finds it out by
+            one small pass.
         pixel_mean: mean of RGB pixels in [0, 1] that the backbone expects; None takes that of its
             `pretrained_cfg`, or else ImageNet's.
         pixel_std: standard deviation of the same.
@@ -58,9 +58,8 @@ class Network(nn.Module):
         self.id_source: IdSource = id_source
         self.backbone = backbone
         self.num_classes = num_classes
-        width: int = (
-            num_features or getattr(backbone, "head_hidden_size", None) or count_features(backbone)
-        )
+        width = num_features or getattr(backbone, "head_hidden_size", None)
+        width = int(width or count_features(backbone))
         self.bottleneck = (
             nn.Sequential(nn.Linear(width, bottleneck), BatchNorm(bottleneck), nn.ReLU())
             if bottleneck

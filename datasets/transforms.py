@@ -117,7 +117,8 @@ def _jitter(images: Tensor, factors: Tensor) -> Tensor:
     images = (images * brightness).clamp(0, 1)
     grey = tv.rgb_to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
     images = grey.lerp(images, contrast).clamp(0, 1)
-    return tv.rgb_to_grayscale(images).lerp(images, saturation).clamp(0, 1)
+    coloured: Tensor = tv.rgb_to_grayscale(images).lerp(images, saturation).clamp(0, 1)
+    return coloured
 
 
 def _colour(images: Tensor, brightness: Tensor, contrast: Tensor, channels: Tensor) -> Tensor:

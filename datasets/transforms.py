@@ -1,8 +1,8 @@
 """Random augmentations of batches, computed on the device of the images without synchronising it.
 
 Each image gets its own random parameters; the same generator state gives the same views. A family
-is a set of augmentations that keep the class of an image: "digits" (never mirrored), "photos", or
-"none" (views are the images themselves).
+is a set of augmentations that keep the class of an image: "digits" (never mirrored), "photos",
+"colour" (photos whose colours change too), or "none" (views are the images themselves).
 """
 
 import math
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as tv
 
-Family: TypeAlias = Literal["digits", "photos", "none"]
+Family: TypeAlias = Literal["digits", "photos", "colour", "none"]
 
 ROTATION = math.radians(15)
 ZOOM = 0.15
@@ -21,6 +21,7 @@ SHEAR = 0.1
 SHIFT = 0.2  # as a fraction of half the side
 MIN_AREA = 0.5  # of a crop, as a fraction of the image
 MAX_LOG_ASPECT = math.log(4 / 3)  # of a crop
+JITTER = 0.4  # largest change of brightness, contrast and saturation, as in timm's training
 INVERT_PROBABILITY = 0.25  # of digits, whose polarity does not matter
 CUTOUT = (0.2, 0.5)  # smallest and largest side, as fractions of the image's side
 
@@ -31,7 +32,7 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def weak_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
-    """Apply a small affine map to digits; crop and randomly mirror photos.
+    """Apply a small affine map to digits; crop and randomly mirror photos, and jitter colours.
 
     Borders are filled by reflection, because black borders would reveal the domain.
 
@@ -46,7 +47,11 @@ def weak_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
     if family == "none":
         return images
     draw = torch.rand(len(images), 6, generator=generator, device=images.device) * 2 - 1
-    return warp(images, _move_digits(draw) if family == "digits" else _crop_photos(draw))
+    images = warp(images, _move_digits(draw) if family == "digits" else _crop_photos(draw))
+    if family == "colour":
+        draw = torch.rand(len(images), 3, generator=generator, device=images.device) * 2 - 1
+        images = _jitter(images, 1 + JITTER * draw)
+    return images
 
 
 def strong_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
@@ -101,6 +106,19 @@ def _crop_photos(draw: Tensor) -> Tensor:
 
 def _rows(first: tuple[Tensor, ...], second: tuple[Tensor, ...]) -> Tensor:
     return torch.stack([torch.stack(first, dim=1), torch.stack(second, dim=1)], dim=1)
+
+
+def _jitter(images: Tensor, factors: Tensor) -> Tensor:
+    """Change brightness, contrast and saturation by factors (B, 3), as torchvision's functions do.
+
+    Those take one factor for a whole batch.
+    """
+    brightness, contrast, saturation = factors[..., None, None, None].unbind(1)
+    images = (images * brightness).clamp(0, 1)
+    grey = tv.rgb_to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
+    images = grey.lerp(images, contrast).clamp(0, 1)
+    coloured: Tensor = tv.rgb_to_grayscale(images).lerp(images, saturation).clamp(0, 1)
+    return coloured
 
 
 def _colour(images: Tensor, brightness: Tensor, contrast: Tensor, channels: Tensor) -> Tensor:

@@ -29,8 +29,9 @@ class DataSettings(Group):
     weights have a size of their own for folders, of which a CPU takes at most 160."""
     fit: Annotated[Literal["crop", "pad", "squeeze"], Role.KEPT, Role.IMAGES, Role.ADDED] = "crop"
     """How images become square: their centre is cropped, or they are padded or squeezed."""
-    augment: Literal["auto", "digits", "photos", "none"] = "auto"
-    """Random views of both domains; "digits" never mirrors, auto decides by the domains."""
+    augment: Literal["auto", "digits", "photos", "colour", "none"] = "auto"
+    """Random views of both domains; "digits" never mirrors, "colour" is photos with other colours,
+    auto decides by the domains."""
     on_unreadable: Annotated[Literal["skip", "raise"], Role.NEUTRAL] = "skip"
     """What to do with images that cannot be decoded."""
 

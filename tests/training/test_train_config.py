@@ -47,7 +47,7 @@ def test_settings_survive_their_json():
         ("optimizer", "adam", "optimizer must be one of adamw, sgd, got 'adam'"),
         ("schedule", "linear", "schedule must be one of constant, cosine, dann, got 'linear'"),
         ("precision", "fp16", "precision must be one of auto, float32, bfloat16"),
-        ("augment", "digit", "augment must be one of auto, digits, photos, none"),
+        ("augment", "digit", "augment must be one of auto, digits, photos, colour, none"),
         ("on_unreadable", "ignore", "on_unreadable must be one of skip, raise"),
         ("classifier", 5, "classifier must be a tuple, got 5"),
         ("method", None, "method must be text such as 'dann', got None"),

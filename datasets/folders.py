@@ -230,12 +230,18 @@ def is_flat_folder(name_or_path: str | Path) -> bool:
 
 
 def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[str] | None:
-    """Return the real paths of the training parts of folders and lists; None if one is lost."""
+    """Return the real paths of the training parts of folders and lists; None if one is lost.
+
+    A lost one may have become what is tested, unless this was trained on itself.
+    """
     seen: set[str] = set()
+    itself = os.path.realpath(tested) in map(os.path.realpath, places)
     for place in places:
         try:
             seen.update(map(os.path.realpath, list_folder(place, True, seed)[0]))
         except (ValueError, OSError):
+            if itself:
+                continue
             warnings.warn(
                 f"{place}, which was trained on, cannot be read any more: of {tested} only the "
                 "part is tested that would not be trained on, about a fifth",

@@ -1,6 +1,7 @@
 """Which images are scored: all that were not trained on, and none that was."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -118,6 +119,17 @@ def test_where_the_folder_trained_on_is_lost_a_fifth_is_scored_and_said(tmp_path
     (tmp_path / "target").rename(tmp_path / "moved")
     with pytest.warns(UserWarning, match=r"target, which was trained on, cannot be read any more"):
         assert scored(adapter, tmp_path / "moved") == expected
+
+
+def test_where_another_folder_is_lost_the_target_is_scored_without_a_word(tmp_path):
+    fill(tmp_path / "source", range(30))
+    fill(tmp_path / "target", range(100, 160))
+    adapter = train(tmp_path / "source", tmp_path / "target")
+    expected = scored(adapter, tmp_path / "target")
+    (tmp_path / "source").rename(tmp_path / "moved")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert scored(adapter, tmp_path / "target") == expected
 
 
 def test_a_folder_of_images_that_were_all_trained_on_is_refused(tmp_path):

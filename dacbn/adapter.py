@@ -29,6 +29,7 @@ from dacbn.training import (
     claim_run,
     create_adaptation_state,
     create_state,
+    decide,
     holds_network,
     load_weights,
     read_run_info,
@@ -118,6 +119,7 @@ class DomainAdapter(Classifier):
         """
         check_needs_source(self.config)
         config = dataclasses.replace(self.config, source=_name_of(source), target=_name_of(target))
+        config = decide(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             device = choose_device(config.device)

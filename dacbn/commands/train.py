@@ -21,6 +21,7 @@ from dacbn.training import (
     InterruptedTraining,
     Role,
     TrainConfig,
+    describe_decisions,
     is_source_free,
 )
 
@@ -93,6 +94,8 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     """Train, and print the folder and the scores; the target's test split needs labels for that."""
     config = adapter.config
     print(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
+    if decisions := describe_decisions(config):
+        print(decisions)
     print(f"writing {folder}")
     target_test = None if is_flat_folder(config.target) else config.target
     try:

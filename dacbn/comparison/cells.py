@@ -23,6 +23,7 @@ from dacbn.training import (
     check_names,
     check_needs_source,
     create_state,
+    decide,
     read_records,
     write_json,
 )
@@ -115,7 +116,7 @@ def check_cells(cells: Iterable[Cell]) -> None:
     size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
     domains = TrainingDomains.read(config, size, source, target, source, target)
     for config in kinds.values():
-        untrained = dataclasses.replace(config, pretrained=False)
+        untrained = dataclasses.replace(decide(config), pretrained=False)
         create_state(untrained, len(domains.source.classes), size, torch.device("cpu"))
 
 

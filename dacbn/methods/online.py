@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dacbn.batch import Output
 from dacbn.models import Network
+from dacbn.norms import set_statistics
 from dacbn.norms.contract import is_normaliser
 from dacbn.registry import Registry
 
@@ -39,6 +40,7 @@ class OnlineMethod:
                 "test-time adaptation learns the affine parameters of normalisers, and this "
                 "network has none: predict without adapting"
             )
+        set_statistics(self.network, "follow")  # frozen ones would not see the batch
         for layer in self.network.modules():
             if is_normaliser(layer):
                 layer.train()

@@ -9,7 +9,7 @@ from dacbn.models.convert import convert_norms
 from dacbn.models.heads import mlp
 from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.sites import Replaces
-from dacbn.norms import share_context
+from dacbn.norms import Statistics, set_statistics, share_context
 
 
 class Network(nn.Module):
@@ -85,6 +85,7 @@ def create_network(
     input_norm: str | None = None,
     classifier: tuple[int, ...] = (),
     id_source: IdSource = "domain",
+    statistics: Statistics = "follow",
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
@@ -98,10 +99,12 @@ def create_network(
         input_norm: a normaliser of the images themselves, before the backbone.
         classifier: widths of the classifier's hidden layers.
         id_source: which ids the normalisers receive; see `shown_ids`.
+        statistics: how those of the backbone's normalisers move in training; see `set_statistics`.
     """
     model = create_backbone(backbone, pretrained)
     if norm is not None:
         convert_norms(model, norm, sites, replaces)
+    set_statistics(model, statistics)  # before a new layer at the input, which has to follow
     if input_norm is not None:
         convert_norms(model, input_norm, "input")
     return Network(model, num_classes, classifier, id_source)

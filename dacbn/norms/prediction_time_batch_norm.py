@@ -9,6 +9,8 @@ second paper's mixing of batch and source statistics is left out.
 Predictions depend on the other images in the batch: evaluate in large batches of one domain.
 """
 
+from typing import ClassVar
+
 from torch import Tensor
 
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
@@ -26,6 +28,8 @@ class PredictionTimeBatchNorm(BatchNorm):
             a channel has a single value.
         affine: learn `weight` and `bias`.
     """
+
+    always_by_batch: ClassVar[bool] = True
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""

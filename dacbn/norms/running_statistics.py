@@ -5,7 +5,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -156,8 +156,11 @@ def recalibrate(
     parts, seen = _parts(model), 0
     averaging = [part for part in parts if hasattr(part, "momentum")]
     momenta = [part.momentum for part in averaging]
+    frozen: list[Any] = [part for part in parts if getattr(part, "statistics_frozen", False)]
     with modes_kept(model):
         model.eval()
+        for part in frozen:
+            part.statistics_frozen = False
         for part in parts:
             part.train()
         try:
@@ -174,6 +177,8 @@ def recalibrate(
         finally:
             for part, momentum in zip(averaging, momenta, strict=True):
                 part.momentum = momentum
+            for part in frozen:
+                part.statistics_frozen = True
     if seen == 0:
         raise ValueError("there are no images to recalibrate on")
 

@@ -5,6 +5,8 @@ from dacbn.training.assemble import check_names as check_names
 from dacbn.training.assemble import check_needs_source as check_needs_source
 from dacbn.training.assemble import create_state as create_state
 from dacbn.training.assemble import is_source_free as is_source_free
+from dacbn.training.automatic import decide as decide
+from dacbn.training.automatic import describe_decisions as describe_decisions
 from dacbn.training.checkpoint import find_snapshots as find_snapshots
 from dacbn.training.checkpoint import holds_network as holds_network
 from dacbn.training.checkpoint import load_checkpoint as load_checkpoint

@@ -71,6 +71,7 @@ def build_network(config: NetworkSettings, num_classes: int, pretrained: bool = 
             input_norm=config.input_norm,
             classifier=config.classifier,
             id_source=config.cluster_ids,
+            statistics="follow" if config.statistics == "auto" else config.statistics,
         )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error

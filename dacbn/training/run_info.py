@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 
+from dacbn.training.automatic import FROM_SCRATCH
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
 from dacbn.training.storage import first_line, write_json
@@ -72,7 +73,8 @@ def read_run_info(folder: Path) -> RunInfo:
         known -= set(TrainConfig.names(Role.ADDED))
         if lacking := sorted(known - content["training"].keys()):
             raise KeyError(", ".join(lacking))
-        config = TrainConfig.from_json({**content["training"], "download": False})
+        settings = {**FROM_SCRATCH, **content["training"], "download": False}
+        config = TrainConfig.from_json(settings)
         return RunInfo(config, tuple(map(str, content["classes"])), int(content["image_size"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)

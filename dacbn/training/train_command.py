@@ -3,15 +3,16 @@
 import shlex
 from typing import Any
 
+from dacbn.training.automatic import automatic_values, decide
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import Role
 
 
 def train_command(config: TrainConfig) -> str:
     """Return `dacbn train` with the settings that name a run, and all that are not the default."""
-    words, default = ["dacbn", "train"], vars(type(config)())
+    words, default = ["dacbn", "train"], {**vars(type(config)()), **automatic_values(config)}
     always = config.names(Role.NAMING | Role.VARIED)
-    for name, value in vars(config).items():
+    for name, value in vars(decide(config)).items():
         if value != default[name] or name in always:
             words += _option(name.replace("_", "-"), value)
     return " ".join(map(_quote, words))

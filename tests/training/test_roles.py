@@ -110,7 +110,7 @@ def test_every_role_has_the_settings_that_it_should():
     }
     assert set(TrainConfig.names(Role.KEPT)) == {
         *("source", "source_batch_size", "image_size", "fit", "backbone", "pretrained", "norm"),
-        *("norm_sites", "norm_replaces", "input_norm", "cluster_ids", "classifier"),
+        *("norm_sites", "norm_replaces", "input_norm", "statistics", "cluster_ids", "classifier"),
     }
     assert TrainConfig.names(Role.VARIED) == ["norm", "method", "seed"]
     assert TrainConfig.names(Role.IMAGES) == ["source", "target", "image_size", "fit"]

@@ -45,7 +45,7 @@ MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}
 
 STANDARD = {"collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "math"}
-STANDARD |= {"typing"}
+STANDARD |= {"fnmatch", "typing"}
 # What compiles, calls and chooses kernels may use more of the standard library, and Triton.
 FOR_KERNELS = {"ctypes", "functools", "hashlib", "os", "pathlib", "platform", "shutil"}
 FOR_KERNELS |= {"subprocess", "tempfile", "triton"}

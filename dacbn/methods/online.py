@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from dacbn.batch import Output
 from dacbn.models import Network
+from dacbn.norms import set_statistics
 from dacbn.norms.contract import is_normaliser
 from dacbn.norms.running_statistics import moving_statistics
 from dacbn.registry import Registry
@@ -53,6 +54,7 @@ class OnlineMethod:
                 "test-time adaptation learns the affine parameters of normalisers, and this "
                 "network has none: predict without adapting"
             )
+        set_statistics(self.network, "follow")  # frozen ones would not see the batch
         self.stored = {
             name: value.clone()
             for place, layer in self.network.named_modules()

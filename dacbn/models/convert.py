@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
+from dacbn.models.function_kept import keeps_function
 from dacbn.models.lost_by_conversion import check_materialised, name_losses
 from dacbn.models.sites import (
     WORDS,
@@ -117,7 +118,12 @@ def convert_norms(
     check_materialised({name: found[name] for name in chosen})
     batch_norms = {name: as_batch_norm(found[name]) for name in chosen}
     lost = name_losses([found[name] for name in dict.fromkeys(chosen)], kind)
-    layers = _replace(model, found, batch_norms, kind, options)
+    layers, changed = _replace(model, found, batch_norms, kind, options)
+    if changed:
+        lost.append(
+            f"{changed} of the new layers cannot start with the function of the old ones: train or "
+            "recalibrate before predicting"
+        )
     mapped = _map_weights(model, list(layers), maps)
     return ConversionReport(
         kind.__name__,
@@ -164,9 +170,14 @@ def _replace(
     batch_norms: dict[str, _BatchNorm],
     kind: type[Norm],
     options: dict[str, Any],
-) -> dict[str, Norm]:
-    """Replace the layers named in `batch_norms`; return the new layers by their names."""
+) -> tuple[dict[str, Norm], int]:
+    """Replace the layers named in `batch_norms`.
+
+    Returns:
+        the new layers by their names, and how many of them compute something else in evaluation.
+    """
     made: dict[int, tuple[Norm, nn.Module]] = {}
+    changed = 0
     for (
         name,
         batch_norm,
@@ -174,15 +185,17 @@ def _replace(
         if id(found[name]) not in made:
             norm = kind.from_batch_norm(batch_norm, **options)
             made[id(found[name])] = norm, in_place_of(found[name], norm)
+            changed += not keeps_function(norm, batch_norm)
     for name in batch_norms:
         parent, _, leaf = name.rpartition(".")
         setattr(model.get_submodule(parent), leaf, made[id(found[name])][1])
     new = {id(norm) for norm, _ in made.values()}
-    return {
+    layers = {
         name: layer
         for name, layer in model.named_modules()
         if isinstance(layer, Norm) and id(layer) in new
     }
+    return layers, changed
 
 
 def _map_weights(model: nn.Module, names: list[str], maps: tuple[Term, ...]) -> tuple[str, ...]:

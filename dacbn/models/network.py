@@ -10,7 +10,7 @@ from dacbn.models.heads import mlp
 from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.own_module import copy_module, count_features
 from dacbn.models.sites import Replaces
-from dacbn.norms import BatchNorm, share_context
+from dacbn.norms import BatchNorm, Statistics, set_statistics, share_context
 
 
 class Network(nn.Module):
@@ -117,6 +117,7 @@ def create_network(
     pixel_mean: tuple[float, ...] | None = None,
     pixel_std: tuple[float, ...] | None = None,
     image_size: int | None = None,
+    statistics: Statistics = "follow",
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
@@ -137,6 +138,7 @@ def create_network(
         pixel_mean: see `Network`.
         pixel_std: see `Network`.
         image_size: pixels per side, for a module whose features depend on it.
+        statistics: how those of the backbone's normalisers move in training; see `set_statistics`.
 
     Raises:
         OwnModuleError: the module cannot be a backbone.
@@ -149,6 +151,7 @@ def create_network(
         model = copy_module(backbone).cpu()
     if norm is not None:
         convert_norms(model, norm, sites, replaces)
+    set_statistics(model, statistics)  # before a new layer at the input, which has to follow
     if input_norm is not None:
         convert_norms(model, input_norm, "input")
     return Network(

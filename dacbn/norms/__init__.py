@@ -33,6 +33,8 @@ from dacbn.norms.mean_only_batch_norm import MeanOnlyBatchNorm as MeanOnlyBatchN
 from dacbn.norms.mixture_norm import MixtureNorm as MixtureNorm
 from dacbn.norms.mode_norm import ModeNorm as ModeNorm
 from dacbn.norms.modes import modes_kept as modes_kept
+from dacbn.norms.moving_statistics import Statistics as Statistics
+from dacbn.norms.moving_statistics import set_statistics as set_statistics
 from dacbn.norms.no_norm import NoNorm as NoNorm
 from dacbn.norms.prediction_time_batch_norm import (
     PredictionTimeBatchNorm as PredictionTimeBatchNorm,

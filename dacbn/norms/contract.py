@@ -93,6 +93,8 @@ class Norm(nn.Module):
     rebuilds_network: ClassVar[bool] = False  # a conversion re-initialises all weights
     # over a batch, a channel of the output has mean `bias` and variance `weight` squared
     standardises_channels: ClassVar[bool] = False
+    always_by_batch: ClassVar[bool] = False  # evaluation normalises by the batch too
+    statistics_frozen = False  # training normalises as evaluation does; see `set_statistics`
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -106,6 +108,10 @@ class Norm(nn.Module):
         self.eps = eps
         self.weight = nn.Parameter(torch.ones(num_features)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_features)) if affine else None
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; a layer whose statistics are frozen stays in that of evaluation."""
+        return super().train(mode and not self.statistics_frozen)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *), and return a tensor like it.

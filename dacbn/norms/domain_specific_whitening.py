@@ -20,10 +20,11 @@ batch is whitened by its running statistics.
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import RunningMoments, gather_by_id
-from dacbn.norms.contract import check_fraction, norms
+from dacbn.norms.contract import check_fraction, norms, trained_statistics
 
 # Far above the rounding of a float32 covariance, far below any useful shrinkage.
 CORRELATION_SHRINKAGE = 1e-5
@@ -79,6 +80,20 @@ class DomainSpecificWhitening(ClusterBatchNorm):
         offset = x - gather_by_id(mean, ids)[..., None]
         y = gather_by_id(maps, ids) @ in_groups(offset, self.group_size)
         return self.affine(y.flatten(1, 2)[:, : self.num_features])
+
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Start every domain on a BatchNorm's statistics, without correlations.
+
+        Variances become what shrinks to them, so that the BatchNorm's function is kept unless a
+        variance is below the shrinkage.
+        """
+        trained = trained_statistics(batch_norm)
+        if trained is None:
+            return
+        mean, var = trained
+        if self.shrinkage < 1:
+            var = ((var - self.shrinkage) / (1 - self.shrinkage)).clamp_min(0)
+        self.running.start(mean, var)
 
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""

@@ -141,14 +141,14 @@ class MixtureNorm(Norm):
         return prior, mean, var
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start all components near a trained BatchNorm's mean, so that its function is preserved.
+        """Start all components on a trained BatchNorm's statistics, which keeps its function.
 
         `weight` undoes the factor of the equal priors.
         """
         trained = trained_statistics(batch_norm)
         if trained is None:
             return
-        self.running.init_near(*trained)
+        self.running.inherit(*trained)
         if self.prior_scale and self.weight is not None:
             self.weight.div_(self.num_clusters**0.5)
 

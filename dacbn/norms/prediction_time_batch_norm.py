@@ -30,6 +30,7 @@ class PredictionTimeBatchNorm(BatchNorm):
         affine: learn `weight` and `bias`.
     """
 
+    always_by_batch: ClassVar[bool] = True
     statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
     running_variance: Tensor
 

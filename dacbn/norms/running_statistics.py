@@ -190,6 +190,7 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
     parts = _parts(model)
     averaging = [part for part in parts if hasattr(part, "momentum")]
     momenta = [part.momentum for part in averaging]
+    frozen: list[Any] = [part for part in parts if getattr(part, "statistics_frozen", False)]
 
     def weigh(newest: float) -> None:
         for part in averaging:
@@ -197,6 +198,8 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
 
     with modes_kept(model):
         model.eval()
+        for part in frozen:
+            part.statistics_frozen = False
         for part in parts:
             part.train()
         try:
@@ -204,6 +207,8 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
         finally:
             for part, momentum in zip(averaging, momenta, strict=True):
                 part.momentum = momentum
+            for part in frozen:
+                part.statistics_frozen = True
 
 
 def _parts(model: nn.Module) -> list[nn.Module]:

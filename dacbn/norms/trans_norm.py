@@ -20,10 +20,11 @@ and the normalisation use its running statistics. In training, both use biased v
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
-from dacbn.norms.contract import norms
+from dacbn.norms.contract import norms, trained_statistics
 
 
 @norms.register("trans_norm")
@@ -48,6 +49,14 @@ class TransNorm(ClusterBatchNorm):
         mean, var = self.running(x, ids)
         z = self.affine(standardise(x, ids, mean, var + self.eps))
         return z * (1 + agreement(mean, var + self.eps))[:, None]
+
+    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
+        """Start every domain on a BatchNorm's statistics; weight and bias undo the factor of 2."""
+        super().load_batch_norm(batch_norm)
+        if trained_statistics(batch_norm) is None or self.weight is None or self.bias is None:
+            return
+        self.weight.div_(2)
+        self.bias.div_(2)
 
 
 @torch.no_grad()

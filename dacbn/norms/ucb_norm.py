@@ -160,11 +160,18 @@ class UCBNorm(Norm):
         return -joint.logsumexp(0).mean()
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start all components near a trained BatchNorm's mean, which preserves its function."""
+        """Start all components on a trained BatchNorm's statistics, which keeps its function.
+
+        `weight` undoes the factor of the equal priors.
+        """
         trained = trained_statistics(batch_norm)
+        if trained is None:
+            return
         for mixture in (self.running, self.learned):
-            if mixture is not None and trained is not None:
-                mixture.init_near(*trained)
+            if mixture is not None:
+                mixture.inherit(*trained)
+        if self.prior_scale and self.weight is not None:
+            self.weight.div_(self.num_clusters**0.5)
 
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""
@@ -214,12 +221,6 @@ class UAN(UCBNorm):
         super().__init__(
             num_features, num_clusters, eps, momentum, affine, "hybrid", "channel", prior_scale=True
         )
-
-    def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start as UCB-Norm does; `weight` undoes the factor of the equal priors."""
-        super().load_batch_norm(batch_norm)
-        if trained_statistics(batch_norm) is not None and self.weight is not None:
-            self.weight.div_(self.num_clusters**0.5)
 
 
 def _check_choice(option: str, value: str, known: tuple[str, ...]) -> None:

@@ -142,6 +142,7 @@ def build_network(
             pixel_mean=config.pixel_mean,
             pixel_std=config.pixel_std,
             image_size=image_size,
+            statistics="follow" if config.statistics == "auto" else config.statistics,
         )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error

@@ -2,7 +2,8 @@
 
 A network that starts from random weights trains all of itself at one rate. Pretrained weights are
 fine-tuned: the rate of the backbone is a fraction of that of the new layers, and it rises slowly,
-because large gradients of untrained heads would spoil the features. Where the backbone is frozen,
+because large gradients of untrained heads would spoil the features. Their statistics are frozen,
+since a few dozen small batches undo them. Where the backbone is frozen,
 methods that compare features get a bottleneck to adapt; those of predictions adapt the classifier,
 a linear probe. A value that is given stays.
 """
@@ -11,17 +12,24 @@ import dataclasses
 from typing import Any
 
 from dacbn.methods import methods
+from dacbn.models import resolve_norm
 from dacbn.training.config import TrainConfig
 
 UNDECIDED = (None, "auto")
 # what config.json of earlier versions, without these settings, means
 FROM_SCRATCH: dict[str, Any] = {
+    "statistics": "follow",
     "bottleneck": 0,
     "train": "all",
     "backbone_lr_factor": 1.0,
     "warmup": 0.0,
 }
-FINE_TUNING = {**FROM_SCRATCH, "backbone_lr_factor": 0.1, "warmup": 0.1}
+FINE_TUNING: dict[str, Any] = {
+    **FROM_SCRATCH,
+    "statistics": "frozen",
+    "backbone_lr_factor": 0.1,
+    "warmup": 0.1,
+}
 WIDTH = 256  # of the bottleneck where the backbone is frozen
 
 
@@ -50,7 +58,10 @@ def automatic_values(config: TrainConfig) -> dict[str, Any]:
     if config.train == "head":
         needs_features = any(not _is_of_predictions(name) for name in config.method.names)
         return {**FROM_SCRATCH, "bottleneck": WIDTH if needs_features else 0}
-    return FINE_TUNING if starts_pretrained(config) else FROM_SCRATCH
+    if not starts_pretrained(config):
+        return FROM_SCRATCH
+    by_batch = config.norm is not None and resolve_norm(config.norm)[0].always_by_batch
+    return {**FINE_TUNING, "statistics": "follow"} if by_batch else FINE_TUNING
 
 
 def starts_pretrained(config: TrainConfig) -> bool:

@@ -65,6 +65,10 @@ class NetworkSettings(Group):
     """Kind of layer to replace; layer_norm for ConvNeXt, ViT and similar models."""
     input_norm: Spec | None = None
     """A normaliser of the images, before the backbone, such as instance_norm."""
+    statistics: Annotated[Literal["auto", "follow", "slow", "frozen"], Role.ADDED] = "auto"
+    """How running statistics of the backbone move in training: follow moves them as its layers do,
+    slow by at most 0.01 per batch, and frozen keeps them, and normalises by them in training too.
+    auto chooses for pretrained weights, and follows otherwise."""
     cluster_ids: Literal["domain", "random", "swapped"] = "domain"
     """Ids passed to cluster-aware normalisers: domain ids, or random or swapped ids as controls."""
     classifier: Annotated[tuple[int, ...], AT_LEAST_1] = ()

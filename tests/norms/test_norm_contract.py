@@ -241,17 +241,20 @@ def test_it_takes_the_place_of_a_batch_norm(name, affine, training):
     assert run(layer, torch.randn(8, 4, 3, 3)).isfinite().all()
 
 
-def test_a_trained_batch_norm_lends_its_function(name):
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_a_trained_batch_norm_lends_its_function(name, dtype, error):
     if name in LEND_NOTHING:
         pytest.skip("has no use for a BatchNorm's statistics")
-    theirs = nn.BatchNorm2d(4)
+    theirs = nn.BatchNorm2d(4, dtype=dtype)
+    with torch.no_grad():
+        theirs.weight.copy_(torch.tensor([1.0, -2.0, 0.5, 3.0]))
+        theirs.bias.copy_(torch.tensor([0.5, 1.0, -1.0, 2.0]))
     for _ in range(20):
-        theirs(torch.randn(8, 4, 3, 3) * 3 + 5)
+        theirs(torch.randn(8, 4, 3, 3, dtype=dtype) * 3 + 5)
     theirs.eval()
-    x = torch.randn(8, 4, 3, 3) * 3 + 5
-    torch.testing.assert_close(
-        run(norms[name].from_batch_norm(theirs), x), theirs(x), atol=0.1, rtol=0.05
-    )
+    x = torch.randn(8, 4, 3, 3, dtype=dtype) * 3 + 5
+    ours = run(norms[name].from_batch_norm(theirs), x)
+    torch.testing.assert_close(ours, theirs(x), atol=error, rtol=error)
 
 
 def test_an_option_given_is_not_overruled_by_the_batch_norm(name):

@@ -57,7 +57,7 @@ def test_the_weight_takes_back_what_the_priors_multiply(clusters):
         theirs(torch.randn(50, 3) * 3 + 5)
     x = torch.randn(50, 3) * 3 + 5
     ours = UAN.from_batch_norm(theirs.eval(), num_clusters=clusters)
-    torch.testing.assert_close(ours(x), theirs(x), atol=0.15, rtol=0.02)
+    torch.testing.assert_close(ours(x), theirs(x), atol=1e-5, rtol=1e-5)
     bare = nn.BatchNorm1d(3, affine=False)
     bare(x)
     assert UAN.from_batch_norm(bare).weight is None

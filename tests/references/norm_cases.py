@@ -19,7 +19,7 @@ LEAVE_THE_SCALE = {
     "uan",
 }
 # They normalise each sample by itself, by the batch in evaluation, or by something a BatchNorm does
-# not have, or not at all, or double the scale.
+# not have, or not at all.
 LEND_NOTHING = {
     "batch_channel_norm",
     "channel_layer_norm",
@@ -32,7 +32,6 @@ LEND_NOTHING = {
     "prediction_time_batch_norm",
     "self_normalizing",
     "switchable_norm",
-    "trans_norm",
 }
 BREAK_THE_GRAPH: set[str] = set()  # they decide by values
 LEARNED_START = {"scb_norm", "scb_norm_base", "uan"}  # a reset leaves what is learned

@@ -95,8 +95,8 @@ class FrozenGateNorm(RandomGateNorm):
     """Normalise by a mixture whose assignment is frozen at its start: a control for `ucb_norm`.
 
     Which component a value belongs to is decided by a mixture that never changes: that of the first
-    batch or, after a conversion, components near the trained BatchNorm's mean. The means and
-    variances that normalise are updated.
+    batch; after a conversion, around the trained BatchNorm's statistics. The means and variances
+    that normalise are updated.
 
     Args:
         num_features: channels C.
@@ -139,8 +139,8 @@ class FrozenGateNorm(RandomGateNorm):
         return self.gate.posterior(x, self.eps)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
-        """Start all components near a trained BatchNorm's mean, as UCB-Norm does."""
+        """Start all components on a trained BatchNorm's statistics, as UCB-Norm does."""
         trained = trained_statistics(batch_norm)
         if trained is not None:
             for mixture in (self.gate, self.running):
-                mixture.init_near(*trained)
+                mixture.inherit(*trained)

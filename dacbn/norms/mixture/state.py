@@ -13,67 +13,22 @@ from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture, check_fraction
 from dacbn.norms.host_value import has_values, remember
-from dacbn.norms.mixture.arguments import Gate
+from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
-from dacbn.norms.mixture.moments import Assign, evenly_inside_unit, responsibilities
+from dacbn.norms.mixture.moments import Assign, responsibilities
+from dacbn.norms.mixture.normalise import normalise_by_mixture
+from dacbn.norms.mixture.placement import init_components
 from dacbn.norms.mixture.routes import is_recorded
 from dacbn.norms.recomputation import PastTables, is_recomputation
 
 # A component without data keeps this share, so that data can be assigned to it again.
 SMALLEST_PRIOR = 1e-6
-# Largest initial distance of components from the mean, in standard deviations: on a first batch,
-# large enough to separate soon; around a trained BatchNorm, so small that the function is kept.
-FRESH_DISTANCE, TRAINED_DISTANCE = 0.3, 0.1
-# Maximum number of values per channel that the initialisation uses.
-INIT_SAMPLE = 4096
-
-
-def init_components(x: Tensor, num_clusters: int, assign: Assign) -> tuple[Tensor, Tensor]:
-    """Choose initial means and variances for the activations x (N, C, L).
-
-    The components of a mixture per channel start near the mean of that channel. A mixture shared
-    by all channels starts on actual positions (or samples), each the farthest from those before it.
-
-    Returns:
-        means (K, C) and variances (K, C).
-    """
-    mean, var = x.mean((0, 2)), x.var((0, 2), correction=0)
-    finite = var < torch.inf  # a channel that overflows starts anywhere but at infinity
-    mean, var = mean.where(finite, 0), var.where(finite, 1)
-    if assign == "channel" or num_clusters == 1:
-        return init_near_mean(mean, var, num_clusters, FRESH_DISTANCE)
-    rows = x.mean(2) if assign == "sample" else x.transpose(1, 2).flatten(0, 1)
-    rows = rows.where(finite, 0)
-    if len(rows) > INIT_SAMPLE:
-        # evenly, but not in multiples of a row, which would use one column of every map
-        order = torch.arange(INIT_SAMPLE, device=x.device)
-        rows = rows[order * (len(rows) - 1) // (INIT_SAMPLE - 1)]
-    means = [rows[0]]
-    for _ in range(num_clusters - 1):
-        nearest = torch.stack([(rows - mean).square().sum(1) for mean in means]).amin(0)
-        means.append(rows.index_select(0, nearest.argmax()[None])[0])
-    return torch.stack(means), var.expand(num_clusters, -1)
-
-
-def init_near_mean(
-    mean: Tensor, var: Tensor, num_clusters: int, distance: float
-) -> tuple[Tensor, Tensor]:
-    """Initialise all components near the mean (C,), with the variance of the data (C,).
-
-    So near, a mixture normalises much as BatchNorm does. EM then separates the components where the
-    data have several modes, and keeps them together where they have one.
-
-    Args:
-        mean: (C,).
-        var: (C,).
-        num_clusters: components K.
-        distance: the largest from the mean, in standard deviations.
-
-    Returns:
-        means (K, C) and variances (K, C).
-    """
-    offsets = distance * (2 * evenly_inside_unit(num_clusters, mean) - 1)
-    return mean + offsets[:, None] * var.sqrt(), var.expand(num_clusters, -1)
+# Added to the variances that assign a first batch: that of a constant channel is zero.
+SMALLEST_VAR = 1e-5
+# Of learned components, how far the first batch moves equal means apart.
+PARTING = 0.1
+# The count of batches while all components are equal, on inherited statistics.
+INHERITED = -1
 
 
 def log_of(prior: Tensor) -> Tensor:
@@ -125,12 +80,31 @@ class MixtureState(nn.Module):
         return True
 
     def init_from_batch(self, x: Tensor) -> None:
-        """Initialise the components on the activations x (N, C, L)."""
-        self.set_components(*init_components(x, self.num_clusters, self.assign))
+        """Place the components on the activations x (N, C, L), or part those that inherited."""
+        x = x.detach()
+        mean, var = init_components(x, self.num_clusters, self.assign)
+        if self._count.read(self.num_batches_tracked) != INHERITED:
+            return self.set_components(mean, var)
+        gate = Gate(self.as_gate(0.0).log_prior.detach(), mean, var + SMALLEST_VAR)
+        options = Options(SMALLEST_VAR, from_batch=True)
+        components = Components(mean, var.contiguous())
+        found = normalise_by_mixture(x, gate, components, Affine(), options, self.assign)
+        share, mean, var = found[1:]
+        self.part(share, mean, var, x.numel() // x.shape[1])
 
-    def init_near(self, mean: Tensor, var: Tensor) -> None:
-        """Initialise the components near a trained mean, with its variance, (C,) each."""
-        self.set_components(*init_near_mean(mean, var, self.num_clusters, TRAINED_DISTANCE))
+    def part(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
+        """Move equal components apart, a little towards those of a batch, as `update` gets them."""
+        raise NotImplementedError
+
+    def inherit(self, mean: Tensor, var: Tensor) -> None:
+        """Start all components on a trained mean and variance, (C,) each.
+
+        They normalise as one, until the first batch in training parts them: it is assigned as that
+        of a fresh layer is, but its components only move the inherited statistics.
+        """
+        self.set_components(mean, var)
+        if self._waits:
+            self._count.fill_(self.num_batches_tracked, INHERITED)
 
     def set_components(self, mean: Tensor, var: Tensor) -> None:
         """Set means and variances, (K, C) each or broadcast to it, with equal shares."""
@@ -202,9 +176,15 @@ class RunningMixture(MixtureState):
         prior, mean, var = self.past.read(x, self.prior, self.mean, self.var)
         return prior, mean, var
 
+    def part(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
+        """Move equal components apart, as `update` does."""
+        self._count.fill_(self.num_batches_tracked, 1)
+        self.update(share, mean, var, num_values)
+
     @torch.no_grad()
     def set_components(self, mean: Tensor, var: Tensor) -> None:
         """Set means and variances, (K, C) each or broadcast to it, with equal shares."""
+        self.prior.fill_(1 / self.num_clusters)
         self.mean.copy_(mean)
         self.var.copy_(var)
         self._count.fill_(self.num_batches_tracked, 1)
@@ -286,4 +266,10 @@ class LearnedMixture(MixtureState):
         target = (var - self.FLOOR).clamp_min(self.FLOOR)
         # softplus is the identity to float precision where expm1 would overflow
         self.raw_var.copy_(torch.where(target > 20, target, target.clamp_max(20).expm1().log()))
+        self._count.fill_(self.num_batches_tracked, 1)
+
+    @torch.no_grad()
+    def part(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
+        """Move equal means apart, by a tenth of the way between those of the batch."""
+        self.mean.add_(PARTING * (mean - (share * mean).sum(0)))
         self._count.fill_(self.num_batches_tracked, 1)

@@ -9,17 +9,19 @@ BESIDE = {"datasets": ROOT / "datasets", "analysis": ROOT / "analysis"}
 
 # A room, and the rooms of this package that its files may import besides their own.
 MAY_IMPORT = {
-    "spec": set(),
-    "registry": {"spec"},
+    "limits": set(),
+    "spec": {"limits"},
+    "registry": {"spec", "limits"},
     "batch": set(),
     "losses": set(),
-    "norms": {"registry", "batch"},
+    "norms": {"registry", "limits", "batch"},
     "models": {"spec", "registry", "batch", "norms"},
-    "methods": {"registry", "batch", "norms", "models", "losses"},
+    "methods": {"registry", "limits", "batch", "norms", "models", "losses"},
     "datasets": {"registry", "batch"},
     "analysis": {"registry", "batch", "norms", "models", "losses", "datasets", "training"},
 }
-BUILDING_BLOCKS = {"spec", "registry", "batch", "norms", "models", "losses", "methods", "datasets"}
+BUILDING_BLOCKS = {"spec", "limits", "registry", "batch", "norms", "models", "losses", "methods"}
+BUILDING_BLOCKS |= {"datasets"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training"}

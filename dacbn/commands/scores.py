@@ -11,7 +11,7 @@ from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
 def print_scores(numbers: Mapping[str, float]) -> None:
     """Print the accuracies on the test splits, one line each."""
     for domain, name in TEST_ACCURACY.items():
-        if name in numbers:
+        if name in numbers and TEST_CLASS_ACCURACY[domain] in numbers:
             accuracy, by_class = numbers[name], numbers[TEST_CLASS_ACCURACY[domain]]
             print(f"{domain} test: accuracy {accuracy:.1%}, mean of classes {by_class:.1%}")
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.losses import log_probabilities
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -27,7 +28,7 @@ class BNM(Method):
         weight: weight of the nuclear norm.
     """
 
-    def __init__(self, network: Network, weight: float = 1.0) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)
         self.weight = weight
 

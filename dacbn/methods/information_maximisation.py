@@ -15,6 +15,7 @@ pseudo-labels and label smoothing.
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.losses import entropy, log_probabilities
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -29,7 +30,7 @@ class InformationMaximisation(Method):
         weight: weight of the mutual information.
     """
 
-    def __init__(self, network: Network, weight: float = 1.0) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)
         self.weight = weight
 

@@ -14,6 +14,7 @@ domain-specific whitening use 0.1.
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.losses import entropy
 from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.method import Method, Step, methods
@@ -29,7 +30,7 @@ class MinimumEntropy(Method):
         weight: weight of the target's entropy at the end of training.
     """
 
-    def __init__(self, network: Network, weight: float = 0.01) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 0.01) -> None:
         super().__init__(network)
         self.weight = weight
 

@@ -3,6 +3,7 @@
 import torch.nn.functional as F
 
 from dacbn.batch import Batch
+from dacbn.limits import Fraction
 from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network
 
@@ -16,7 +17,7 @@ class SourceOnly(Method):
         label_smoothing: share of each label that is distributed evenly over all classes.
     """
 
-    def __init__(self, network: Network, label_smoothing: float = 0.0) -> None:
+    def __init__(self, network: Network, label_smoothing: Fraction = 0.0) -> None:
         super().__init__(network)
         self.label_smoothing = label_smoothing
 

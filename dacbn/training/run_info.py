@@ -10,11 +10,13 @@ from typing import Any
 import timm
 import torch
 
+from dacbn.limits import Count, check_values, show
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
 from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
+CONTENT = {"classes": tuple[str, ...], "image_size": Count, "training": dict}
 IN_MEMORY = "in memory"  # the recorded name of a domain that was given as images
 
 
@@ -68,13 +70,16 @@ def read_run_info(folder: Path) -> RunInfo:
     """
     content = _read_json(folder)
     try:
+        check_values("", CONTENT, {name: content[name] for name in CONTENT})
+        if not content["classes"]:
+            raise ValueError("it names no classes")
         known = {field.name for field in dataclasses.fields(TrainConfig)}
         known -= set(TrainConfig.names(Role.ADDED))
         if lacking := sorted(known - content["training"].keys()):
             raise KeyError(", ".join(lacking))
         config = TrainConfig.from_json({**content["training"], "download": False})
-        return RunInfo(config, tuple(map(str, content["classes"])), int(content["image_size"]))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return RunInfo(config, tuple(content["classes"]), content["image_size"])
+    except (KeyError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(
             f"{folder / CONFIG} was not written by this version of dacbn: {reason}"
@@ -95,15 +100,20 @@ def check_resumable(folder: Path, config: TrainConfig) -> None:
         )
 
 
-def _read_json(folder: Path) -> Any:
+def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
             f"{folder} is no run folder: it has no {CONFIG}. Give a folder that dacbn train wrote"
         ) from None
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {first_line(error)}") from None
+    except RecursionError:
+        raise RunFolderError(f"{path} is damaged (nested too deeply); train again") from None
     except ValueError as error:  # no JSON, or not even text
         raise RunFolderError(f"{path} is damaged ({error}); train again") from None
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{path} is damaged (it holds {show(content)}); train again")
+    return content

@@ -76,7 +76,7 @@ class Spec(str):
 def _read_terms(text: str) -> list[Term]:
     if len(text) > LONGEST:
         raise RecursionError
-    node, nodes = ast.parse(text.strip(), mode="eval").body, []
+    node, nodes = ast.parse(str.strip(text), mode="eval").body, []
     while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         nodes.append(node.right)
         node = node.left

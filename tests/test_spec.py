@@ -114,6 +114,12 @@ def test_a_text_too_long_or_deep_is_refused_in_one_short_line(text):
     assert len(str(caught.value)) < 200
 
 
+@pytest.mark.parametrize("text", [5, None, ["dann"], b"dann"])
+def test_what_is_no_text_is_refused(text):
+    with pytest.raises(ValueError, match=r"^cannot read .*: write a name"):
+        Spec(text)
+
+
 def test_what_was_read_is_not_read_again_and_can_be_copied():
     spec = Spec("a(x=1) + b")
     assert Spec(spec) is spec

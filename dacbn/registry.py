@@ -4,10 +4,11 @@ import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
-from inspect import signature
-from numbers import Real
+from functools import wraps
+from inspect import Parameter, signature
 from typing import Any, Generic, Protocol, TypeVar
 
+from dacbn.limits import check_values
 from dacbn.spec import Spec, Term
 
 T = TypeVar("T")
@@ -61,11 +62,17 @@ class Registry(Generic[T]):
         self._entries: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorate the class or function to register under `name`."""
+        """Decorate the class or function to register under `name`.
+
+        A class checks the options that it is built with from then on, also without the registry.
+        """
 
         def add(entry: T) -> T:
-            if self._entries.setdefault(name, entry) is not entry:
+            known = self._entries.setdefault(name, entry)
+            if known is not entry:
                 raise ValueError(f"{self.kind} {name!r} is registered twice")
+            if isinstance(entry, type):
+                _check_when_built(name, entry)
             return entry
 
         return add
@@ -90,7 +97,7 @@ class Registry(Generic[T]):
 
         Raises:
             UnknownNameError: the name is not registered.
-            ValueError: an option is unknown, or must be a number and is not.
+            ValueError: an option is unknown, or has a value of another type or out of range.
         """
         entry: Any = self[term.name]
         check_options(term.name, entry, term.options)
@@ -153,28 +160,55 @@ def check_options(
     options: Mapping[str, object],
     num_fixed: int | None = None,
 ) -> None:
-    """Check that a class or function takes some keyword options.
+    """Check that a class or function takes some keyword options, by its signature.
 
     Args:
         name: the name that the user typed, for the error message.
-        entry: takes the options as parameters.
+        entry: takes the options as parameters; their annotations say what values they may have
+            (see `dacbn.limits`).
         options: to check.
         num_fixed: number of positional parameters before the options; None means that the options
             are the parameters with a default.
 
     Raises:
-        ValueError: an option is unknown, or must be a number and is not.
+        ValueError: an option is unknown, or has a value of another type or out of range.
     """
-    parameters = list(signature(entry).parameters.values())
+    parameters = _parameters(entry)
     if num_fixed is None:
         taken = [each for each in parameters if each.default is not each.empty]
     else:
         taken = parameters[num_fixed:]
-    known = {parameter.name: parameter for parameter in taken}
-    for option, value in options.items():
+    known = [parameter.name for parameter in taken]
+    for option in options:
         if option not in known:
             only = f"only {', '.join(known)}" if known else "nor any other"
             raise ValueError(f"{name} has no option {option!r}, {only}")
-        must_be_number = known[option].annotation in (int, float)
-        if must_be_number and not isinstance(value, Real) and value is not known[option].default:
-            raise ValueError(f"{option} of {name} must be a number, got {value!r}")
+    _check_given(name, taken, options)
+
+
+def _parameters(entry: Callable[..., object]) -> list[Parameter]:
+    try:
+        return list(signature(entry, eval_str=True).parameters.values())
+    except NameError:  # an annotation in quotes, of a name imported for type checkers only
+        return list(signature(entry).parameters.values())
+
+
+def _check_given(name: str, parameters: list[Parameter], values: Mapping[str, object]) -> None:
+    """Check values of parameters; a default is right whatever the annotation says."""
+    defaults = {each.name: each.default for each in parameters}
+    kinds = {each.name: each.annotation for each in parameters}
+    given = {name: value for name, value in values.items() if value is not defaults.get(name)}
+    check_values(name, kinds, given)
+
+
+def _check_when_built(name: str, entry: Any) -> None:
+    """Let a class check the arguments of its constructor."""
+    init, parameters = entry.__init__, _parameters(entry.__init__)
+    names = [each.name for each in parameters]
+
+    @wraps(init)
+    def checked(*args: Any, **options: Any) -> None:
+        _check_given(name, parameters, {**dict(zip(names, args, strict=False)), **options})
+        init(*args, **options)
+
+    entry.__init__ = checked

@@ -1,7 +1,11 @@
 """Specifications such as "ucb_norm(num_clusters=5) + weight_standardization"."""
 
 import ast
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
+
+from dacbn.limits import show
+
+LONGEST = 10_000  # characters; Python reads nested text by recursion
 
 
 class Term(NamedTuple):
@@ -12,9 +16,8 @@ class Term(NamedTuple):
 
     def __str__(self) -> str:
         """Return the term as text, as a user types it."""
-        # as an expression: repr of an infinite number could not be read again
         options = ", ".join(
-            f"{option}={ast.unparse(ast.Constant(value))}" for option, value in self.options.items()
+            f"{option}={ast.unparse(_as_literal(value))}" for option, value in self.options.items()
         )
         return f"{self.name}({options})" if options else self.name
 
@@ -42,14 +45,25 @@ class Spec(str):
         5
     """
 
+    described: ClassVar[str] = "text such as 'dann'"
     terms: tuple[Term, ...]
 
     def __new__(cls, text: str) -> Self:
         """Read the text."""
         if isinstance(text, cls):
             return text
-        terms = tuple(_read_terms(text))
-        spec = super().__new__(cls, " + ".join(map(str, terms)))
+        try:
+            terms = tuple(_read_terms(text))
+            spec = super().__new__(cls, " + ".join(map(str, terms)))
+        except (SyntaxError, ValueError, TypeError):
+            raise ValueError(
+                f"cannot read {show(text)}: write a name, or a name with options as in "
+                '"ucb_norm(num_clusters=5)"'
+            ) from None
+        except (RecursionError, MemoryError):
+            raise ValueError(
+                f"cannot read {show(text)}: it is too long or nested too deeply"
+            ) from None
         spec.terms = terms
         return spec
 
@@ -60,18 +74,13 @@ class Spec(str):
 
 
 def _read_terms(text: str) -> list[Term]:
-    problem = ValueError(
-        f"cannot read {text!r}: write a name, or a name with options as in "
-        '"ucb_norm(num_clusters=5)"'
-    )
-    try:
-        node, nodes = ast.parse(str.strip(text), mode="eval").body, []
-        while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-            nodes.append(node.right)
-            node = node.left
-        return [_read_term(each) for each in [node, *reversed(nodes)]]
-    except (SyntaxError, ValueError, TypeError):
-        raise problem from None
+    if len(text) > LONGEST:
+        raise RecursionError
+    node, nodes = ast.parse(str.strip(text), mode="eval").body, []
+    while isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        nodes.append(node.right)
+        node = node.left
+    return [_read_term(each) for each in [node, *reversed(nodes)]]
 
 
 def _read_term(node: ast.expr) -> Term:
@@ -86,3 +95,16 @@ def _read_term(node: ast.expr) -> Term:
             raise ValueError  # `**something`, or the same option twice
         options[option.arg] = ast.literal_eval(option.value)
     return Term(node.func.id, options)
+
+
+def _as_literal(value: Any) -> ast.expr:
+    """Return an expression of a value; repr of an infinite number could not be read again."""
+    if isinstance(value, tuple):
+        return ast.Tuple(list(map(_as_literal, value)), ast.Load())
+    if isinstance(value, list):
+        return ast.List(list(map(_as_literal, value)), ast.Load())
+    if isinstance(value, set) and value:
+        return ast.Set(list(map(_as_literal, value)))
+    if isinstance(value, dict):
+        return ast.Dict(list(map(_as_literal, value)), list(map(_as_literal, value.values())))
+    return ast.Constant(value)

@@ -32,7 +32,7 @@ def number_labels(
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.dtype.kind == "U":
-        return _find(values, tuple(classes or np.unique(values).tolist()))
+        return _find(values, tuple(np.unique(values).tolist() if classes is None else classes))
     if values.dtype.kind not in "iu":
         raise ValueError(f"labels must be whole numbers or class names, got {values.dtype}")
     _refuse(values < 0, "negative")
@@ -43,7 +43,7 @@ def number_labels(
     ids = np.unique(values)
     if classes is None and len(ids) > 1 and ids[-1] in IGNORED and ids[-2] + 1 != ids[-1]:
         _refuse(values == ids[-1], f'{ids[-1]}, which marks "no class"')
-    return _find(values.astype(str), tuple(classes or map(str, ids.tolist())))
+    return _find(values.astype(str), tuple(map(str, ids.tolist()) if classes is None else classes))
 
 
 def _find(names: NDArray[np.str_], classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
@@ -70,6 +70,8 @@ def _to_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
     objects = values.astype(object)
     missing = [_is_missing(label) for label in objects.ravel().tolist()]
     _refuse(np.array(missing, dtype=bool), "missing (None, NaN or empty)")
+    truths = [isinstance(label, bool | np.bool_) for label in objects.ravel().tolist()]
+    _refuse(np.array(truths, dtype=bool), "True or False")
     if all(isinstance(label, bytes) for label in objects.ravel().tolist()):
         return np.char.decode(objects.astype(bytes))
     plain = np.array(objects.tolist())

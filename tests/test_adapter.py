@@ -201,7 +201,7 @@ def test_a_wrong_word_is_said_at_once_with_the_nearest(options, message):
         ({"norm": "ucb_norm(clusters=3)"}, "ucb_norm has no option 'clusters', only num_clusters"),
         (
             {"norm": "ucb_norm(num_clusters='a')"},
-            "num_clusters of ucb_norm must be a number, got 'a'",
+            "num_clusters of ucb_norm must be a whole number, got 'a'",
         ),
         ({"method": "dann(wieght=1)"}, "dann has no option 'wieght', only weight"),
         ({"method": "dann(weight='a')"}, "weight of dann must be a number, got 'a'"),

@@ -12,18 +12,20 @@ MAY_IMPORT = {
     "plain_text": set(),
     "progress": set(),
     "printed_log": {"plain_text", "progress"},
-    "spec": set(),
-    "registry": {"spec"},
+    "limits": set(),
+    "spec": {"limits"},
+    "registry": {"spec", "limits"},
     "batch": set(),
     "losses": set(),
-    "norms": {"registry", "batch"},
+    "norms": {"registry", "limits", "batch"},
     "models": {"spec", "registry", "batch", "norms"},
-    "methods": {"registry", "batch", "norms", "models", "losses"},
+    "methods": {"registry", "limits", "batch", "norms", "models", "losses"},
     "datasets": {"registry", "batch", "progress"},
     "analysis": {"registry", "batch", "norms", "models", "losses", "datasets", "training"},
 }
 MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
-BUILDING_BLOCKS = {"spec", "registry", "batch", "norms", "models", "losses", "methods", "datasets"}
+BUILDING_BLOCKS = {"spec", "limits", "registry", "batch", "norms", "models", "losses", "methods"}
+BUILDING_BLOCKS |= {"datasets"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress"}

@@ -51,10 +51,13 @@ MISTAKES = {
     "train --norm ucb_nrom": "unknown norm 'ucb_nrom'. Did you mean 'ucb_norm'?",
     "train --norm ucb_norm(clusters=3)": "ucb_norm has no option 'clusters', only num_clusters",
     "train --norm ucb_norm(": "cannot read 'ucb_norm(': write a name, or a name with options as in",
-    "train --norm ucb_norm(num_clusters=0)": "num_clusters must be at least 1",
+    "train --norm ucb_norm(num_clusters=0)": "num_clusters of ucb_norm must be at least 1, got 0",
     "train --method dannn": "unknown method 'dannn'. Did you mean 'dann'?",
     "train --method dann(wieght=1)": "dann has no option 'wieght', only weight",
     "train --method dann(weight='a')": "weight of dann must be a number, got 'a'",
+    "train --norm ucb_norm(eps='x')": "eps of ucb_norm must be a number, got 'x'",
+    "train --method dann(head=5)": "head of dann must be a tuple such as (64, 64), got 5",
+    "train --method cdan(entropy='x')": "entropy of cdan must be True or False, got 'x'",
     "train --backbone resnet1": "unknown backbone 'resnet1'. Nearest: resnet18",
     "train --backbone vit_tiny_patch16_224": "no BatchNorm to replace",
     "train --norm-sites layer9": "no normaliser is named like 'layer9'",
@@ -99,6 +102,7 @@ MISTAKES = {
     "adapt good --steps 0": "steps must be at least 1, got 0",
     "predict good flat --adapt tnt": "unknown test-time method 'tnt'. Did you mean 'tent'?",
     "predict good flat --adapt tent(rate=1)": "tent has no option 'rate', only lr",
+    "predict good flat --adapt tent(lr=1e400)": "lr of tent must be a finite number, got inf",
     "evaluate empty": "empty is no run folder: it has no config.json. Give a folder that",
     "evaluate file": "file is no run folder",
     "evaluate good --target digts": "unknown dataset 'digts'. Did you mean 'digits'?",
@@ -123,6 +127,12 @@ def test_a_mistake_is_one_line_and_status_one(type_in, line):
     assert code == 1 and len(lines) == 1, errors
     assert lines[0].startswith("dacbn: ") and MISTAKES[line] in lines[0]
     assert "Traceback" not in errors
+
+
+def test_a_specification_without_end_is_one_short_line(type_in):
+    code, errors = type_in(f"train --norm {'+'.join(['ucb_norm'] * 20_000)}")
+    assert code == 1 and "Traceback" not in errors and len(errors) < 200
+    assert errors.endswith("…: it is too long or nested too deeply\n")
 
 
 def test_a_wrong_name_leaves_no_folder(type_in, place):

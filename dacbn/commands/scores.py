@@ -12,7 +12,7 @@ from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
 def print_scores(numbers: Mapping[str, float], before: Mapping[str, float] | None = None) -> None:
     """Print the accuracies on the test splits, one line each, with the changes since `before`."""
     for domain, name in TEST_ACCURACY.items():
-        if name in numbers:
+        if name in numbers and TEST_CLASS_ACCURACY[domain] in numbers:
             accuracy, by_class = (
                 f"{numbers[key]:.1%}" + _change(numbers[key], before, key)
                 for key in (name, TEST_CLASS_ACCURACY[domain])

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Batch
+from dacbn.limits import NotNegative
 from dacbn.losses import log_probabilities, pseudo_label_loss, widened
 from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network
@@ -46,7 +47,9 @@ class AdaMatch(Method):
     source_mean: Tensor
     target_means: Tensor
 
-    def __init__(self, network: Network, weight: float = 1.0, threshold: float = 0.9) -> None:
+    def __init__(
+        self, network: Network, weight: NotNegative = 1.0, threshold: NotNegative = 0.9
+    ) -> None:
         super().__init__(network)
         self.weight = weight
         self.threshold = threshold

@@ -20,6 +20,7 @@ domains weigh the same in the domain loss when their batches differ in size.
 """
 
 import copy
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +28,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from dacbn.batch import SOURCE, Batch, domain_ids
+from dacbn.limits import BELOW_1, Count, Positive
 from dacbn.methods.dann import domain_accuracy, domain_loss
 from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network, mlp
@@ -41,23 +43,16 @@ class ADDA(Method):
         source_share: share of the training steps that use the source alone.
         lr_share: factor on the scheduled learning rate afterwards.
         head: widths of the domain head's hidden layers.
-
-    Raises:
-        ValueError: `source_share` is not in [0, 1), or `lr_share` not positive.
     """
 
     def __init__(
         self,
         network: Network,
-        source_share: float = 0.5,
-        lr_share: float = 0.2,
-        head: tuple[int, ...] = (500, 500),
+        source_share: Annotated[float, BELOW_1] = 0.5,
+        lr_share: Positive = 0.2,
+        head: tuple[Count, ...] = (500, 500),
     ) -> None:
         super().__init__(network)
-        if not 0 <= source_share < 1:
-            raise ValueError(f"source_share of adda must be in [0, 1), got {source_share}")
-        if not lr_share > 0:
-            raise ValueError(f"lr_share of adda must be positive, got {lr_share}")
         self.source_share = source_share
         self.lr_share = lr_share
         self.domain_head = mlp(network.num_features, head, 1)

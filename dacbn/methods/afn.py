@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -29,7 +30,9 @@ class AFN(Method):
         step: growth r of the norms.
     """
 
-    def __init__(self, network: Network, weight: float = 0.05, step: float = 1.0) -> None:
+    def __init__(
+        self, network: Network, weight: NotNegative = 0.05, step: NotNegative = 1.0
+    ) -> None:
         super().__init__(network)
         self.weight = weight
         self.step = step

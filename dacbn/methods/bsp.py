@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import Count, NotNegative
 from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -26,15 +27,10 @@ class BSP(Method):
         network: the network to train.
         weight: weight of the sum of squared singular values.
         count: number k of penalised singular values.
-
-    Raises:
-        ValueError: `count` is not a whole number of at least 1.
     """
 
-    def __init__(self, network: Network, weight: float = 3.6e-3, count: int = 1) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 3.6e-3, count: Count = 1) -> None:
         super().__init__(network)
-        if not isinstance(count, int) or count < 1:
-            raise ValueError(f"count must be a whole number of at least 1, got {count!r}")
         self.weight = weight
         self.count = count
 

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import Count, NotNegative
 from dacbn.losses import entropy, log_probabilities, widened
 from dacbn.methods.dann import adversarial_strength, domain_accuracy
 from dacbn.methods.gradient_reversal import reverse_gradient
@@ -47,10 +48,10 @@ class CDAN(Method):
     def __init__(
         self,
         network: Network,
-        weight: float = 0.1,
+        weight: NotNegative = 0.1,
         entropy: bool = False,
-        head: tuple[int, ...] = (1024, 1024),
-        projections: int = 1024,
+        head: tuple[Count, ...] = (1024, 1024),
+        projections: Count = 1024,
     ) -> None:
         super().__init__(network)
         self.weight = weight

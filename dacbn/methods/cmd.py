@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import Count, NotNegative
 from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -31,7 +32,7 @@ class CMD(Method):
         moments: the order K of the highest moment.
     """
 
-    def __init__(self, network: Network, weight: float = 1.0, moments: int = 5) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 1.0, moments: Count = 5) -> None:
         super().__init__(network)
         self.weight = weight
         self.moments = moments

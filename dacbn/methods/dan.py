@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.methods.mean_discrepancy import gaussian_kernels, squared_mmd
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -29,7 +30,7 @@ class DAN(Method):
         weight: weight of the sum of both layers' discrepancies.
     """
 
-    def __init__(self, network: Network, weight: float = 1.0) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)
         self.weight = weight
 

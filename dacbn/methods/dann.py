@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import Count, NotNegative
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network, mlp
@@ -37,8 +38,8 @@ class DANN(Method):
     def __init__(
         self,
         network: Network,
-        weight: float = 0.1,
-        head: tuple[int, ...] = (1024, 1024),
+        weight: NotNegative = 0.1,
+        head: tuple[Count, ...] = (1024, 1024),
         batch_norm: bool = False,
     ) -> None:
         super().__init__(network)

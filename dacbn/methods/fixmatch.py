@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from dacbn.batch import Batch
+from dacbn.limits import Fraction, NotNegative
 from dacbn.losses import log_probabilities, pseudo_label_loss
 from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network
@@ -32,7 +33,9 @@ class FixMatch(Method):
 
     wants_strong_views: ClassVar[bool] = True
 
-    def __init__(self, network: Network, weight: float = 1.0, threshold: float = 0.95) -> None:
+    def __init__(
+        self, network: Network, weight: NotNegative = 1.0, threshold: Fraction = 0.95
+    ) -> None:
         super().__init__(network)
         self.weight = weight
         self.threshold = threshold

@@ -17,6 +17,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.losses import entropy, log_probabilities
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -33,7 +34,7 @@ class InformationMaximisation(Method):
 
     of_predictions: ClassVar[bool] = True
 
-    def __init__(self, network: Network, weight: float = 1.0) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)
         self.weight = weight
 

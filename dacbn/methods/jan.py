@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.losses import widened
 from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.mean_discrepancy import gaussian_kernels, squared_mmd
@@ -30,7 +31,7 @@ class JAN(Method):
         weight: weight of the discrepancy at the end of training.
     """
 
-    def __init__(self, network: Network, weight: float = 1.0) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)
         self.weight = weight
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative, Positive
 from dacbn.losses import entropy, log_probabilities
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -34,7 +35,9 @@ class MCC(Method):
 
     of_predictions: ClassVar[bool] = True
 
-    def __init__(self, network: Network, weight: float = 1.0, temperature: float = 2.5) -> None:
+    def __init__(
+        self, network: Network, weight: NotNegative = 1.0, temperature: Positive = 2.5
+    ) -> None:
         super().__init__(network)
         self.weight = weight
         self.temperature = temperature

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import Count, NotNegative
 from dacbn.losses import widened
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
@@ -35,7 +36,7 @@ class MCD(Method):
     """
 
     def __init__(
-        self, network: Network, weight: float = 4.0, head: tuple[int, ...] = (1024,)
+        self, network: Network, weight: NotNegative = 4.0, head: tuple[Count, ...] = (1024,)
     ) -> None:
         super().__init__(network)
         self.weight = weight

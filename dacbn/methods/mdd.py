@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import Count, NotNegative, Positive
 from dacbn.losses import widened
 from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.gradient_reversal import reverse_gradient
@@ -37,9 +38,9 @@ class MDD(Method):
     def __init__(
         self,
         network: Network,
-        weight: float = 0.1,
-        margin: float = 4.0,
-        head: tuple[int, ...] = (1024,),
+        weight: NotNegative = 0.1,
+        margin: Positive = 4.0,
+        head: tuple[Count, ...] = (1024,),
     ) -> None:
         super().__init__(network)
         self.weight = weight

@@ -16,6 +16,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative
 from dacbn.losses import entropy
 from dacbn.methods.dann import adversarial_strength
 from dacbn.methods.method import Method, Step, methods
@@ -33,7 +34,7 @@ class MinimumEntropy(Method):
 
     of_predictions: ClassVar[bool] = True
 
-    def __init__(self, network: Network, weight: float = 0.01) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 0.01) -> None:
         super().__init__(network)
         self.weight = weight
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.optim import SGD
 
 from dacbn.batch import Output
+from dacbn.limits import NotNegative, Positive
 from dacbn.losses import entropy
 from dacbn.methods.online import OnlineMethod, test_time_methods
 from dacbn.models import Network
@@ -43,10 +44,10 @@ class SAR(OnlineMethod):
     def __init__(
         self,
         network: Network,
-        lr: float = 1e-3,
-        margin: float = 0.4,
-        radius: float = 0.05,
-        reset_below: float = 0.2,
+        lr: Positive = 1e-3,
+        margin: NotNegative = 0.4,
+        radius: NotNegative = 0.05,
+        reset_below: NotNegative = 0.2,
     ) -> None:
         super().__init__(network)
         self.lr = lr

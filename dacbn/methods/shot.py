@@ -25,6 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import TargetBatch
+from dacbn.limits import Count, NotNegative
 from dacbn.losses import log_probabilities, widened
 from dacbn.methods.information_maximisation import mutual_information
 from dacbn.methods.method import Step, accuracy
@@ -41,19 +42,14 @@ class SHOT(SourceFreeMethod):
         target: all images of the target.
         weight: weight of the pseudo-label loss; 0.1 for digits in the paper, and 0 is SHOT-IM.
         rounds: how often the whole target is relabelled.
-
-    Raises:
-        ValueError: `rounds` is less than 1.
     """
 
     pseudo_labels: Tensor
 
     def __init__(
-        self, network: Network, target: WholeTarget, weight: float = 0.3, rounds: int = 15
+        self, network: Network, target: WholeTarget, weight: NotNegative = 0.3, rounds: Count = 15
     ) -> None:
         super().__init__(network, target)
-        if rounds < 1:
-            raise ValueError(f"rounds of shot must be at least 1, got {rounds}")
         self.weight = weight
         self.rounds = rounds
         self.round = -1  # the round in which the pseudo-labels were made

@@ -5,6 +5,7 @@ from typing import ClassVar
 import torch.nn.functional as F
 
 from dacbn.batch import Batch
+from dacbn.limits import Fraction
 from dacbn.methods.method import Method, Step, accuracy, methods
 from dacbn.models import Network
 
@@ -20,7 +21,7 @@ class SourceOnly(Method):
 
     of_predictions: ClassVar[bool] = True
 
-    def __init__(self, network: Network, label_smoothing: float = 0.0) -> None:
+    def __init__(self, network: Network, label_smoothing: Fraction = 0.0) -> None:
         super().__init__(network)
         self.label_smoothing = label_smoothing
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim import Adam
 
 from dacbn.batch import Output
+from dacbn.limits import Positive
 from dacbn.losses import entropy
 from dacbn.methods.online import OnlineMethod, test_time_methods
 from dacbn.models import Network
@@ -27,7 +28,7 @@ class Tent(OnlineMethod):
         lr: learning rate.
     """
 
-    def __init__(self, network: Network, lr: float = 1e-3) -> None:
+    def __init__(self, network: Network, lr: Positive = 1e-3) -> None:
         super().__init__(network)
         self.optimizer = Adam(self.parameters, lr=lr)
 

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Batch
+from dacbn.limits import Count, NotNegative
 from dacbn.losses import entropy, log_probabilities
 from dacbn.methods.dann import domain_accuracy, domain_loss
 from dacbn.methods.gradient_reversal import reverse_gradient
@@ -52,11 +53,11 @@ class VADA(Method):
     def __init__(
         self,
         network: Network,
-        domain_weight: float = 0.01,
-        source_weight: float = 1.0,
-        target_weight: float = 0.01,
-        radius: float = 3.5,
-        head: tuple[int, ...] = (100,),
+        domain_weight: NotNegative = 0.01,
+        source_weight: NotNegative = 1.0,
+        target_weight: NotNegative = 0.01,
+        radius: NotNegative = 3.5,
+        head: tuple[Count, ...] = (100,),
     ) -> None:
         super().__init__(network)
         self.domain_weight = domain_weight

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
 from dacbn.norms.contract import norms
@@ -45,9 +46,9 @@ class AutoDIAL(ClusterBatchNorm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 2,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 2,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, num_clusters, eps, momentum, affine)

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_norm import apply_kernel
 from dacbn.norms.contract import norms
 from dacbn.norms.group_norm import fitting_groups, standardise_groups
@@ -52,10 +53,10 @@ class BatchChannelNorm(RunningStatistics):
     def __init__(
         self,
         num_features: int,
-        num_groups: int = 32,
+        num_groups: Count = 32,
         estimate: bool = False,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
@@ -34,7 +35,7 @@ class BatchInstanceNorm(Norm):
     """
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+        self, num_features: int, eps: Positive = 1e-5, momentum: Fraction = 0.1, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
         self.batch = BatchNorm(num_features, eps, momentum, affine=False)

@@ -19,6 +19,7 @@ with a single value per channel in the batch is normalised by its running statis
 
 from torch import Tensor
 
+from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
 from dacbn.norms.contract import norms
@@ -44,9 +45,9 @@ class ContextBatchNorm(ClusterBatchNorm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 2,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 2,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
         prior_scale: bool = False,
     ) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
+from dacbn.limits import Positive
 from dacbn.norms.mixture.moments import Assign
 from dacbn.norms.mixture.routes import HALF, is_transformed
 from dacbn.registry import Registry, check_options
@@ -102,7 +103,7 @@ class Norm(nn.Module):
             cls.__init__ = takes_device_and_dtype(cls.__init__)  # type: ignore[method-assign]
 
     @takes_device_and_dtype
-    def __init__(self, num_features: int, eps: float = 1e-5, affine: bool = True) -> None:
+    def __init__(self, num_features: int, eps: Positive = 1e-5, affine: bool = True) -> None:
         super().__init__()
         self.num_features = num_features
         self.eps = eps
@@ -182,7 +183,7 @@ class Norm(nn.Module):
                 `batch_norm` unless given.
 
         Raises:
-            ValueError: this norm has no such option, or the option must be a number.
+            ValueError: this norm has no such option, or the option no such value.
         """
         check_options(cls.__name__, cls, options, num_fixed=1)
         same: dict[str, Any] = {"eps": batch_norm.eps, "affine": batch_norm.affine}
@@ -240,28 +241,6 @@ def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
     if form is None or is_transformed() or not x.is_contiguous(memory_format=form):
         return y
     return y.contiguous(memory_format=form)
-
-
-def check_num_clusters(num_clusters: int) -> None:
-    """Raise unless num_clusters is a whole number of at least 1.
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(num_clusters, int) or num_clusters < 1:
-        raise ValueError(
-            f"num_clusters must be at least 1, and a whole number: got {num_clusters!r}"
-        )
-
-
-def check_fraction(option: str, value: float) -> None:
-    """Raise unless value is a number in [0, 1].
-
-    Raises:
-        ValueError: it is not.
-    """
-    if not isinstance(value, (int, float)) or not 0 <= value <= 1:
-        raise ValueError(f"{option} must be a number in [0, 1], got {value!r}")
 
 
 class HasStatistics(Protocol):

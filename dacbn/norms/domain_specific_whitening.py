@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import RunningMoments, gather_by_id
-from dacbn.norms.contract import check_fraction, norms, trained_statistics
+from dacbn.norms.contract import norms, trained_statistics
 
 # Far above the rounding of a float32 covariance, far below any useful shrinkage.
 CORRELATION_SHRINKAGE = 1e-5
@@ -52,17 +53,14 @@ class DomainSpecificWhitening(ClusterBatchNorm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 2,
-        group_size: int = 4,
-        shrinkage: float = 1e-3,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 2,
+        group_size: Count = 4,
+        shrinkage: Fraction = 1e-3,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, num_clusters, eps, momentum, affine)
-        if not isinstance(group_size, int) or group_size < 1:
-            raise ValueError(f"group_size must be a whole number from 1 up, got {group_size!r}")
-        check_fraction("shrinkage", shrinkage)
         self.group_size = min(group_size, num_features)
         self.shrinkage = shrinkage
         # Channels of zeros complete the last group: they correlate with nothing.

@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from dacbn.limits import Count, Positive
 from dacbn.norms.contract import Norm, norms
 
 
@@ -26,13 +27,10 @@ class GroupNorm(Norm):
             conversion show it.
         eps: added to the variance.
         affine: learn `weight` and `bias`.
-
-    Raises:
-        ValueError: `num_groups` is not a whole number of at least 1.
     """
 
     def __init__(
-        self, num_features: int, num_groups: int = 32, eps: float = 1e-5, affine: bool = True
+        self, num_features: int, num_groups: Count = 32, eps: Positive = 1e-5, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
         self.requested_groups = num_groups
@@ -75,15 +73,7 @@ def fitting_groups(num_features: int, num_groups: int) -> int:
     """Choose `num_groups` if it divides the channels, else the nearest number that does.
 
     Nearest as a ratio, and with at least two channels a group.
-
-    Raises:
-        ValueError: `num_groups` is not a whole number of at least 1.
     """
-    if not isinstance(num_groups, int) or num_groups < 1:
-        raise ValueError(
-            f"num_groups must be at least 1, and a whole number: got {num_groups!r}; "
-            "1 is layer normalisation"
-        )
     if num_features % num_groups == 0:
         return num_groups
     fitting = [g for g in range(1, num_features // 2 + 1) if num_features % g == 0] or [1]

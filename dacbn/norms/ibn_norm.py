@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
-from dacbn.norms.contract import Norm, check_fraction, norms, trained_statistics
+from dacbn.norms.contract import Norm, norms, trained_statistics
 from dacbn.norms.group_norm import standardise_groups
 
 
@@ -34,13 +35,12 @@ class IBNNorm(Norm):
     def __init__(
         self,
         num_features: int,
-        ratio: float = 0.5,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        ratio: Fraction = 0.5,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, eps, affine)
-        check_fraction("ratio", ratio)
         self.by_instance = int(num_features * ratio)
         self.batch = BatchNorm(num_features - self.by_instance, eps, momentum, affine=False)
 

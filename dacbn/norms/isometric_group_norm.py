@@ -15,6 +15,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from dacbn.limits import Positive
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
 from dacbn.norms.host_value import remember
@@ -52,7 +53,7 @@ class IsometricGroupNorm(Norm):
     groups: Tensor
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, affine: bool = True, measured: bool = True
+        self, num_features: int, eps: Positive = 1e-5, affine: bool = True, measured: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
         self.measured = measured

@@ -23,13 +23,14 @@ out: at a micro-batch of two values some variance is always near 0, and it would
 """
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal, Self, get_args
+from typing import ClassVar, Literal, Self
 
 import torch
 from torch import Tensor, fx, nn
 
+from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import batch_normalise
-from dacbn.norms.contract import Need, check_fraction, norms, trained_statistics
+from dacbn.norms.contract import Need, norms, trained_statistics
 from dacbn.norms.network.kalman_chain import Chain, LearnedTransition
 from dacbn.norms.network.kalman_graph import MomentGraph
 from dacbn.norms.network.moment_propagation import Moments, stretch
@@ -70,18 +71,13 @@ class KalmanNorm(RunningStatistics):
     def __init__(
         self,
         num_features: int,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
-        gain: float = 0.1,
+        gain: Fraction = 0.1,
         transition: Transition = "moments",
     ) -> None:
         super().__init__(num_features, eps, momentum, affine)
-        check_fraction("gain", gain)
-        if transition not in get_args(Transition):
-            raise ValueError(
-                f"transition must be one of {', '.join(get_args(Transition))}, got {transition!r}"
-            )
         self.gain = gain
         self.transition: Transition = transition
         self.graph: MomentGraph | None = None

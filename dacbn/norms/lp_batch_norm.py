@@ -17,12 +17,13 @@ that p=2 is BatchNorm, and `momentum` is the weight of the newest batch.
 """
 
 import math
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import AT_LEAST_1, OR_INFINITE, Count, Fraction, Positive
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.running_statistics import RunningStatistics
 
@@ -57,18 +58,14 @@ class LpBatchNorm(RunningStatistics):
     def __init__(
         self,
         num_features: int,
-        p: float | str = 1,
-        top: int | None = None,
+        p: Annotated[float, AT_LEAST_1, OR_INFINITE] | Literal["inf"] = 1,
+        top: Count | None = None,
         calibrated: bool = True,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, eps, momentum, affine)
-        if p != "inf" and not (isinstance(p, (int, float)) and p >= 1):
-            raise ValueError(f"p must be a number of at least 1, or 'inf', got {p!r}")
-        if top is not None and (not isinstance(top, int) or top < 1):
-            raise ValueError(f"top must be a whole number of at least 1, or None: got {top!r}")
         self.p = float(p)
         self.top = top
         self.calibrated = calibrated

@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, in_type
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
@@ -70,17 +71,14 @@ class MixtureNorm(Norm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 3,
-        em_steps: int = 2,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 3,
+        em_steps: Count = 2,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
         prior_scale: bool = True,
     ) -> None:
         super().__init__(num_features, eps, affine)
-        check_num_clusters(num_clusters)
-        if not isinstance(em_steps, int) or em_steps < 1:
-            raise ValueError(f"em_steps must be a whole number of at least 1, got {em_steps!r}")
         self.num_clusters = num_clusters
         self.em_steps = em_steps
         self.prior_scale = prior_scale

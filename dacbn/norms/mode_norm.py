@@ -19,7 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
 from dacbn.norms.mixture.state import RunningMixture
@@ -47,13 +48,12 @@ class ModeNorm(Norm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 2,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 2,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, eps, affine)
-        check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.running = RunningMixture(num_clusters, num_features, momentum, "sample", False)
         self.gate: nn.Linear | None = _nearly_equal_gate(num_features, num_clusters)

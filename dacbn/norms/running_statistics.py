@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.batch import domain_ids
-from dacbn.norms.contract import Norm, check_fraction, trained_statistics
+from dacbn.limits import Fraction, Positive
+from dacbn.norms.contract import Norm, trained_statistics
 from dacbn.norms.host_value import HostValue
 from dacbn.norms.modes import modes_kept
 from dacbn.norms.recomputation import is_recomputation
@@ -40,10 +41,9 @@ class RunningStatistics(Norm):
     num_batches_tracked: Tensor
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+        self, num_features: int, eps: Positive = 1e-5, momentum: Fraction = 0.1, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
-        check_fraction("momentum", momentum)
         self.momentum = momentum
         for name, start in self.statistics.items():
             per_channel = torch.full((num_features,), float(start))

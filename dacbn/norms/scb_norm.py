@@ -21,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import Count, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterNorm
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.host_value import remember
@@ -54,7 +55,7 @@ class SCBNorm(ClusterNorm):
     placed: Tensor
 
     def __init__(
-        self, num_features: int, num_clusters: int = 2, eps: float = 1e-5, affine: bool = True
+        self, num_features: int, num_clusters: Count = 2, eps: Positive = 1e-5, affine: bool = True
     ) -> None:
         super().__init__(num_features, num_clusters, eps, affine)
         self.mean = nn.Parameter(torch.zeros(num_clusters, num_features))

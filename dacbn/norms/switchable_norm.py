@@ -16,6 +16,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from dacbn.limits import Fraction, Positive
 from dacbn.norms.contract import norms
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE, RunningStatistics
 
@@ -39,7 +40,7 @@ class SwitchableNorm(RunningStatistics):
     running_variance: Tensor
 
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = True
+        self, num_features: int, eps: Positive = 1e-5, momentum: Fraction = 0.1, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, momentum, affine)
         self.mean_logits = nn.Parameter(torch.zeros(3))

@@ -17,12 +17,13 @@ about sqrt(K) and lets a rare component dominate; `prior_scale` restores it. Den
 affine map follows, as in BatchNorm.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, Options
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
@@ -67,18 +68,15 @@ class UCBNorm(Norm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 3,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 3,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
         update: Update = "em",
         assign: Assign = "channel",
         prior_scale: bool = False,
     ) -> None:
         super().__init__(num_features, eps, affine)
-        _check_choice("update", update, get_args(Update))
-        _check_choice("assign", assign, get_args(Assign))
-        check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.update: Update = update
         self.assign: Assign = assign
@@ -213,16 +211,11 @@ class UAN(UCBNorm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 3,
-        eps: float = 1e-3,
-        momentum: float = 0.1,
+        num_clusters: Count = 3,
+        eps: Positive = 1e-3,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(
             num_features, num_clusters, eps, momentum, affine, "hybrid", "channel", prior_scale=True
         )
-
-
-def _check_choice(option: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise ValueError(f"{option} must be one of {', '.join(known)}, got {value!r}")

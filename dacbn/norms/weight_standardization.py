@@ -12,6 +12,7 @@ and eps is under the root. A filter with a single weight is unchanged.
 import torch
 from torch import Tensor, nn
 
+from dacbn.limits import Positive
 from dacbn.norms.contract import weights
 
 
@@ -29,7 +30,7 @@ class WeightStandardization(nn.Module):
         eps: added to the variance of a filter.
     """
 
-    def __init__(self, weight: Tensor, eps: float = 1e-6) -> None:
+    def __init__(self, weight: Tensor, eps: Positive = 1e-6) -> None:
         super().__init__()
         self.eps = eps
 

@@ -9,6 +9,7 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
+from dacbn.limits import show
 from dacbn.models import Network
 from dacbn.training.run_info import CONFIG, RunFolderError
 from dacbn.training.storage import StorageError, first_line, write_atomically
@@ -155,14 +157,21 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
         if broken is not None:
             raise RuntimeError(f"the checksum of {broken} differs")
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError as error:
+        raise RunFolderError(
+            f"{path} holds code or objects besides tensors, which a checkpoint of dacbn does not, "
+            "and is not loaded: do not trust it; delete it to start again"
+        ) from error
     except Exception as error:
         # a truncated zip file raises one of half a dozen types
         raise RunFolderError(
             f"{path} is damaged ({first_line(error)}); delete it to start again"
         ) from error
-    step = state.get("step") if isinstance(state, dict) else None
-    if type(step) is not int or step < 0:
-        raise RunFolderError(
-            f"{path} is no checkpoint: its step is {step!r}; delete it to start again"
-        )
-    return state
+    if not isinstance(state, dict):
+        wrong = f"it must be a dictionary, got {show(state)}"
+    else:
+        step = state.get("step")
+        if type(step) is int and step >= 0:
+            return state
+        wrong = f"its step is {show(step)}"
+    raise RunFolderError(f"{path} is no checkpoint: {wrong}; delete it to start again")

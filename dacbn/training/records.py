@@ -5,8 +5,9 @@ import os
 import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
+from dacbn.limits import AT_LEAST_0, check_values, misfit, show
 from dacbn.training.run_info import RunFolderError
 from dacbn.training.storage import StorageError, first_line, write_atomically
 
@@ -114,32 +115,35 @@ def _take_over(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], list[int]]:
-    """Read records, and list the numbers of the lines that are none, from 1."""
+def _read(path: Path) -> tuple[list[dict[str, Any]], dict[int, str]]:
+    """Read records, and the reasons why lines are none, by their numbers from 1."""
     lines = path.read_bytes().split(b"\n")
-    rows, damaged = [], []
+    rows, damaged = [], {}
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if _is_record(row):
+            _check_record(row)
             rows.append(row)
-        elif number < len(lines):  # after the last line break stands nothing, or a line cut off
-            damaged.append(number)
+        except (ValueError, RecursionError) as error:
+            if number < len(lines):  # after the last line break stands nothing, or a line cut off
+                damaged[number] = getattr(error, "msg", None) or first_line(error)
     return rows, damaged
 
 
-def _is_record(row: object) -> bool:
-    """Whether a line holds a step and numbers."""
-    if not isinstance(row, dict) or type(row.get("step")) is not int:
-        return False
-    return all(isinstance(value, int | float) for value in row.values())
+def _check_record(row: object) -> None:
+    """Raise ValueError if a line holds anything but a step and numbers."""
+    if not isinstance(row, dict):
+        raise ValueError(f"a record must be a dictionary, got {show(row)}")
+    check_values("", {"step": Annotated[int, AT_LEAST_0]}, {"step": row.get("step")})
+    for name, value in row.items():  # a loss may be NaN, infinite, or too small for float32
+        if type(value) not in (int, float) or (isinstance(value, int) and misfit(int, value)):
+            raise ValueError(f"{name} must be a number, got {show(value)}")
 
 
-def _name_lines(path: Path, numbers: list[int]) -> str:
+def _name_lines(path: Path, reasons: dict[int, str]) -> str:
+    numbers = list(reasons)
     named = ", ".join(map(str, numbers[:5])) + (", …" if len(numbers) > 5 else "")
-    return f"{path} is damaged in line {named}"
+    return f"{path} is damaged in line {named} ({reasons[numbers[0]]})"
 
 
 def _warn(text: str) -> None:

@@ -1,13 +1,15 @@
-"""Marks in the types of settings: the limits of their values, and their roles for other runs."""
+"""Groups of settings, with marks in their types: limits, and roles for other runs."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from enum import Flag, auto
 from inspect import get_annotations
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
+from typing import Any, ClassVar, get_args, get_origin
 
+import numpy as np
+
+from dacbn.limits import check_values
 from dacbn.spec import Spec
 
 
@@ -27,27 +29,17 @@ class Role(Flag):
 RESUMABLE = Role.LENGTH | Role.NEUTRAL | Role.UNREPORTED
 
 
-class Limit(NamedTuple):
-    """The range of a number, or of each number in a tuple; None is in every range."""
-
-    text: str
-    holds: Callable[[float], bool]
-
-
-AT_LEAST_0 = Limit("at least 0", lambda number: number >= 0)
-AT_LEAST_1 = Limit("at least 1", lambda number: number >= 1)
-POSITIVE = Limit("positive and finite", lambda number: 0 < number < math.inf)
-BELOW_1 = Limit("in [0, 1)", lambda number: 0 <= number < 1)
-
-
-CONVERSIONS: list[tuple[type, Callable[[Any], Any]]] = [(str, Spec), (str, Path), (list, tuple)]
+CONVERSIONS: list[tuple[type, Callable[[Any], Any]]] = [
+    *((str, Spec), (str, Path), (Path, str), (list, tuple)),
+]
 
 
 @dataclass(frozen=True)
 class Group:
     """A group of settings, such as `NetworkSettings`, or several by inheritance.
 
-    Text becomes a `Spec` or `Path`, and a list a tuple, where the type of the setting is one.
+    Text becomes a `Spec` or `Path`, a path text, and a list a tuple, where the type of the setting
+    is one. Numpy's scalars become Python's, which JSON can hold.
 
     Attributes:
         roles: of all settings of the group; each may have more roles in its type.
@@ -58,9 +50,12 @@ class Group:
     def __post_init__(self) -> None:
         for name, kind, _ in self._settings():
             kinds = [get_origin(each) or each for each in (kind, *get_args(kind))]
+            value = getattr(self, name)
             for given, wanted in CONVERSIONS:
-                if isinstance(getattr(self, name), given) and wanted in kinds:
-                    object.__setattr__(self, name, wanted(getattr(self, name)))
+                if isinstance(value, given) and wanted in kinds:
+                    value = wanted(value)
+            plain = tuple(map(_plain, value)) if isinstance(value, tuple) else _plain(value)
+            object.__setattr__(self, name, plain)
 
     @classmethod
     def names(cls, roles: Role) -> list[str]:
@@ -75,21 +70,9 @@ class Group:
         """Check all values; not done in `__post_init__`, because tyro reports its errors badly.
 
         Raises:
-            ValueError: a number is out of its range, or a choice is unknown.
+            ValueError: a value has another type than the setting, or is out of its range.
         """
-        for name, kind, marks in self._settings():
-            value = getattr(self, name)
-            if get_origin(kind) is Literal and value not in get_args(kind):
-                known = ", ".join(get_args(kind))
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
-            if get_origin(kind) is tuple and not isinstance(value, tuple):
-                raise ValueError(f"{name} must be a tuple, got {value!r}")
-            if kind is Spec and not isinstance(value, Spec):
-                raise ValueError(f"{name} must be text such as 'dann', got {value!r}")
-            for number in value if isinstance(value, tuple) else (value,):
-                for limit in marks if number is not None else ():
-                    if isinstance(limit, Limit) and not limit.holds(number):
-                        raise ValueError(f"{name} must be {limit.text}, got {number}")
+        check_values("", {field.name: field.type for field in fields(self)}, vars(self))
 
     @classmethod
     def _settings(cls) -> Iterator[tuple[str, Any, list[Any]]]:
@@ -99,3 +82,7 @@ class Group:
             hint: Any = field.type
             marks = getattr(hint, "__metadata__", ())  # of `Annotated`
             yield field.name, hint.__origin__ if marks else hint, [group.roles, *marks]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

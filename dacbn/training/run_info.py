@@ -11,12 +11,14 @@ import timm
 import torch
 
 from dacbn.datasets import folders_among
+from dacbn.limits import Count, check_values, show
 from dacbn.training.automatic import FROM_SCRATCH
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
 from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
+CONTENT = {"classes": tuple[str, ...], "image_size": Count, "training": dict}
 IN_MEMORY = "in memory"  # the recorded name of a domain that was given as images
 
 
@@ -73,6 +75,9 @@ def read_run_info(folder: Path) -> RunInfo:
     """
     content = _read_json(folder)
     try:
+        check_values("", CONTENT, {name: content[name] for name in CONTENT})
+        if not content["classes"]:
+            raise ValueError("it names no classes")
         known = {field.name for field in dataclasses.fields(TrainConfig)}
         known -= set(TrainConfig.names(Role.ADDED))
         if lacking := sorted(known - content["training"].keys()):
@@ -80,11 +85,14 @@ def read_run_info(folder: Path) -> RunInfo:
         settings = {**FROM_SCRATCH, **content["training"], "download": False}
         config = TrainConfig.from_json(settings)
         given = [name for name in (config.source, config.target) if name != IN_MEMORY]
-        known = content.get("trained_on")  # missing in earlier versions
-        trained_on = folders_among(*given) if known is None else tuple(map(Path, known))
-        classes = tuple(map(str, content["classes"]))
-        return RunInfo(config, classes, int(content["image_size"]), trained_on)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        known_folders = content.get("trained_on")  # missing in earlier versions
+        if known_folders is None:
+            trained_on = folders_among(*given)
+        else:
+            check_values("", {"trained_on": tuple[str, ...]}, {"trained_on": known_folders})
+            trained_on = tuple(map(Path, known_folders))
+        return RunInfo(config, tuple(content["classes"]), content["image_size"], trained_on)
+    except (KeyError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(
             f"{folder / CONFIG} was not written by this version of dacbn: {reason}"
@@ -105,15 +113,20 @@ def check_resumable(folder: Path, config: TrainConfig) -> None:
         )
 
 
-def _read_json(folder: Path) -> Any:
+def _read_json(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         raise RunFolderError(
             f"{folder} is no run folder: it has no {CONFIG}. Give a folder that dacbn train wrote"
         ) from None
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {first_line(error)}") from None
+    except RecursionError:
+        raise RunFolderError(f"{path} is damaged (nested too deeply); train again") from None
     except ValueError as error:  # no JSON, or not even text
         raise RunFolderError(f"{path} is damaged ({error}); train again") from None
+    if not isinstance(content, dict):
+        raise RunFolderError(f"{path} is damaged (it holds {show(content)}); train again")
+    return content

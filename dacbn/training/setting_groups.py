@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dacbn.limits import AT_LEAST_0, AT_LEAST_1, BELOW_1, POSITIVE
 from dacbn.spec import Spec
-from dacbn.training.roles import AT_LEAST_0, AT_LEAST_1, BELOW_1, POSITIVE, Group, Role
+from dacbn.training.roles import Group, Role
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,8 @@ REFUSED = {
     "empty": (["ant", ""], "1 of 2 labels are missing"),
     "empty text": (np.array(["ant", ""]), "1 of 2 labels are missing"),
     "masked": (np.ma.array([0, 1, 1], mask=[0, 0, 1]), "1 of 3 labels are masked"),
+    "truth values": ([0, False, 1, True], "2 of 4 labels are True or False"),
+    "truth values among names": (["ant", True], "1 of 2 labels are True or False"),
     "floats": ([0.0, 1.0], "whole numbers or class names, got float64"),
 }
 
@@ -88,6 +90,12 @@ def test_what_is_no_class_never_becomes_one(name):
     with pytest.raises(ValueError, match=message) as caught:
         number_labels(labels)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("labels", [[0], ["ant"]])
+def test_no_classes_are_not_the_same_as_classes_not_given(labels):
+    with pytest.raises(ValueError, match=r"are not among the classes \(\)|'0'"):
+        number_labels(labels, ())
 
 
 def test_ids_that_are_not_among_classes_of_numbers_are_refused():

@@ -142,9 +142,9 @@ def test_a_group_is_never_larger_than_the_layer():
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"group_size": 0}, "group_size must be a whole number from 1 up"),
-        ({"group_size": 2.0}, "group_size must be a whole number from 1 up"),
-        ({"shrinkage": 1.5}, r"shrinkage must be a number in \[0, 1\]"),
+        ({"group_size": 0}, "group_size of domain_specific_whitening must be at least 1"),
+        ({"group_size": 2.0}, "group_size of domain_specific_whitening must be a whole number"),
+        ({"shrinkage": 1.5}, r"shrinkage of domain_specific_whitening must be in \[0, 1\]"),
     ],
 )
 def test_a_bad_option_raises_with_the_cure(options, text):

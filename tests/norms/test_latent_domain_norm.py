@@ -211,7 +211,7 @@ def test_a_network_that_turns_positions_into_samples_is_refused_with_the_cure():
 
 
 def test_no_domains_are_refused():
-    with pytest.raises(ValueError, match="num_clusters must be at least 1"):
+    with pytest.raises(ValueError, match="num_clusters of latent_domain_norm must be at least 1"):
         LatentDomainNorm(3, num_clusters=0)
 
 

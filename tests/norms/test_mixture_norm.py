@@ -229,9 +229,9 @@ def test_the_weight_takes_back_what_the_priors_multiply(clusters, prior_scale):
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"num_clusters": 0}, "num_clusters must be at least 1"),
-        ({"em_steps": 0}, "em_steps must be a whole number of at least 1, got 0"),
-        ({"em_steps": 1.5}, "em_steps must be a whole number of at least 1, got 1.5"),
+        ({"num_clusters": 0}, "num_clusters of mixture_norm must be at least 1"),
+        ({"em_steps": 0}, "em_steps of mixture_norm must be at least 1, got 0"),
+        ({"em_steps": 1.5}, "em_steps of mixture_norm must be a whole number, got 1.5"),
     ],
 )
 def test_an_option_without_meaning_raises(options, text):

@@ -177,5 +177,5 @@ def test_the_gate_learns_the_modes_that_the_task_needs():
 
 
 def test_no_modes_are_refused():
-    with pytest.raises(ValueError, match="num_clusters must be at least 1"):
+    with pytest.raises(ValueError, match="num_clusters of mode_norm must be at least 1"):
         ModeNorm(3, num_clusters=0)

@@ -206,10 +206,10 @@ def test_responsibilities_carry_gradient_of_the_gate_in_hybrid_only_through_lear
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"update": "sgd"}, "update must be one of em, learned, hybrid"),
-        ({"assign": "batch"}, "assign must be one of channel, position, sample"),
-        ({"num_clusters": 0}, "num_clusters must be at least 1"),
-        ({"num_clusters": 2.5}, "a whole number: got 2.5"),
+        ({"update": "sgd"}, "update of ucb_norm must be one of em, learned, hybrid"),
+        ({"assign": "batch"}, "assign of ucb_norm must be one of channel, position, sample"),
+        ({"num_clusters": 0}, "num_clusters of ucb_norm must be at least 1"),
+        ({"num_clusters": 2.5}, "a whole number, got 2.5"),
     ],
 )
 def test_an_option_without_meaning_raises(options, text):

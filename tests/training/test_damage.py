@@ -100,6 +100,28 @@ def test_a_checkpoint_of_no_step_is_refused_before_anything_is_written(run, resu
     assert contents(run) == before
 
 
+class Runs:
+    """Runs a command when it is loaded."""
+
+    def __reduce__(self):
+        return print, ("it ran",)
+
+
+def test_a_checkpoint_that_holds_code_is_not_loaded(run, resume, capsys):
+    torch.save({"step": 2, "method": Runs()}, run / "checkpoint.pt")
+    before = contents(run)
+    with pytest.raises(RunFolderError, match=r"checkpoint\.pt holds code .* do not trust it"):
+        resume(run)
+    assert contents(run) == before and "it ran" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [torch.ones(2), [1], 5, None])
+def test_a_checkpoint_that_is_no_dictionary_is_refused(run, resume, content):
+    torch.save(content, run / "checkpoint.pt")
+    with pytest.raises(RunFolderError, match="no checkpoint: it must be a dictionary, got"):
+        resume(run)
+
+
 @pytest.mark.parametrize("part", ["step", "method", "optimizer", "average", "cuda_random"])
 @pytest.mark.parametrize("value", [None, "x", {}, [1]])
 def test_a_checkpoint_with_a_strange_part_changes_nothing_if_refused(run, resume, part, value):
@@ -147,6 +169,10 @@ DAMAGED = [
     "5\n",
     '{"a": 1}\n',
     '{"step": 3, "lr": "x"}\n',
+    '{"step": 3, "lr": true}\n',
+    '{"step": 3, "lr": 1' + "0" * 400 + "}\n",
+    '{"step": "3"}\n',
+    '{"step": -3}\n',
     "[" * 99999,
 ]
 
@@ -155,17 +181,30 @@ DAMAGED = [
 def test_a_damaged_line_is_lost_alone_and_the_file_is_kept(tmp_path, damaged):
     text = "".join([*LINES[:2], damaged.rstrip("\n") + "\n", *LINES[3:]])
     (tmp_path / "metrics.jsonl").write_text(text)
-    with pytest.warns(UserWarning, match=r"metrics\.jsonl is damaged in line 3: left out"):
+    with pytest.warns(UserWarning, match=r"metrics\.jsonl is damaged in line 3 \(.+\): left out"):
         assert [row["step"] for row in read_records(tmp_path)] == [1, 2, 4, 5]
-    with pytest.warns(UserWarning, match=r"in line 3: left out, and the file is kept as"):
+    with pytest.warns(UserWarning, match=r"in line 3 \(.+\): left out, and the file is kept as"):
         Records(tmp_path, resume_at=4)
     assert (tmp_path / "metrics.jsonl.damaged").read_text() == text
     assert [row["step"] for row in read_records(tmp_path)] == [1, 2, 4]
 
 
+def test_a_damaged_line_is_said_with_what_it_should_be(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "accuracy": "x"}\n[1]\n')
+    wanted = r"in line 1, 2 \(accuracy must be a number, got 'x'\): left out"
+    with pytest.warns(UserWarning, match=wanted):
+        assert read_records(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "1e-45", "-0.0", "3", "1e308"])
+def test_every_number_that_training_can_reach_is_a_record(tmp_path, number):
+    (tmp_path / "metrics.jsonl").write_text(f'{{"step": 1, "loss": {number}}}\n')
+    assert [row["step"] for row in read_records(tmp_path)] == [1]
+
+
 def test_records_that_are_no_text_are_kept_aside(tmp_path):
     (tmp_path / "metrics.jsonl").write_bytes(b"\xff\xfe\x00\x81\n" * 3)
-    with pytest.warns(UserWarning, match="damaged in line 1, 2, 3: left out, and the file is kept"):
+    with pytest.warns(UserWarning, match=r"damaged in line 1, 2, 3 .*: left out, and"):
         assert Records(tmp_path, resume_at=4).rows == []
     assert (tmp_path / "metrics.jsonl.damaged").read_bytes() == b"\xff\xfe\x00\x81\n" * 3
 

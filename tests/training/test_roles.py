@@ -7,8 +7,9 @@ import pytest
 
 from dacbn.analysis.presentation.settings import label_runs
 from dacbn.comparison.run_comparison import _shared
+from dacbn.limits import AT_LEAST_1
 from dacbn.training import TrainConfig, train_command
-from dacbn.training.roles import AT_LEAST_1, RESUMABLE, Role
+from dacbn.training.roles import RESUMABLE, Role
 from dacbn.training.run_info import RunInfo, check_resumable, write_run_info
 from dacbn.training.setting_groups import (
     DataSettings,

@@ -35,8 +35,8 @@ def test_settings_survive_their_json():
         ("seed", -1, "seed must be at least 0"),
         ("weight_decay", -0.1, "weight_decay must be at least 0"),
         ("lr", 0, "lr must be positive and finite"),
-        ("lr", float("nan"), "lr must be positive and finite, got nan"),
-        ("lr", float("inf"), "lr must be positive and finite, got inf"),
+        ("lr", float("nan"), "lr must be a finite number, got nan"),
+        ("lr", float("inf"), "lr must be a finite number, got inf"),
         ("clip_norm", 0, "clip_norm must be positive"),
         ("clip_norm", -1, "clip_norm must be positive"),
         ("bottleneck", -1, "bottleneck must be at least 0, got -1"),
@@ -49,7 +49,7 @@ def test_settings_survive_their_json():
         ("precision", "fp16", "precision must be one of auto, float32, bfloat16"),
         ("augment", "digit", "augment must be one of auto, digits, photos, colour, none"),
         ("on_unreadable", "ignore", "on_unreadable must be one of skip, raise"),
-        ("classifier", 5, "classifier must be a tuple, got 5"),
+        ("classifier", 5, r"classifier must be a tuple such as \(64, 64\), got 5"),
         ("method", None, "method must be text such as 'dann', got None"),
     ],
 )
@@ -92,7 +92,9 @@ def test_text_becomes_what_it_names():
 
 
 def test_widths_are_checked_one_by_one():
-    with pytest.raises(ValueError, match="classifier must be at least 1, got 0"):
+    with pytest.raises(
+        ValueError, match=r"classifier must be a tuple, each at least 1, got \(8, 0\)"
+    ):
         TrainConfig.from_options(classifier=(8, 0))
 
 

@@ -8,9 +8,10 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.context import ClusterContext, check_ids
 from dacbn.norms.by_id.moments import RunningMoments
-from dacbn.norms.contract import Need, Norm, check_num_clusters, trained_statistics
+from dacbn.norms.contract import Need, Norm, trained_statistics
 
 
 class ClusterNorm(Norm):
@@ -30,10 +31,9 @@ class ClusterNorm(Norm):
     needs: ClassVar[tuple[Need, ...]] = (Need.CLUSTER_IDS,)
 
     def __init__(
-        self, num_features: int, num_clusters: int = 2, eps: float = 1e-5, affine: bool = True
+        self, num_features: int, num_clusters: Count = 2, eps: Positive = 1e-5, affine: bool = True
     ) -> None:
         super().__init__(num_features, eps, affine)
-        check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.context = ClusterContext()
 
@@ -66,9 +66,9 @@ class ClusterBatchNorm(ClusterNorm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 2,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 2,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, num_clusters, eps, affine)

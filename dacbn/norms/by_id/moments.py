@@ -7,7 +7,6 @@ Shapes: x is (N, C, L), with one id per sample, (N,); the mean and variance of K
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.contract import check_fraction
 from dacbn.norms.recomputation import is_recomputation
 
 
@@ -48,7 +47,6 @@ class RunningMoments(nn.Module):
 
     def __init__(self, num_clusters: int, num_features: int, momentum: float) -> None:
         super().__init__()
-        check_fraction("momentum", momentum)
         self.momentum = momentum
         self.register_buffer("mean", torch.zeros(num_clusters, num_features))
         self.register_buffer("var", torch.ones(num_clusters, num_features))

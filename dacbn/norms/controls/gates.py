@@ -8,13 +8,12 @@ gates test whether the noise of smaller batches explains the gain, frozen gates 
 components adds anything to those of the first batch.
 """
 
-from typing import get_args
-
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from dacbn.norms.contract import Mixture, Norm, check_num_clusters, norms, trained_statistics
+from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.controls.scramble import hash_to_int
 from dacbn.norms.mixture.arguments import in_type
 from dacbn.norms.mixture.moments import Assign, mix, weighted_moments
@@ -45,16 +44,13 @@ class RandomGateNorm(Norm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 3,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 3,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
         assign: Assign = "channel",
     ) -> None:
         super().__init__(num_features, eps, affine)
-        check_num_clusters(num_clusters)
-        if assign not in SHARED_DIMS:
-            raise ValueError(f"assign must be one of {', '.join(get_args(Assign))}, got {assign!r}")
         self.num_clusters = num_clusters
         self.assign: Assign = assign
         self.running = RunningMixture(num_clusters, num_features, momentum, assign, False)
@@ -113,9 +109,9 @@ class FrozenGateNorm(RandomGateNorm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 3,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 3,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
         assign: Assign = "channel",
     ) -> None:

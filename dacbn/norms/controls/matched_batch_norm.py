@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
-from dacbn.norms.contract import Norm, check_num_clusters, norms
+from dacbn.norms.contract import Norm, norms
 from dacbn.norms.mixture.moments import evenly_inside_unit
 
 REACH = 2.0  # standard deviations to either side, over which the tanh terms start evenly spaced
@@ -42,13 +43,12 @@ class MatchedBatchNorm(Norm):
     def __init__(
         self,
         num_features: int,
-        num_clusters: int = 3,
-        eps: float = 1e-5,
-        momentum: float = 0.1,
+        num_clusters: Count = 3,
+        eps: Positive = 1e-5,
+        momentum: Fraction = 0.1,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, eps, affine)
-        check_num_clusters(num_clusters)
         self.num_clusters = num_clusters
         self.standard = BatchNorm(num_features, eps, momentum, affine=False)
         positions = REACH * (2 * evenly_inside_unit(num_clusters, torch.empty(0)) - 1)

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dacbn.norms.contract import Mixture, check_fraction
+from dacbn.norms.contract import Mixture
 from dacbn.norms.host_value import has_values, remember
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
@@ -150,7 +150,6 @@ class RunningMixture(MixtureState):
         init_from_first: bool = True,
     ) -> None:
         super().__init__(num_clusters, assign, waits=init_from_first and num_clusters > 1)
-        check_fraction("momentum", momentum)
         self.momentum = momentum
         prior_features = num_features if assign == "channel" else 1
         self.register_buffer("prior", torch.full((num_clusters, prior_features), 1 / num_clusters))

@@ -139,7 +139,9 @@ def test_the_bends_are_those_of_the_equation_and_are_learned():
 
 @pytest.mark.parametrize("kind", [RandomGateNorm, FrozenGateNorm])
 def test_an_unknown_assignment_is_refused(kind):
-    with pytest.raises(ValueError, match="assign must be one of channel, position, sample, got"):
+    with pytest.raises(
+        ValueError, match=r"assign of .*_gate_norm must be one of channel, position, sample, got"
+    ):
         kind(4, assign="image")
 
 

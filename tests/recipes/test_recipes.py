@@ -117,7 +117,7 @@ def test_without_a_recipe_the_defaults_are_as_ever():
             "usps-to-mnist-dann --resume x",
             "--resume uses the run's own settings: leave out the recipe",
         ),
-        ("office31-dann-resnet50", "data/office31/amazon/images does not exist"),
+        ("office31-dann-resnet50 --no-pretrained", "data/office31/amazon/images does not exist"),
         ("svhn-to-mnist-shot --data-root no", "no/svhn/train_32x32.mat is missing"),
     ],
 )

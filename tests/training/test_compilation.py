@@ -45,7 +45,7 @@ def test_training_is_the_same_and_so_is_what_it_leaves(
 def test_nothing_but_training_is_compiled(tiny, source, target, graphs):
     adapter = tiny(compile=True, steps=3, norm=None, eval_every=1)
     adapter.fit(source, target, source_test=source)
-    adapter.predict(target[0][:3])
+    adapter.predict(target[0][:4])
     assert len(graphs) == 1
 
 

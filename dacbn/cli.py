@@ -12,6 +12,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 
 from dacbn import commands
 from dacbn.spec import Spec
+from dacbn.spelling import as_option, spelling
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
 
@@ -51,6 +52,7 @@ def _read_spec(words: list[str]) -> Spec:
         raise RuntimeError(*error.args) from None
 
 
+@spelling(as_option)
 def main() -> None:
     """Run the command line; an error is one line on stderr and exit status 1."""
     warnings.showwarning = _show_warning

@@ -11,15 +11,17 @@ BESIDE = {"datasets": ROOT / "datasets", "analysis": ROOT / "analysis"}
 MAY_IMPORT = {
     "spec": set(),
     "registry": {"spec"},
+    "spelling": set(),
     "batch": set(),
     "losses": set(),
     "norms": {"registry", "batch"},
-    "models": {"spec", "registry", "batch", "norms"},
+    "models": {"spec", "registry", "spelling", "batch", "norms"},
     "methods": {"registry", "batch", "norms", "models", "losses"},
-    "datasets": {"registry", "batch"},
-    "analysis": {"registry", "batch", "norms", "models", "losses", "datasets", "training"},
+    "datasets": {"registry", "spelling", "batch"},
 }
-BUILDING_BLOCKS = {"spec", "registry", "batch", "norms", "models", "losses", "methods", "datasets"}
+BUILDING_BLOCKS = {"spec", "registry", "spelling", "batch", "norms", "models", "losses"}
+BUILDING_BLOCKS |= {"methods", "datasets"}
+MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "methods"} | {"training"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training"}
@@ -34,7 +36,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "benchmarks",
     "comparison",
 }
-MAY_IMPORT["cli"] = {"commands", "spec"}
+MAY_IMPORT["cli"] = {"commands", "spec", "spelling"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}

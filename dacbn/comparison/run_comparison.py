@@ -10,6 +10,7 @@ from dacbn.comparison.cells import FINISHED, cell_status, check_cells, run_cells
 from dacbn.comparison.files import write_files
 from dacbn.comparison.grid import Cell
 from dacbn.comparison.results import Result, read_results
+from dacbn.spelling import spell
 from dacbn.training import (
     Role,
     RunFolderError,
@@ -88,7 +89,7 @@ def _read(folder: Path, config: TrainConfig) -> list[dict[str, str]]:
     now = {name: value for name, value in _shared(config).items() if name in known}
     if differing := [name for name in now if now[name] != began.get(name, now[name])]:
         raise ValueError(
-            f"{folder} holds a comparison with another {', '.join(differing)}: use its settings, "
-            "or choose another --output"
+            f"{folder} holds a comparison with another {', '.join(map(spell, differing))}: use its "
+            "settings, or choose another folder"
         )
     return machines

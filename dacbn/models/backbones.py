@@ -8,6 +8,7 @@ from torch import nn
 
 from dacbn.models.digits_cnn import DigitsCNN
 from dacbn.models.wide_resnet import WideResNet
+from dacbn.spelling import spell
 
 OWN: dict[str, Callable[[], nn.Module]] = {
     "digits_cnn": DigitsCNN,
@@ -60,7 +61,7 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
         raise PretrainedWeightsError(
             f"cannot load pretrained weights of {name} ({type(error).__name__}). Connect to the "
             "internet once, or copy the Hugging Face cache of a machine that has them, or train "
-            "without --pretrained"
+            f"without {spell('pretrained', True)}"
         ) from error
     return backbone
 

@@ -6,6 +6,7 @@ import torch
 
 from dacbn.methods import methods, source_free_methods
 from dacbn.models import Network, create_network, resolve_norm
+from dacbn.spelling import renamed, spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
@@ -61,17 +62,18 @@ def build_network(config: NetworkSettings, num_classes: int, pretrained: bool = 
         ValueError: there is no such backbone or norm, or an option has no such value.
     """
     try:
-        return create_network(
-            config.backbone,
-            config.norm,
-            num_classes,
-            pretrained,
-            sites=config.norm_sites,
-            replaces=config.norm_replaces,
-            input_norm=config.input_norm,
-            classifier=config.classifier,
-            id_source=config.cluster_ids,
-        )
+        with renamed(sites="norm_sites", replaces="norm_replaces", id_source="cluster_ids"):
+            return create_network(
+                config.backbone,
+                config.norm,
+                num_classes,
+                pretrained,
+                sites=config.norm_sites,
+                replaces=config.norm_replaces,
+                input_norm=config.input_norm,
+                classifier=config.classifier,
+                id_source=config.cluster_ids,
+            )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
 
@@ -117,5 +119,5 @@ def _check_clusters(network: Network, batch_size: int) -> None:
     if most > batch_size:
         raise ValueError(
             f"num_clusters={most} exceeds the {batch_size} images of a batch: lower it, or raise "
-            "--source-batch-size and --target-batch-size"
+            f"{spell('source_batch_size')} and {spell('target_batch_size')}"
         )

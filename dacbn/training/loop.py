@@ -11,6 +11,7 @@ from tqdm import tqdm
 from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
+from dacbn.spelling import spell
 from dacbn.training.allocator import keep_freed_memory
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
 from dacbn.training.compiled import compile_forward, use_forward
@@ -22,7 +23,6 @@ from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr
 from dacbn.training.state import TrainingState
 
-ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress bar, after the loss
 
 
@@ -87,7 +87,7 @@ def train(
             # a log checks that everything is finite, so it precedes evaluations and checkpoints
             log_due = checkpoint_due or evaluation_due or _due(state.step, config.log_every)
             if log_due:
-                _log(window, state, records, bar, folder)
+                _log(window, state, config, records, bar, folder)
             if evaluation_due and evaluate is not None:
                 records.add(state.step, evaluate(state.network))
             if checkpoint_due and folder is not None:
@@ -123,6 +123,7 @@ def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
 def _log(
     window: MetricWindow,
     state: TrainingState,
+    config: TrainConfig,
     records: Records,
     bar: "tqdm[None]",
     folder: Path | None,
@@ -132,12 +133,23 @@ def _log(
         if not state.is_finite():
             raise DivergedError(f"a weight became infinite or NaN by step {state.step}")
     except DivergedError as error:
-        raise DivergedError(f"{error}; {ADVICE}.{_last_good(folder)}") from None
+        raise DivergedError(f"{error}; {_advice(state, config)}.{_last_good(folder)}") from None
     losses = numbers | {LEARNING_RATE: state.optimizer.param_groups[0]["lr"]}
     records.add(state.step, losses)
     shown = {"loss": f"{sum(numbers[name] for name in window.losses):.3f}"}
     shown |= {name: f"{numbers[name]:.0%}" for name in SHOWN if name in numbers}
     bar.set_postfix(shown, refresh=False)
+
+
+def _advice(state: TrainingState, config: TrainConfig) -> str:
+    """Say what to change after a loss or weight became infinite or NaN."""
+    factor = 1 - state.optimizer.param_groups[0]["first_lr"] * config.weight_decay
+    if factor < 0 and config.weight_decay > TrainConfig.weight_decay:
+        return f"lower {spell('weight_decay')}, by which a step multiplies weights by {factor:.3g}"
+    return (
+        f"lower {spell('lr')}, set {spell('clip_norm', 1)}, or lower the weight in "
+        f"{spell('method')}"
+    )
 
 
 def _last_good(folder: Path | None) -> str:

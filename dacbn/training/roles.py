@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin
 
 from dacbn.spec import Spec
+from dacbn.spelling import spell
 
 
 class Role(Flag):
@@ -81,15 +82,15 @@ class Group:
             value = getattr(self, name)
             if get_origin(kind) is Literal and value not in get_args(kind):
                 known = ", ".join(get_args(kind))
-                raise ValueError(f"{name} must be one of {known}, got {value!r}")
+                raise ValueError(f"{spell(name)} must be one of {known}, got {value!r}")
             if get_origin(kind) is tuple and not isinstance(value, tuple):
-                raise ValueError(f"{name} must be a tuple, got {value!r}")
+                raise ValueError(f"{spell(name)} must be a tuple, got {value!r}")
             if kind is Spec and not isinstance(value, Spec):
-                raise ValueError(f"{name} must be text such as 'dann', got {value!r}")
+                raise ValueError(f"{spell(name)} must be text such as 'dann', got {value!r}")
             for number in value if isinstance(value, tuple) else (value,):
                 for limit in marks if number is not None else ():
                     if isinstance(limit, Limit) and not limit.holds(number):
-                        raise ValueError(f"{name} must be {limit.text}, got {number}")
+                        raise ValueError(f"{spell(name)} must be {limit.text}, got {number}")
 
     @classmethod
     def _settings(cls) -> Iterator[tuple[str, Any, list[Any]]]:

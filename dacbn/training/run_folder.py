@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from dacbn.spelling import spell
 from dacbn.training.checkpoint import load_checkpoint
 from dacbn.training.claim import claim
 from dacbn.training.config import TrainConfig
@@ -36,13 +37,16 @@ def claim_run(
     folder = Path(run)
     with claim(folder):
         if not resume and (folder / CONFIG).exists():
-            raise ValueError(f"{folder} holds a run: pass resume=True, or choose another folder")
+            raise ValueError(
+                f"{folder} holds a run: pass {spell('resume', True)}, or choose another folder"
+            )
         checkpoint = load_checkpoint(folder) if resume else None
         if checkpoint is not None:
             check_resumable(folder, config)
             if checkpoint["step"] > config.steps:
                 raise ValueError(
-                    f"{folder} has trained {checkpoint['step']} steps already: steps must be at "
+                    f"{folder} has trained {checkpoint['step']} steps already: "
+                    f"{spell('steps')} must be at "
                     f"least that, got {config.steps}"
                 )
         yield folder, checkpoint

@@ -10,6 +10,7 @@ from typing import Any
 import timm
 import torch
 
+from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
 from dacbn.training.storage import first_line, write_json
@@ -90,8 +91,8 @@ def check_resumable(folder: Path, config: TrainConfig) -> None:
     began, now, free = vars(read_run_info(folder).config), vars(config), config.names(RESUMABLE)
     if differing := [name for name in now if began[name] != now[name] and name not in free]:
         raise ValueError(
-            f"{folder} began with another {', '.join(differing)}: resume it with its own settings, "
-            "from DomainAdapter.from_run(folder), or choose another folder"
+            f"{folder} began with another {', '.join(map(spell, differing))}: resume it with its "
+            "own settings, from DomainAdapter.from_run(folder), or choose another folder"
         )
 
 

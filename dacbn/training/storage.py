@@ -11,6 +11,8 @@ from typing import Any
 
 from safetensors import SafetensorError
 
+from dacbn.spelling import spell
+
 FULL = {errno.ENOSPC, errno.EDQUOT}
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
@@ -36,7 +38,8 @@ class StorageError(RuntimeError):
             cause = "the disk is full"
         elif self.read_only:
             cause = f"{path.parent} is read-only ({cause})"
-            cure = "make it writable or choose another folder, with --run or --output"
+            elsewhere = f"with {spell('run')} or {spell('output')}"
+            cure = f"make it writable or choose another folder, {elsewhere}"
         elif isinstance(error, FileExistsError | NotADirectoryError) and not path.parent.is_dir():
             cause = f"{path.parent} is no folder"
         super().__init__(

@@ -214,6 +214,6 @@ def test_an_output_that_is_a_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
 def test_a_read_only_folder_is_called_that(tmp_path, number):
     error = OSError(number, os.strerror(number))
-    with pytest.raises(StorageError, match=r"is read-only \(.*with --run or --output") as caught:
+    with pytest.raises(StorageError, match=r"is read-only \(.*with run or output") as caught:
         write_atomically(tmp_path / "file", fail_after("half", error))
     assert caught.value.read_only and "make room" not in str(caught.value)

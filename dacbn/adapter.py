@@ -1,9 +1,12 @@
 """DomainAdapter: a classifier of the target from labelled source and unlabelled target images."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self
+
+import torch
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import Classifier
@@ -30,7 +33,9 @@ from dacbn.training import (
     create_adaptation_state,
     create_state,
     holds_network,
+    is_finished,
     load_weights,
+    read_records,
     read_run_info,
     save_checkpoint,
     save_network,
@@ -39,6 +44,7 @@ from dacbn.training import (
 )
 from dacbn.training.run_info import IN_MEMORY
 
+LOG = logging.getLogger(__name__)
 SMALLEST_SIDE = 32  # pixels; smaller images are enlarged, since backbones halve them several times
 
 
@@ -120,6 +126,8 @@ class DomainAdapter(Classifier):
         config = dataclasses.replace(self.config, source=_name_of(source), target=_name_of(target))
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
+            if folder is not None and checkpoint is None and is_finished(folder):
+                return self._take_finished(folder)
             device = choose_device(config.device)
             self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
             domains = TrainingDomains.read(
@@ -160,6 +168,9 @@ class DomainAdapter(Classifier):
         """
         config = adaptation_config(self.config, _name_of(target), method, options)
         with claim_run(run, resume, config) as (folder, checkpoint):
+            if folder is not None and checkpoint is None and is_finished(folder):
+                self.config = config
+                return self._take_finished(folder)
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
                     f"{folder} ended before its first checkpoint: adapt its run again, into the "
@@ -175,6 +186,20 @@ class DomainAdapter(Classifier):
                 save_checkpoint(folder, state.state_dict())
             return self._train(state, domain.stream(config), domain.scorer(), folder)
 
+    def _take_finished(self, folder: Path) -> Self:
+        """Load a finished run that has lost its checkpoint."""
+        LOG.info("%s is finished, and its weights are whole: there is nothing to train", folder)
+        self.records = read_records(folder)
+        info = read_run_info(folder)
+        self._classes, self._size = info.classes, info.image_size
+        return self._load(folder, choose_device(self.config.device))
+
+    def _load(self, folder: Path, device: torch.device) -> Self:
+        network = build_network(self.config, len(self.classes))
+        load_weights(folder, network)
+        self._network = network.to(device).eval()
+        return self
+
     def _train(
         self,
         state: TrainingState,
@@ -186,6 +211,7 @@ class DomainAdapter(Classifier):
             write_run_info(folder, RunInfo(self.config, self.classes, self._size))
             if state.step and not holds_network(folder, state.network):
                 save_network(folder, state.network)  # lost, or of a later step
+            LOG.info("writing %s", folder)
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
@@ -226,10 +252,7 @@ class DomainAdapter(Classifier):
         adapter = cls.from_run(path)
         if data_root is not None:
             adapter.config = dataclasses.replace(adapter.config, data_root=data_root)
-        adapter._network = build_network(adapter.config, len(adapter.classes))
-        load_weights(Path(path), adapter._network)
-        adapter._network.to(choose_device(device)).eval()
-        return adapter
+        return adapter._load(Path(path), choose_device(device))
 
     @classmethod
     def from_run(cls, path: str | Path) -> Self:

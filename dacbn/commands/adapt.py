@@ -8,6 +8,7 @@ from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.new_folder import new_folder
+from dacbn.commands.printed import printed
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.spec import Spec
@@ -90,10 +91,11 @@ def run_adaptation(
     **options: Any,
 ) -> None:
     """Adapt, and print the folder and the scores; the target's test split needs labels for that."""
-    print(f"{target}: {method}, without the source\nwriting {folder}")
+    print(f"{target}: {method}, without the source")
     test = None if is_flat_folder(target) else target
     try:
-        adapter.adapt(target, method, target_test=test, run=folder, resume=resume, **options)
+        with printed("dacbn.adapter"):
+            adapter.adapt(target, method, target_test=test, run=folder, resume=resume, **options)
     except InterruptedTraining as stop:
         print(f"{stop}; everything is saved. Continue with: dacbn train --resume {folder}")
         raise SystemExit(130) from None

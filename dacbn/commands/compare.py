@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
+from dacbn.commands.printed import printed
 from dacbn.comparison import choose_variants, make_grid, run_comparison
 from dacbn.training import InterruptedTraining, TrainConfig
 
@@ -37,9 +38,10 @@ def compare(
     """
     _refuse_single(config)
     cells = make_grid(config, choose_variants(norms, methods, controls), seeds)
-    print(f"{config.source} → {config.target}: {len(cells)} trainings, writing {output}")
+    print(f"{config.source} → {config.target}: {len(cells)} trainings")
     try:
-        results = run_comparison(output, config, cells)
+        with printed("dacbn.comparison.run_comparison"):
+            results = run_comparison(output, config, cells)
     except (InterruptedTraining, KeyboardInterrupt):
         print(f"\nstopped; everything is saved in {output}. Continue with the same command")
         raise SystemExit(130) from None

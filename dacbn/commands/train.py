@@ -11,6 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.adapt import run_adaptation
 from dacbn.commands.new_folder import new_folder
+from dacbn.commands.printed import printed
 from dacbn.commands.scores import print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.recipes import recipes
@@ -93,17 +94,17 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     """Train, and print the folder and the scores; the target's test split needs labels for that."""
     config = adapter.config
     print(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
-    print(f"writing {folder}")
     target_test = None if is_flat_folder(config.target) else config.target
     try:
-        adapter.fit(
-            config.source,
-            config.target,
-            source_test=config.source,
-            target_test=target_test,
-            run=folder,
-            resume=resume,
-        )
+        with printed("dacbn.adapter"):
+            adapter.fit(
+                config.source,
+                config.target,
+                source_test=config.source,
+                target_test=target_test,
+                run=folder,
+                resume=resume,
+            )
     except InterruptedTraining as stop:
         print(f"{stop}; everything is saved. Continue with: dacbn train --resume {folder}")
         raise SystemExit(130) from None

@@ -1,6 +1,7 @@
 """Run a comparison: train its unfinished cells and write its tables."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from dacbn.training import (
     write_json,
 )
 
+LOG = logging.getLogger(__name__)
 SETTINGS = "comparison.json"
 ABOUT = ("device", "threads", "python", "torch", "timm", "dacbn")  # of a machine
 
@@ -55,6 +57,7 @@ def _run(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> list[Resul
         here = {name: about[name] for name in ABOUT}
         machines = machines if here in machines else [*machines, here]
         write_json(folder / SETTINGS, {"settings": _shared(config), "machines": machines})
+    LOG.info("writing %s", folder)
 
     def report() -> list[Result]:
         results = read_results(cells, runs)

@@ -30,6 +30,7 @@ from dacbn.training.records import has_records as has_records
 from dacbn.training.records import read_records as read_records
 from dacbn.training.roles import Role as Role
 from dacbn.training.run_folder import claim_run as claim_run
+from dacbn.training.run_folder import is_finished as is_finished
 from dacbn.training.run_info import CONFIG as CONFIG
 from dacbn.training.run_info import IN_MEMORY as IN_MEMORY
 from dacbn.training.run_info import RunFolderError as RunFolderError

@@ -24,7 +24,9 @@ from dacbn.training import (
     TrainingDomains,
     TrainingState,
     adaptation_config,
+    batch_sizes,
     build_network,
+    check_batch,
     check_names,
     check_needs_source,
     choose_device,
@@ -35,6 +37,7 @@ from dacbn.training import (
     holds_network,
     is_finished,
     load_weights,
+    memory_watched,
     read_records,
     read_run_info,
     save_checkpoint,
@@ -130,6 +133,7 @@ class DomainAdapter(Classifier):
                 return self._take_finished(folder)
             device = choose_device(config.device)
             self._size = config.image_size or max(SMALLEST_SIDE, size_of(source), size_of(target))
+            check_batch(batch_sizes(config), self._size, device)  # before anything of that size
             domains = TrainingDomains.read(
                 config, self._size, source, target, source_test, target_test
             )
@@ -178,6 +182,7 @@ class DomainAdapter(Classifier):
                 )
             start = self.network if checkpoint is None else None
             device, classes = choose_device(config.device), self._classes
+            check_batch(batch_sizes(config), self._size, device)
             domain = TargetDomain.read(config, self._size, classes, target, target_test, device)
             state = create_adaptation_state(config, len(classes), domain, start, checkpoint)
             self.config = config
@@ -215,7 +220,8 @@ class DomainAdapter(Classifier):
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
-                train(state, stream, self.config, records, folder, scorer)
+                with memory_watched(batch_sizes(self.config)):
+                    train(state, stream, self.config, records, folder, scorer)
             except (InterruptedTraining, StorageError):
                 self._network = state.network.eval()  # of the last step, so that it can be used
                 raise

@@ -12,15 +12,16 @@ MAY_IMPORT = {
     "spec": set(),
     "registry": {"spec"},
     "spelling": set(),
+    "memory": set(),
     "batch": set(),
     "losses": set(),
     "norms": {"registry", "batch"},
-    "models": {"spec", "registry", "spelling", "batch", "norms"},
+    "models": {"spec", "registry", "spelling", "memory", "batch", "norms"},
     "methods": {"registry", "batch", "norms", "models", "losses"},
-    "datasets": {"registry", "spelling", "batch"},
+    "datasets": {"registry", "spelling", "memory", "batch"},
 }
-BUILDING_BLOCKS = {"spec", "registry", "spelling", "batch", "norms", "models", "losses"}
-BUILDING_BLOCKS |= {"methods", "datasets"}
+BUILDING_BLOCKS = {"spec", "registry", "spelling", "memory", "batch", "norms"}
+BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets"}
 MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "methods"} | {"training"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dacbn import DomainAdapter, cli
-from dacbn.spelling import as_argument, as_option, renamed, spell, spelling
+from dacbn.spelling import as_argument, as_option, renamed, spell, spelling, to_words
 from dacbn.training import TrainConfig
 
 ROOT = Path(__file__).parents[1]
@@ -87,6 +87,10 @@ MISTAKES = [
     ({"lr": 1e30}, "clip_norm", "lower"),
     ({"weight_decay": 1e30}, "weight_decay", "a step multiplies weights by -1e+27"),
     ({"source": "svhn", "data_root": "nowhere"}, "download", "place it there"),
+    ({"image_size": 100_000}, "source_batch_size", "at least 960.0 GB are needed"),
+    ({"source_batch_size": 10**9}, "source_batch_size", "at least 12,288.0 GB are needed"),
+    ({"classifier": (10**11,)}, "classifier", "at least 484,000.0 GB are needed"),
+    ({"image_size": 1}, "image_size", "cannot take images of 1 pixels per side"),
     ({"norm": "self_normalizing", "norm_sites": "first"}, "norm_sites", "all"),
 ]
 
@@ -101,7 +105,7 @@ def test_a_mistake_is_told_in_the_words_of_its_door(
     with pytest.raises((ValueError, OSError, RuntimeError)) as caught:
         DomainAdapter(**settings).fit(config.source, config.target)
     in_python = str(caught.value)
-    words = [word for key, value in settings.items() for word in (as_option(key), str(value))]
+    words = [word for key, value in settings.items() for word in to_words(key, value)]
     monkeypatch.setattr(sys, "argv", ["dacbn", "train", *words])
     with pytest.raises(SystemExit):
         cli.main()

@@ -10,6 +10,7 @@ from dacbn.models.heads import mlp
 from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.sites import Replaces
 from dacbn.norms import share_context
+from dacbn.spelling import spell
 
 
 class Network(nn.Module):
@@ -48,7 +49,7 @@ class Network(nn.Module):
         self.num_classes = num_classes
         self.num_features = int(backbone.head_hidden_size)  # type: ignore[arg-type]
         self.classifier = (
-            mlp(self.num_features, classifier, num_classes, batch_norm=True)
+            mlp(self.num_features, classifier, num_classes, True, spell("classifier", classifier))
             if classifier
             else nn.Linear(self.num_features, num_classes)
         )

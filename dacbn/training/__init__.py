@@ -1,10 +1,13 @@
 """Training: settings, the training loop, evaluation, and run folders."""
 
+from dacbn.training.assemble import batch_sizes as batch_sizes
 from dacbn.training.assemble import build_network as build_network
 from dacbn.training.assemble import check_names as check_names
 from dacbn.training.assemble import check_needs_source as check_needs_source
 from dacbn.training.assemble import create_state as create_state
 from dacbn.training.assemble import is_source_free as is_source_free
+from dacbn.training.batch_memory import check_batch as check_batch
+from dacbn.training.batch_memory import memory_watched as memory_watched
 from dacbn.training.checkpoint import find_snapshots as find_snapshots
 from dacbn.training.checkpoint import holds_network as holds_network
 from dacbn.training.checkpoint import load_checkpoint as load_checkpoint

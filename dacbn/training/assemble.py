@@ -7,11 +7,15 @@ import torch
 from dacbn.methods import methods, source_free_methods
 from dacbn.models import Network, create_network, resolve_norm
 from dacbn.spelling import renamed, spell
+from dacbn.training.batch_memory import check_batch, count_activations
 from dacbn.training.config import TrainConfig
 from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
 from dacbn.training.validators import validators
+
+FAILURES = (RuntimeError, ValueError, AssertionError)  # of backbones, at a size they cannot take
+SIZES = (8, 16, 32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 299, 320, 336, 384, 448, 512)
 
 
 def check_names(config: TrainConfig) -> None:
@@ -93,7 +97,8 @@ def create_state(
     """
     torch.manual_seed(config.seed)
     network = build_network(config, num_classes, config.pretrained and checkpoint is None)
-    _check_size(network, image_size, config.backbone)
+    activations = _check_size(network, image_size, config.backbone)
+    check_batch(batch_sizes(config), image_size, device, activations)
     _check_clusters(network, config.source_batch_size + config.target_batch_size)
     state = TrainingState.create(methods.build(config.method, network).to(device), config)
     if checkpoint is not None:
@@ -101,17 +106,44 @@ def create_state(
     return state
 
 
-def _check_size(network: Network, size: int, backbone: str) -> None:
-    """Run one image, so that a backbone that cannot take the size fails before training."""
+def batch_sizes(config: TrainConfig) -> dict[str, int]:
+    """Return the images of a step by the name of the setting, one for each domain."""
+    sizes = {"source_batch_size": config.source_batch_size}
+    if is_source_free(config):
+        sizes = {}
+    return {**sizes, "target_batch_size": config.target_batch_size}
+
+
+def _check_size(network: Network, size: int, backbone: str) -> int:
+    """Run one image, so that a backbone that cannot take the size fails before training.
+
+    Returns:
+        the activations that the image leaves for a backward pass, at least.
+    """
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.int64))
-    except (RuntimeError, ValueError, AssertionError) as error:
+        activations = count_activations(network, lambda: _run_one(network, size))
+    except FAILURES as error:
+        good = next((each for each in SIZES if each > size and _takes(network, each)), None)
+        cure = f"set {spell('image_size', good)}, or " if good else ""
         raise ValueError(
             f"{backbone} cannot take images of {size} pixels per side ({first_line(error)}): "
-            "set another image size, or choose another backbone"
+            f"{cure}choose another {spell('backbone')}"
         ) from error
     network.train()
+    return activations
+
+
+def _takes(network: Network, size: int) -> bool:
+    try:
+        _run_one(network, size)
+    except FAILURES:
+        return False
+    return True
+
+
+def _run_one(network: Network, size: int) -> None:
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.int64))
 
 
 def _check_clusters(network: Network, batch_size: int) -> None:

@@ -73,7 +73,7 @@ def report(
     """
     layers = (layers,) if isinstance(layers, str) else layers
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
-    _check(folders, images, layers)
+    _check(folders, images, seed, layers)
     alone = len(folders) == 1
     home = Path(output) if output else folders[0] if alone else folders[0].parent / "comparison"
     root = None if data_root is None else Path(data_root)
@@ -94,11 +94,13 @@ def report(
     return Report(path, options.folder, tuple(sections), sections[0].findings)
 
 
-def _check(folders: Sequence[Path], images: int, layers: Sequence[str]) -> None:
+def _check(folders: Sequence[Path], images: int, seed: int, layers: Sequence[str]) -> None:
     if not folders:
         raise ValueError("there is nothing to analyse: name a run folder, or several to compare")
     if images < 1:
         raise ValueError(f"{spell('images')} must be at least 1, got {images}")
+    if not 0 <= seed < 2**32:  # of scikit-learn's t-SNE
+        raise ValueError(f"{spell('seed')} must be from 0 to 2**32 - 1, got {seed}")
     if len(set(folders)) < len(folders):
         raise ValueError("a run is named twice: name each once")
     if layers and len(folders) > 1:

@@ -37,7 +37,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "benchmarks",
     "comparison",
 }
-MAY_IMPORT["cli"] = {"commands", "spec", "spelling"}
+MAY_IMPORT["cli"] = {"commands", "spec", "spelling", "training"}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}

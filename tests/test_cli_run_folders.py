@@ -220,6 +220,13 @@ def test_an_adaptation_of_an_older_version_without_checkpoint_begins_anew(run):
     assert Path("out/model.safetensors").read_bytes() == before
 
 
+def test_a_long_name_of_a_new_folder_is_shortened(tmp_path, monkeypatch):
+    """A folder is named after two others, each of which may have a name as long as is allowed."""
+    monkeypatch.chdir(tmp_path)
+    with new_folder("é" * 200) as first, new_folder("é" * 200) as second:
+        assert first != second and first.is_dir() and second.is_dir()
+
+
 def test_what_would_be_a_formula_is_text_in_the_table(run, place, capsys):
     dacbn("predict", run, place / "t")
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))

@@ -52,6 +52,7 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
             f"unknown backbone {name!r}. Nearest: {', '.join(nearest)}. Known: "
             f"{', '.join(OWN)} and the {len(known) - len(OWN)} names of timm.list_models()"
         )
+    check_tag(name)
     try:
         backbone: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=0)
     except Exception as error:
@@ -64,6 +65,21 @@ def create_backbone(name: str, pretrained: bool = False) -> nn.Module:
             f"without {spell('pretrained', True)}"
         ) from error
     return backbone
+
+
+def check_tag(name: str) -> None:
+    """Check that pretrained weights of the backbone have the tag after the point in a name.
+
+    Raises:
+        UnknownBackboneError: there is no such tag.
+    """
+    model, _, tag = name.partition(".")
+    known = [each.partition(".")[2] for each in timm.list_pretrained(f"{model}.*")]
+    if tag and tag not in known:
+        tags = ", ".join(f"{model}.{each}" for each in known) or "none"
+        raise UnknownBackboneError(
+            f"{model} has no pretrained weights {tag!r}. Known: {tags}; or {model} alone"
+        )
 
 
 def pixel_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -107,4 +107,10 @@ def _read_json(folder: Path) -> Any:
     except OSError as error:
         raise RunFolderError(f"cannot read {path}: {first_line(error)}") from None
     except ValueError as error:  # no JSON, or not even text
-        raise RunFolderError(f"{path} is damaged ({error}); train again") from None
+        cure = "train again"
+        if any((folder / name).exists() for name in ("model.safetensors", "checkpoint.pt")):
+            cure = (
+                f"the weights beside it are kept if you copy {CONFIG} from a run with the same "
+                f"settings and classes, which dacbn train --steps 1 writes; or {cure}"
+            )
+        raise RunFolderError(f"{path} is damaged ({error}); {cure}") from None

@@ -16,6 +16,8 @@ from dacbn.spelling import spell
 FULL = {errno.ENOSPC, errno.EDQUOT}
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
+LONGEST = "a name between two slashes has at most 255 bytes"  # on most systems
+
 
 class StorageError(RuntimeError):
     """A file could not be written; the text gives the cause and the fix.
@@ -40,6 +42,8 @@ class StorageError(RuntimeError):
             cause = f"{path.parent} is read-only ({cause})"
             elsewhere = f"with {spell('run')} or {spell('output')}"
             cure = f"make it writable or choose another folder, {elsewhere}"
+        elif number == errno.ENAMETOOLONG:
+            cure = f"choose a shorter name: {LONGEST}"
         elif isinstance(error, FileExistsError | NotADirectoryError) and not path.parent.is_dir():
             cause = f"{path.parent} is no folder"
         super().__init__(
@@ -95,7 +99,7 @@ def write_output(path: Path, text: str) -> None:
         StorageError: the disk is full or the file cannot be written.
     """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder: name a file to write")
+        raise ValueError(f"{spell('output')} needs a file to write, and {path} is a folder")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         try:
             path.write_text(text, encoding="utf-8")

@@ -29,7 +29,9 @@ def test_weights_that_cannot_be_reached_raise_with_the_cure(monkeypatch):
         raise OSError("no route to host")
 
     monkeypatch.setattr(timm, "create_model", without_network)
-    with pytest.raises(PretrainedWeightsError, match=r"resnet18 \(OSError\).*--pretrained"):
+    with pytest.raises(
+        PretrainedWeightsError, match=r"resnet18 \(OSError\).*without pretrained=True"
+    ):
         create_backbone("resnet18", pretrained=True)
     # What fails without weights is no matter of weights.
     with pytest.raises(OSError, match="no route"):

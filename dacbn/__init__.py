@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+import dacbn.checkout  # noqa: F401  # first: it says what to do if the links are missing
 from dacbn.adapter import DomainAdapter as DomainAdapter
 from dacbn.models import Network as Network
 from dacbn.models import convert_norms as convert_norms

@@ -13,6 +13,7 @@ MAY_IMPORT = {
     "registry": {"spec"},
     "spelling": set(),
     "memory": set(),
+    "checkout": set(),
     "batch": set(),
     "losses": set(),
     "norms": {"registry", "batch"},
@@ -39,7 +40,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
 }
 MAY_IMPORT["cli"] = {"commands", "spec", "spelling", "training"}
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
+MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"checkout", "training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}
 
 STANDARD = {"collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "math"}

@@ -70,11 +70,24 @@ class Analyses(Registry[Analysis]):
             write: called with each line.
         """
         sections: list[Section] = []
+        write_new = _without_repeated_reasons(write)
         for name in self:
-            drawn = _draw(name, self[name], results, write)
+            drawn = _draw(name, self[name], results, write_new)
             if drawn is not None:
                 sections += [drawn] if isinstance(drawn, Section) else drawn
         return sections
+
+
+def _without_repeated_reasons(write: WriteLine) -> WriteLine:
+    """Write lines, but the reason why analyses were left out once."""
+    said: set[str] = set()
+
+    def write_new(line: str) -> None:
+        name, _, reason = line.partition(": left out: ")
+        write(f"{name}: left out, as said above" if reason in said else line)
+        said.update(filter(None, [reason]))
+
+    return write_new
 
 
 def _draw(

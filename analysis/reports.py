@@ -2,8 +2,9 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dacbn.analysis.analyses import analyses, comparisons
 from dacbn.analysis.observe.recorder import find_normalisers
@@ -18,6 +19,7 @@ from dacbn.analysis.presentation.settings import (
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
 from dacbn.plain_text import say
+from dacbn.spelling import spell, to_words
 from dacbn.training import RunInfo, claim, remove_drafts, train_command
 
 
@@ -72,7 +74,7 @@ def report(
     """
     layers = (layers,) if isinstance(layers, str) else layers
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
-    _check(folders, images, layers)
+    _check(folders, images, seed, layers)
     alone = len(folders) == 1
     home = Path(output) if output else folders[0] if alone else folders[0].parent / "comparison"
     root = None if data_root is None else Path(data_root)
@@ -93,11 +95,13 @@ def report(
     return Report(path, options.folder, tuple(sections), sections[0].findings)
 
 
-def _check(folders: Sequence[Path], images: int, layers: Sequence[str]) -> None:
+def _check(folders: Sequence[Path], images: int, seed: int, layers: Sequence[str]) -> None:
     if not folders:
         raise ValueError("there is nothing to analyse: name a run folder, or several to compare")
     if images < 1:
-        raise ValueError(f"images must be at least 1, got {images}")
+        raise ValueError(f"{spell('images')} must be at least 1, got {images}")
+    if not 0 <= seed < 2**32:  # of scikit-learn's t-SNE
+        raise ValueError(f"{spell('seed')} must be from 0 to 2**32 - 1, got {seed}")
     if len(set(folders)) < len(folders):
         raise ValueError("a run is named twice: name each once")
     if layers and len(folders) > 1:
@@ -149,11 +153,10 @@ def _command(
     data_root: Path | None,
 ) -> str:
     """Return the command that makes the same report."""
-    words = ["dacbn", "analyse", *map(str, runs), "--images", str(images), "--seed", str(seed)]
-    words += ["--layers", *layers] if layers else []
-    for option, value in {"--output": output, "--data-root": data_root}.items():
-        words += [option, str(value)] if value is not None else []
-    return shlex.join(words)
+    given: dict[str, Any] = {"images": images, "seed": seed, "layers": tuple(layers) or None}
+    given |= {"output": output, "data_root": data_root}
+    words = [to_words(name, value) for name, value in given.items() if value is not None]
+    return shlex.join(["dacbn", "analyse", *map(str, runs), *chain.from_iterable(words)])
 
 
 def _print(line: str) -> None:

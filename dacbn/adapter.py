@@ -1,10 +1,12 @@
 """DomainAdapter: a classifier of the target from labelled source and unlabelled target images."""
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, Unpack
 
+import torch
 from torch import nn
 
 from dacbn.batch import Batch, TargetBatch
@@ -26,7 +28,9 @@ from dacbn.training import (
     TrainingOptions,
     TrainingState,
     adaptation_config,
+    batch_sizes,
     build_network,
+    check_batch,
     check_module,
     check_names,
     check_needs_source,
@@ -39,8 +43,11 @@ from dacbn.training import (
     create_state,
     decide,
     holds_network,
+    is_finished,
     load_weights,
+    memory_watched,
     pin_weights,
+    read_records,
     read_run_info,
     save_checkpoint,
     save_network,
@@ -50,6 +57,8 @@ from dacbn.training import (
     write_run_info,
 )
 from dacbn.training.run_info import IN_MEMORY
+
+LOG = logging.getLogger(__name__)
 
 
 class DomainAdapter(Classifier):
@@ -151,6 +160,8 @@ class DomainAdapter(Classifier):
         config = decide(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
+            if folder is not None and checkpoint is None and is_finished(folder):
+                return self._take_finished(folder)
             if checkpoint is None and self._module is None:
                 check_start(config)
             device = choose_device(config.device)
@@ -158,6 +169,7 @@ class DomainAdapter(Classifier):
                 self._size = read_run_info(folder).image_size
             else:
                 self._size = choose_size(config, device, source, target)
+            check_batch(batch_sizes(config), self._size, device)  # before anything of that size
             domains = TrainingDomains.read(
                 config, self._size, source, target, source_test, target_test
             )
@@ -202,6 +214,9 @@ class DomainAdapter(Classifier):
         """
         config = adaptation_config(self.config, _name_of(target), method, dict(options))
         with claim_run(run, resume, config) as (folder, checkpoint):
+            if folder is not None and checkpoint is None and is_finished(folder):
+                self.config = config
+                return self._take_finished(folder)
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
                     f"{folder} ended before its first checkpoint: adapt its run again, into the "
@@ -209,6 +224,7 @@ class DomainAdapter(Classifier):
                 )
             start = self.network if checkpoint is None else None
             device, classes = choose_device(config.device), self._classes
+            check_batch(batch_sizes(config), self._size, device)
             trained_on = tuple(dict.fromkeys((*self._trained_on, *folders_among(target))))
             domain = TargetDomain.read(
                 config, self._size, classes, target, target_test, device, trained_on
@@ -225,6 +241,20 @@ class DomainAdapter(Classifier):
             stream, count = domain.stream(config), domain.images_to_evaluate
             return self._train(state, stream, domain.scorer(), folder, count)
 
+    def _take_finished(self, folder: Path) -> Self:
+        """Load a finished run that has lost its checkpoint."""
+        LOG.info("%s is finished, and its weights are whole: there is nothing to train", folder)
+        self.records = read_records(folder)
+        info = read_run_info(folder)
+        self._classes, self._size = info.classes, info.image_size
+        return self._load(folder, choose_device(self.config.device))
+
+    def _load(self, folder: Path, device: torch.device) -> Self:
+        network = build_network(self.config, len(self.classes))
+        load_weights(folder, network)
+        self._network = network.to(device).eval()
+        return self
+
     def _train(
         self,
         state: TrainingState,
@@ -237,10 +267,12 @@ class DomainAdapter(Classifier):
             write_run_info(folder, self._run_info())
             if state.step and not holds_network(folder, state.network):
                 save_network(folder, state.network)  # lost, or of a later step
+            LOG.info("writing %s", folder)
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
-                train(state, stream, self.config, records, folder, scorer, images_to_evaluate)
+                with memory_watched(batch_sizes(self.config)):
+                    train(state, stream, self.config, records, folder, scorer, images_to_evaluate)
             except (InterruptedTraining, StorageError):
                 self._network = state.network.eval()  # of the last step, so that it can be used
                 raise

@@ -1,5 +1,6 @@
 """The command line: its commands, and error messages on one line."""
 
+import errno
 import io
 import os
 import signal
@@ -16,7 +17,9 @@ from dacbn import commands
 from dacbn.plain_text import silence
 from dacbn.printed_log import printed_log
 from dacbn.spec import Spec
+from dacbn.spelling import as_option, spelling
 from dacbn.training import raising_stopped
+from dacbn.training.storage import LONGEST
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
 
@@ -56,6 +59,7 @@ def _read_spec(words: list[str]) -> Spec:
         raise RuntimeError(*error.args) from None
 
 
+@spelling(as_option)
 def main() -> None:
     """Run the command line.
 
@@ -82,7 +86,7 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("DACBN_TRACEBACK"):
             raise
-        print(f"dacbn: {_one_line(error)}", file=sys.stderr)
+        print(f"dacbn: {_one_line(_told(error))}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -105,6 +109,13 @@ def _warnings_said_once() -> Iterator[None]:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     print(f"dacbn: warning: {_one_line(message)}", file=sys.stderr)
+
+
+def _told(error: Exception) -> object:
+    """Say of a path that the system refuses what to change; other errors say it themselves."""
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename} is too long: {LONGEST}"
+    return error
 
 
 def _one_line(message: object) -> str:

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torchvision.datasets.utils import check_md5, download_url
 
+from dacbn.spelling import spell
+
 
 def find_archive(path: Path, urls: Sequence[str], md5: str, download: bool) -> Path:
     """Return `path`; if the file is missing, download it first if allowed.
@@ -29,7 +31,9 @@ def find_archive(path: Path, urls: Sequence[str], md5: str, download: bool) -> P
             warnings.warn(f"{path} is not the published file (its md5 differs)", stacklevel=2)
         return path
     if not download:
-        raise FileNotFoundError(f"{path} is missing: place it there from {urls[0]}, or --download")
+        raise FileNotFoundError(
+            f"{path} is missing: place it there from {urls[0]}, or pass {spell('download', True)}"
+        )
     for url in urls:
         try:
             download_url(url, path.parent, path.name, md5)

@@ -13,6 +13,8 @@ from dacbn.datasets.fitting import Fit, make_square
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.labels import number_labels
 from dacbn.datasets.pixels import darkness, to_uint8
+from dacbn.memory import require_memory
+from dacbn.spelling import spell
 
 LAYOUTS = "(N, H, W), (N, H, W, 1 or 3) or (N, 1 or 3, H, W)"
 CHANNELS = (1, 3)
@@ -70,7 +72,16 @@ def resize(pixels: Tensor, size: int, fit: Fit = "crop") -> Tensor:
     if height != width:  # as files are, by the same code
         rows = [make_square(tv.to_pil_image(image), size, fit) for image in pixels.cpu()]
         return torch.stack([tv.pil_to_tensor(row) for row in rows]).to(pixels.device)
-    resized: Tensor = tv.resize(pixels, [size, size], antialias=True)
+    require_memory(
+        pixels.shape[:2].numel() * size**2,
+        f"{len(pixels)} images of {size} pixels per side",
+        f"lower {spell('image_size')}",
+        pixels.device,
+    )
+    if size == 1:  # torch fails with an internal error for uint8
+        resized: Tensor = tv.resize(pixels.float(), [1, 1], antialias=True)
+        return resized.round().to(pixels.dtype)
+    resized = tv.resize(pixels, [size, size], antialias=True)
     return resized
 
 

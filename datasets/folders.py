@@ -27,7 +27,7 @@ MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; larger domains are decod
 
 WHERE_TO_GET = {  # folders that recipes read
     "office31": "get Office-31 from https://faculty.cc.gatech.edu/~judy/domainadapt and unpack it "
-    "there, or override the paths by --source and --target"
+    "there, or name your folders"
 }
 
 

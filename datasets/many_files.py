@@ -15,6 +15,7 @@ from dacbn.datasets.decoding import Picture, UnreadableImageError, file_of, read
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.pixels import darkness
 from dacbn.progress import counted
+from dacbn.spelling import spell
 
 MAX_NAMED_FILES = 5  # in a message
 
@@ -89,7 +90,8 @@ def report_unreadable(
     files = "1 image is" if len(failures) == 1 else f"{len(failures)} images are"
     message = f"{files} unreadable: " + shortened([f"{path} ({why})" for path, why in failures])
     if on_unreadable == "raise":
-        raise ValueError(f'{message}; replace or delete them, or pass on_unreadable="skip"')
+        cure = f"replace or delete them, or pass {spell('on_unreadable', 'skip')}"
+        raise ValueError(f"{message}; {cure}")
     warnings.warn(f"{message}; skipped", stacklevel=3)
 
 

@@ -15,17 +15,20 @@ MAY_IMPORT = {
     "limits": set(),
     "spec": {"limits"},
     "registry": {"spec", "limits"},
+    "spelling": set(),
+    "memory": set(),
+    "checkout": set(),
     "batch": set(),
     "losses": set(),
     "norms": {"registry", "limits", "batch"},
-    "models": {"spec", "registry", "batch", "norms"},
+    "models": {"spec", "registry", "spelling", "memory", "batch", "norms"},
     "methods": {"registry", "limits", "batch", "norms", "models", "losses"},
-    "datasets": {"registry", "batch", "progress"},
-    "analysis": {"registry", "batch", "norms", "models", "losses", "datasets", "training"},
+    "datasets": {"registry", "spelling", "memory", "batch", "progress"},
 }
+BUILDING_BLOCKS = {"spec", "limits", "registry", "spelling", "memory", "batch", "norms"}
+BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets"}
+MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits", "methods"} | {"training"}
 MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
-BUILDING_BLOCKS = {"spec", "limits", "registry", "batch", "norms", "models", "losses", "methods"}
-BUILDING_BLOCKS |= {"datasets"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress"}
@@ -41,9 +44,9 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "comparison",
     "plain_text",
 }
-MAY_IMPORT["cli"] = {"commands", "spec", "training", "plain_text", "printed_log"}
+MAY_IMPORT["cli"] = {"commands", "spec", "spelling", "training", "plain_text", "printed_log"}
 MAY_IMPORT["__main__"] = {"cli"}
-MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"training", "recipes", "adapter"}
+MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"checkout", "training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}
 
 STANDARD = {"collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "math"}

@@ -8,6 +8,7 @@ from PIL import Image
 
 from dacbn import DomainAdapter, cli
 
+LONG = "x" * 300
 FAST = "--steps 2 --source-batch-size 4 --target-batch-size 4 --device cpu --log-every 1"
 
 
@@ -25,6 +26,9 @@ def place(tmp_path_factory):
     (root / "cut" / "a" / "1.png").write_bytes((root / "flat" / "1.png").read_bytes()[:40])
     (root / "empty").mkdir()
     (root / "file").write_text("no image")
+    (root / "torn").mkdir()
+    (root / "torn" / "config.json").write_text('{"classes": [')
+    (root / "torn" / "model.safetensors").touch()
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.chdir(root)
         monkeypatch.setattr(sys, "argv", ["dacbn", "train", "--run", "good", *FAST.split()])
@@ -72,10 +76,11 @@ MISTAKES = {
     "train --source mnist": "data/MNIST/raw/train-images-idx3-ubyte.gz is missing: place it there",
     "train --source svhn": "data/svhn/train_32x32.mat is missing: place it there from http",
     "train --source mnist_m": "place photographs (such as BSDS500) in data/mnist_m/textures",
-    "train --image-size 8": "cannot take images of 8 pixels per side",
-    "train --clip-norm 0": "clip_norm must be positive and finite, got 0.0",
+    "train --image-size 8": "set --image-size 16, or choose another --backbone",
+    "train --backbone resnet18.nothing": "no pretrained weights 'nothing'. Known: resnet18.a1",
+    "train --clip-norm 0": "--clip-norm must be positive and finite, got 0.0",
     "train --norm ucb_norm(num_clusters=500)": "exceeds the 8 images of a batch: lower it",
-    "train --steps 0": "steps must be at least 1, got 0",
+    "train --steps 0": "--steps must be at least 1, got 0",
     "train --device gpu": "cannot use device 'gpu' on this machine",
     "train --pretrained": "digits_cnn has no pretrained weights: train from scratch",
     "train --weights no.pth": "there is no file of weights no.pth: give a .safetensors or .pth",
@@ -99,7 +104,7 @@ MISTAKES = {
     "adapt good --method shot(wieght=1)": "shot has no option 'wieght', only weight, rounds",
     "adapt good --method shot(rounds=0)": "rounds of shot must be at least 1, got 0",
     "adapt good --output good": "good holds a run: continue it with dacbn train --resume good",
-    "adapt good --steps 0": "steps must be at least 1, got 0",
+    "adapt good --steps 0": "--steps must be at least 1, got 0",
     "predict good flat --adapt tnt": "unknown test-time method 'tnt'. Did you mean 'tent'?",
     "predict good flat --adapt tent(rate=1)": "tent has no option 'rate', only lr",
     "predict good flat --adapt tent(lr=1e400)": "lr of tent must be a finite number, got inf",
@@ -114,6 +119,17 @@ MISTAKES = {
     "predict good empty": "empty holds no images",
     "predict good file": "file holds no readable images",
     "predict good flat --output file/labels.csv": "cannot write file/labels.csv: file is no folder",
+    f"predict good {LONG}": "is too long: a name between two slashes has at most 255 bytes",
+    f"adapt good --output {LONG}": "is too long: a name between two slashes has at most 255",
+    f"train --run {LONG}": "is too long: a name between two slashes has at most 255 bytes",
+    "predict good flat --output .": "--output needs a file to write, and . is a folder",
+    "analyse good --images 0": "--images must be at least 1, got 0",
+    "analyse good --seed 4294967296": "--seed must be from 0 to 2**32 - 1, got 4294967296",
+    "compare --output c --seeds 0": "--seeds must be at least 1, got 0",
+    "benchmark layers --threads -1": "--threads must be at least 1, or 0 for all cores, got -1",
+    "benchmark layers --rounds 0": "--rounds must be at least 1, got 0",
+    "benchmark layers --output flat": "--output needs a file to write, and flat is a folder",
+    "evaluate torn": "copy config.json from a run with the same settings and classes",
     "analyse empty": "empty is no run folder: it has no config.json. Give a folder that",
 }
 

@@ -129,6 +129,60 @@ def test_lost_weights_are_written_anew_by_resuming(run, capsys):
     dacbn("evaluate", run)
 
 
+def test_a_finished_run_without_checkpoint_is_not_trained_again(run, capsys):
+    """It was, from step 0, over its whole weights."""
+    (run / "checkpoint.pt").unlink()
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    dacbn("train", "--resume", run)
+    shown = capsys.readouterr().out
+    assert f"{run} is finished, and its weights are whole" in shown and "writing" not in shown
+    assert f"next: dacbn evaluate {run}" in shown and "target test: accuracy" in shown
+    with pytest.raises(SystemExit):
+        dacbn("train", "--resume", run, "--steps", 4)
+    assert "has lost its checkpoint.pt: it is finished" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    adapter = DomainAdapter.from_run(run)
+    adapter.fit(adapter.config.source, adapter.config.target, run=run, resume=True)
+    assert adapter.network.training is False and adapter.records[-1]["step"] == 2
+
+
+def test_a_finished_adaptation_without_checkpoint_is_not_begun_again(run, capsys):
+    dacbn("adapt", run, "--output", "out", "--steps", 2)
+    Path("out/checkpoint.pt").unlink()
+    before = Path("out/model.safetensors").read_bytes()
+    dacbn("train", "--resume", "out")
+    assert "out is finished, and its weights are whole" in capsys.readouterr().out
+    assert Path("out/model.safetensors").read_bytes() == before
+
+
+def test_an_unfinished_run_without_checkpoint_begins_again(run):
+    rows = (run / "metrics.jsonl").read_text().splitlines()
+    (run / "metrics.jsonl").write_text(rows[0] + "\n")
+    (run / "checkpoint.pt").unlink()
+    dacbn("train", "--resume", run)
+    assert load_checkpoint(run)["step"] == 2
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "train --method dannn",
+        "train --device gpu",
+        "train --source no/where",
+        "train --norm ucb_norm(num_clusters=999)",
+        "adapt run --target no/where",
+        "compare --output c --seeds 1 --device gpu",
+        "compare --output c --seeds 1 --source no/where",
+    ],
+)
+def test_nothing_is_said_to_be_written_before_all_is_checked(run, words, capsys):
+    with pytest.raises(SystemExit):
+        dacbn(*words.split())
+    shown = capsys.readouterr()
+    assert "writing" not in shown.out and "dacbn: " in shown.err
+    assert {path.name for path in Path().iterdir()} == {"run"}
+
+
 def kill_at(monkeypatch, name):
     """End an adaptation at the first call of a function of dacbn.adapter."""
 
@@ -164,6 +218,13 @@ def test_an_adaptation_of_an_older_version_without_checkpoint_begins_anew(run):
         adapter.adapt(adapter.config.target, run="out", resume=True)
     dacbn(*words)
     assert Path("out/model.safetensors").read_bytes() == before
+
+
+def test_a_long_name_of_a_new_folder_is_shortened(tmp_path, monkeypatch):
+    """A folder is named after two others, each of which may have a name as long as is allowed."""
+    monkeypatch.chdir(tmp_path)
+    with new_folder("é" * 200) as first, new_folder("é" * 200) as second:
+        assert first != second and first.is_dir() and second.is_dir()
 
 
 def test_what_would_be_a_formula_is_text_in_the_table(run, place, capsys):

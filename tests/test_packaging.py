@@ -64,3 +64,23 @@ def test_both_rooms_are_imported_from_the_checkout(found):
 
 def test_no_module_has_a_second_address(found):
     assert found["second addresses"] == []
+
+
+def test_a_checkout_without_links_says_what_to_do(tmp_path):
+    """Git on Windows writes the target of a link into a text file."""
+    (tmp_path / "dacbn").mkdir()
+    for name in ("__init__.py", "checkout.py"):
+        (tmp_path / "dacbn" / name).write_bytes((ROOT / "dacbn" / name).read_bytes())
+    for room in ("datasets", "analysis"):
+        (tmp_path / "dacbn" / room).write_text(f"../{room}")
+        (tmp_path / room).mkdir()
+    command = [
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        "import sys; sys.path.insert(0, '.'); import dacbn",
+    ]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 1
+    assert "git config core.symlinks true" in run.stderr.splitlines()[-1]

@@ -1,13 +1,8 @@
 """Specifications: what can be read, and how it is written."""
 
-import copy
-import doctest
-import pickle
-
 import pytest
 
-from dacbn import spec as spec_module
-from dacbn.spec import Spec, Term
+from dacbn.spec import Spec
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs, output
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
 from dacbn.analysis.presentation.section import Section
+from dacbn.spelling import spell
 
 MAX_RUNS = 4  # in one figure
 
@@ -73,7 +74,7 @@ def draw_layers(
         ValueError: there are no such layers.
     """
     if not layers:
-        raise ValueError("no layers are chosen: name some by --layers")
+        raise ValueError(f"no layers are chosen: name some by {spell('layers')}")
     by_layer = outputs_at(layers, outputs, recording)
     scores = {name: compute_scores(each, seed) for name, each in by_layer.items()}
     title, stem = "Activations after chosen layers", "embedding_layers"

@@ -15,6 +15,7 @@ from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recorder import find_normalisers
 from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.presentation.style import CLUSTER_COLOURS, PAGE_WIDTH, label_axes, save_figure
+from dacbn.spelling import spell
 from dacbn.training import build_network, find_snapshots, load_weights, read_run_info
 
 MAX_LAYERS = 3  # in the figure
@@ -60,7 +61,7 @@ def compute_movement(run: Path) -> dict[str, Movement]:
     if len(snapshots) < 2:
         raise ValueError(
             f"{run} has {len(snapshots)} snapshots, but movement needs two: train with "
-            "--snapshot-every, for example --snapshot-every 20"
+            f"{spell('snapshot_every')}, for example {spell('snapshot_every', 20)}"
         )
     network = build_network(card.config, len(card.classes))
     found = find_normalisers(network)

@@ -17,6 +17,7 @@ from dacbn.analysis.clusters.compute import MAX_OVERLAP
 from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.predictions.predictions import compute_total_variation
 from dacbn.analysis.training.curves import Curves
+from dacbn.spelling import spell
 from dacbn.training.metrics import (
     DOMAIN_ACCURACY,
     SOURCE_ACCURACY,
@@ -95,13 +96,13 @@ def source_is_not_learned(evidence: Evidence) -> Finding | None:
         return Finding(
             f"source accuracy has not converged: it rose from {before:.2f} to {last:.2f} over the "
             "last tenth of the training",
-            "Train longer (--steps)",
+            f"Train longer ({spell('steps')})",
         )
     if last < MIN_SOURCE_ACCURACY:
         return Finding(
             f"source accuracy ended at {last:.2f}",
-            "Raise --steps or --lr, use a larger backbone, or lower the method's weight: only what "
-            "is learned on the source can be transferred",
+            f"Raise {spell('steps')} or {spell('lr')}, use a larger backbone, or lower the "
+            "method's weight: only what is learned on the source can be transferred",
         )
     return None
 
@@ -116,7 +117,7 @@ def training_oscillates(evidence: Evidence) -> Finding | None:
         return None
     return Finding(
         f"training accuracy oscillates by ±{jump:.2f} between records in the second half",
-        "Lower --lr, set --clip-norm 1, or use larger batches",
+        f"Lower {spell('lr')}, set {spell('clip_norm', 1)}, or use larger batches",
     )
 
 
@@ -253,8 +254,8 @@ def clusters_collapse(evidence: Evidence) -> Finding | None:
     return Finding(
         f"in {len(collapsed)} of {len(overlaps)} mixture layers ({named}) the components overlap "
         f"by {MAX_OVERLAP} or more, or only one is in use",
-        "These layers act much like BatchNorm: convert fewer layers (--norm-sites), or choose "
-        "another `assign` than now ('sample', 'position' or 'channel')",
+        f"These layers act much like BatchNorm: convert fewer layers ({spell('norm_sites')}), or "
+        "choose another `assign` than now ('sample', 'position' or 'channel')",
     )
 
 

@@ -92,7 +92,7 @@ def run_adaptation(
     **options: Any,
 ) -> None:
     """Adapt, and print the folder and the scores; the target's test split needs labels for that."""
-    say(f"{target}: {method}, without the source\nwriting {folder}")
+    say(f"{target}: {method}, without the source")
     test = None if is_flat_folder(target) else target
     try:
         adapter.adapt(target, method, target_test=test, run=folder, resume=resume, **options)

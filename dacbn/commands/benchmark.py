@@ -27,6 +27,12 @@ def benchmark(
         threads: CPU threads; 0 uses all cores.
         output: JSON file to write.
     """
+    if threads < 0:
+        raise ValueError(f"--threads must be at least 1, or 0 for all cores, got {threads}")
+    if settings.rounds < 1:
+        raise ValueError(f"--rounds must be at least 1, got {settings.rounds}")
+    if output.is_dir():
+        raise ValueError(f"--output needs a file to write, and {output} is a folder")
     torch.set_num_threads(threads or os.cpu_count() or 1)
     settings = dataclasses.replace(settings, device=str(choose_device(settings.device)))
     results: dict[str, object] = {"machine": benchmarks.machine(settings.device)}

@@ -8,6 +8,7 @@ from pathlib import Path
 from dacbn.training import StorageError
 
 RUNS = Path("runs")
+LONGEST_NAME = 240  # bytes; systems take 255, and a number may be added
 
 
 @contextmanager
@@ -19,6 +20,7 @@ def new_folder(name: str) -> Iterator[Path]:
     Raises:
         StorageError: it cannot be made.
     """
+    name = name.encode()[:LONGEST_NAME].decode(errors="ignore")
     parents = [] if RUNS.exists() else [RUNS]
     suffixes = itertools.chain([""], (f"-{number}" for number in itertools.count(2)))
     folder = next(path for suffix in suffixes if _make(path := RUNS / (name + suffix)))

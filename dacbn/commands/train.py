@@ -101,7 +101,7 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     say(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
     size = choose_size(config, choose_device(config.device), config.source, config.target)
     notes = (describe_decisions(config), describe_size(config, size)) if not resume else ()
-    for line in filter(None, (*notes, f"writing {folder}")):
+    for line in filter(None, notes):
         say(line)
     target_test = None if is_flat_folder(config.target) else config.target
     try:

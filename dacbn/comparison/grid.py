@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from dacbn.comparison.controls import controls_of
 from dacbn.spec import Spec
+from dacbn.spelling import spell
 from dacbn.training import TrainConfig
 
 WITHOUT_ADAPTATION = "source_only"
@@ -83,7 +84,7 @@ def make_grid(config: TrainConfig, variants: Iterable[Variant], seeds: int) -> l
         ValueError: `seeds` is less than 1, or two variants would share a folder.
     """
     if seeds < 1:
-        raise ValueError(f"seeds must be at least 1, got {seeds}")
+        raise ValueError(f"{spell('seeds')} must be at least 1, got {seeds}")
     variants = list(variants)
     cells = [
         _cell(variant, config, seed)

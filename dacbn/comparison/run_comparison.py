@@ -1,6 +1,7 @@
 """Run a comparison: train its unfinished cells and write its tables."""
 
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from dacbn.comparison.cells import FINISHED, cell_status, check_cells, run_cells
 from dacbn.comparison.files import write_files
 from dacbn.comparison.grid import Cell
 from dacbn.comparison.results import Result, read_results
+from dacbn.spelling import spell
 from dacbn.training import (
     Role,
     RunFolderError,
@@ -20,6 +22,7 @@ from dacbn.training import (
     write_json,
 )
 
+LOG = logging.getLogger(__name__)
 SETTINGS = "comparison.json"
 ABOUT = ("device", "threads", "python", "torch", "timm", "dacbn")  # of a machine
 
@@ -55,6 +58,7 @@ def _run(folder: Path, config: TrainConfig, cells: Sequence[Cell]) -> list[Resul
         here = {name: about[name] for name in ABOUT}
         machines = machines if here in machines else [*machines, here]
         write_json(folder / SETTINGS, {"settings": _shared(config), "machines": machines})
+    LOG.info("writing %s", folder)
 
     def report() -> list[Result]:
         results = read_results(cells, runs)
@@ -89,7 +93,7 @@ def _read(folder: Path, config: TrainConfig) -> list[dict[str, str]]:
     now = {name: value for name, value in _shared(config).items() if name in known}
     if differing := [name for name in now if now[name] != began.get(name, now[name])]:
         raise ValueError(
-            f"{folder} holds a comparison with another {', '.join(differing)}: use its settings, "
-            "or choose another --output"
+            f"{folder} holds a comparison with another {', '.join(map(spell, differing))}: use its "
+            "settings, or choose another folder"
         )
     return machines

@@ -22,6 +22,7 @@ from dacbn.norms import Norm, norms, weights
 from dacbn.norms.contract import trained_statistics
 from dacbn.norms.network.trace import feeding_layers
 from dacbn.spec import Spec, Term
+from dacbn.spelling import spell
 
 IMAGE_CHANNELS = 3
 
@@ -98,12 +99,12 @@ def convert_norms(
         20 BatchNorm layers became UCBNorm; affine carried over
     """
     if replaces not in get_args(Replaces):
-        raise ValueError(f"replaces must be one of {', '.join(WORDS)}, got {replaces!r}")
+        raise ValueError(f"{spell('replaces')} must be one of {', '.join(WORDS)}, got {replaces!r}")
     kind, options, maps = resolve_norm(norm, options)
     if kind.rebuilds_network and sites != "all":
         raise ValueError(
             f"{kind.__name__} initialises the whole network again: use it on an untrained model, "
-            "with sites='all'"
+            f"with {spell('sites', 'all')}"
         )
     if sites == "input":
         if maps:

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 from torch import Tensor
 
 from dacbn.norms.controls.scramble import hash_to_int
+from dacbn.spelling import spell
 
 IdSource = Literal["domain", "random", "swapped"]
 
@@ -13,7 +14,7 @@ def check_id_source(id_source: str) -> None:
     """Raise ValueError for an unknown id source."""
     if id_source not in get_args(IdSource):
         known = ", ".join(get_args(IdSource))
-        raise ValueError(f"cluster_ids must be one of {known}, got {id_source!r}")
+        raise ValueError(f"{spell('id_source')} must be one of {known}, got {id_source!r}")
 
 
 def shown_ids(

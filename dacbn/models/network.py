@@ -11,6 +11,7 @@ from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.own_module import copy_module, count_features
 from dacbn.models.sites import Replaces
 from dacbn.norms import BatchNorm, Statistics, set_statistics, share_context
+from dacbn.spelling import spell
 
 
 class Network(nn.Module):
@@ -67,7 +68,7 @@ class Network(nn.Module):
         )
         self.num_features = bottleneck or width
         self.classifier = (
-            mlp(self.num_features, classifier, num_classes, batch_norm=True)
+            mlp(self.num_features, classifier, num_classes, True, spell("classifier", classifier))
             if classifier
             else nn.Linear(self.num_features, num_classes)
         )

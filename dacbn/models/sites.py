@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms import Norm
+from dacbn.spelling import spell
 
 Replaces = Literal["batch_norm", "layer_norm"]
 KINDS: dict[Replaces, type[nn.Module]] = {"batch_norm": _BatchNorm, "layer_norm": nn.LayerNorm}
@@ -140,5 +141,7 @@ def _none_to_replace(model: nn.Module, replaces: Replaces) -> str:
     text += f"; it normalises with {instead}" if instead else "; it has no normaliser"
     for other, kind in KINDS.items():
         if other != replaces and any(isinstance(layer, kind) for layer in model.modules()):
-            return f"{text}. Replace those by replaces={other!r}, or choose another backbone"
-    return f"{text}. Choose a backbone with BatchNorm, such as resnet18, or keep its own: norm None"
+            return (
+                f"{text}. Replace those by {spell('replaces', other)}, or choose another backbone"
+            )
+    return f"{text}. Choose a backbone with BatchNorm, such as resnet18"

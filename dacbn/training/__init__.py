@@ -1,5 +1,6 @@
 """Training: settings, the training loop, evaluation, and run folders."""
 
+from dacbn.training.assemble import batch_sizes as batch_sizes
 from dacbn.training.assemble import build_network as build_network
 from dacbn.training.assemble import check_module as check_module
 from dacbn.training.assemble import check_names as check_names
@@ -10,6 +11,8 @@ from dacbn.training.assemble import is_source_free as is_source_free
 from dacbn.training.assemble import pin_weights as pin_weights
 from dacbn.training.automatic import decide as decide
 from dacbn.training.automatic import describe_decisions as describe_decisions
+from dacbn.training.batch_memory import check_batch as check_batch
+from dacbn.training.batch_memory import memory_watched as memory_watched
 from dacbn.training.checkpoint import find_snapshots as find_snapshots
 from dacbn.training.checkpoint import holds_network as holds_network
 from dacbn.training.checkpoint import load_checkpoint as load_checkpoint
@@ -38,6 +41,7 @@ from dacbn.training.records import has_records as has_records
 from dacbn.training.records import read_records as read_records
 from dacbn.training.roles import Role as Role
 from dacbn.training.run_folder import claim_run as claim_run
+from dacbn.training.run_folder import is_finished as is_finished
 from dacbn.training.run_info import CONFIG as CONFIG
 from dacbn.training.run_info import IN_MEMORY as IN_MEMORY
 from dacbn.training.run_info import RunFolderError as RunFolderError

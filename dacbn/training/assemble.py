@@ -12,11 +12,16 @@ from dacbn.models.backbones import Pretrained, check_name, find_pretrained
 from dacbn.models.own_module import MARK, count_features
 from dacbn.models.sites import find_layers, select
 from dacbn.models.weights_file import hash_weights
+from dacbn.spelling import renamed, spell
+from dacbn.training.batch_memory import check_batch, count_activations
 from dacbn.training.config import TrainConfig
 from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
 from dacbn.training.validators import validators
+
+FAILURES = (RuntimeError, ValueError, AssertionError)  # of backbones, at a size they cannot take
+SIZES = (8, 16, 32, 64, 96, 128, 160, 192, 224, 240, 256, 288, 299, 320, 336, 384, 448, 512)
 
 
 def check_names(config: TrainConfig) -> None:
@@ -126,24 +131,25 @@ def build_network(
         PretrainedWeightsError: the weights cannot be loaded.
     """
     try:
-        return create_network(
-            config.backbone if backbone is None else backbone,
-            config.norm,
-            num_classes,
-            pretrained if config.pretrained else False,
-            sites=config.norm_sites,
-            replaces=config.norm_replaces,
-            input_norm=config.input_norm,
-            classifier=config.classifier,
-            id_source=config.cluster_ids,
-            bottleneck=config.bottleneck or 0,
-            weights=config.weights if pretrained else None,
-            weights_sha256=config.weights_sha256,
-            pixel_mean=config.pixel_mean,
-            pixel_std=config.pixel_std,
-            image_size=image_size,
-            statistics="follow" if config.statistics == "auto" else config.statistics,
-        )
+        with renamed(sites="norm_sites", replaces="norm_replaces", id_source="cluster_ids"):
+            return create_network(
+                config.backbone if backbone is None else backbone,
+                config.norm,
+                num_classes,
+                pretrained if config.pretrained else False,
+                sites=config.norm_sites,
+                replaces=config.norm_replaces,
+                input_norm=config.input_norm,
+                classifier=config.classifier,
+                id_source=config.cluster_ids,
+                bottleneck=config.bottleneck or 0,
+                weights=config.weights if pretrained else None,
+                weights_sha256=config.weights_sha256,
+                pixel_mean=config.pixel_mean,
+                pixel_std=config.pixel_std,
+                image_size=image_size,
+                statistics="follow" if config.statistics == "auto" else config.statistics,
+            )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
 
@@ -173,7 +179,8 @@ def create_state(
     torch.manual_seed(config.seed)
     network = build_network(config, num_classes, checkpoint is None, backbone, image_size)
     freeze_backbone(network.backbone, config.train)
-    _check_size(network, image_size, config.backbone)
+    activations = _check_size(network, image_size, config.backbone)
+    check_batch(batch_sizes(config), image_size, device, activations)
     _check_clusters(network, config.source_batch_size + config.target_batch_size)
     state = TrainingState.create(methods.build(config.method, network).to(device), config)
     if checkpoint is not None:
@@ -181,17 +188,44 @@ def create_state(
     return state
 
 
-def _check_size(network: Network, size: int, backbone: str) -> None:
-    """Run one image, so that a backbone that cannot take the size fails before training."""
+def batch_sizes(config: TrainConfig) -> dict[str, int]:
+    """Return the images of a step by the name of the setting, one for each domain."""
+    sizes = {"source_batch_size": config.source_batch_size}
+    if is_source_free(config):
+        sizes = {}
+    return {**sizes, "target_batch_size": config.target_batch_size}
+
+
+def _check_size(network: Network, size: int, backbone: str) -> int:
+    """Run one image, so that a backbone that cannot take the size fails before training.
+
+    Returns:
+        the activations that the image leaves for a backward pass, at least.
+    """
     try:
-        with torch.no_grad():
-            network.eval()(torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.int64))
-    except (RuntimeError, ValueError, AssertionError) as error:
+        activations = count_activations(network, lambda: _run_one(network, size))
+    except FAILURES as error:
+        good = next((each for each in SIZES if each > size and _takes(network, each)), None)
+        cure = f"set {spell('image_size', good)}, or " if good else ""
         raise ValueError(
             f"{backbone} cannot take images of {size} pixels per side ({first_line(error)}): "
-            "set another image size, or choose another backbone"
+            f"{cure}choose another {spell('backbone')}"
         ) from error
     network.train()
+    return activations
+
+
+def _takes(network: Network, size: int) -> bool:
+    try:
+        _run_one(network, size)
+    except FAILURES:
+        return False
+    return True
+
+
+def _run_one(network: Network, size: int) -> None:
+    with torch.no_grad():
+        network.eval()(torch.zeros(1, 3, size, size), torch.zeros(1, dtype=torch.int64))
 
 
 def _check_clusters(network: Network, batch_size: int) -> None:
@@ -199,5 +233,5 @@ def _check_clusters(network: Network, batch_size: int) -> None:
     if most > batch_size:
         raise ValueError(
             f"num_clusters={most} exceeds the {batch_size} images of a batch: lower it, or raise "
-            "--source-batch-size and --target-batch-size"
+            f"{spell('source_batch_size')} and {spell('target_batch_size')}"
         )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from dacbn.limits import show
 from dacbn.models import Network
+from dacbn.spelling import spell
 from dacbn.training.run_info import CONFIG, RunFolderError
 from dacbn.training.storage import StorageError, first_line, write_atomically
 
@@ -81,8 +82,8 @@ def load_weights(folder: Path, network: Network, name: str = MODEL) -> None:
         good = tensor.isfinite() if key in learned else ~tensor.isnan()
         if not good.all():
             raise RunFolderError(
-                f"{path} holds NaN or infinity in {key}: train again with a lower --lr or with "
-                "--clip-norm 1"
+                f"{path} holds NaN or infinity in {key}: train again with a lower {spell('lr')} or "
+                f"with {spell('clip_norm', 1)}"
             )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from dacbn.spelling import spell
 from dacbn.training.storage import first_line
 
 
@@ -31,7 +32,7 @@ def compile_forward(network: nn.Module) -> Callable[..., Any]:
             cause = getattr(error, "inner_exception", error)
             raise ValueError(
                 f"torch.compile fails on this network ({first_line(cause)}): train without "
-                "--compile"
+                f"{spell('compile', True)}"
             ) from error
 
     return forward

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from dacbn.spec import Spec
+from dacbn.spelling import spell
 from dacbn.training.roles import Role
 from dacbn.training.setting_groups import (
     DataSettings,
@@ -79,9 +80,13 @@ def choose_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
+        if device.type == "meta":
+            raise RuntimeError("it holds no numbers")
+    except (RuntimeError, AssertionError, ImportError) as error:  # by kind of device
+        known = ["auto", "cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        cure = " or ".join(spell("device", each) for each in known)
+        reason = str(error).splitlines()[0].partition(". ")[0]
         raise ValueError(
-            f"cannot use device {name!r} on this machine ({str(error).splitlines()[0]}); "
-            "choose --device cpu or auto"
+            f"cannot use device {name!r} on this machine ({reason}): choose {cure}"
         ) from error
     return device

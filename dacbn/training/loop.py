@@ -13,6 +13,7 @@ from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
 from dacbn.progress import Progress
+from dacbn.spelling import spell
 from dacbn.training.allocator import keep_freed_memory
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
 from dacbn.training.compiled import compile_forward, use_forward
@@ -25,7 +26,6 @@ from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
 from dacbn.training.state import TrainingState
 
-ADVICE = "lower --lr, set --clip-norm 1, or lower the weight in --method"
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress, after the loss
 
 
@@ -105,7 +105,7 @@ def train(
             # a log checks that everything is finite, so it precedes evaluations and checkpoints
             log_due = checkpoint_due or evaluation_due or _due(state.step, config.log_every)
             if log_due:
-                _log(window, state, records, progress, folder)
+                _log(window, state, config, records, progress, folder)
             if evaluation_due and evaluate is not None:
                 records.add(state.step, evaluate(state.network))
                 stop = interrupt.requested is not None and not last  # it may have taken long
@@ -144,6 +144,7 @@ def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
 def _log(
     window: MetricWindow,
     state: TrainingState,
+    config: TrainConfig,
     records: Records,
     progress: Progress,
     folder: Path | None,
@@ -153,12 +154,23 @@ def _log(
         if not state.is_finite():
             raise DivergedError(f"a weight became infinite or NaN by step {state.step}")
     except DivergedError as error:
-        raise DivergedError(f"{error}; {ADVICE}.{_last_good(folder)}") from None
+        raise DivergedError(f"{error}; {_advice(state, config)}.{_last_good(folder)}") from None
     losses = numbers | {LEARNING_RATE: state.optimizer.param_groups[0]["lr"]}
     records.add(state.step, losses)
     shown = [f"loss {sum(numbers[name] for name in window.losses):.3f}"]
     shown += [f"{name.replace('_', ' ')} {numbers[name]:.0%}" for name in SHOWN if name in numbers]
     progress.show(", ".join(shown))
+
+
+def _advice(state: TrainingState, config: TrainConfig) -> str:
+    """Say what to change after a loss or weight became infinite or NaN."""
+    factor = 1 - state.optimizer.param_groups[0]["first_lr"] * config.weight_decay
+    if factor < 0 and config.weight_decay > TrainConfig.weight_decay:
+        return f"lower {spell('weight_decay')}, by which a step multiplies weights by {factor:.3g}"
+    return (
+        f"lower {spell('lr')}, set {spell('clip_norm', 1)}, or lower the weight in "
+        f"{spell('method')}"
+    )
 
 
 def _last_good(folder: Path | None) -> str:

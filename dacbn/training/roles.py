@@ -11,6 +11,7 @@ import numpy as np
 
 from dacbn.limits import check_values
 from dacbn.spec import Spec
+from dacbn.spelling import spell
 
 
 class Role(Flag):
@@ -72,7 +73,8 @@ class Group:
         Raises:
             ValueError: a value has another type than the setting, or is out of its range.
         """
-        check_values("", {field.name: field.type for field in fields(self)}, vars(self))
+        kinds = {spell(field.name): field.type for field in fields(self)}
+        check_values("", kinds, {spell(name): value for name, value in vars(self).items()})
 
     @classmethod
     def _settings(cls) -> Iterator[tuple[str, Any, list[Any]]]:

@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dacbn.training.checkpoint import load_checkpoint
+from dacbn.spelling import spell
+from dacbn.training.checkpoint import CHECKPOINT, MODEL, load_checkpoint
 from dacbn.training.claim import claim
 from dacbn.training.config import TrainConfig
-from dacbn.training.run_info import CONFIG, check_resumable
+from dacbn.training.records import has_records, read_records
+from dacbn.training.run_info import CONFIG, check_resumable, read_run_info
 
 
 @contextmanager
@@ -36,13 +38,29 @@ def claim_run(
     folder = Path(run)
     with claim(folder):
         if not resume and (folder / CONFIG).exists():
-            raise ValueError(f"{folder} holds a run: pass resume=True, or choose another folder")
+            raise ValueError(
+                f"{folder} holds a run: pass {spell('resume', True)}, or choose another folder"
+            )
         checkpoint = load_checkpoint(folder) if resume else None
-        if checkpoint is not None:
+        finished = resume and checkpoint is None and is_finished(folder)
+        if checkpoint is not None or finished:
             check_resumable(folder, config)
-            if checkpoint["step"] > config.steps:
-                raise ValueError(
-                    f"{folder} has trained {checkpoint['step']} steps already: steps must be at "
-                    f"least that, got {config.steps}"
-                )
+        if finished and config.steps != read_run_info(folder).config.steps:
+            raise ValueError(
+                f"{folder} has lost its {CHECKPOINT}: it is finished, and cannot go on to another "
+                f"number of {spell('steps')}; train into another folder"
+            )
+        if checkpoint is not None and checkpoint["step"] > config.steps:
+            raise ValueError(
+                f"{folder} has trained {checkpoint['step']} steps already: {spell('steps')} must "
+                f"be at least that, got {config.steps}"
+            )
         yield folder, checkpoint
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the training in a folder has recorded its last step, and left weights."""
+    if not all((folder / name).exists() for name in (CONFIG, MODEL)) or not has_records(folder):
+        return False
+    records = read_records(folder)
+    return bool(records) and records[-1]["step"] >= read_run_info(folder).config.steps

@@ -12,6 +12,7 @@ import torch
 
 from dacbn.datasets import folders_among
 from dacbn.limits import Count, check_values, show
+from dacbn.spelling import spell
 from dacbn.training.automatic import FROM_SCRATCH
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
@@ -108,8 +109,8 @@ def check_resumable(folder: Path, config: TrainConfig) -> None:
     began, now, free = vars(read_run_info(folder).config), vars(config), config.names(RESUMABLE)
     if differing := [name for name in now if began[name] != now[name] and name not in free]:
         raise ValueError(
-            f"{folder} began with another {', '.join(differing)}: resume it with its own settings, "
-            "from DomainAdapter.from_run(folder), or choose another folder"
+            f"{folder} began with another {', '.join(map(spell, differing))}: resume it with its "
+            "own settings, from DomainAdapter.from_run(folder), or choose another folder"
         )
 
 
@@ -126,7 +127,13 @@ def _read_json(folder: Path) -> dict[str, Any]:
     except RecursionError:
         raise RunFolderError(f"{path} is damaged (nested too deeply); train again") from None
     except ValueError as error:  # no JSON, or not even text
-        raise RunFolderError(f"{path} is damaged ({error}); train again") from None
+        cure = "train again"
+        if any((folder / name).exists() for name in ("model.safetensors", "checkpoint.pt")):
+            cure = (
+                f"the weights beside it are kept if you copy {CONFIG} from a run with the same "
+                f"settings and classes, which dacbn train --steps 1 writes; or {cure}"
+            )
+        raise RunFolderError(f"{path} is damaged ({error}); {cure}") from None
     if not isinstance(content, dict):
         raise RunFolderError(f"{path} is damaged (it holds {show(content)}); train again")
     return content

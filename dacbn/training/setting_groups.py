@@ -92,9 +92,9 @@ class OptimSettings(Group):
     steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 1500
     """Optimiser steps."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64
-    """Source images per step."""
+    """Source images per step; a smaller domain is repeated, each time in other views."""
     target_batch_size: Annotated[int, AT_LEAST_1] = 64
-    """Target images per step."""
+    """Target images per step; a smaller domain is repeated, each time in other views."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
     lr: Annotated[float | None, POSITIVE] = None

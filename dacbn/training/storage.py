@@ -12,11 +12,14 @@ from typing import Any
 from safetensors import SafetensorError
 
 from dacbn.models.first_line import first_line as first_line
+from dacbn.spelling import spell
 
 # Names of files need not be UTF-8; what is not is written as an escape.
 UTF8 = {"encoding": "utf-8", "errors": "backslashreplace"}
 FULL = {errno.ENOSPC, errno.EDQUOT}
 READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+LONGEST = "a name between two slashes has at most 255 bytes"  # on most systems
 
 
 class StorageError(RuntimeError):
@@ -40,7 +43,10 @@ class StorageError(RuntimeError):
             cause = "the disk is full"
         elif self.read_only:
             cause = f"{path.parent} is read-only ({cause})"
-            cure = "make it writable or choose another folder, with --run or --output"
+            elsewhere = f"with {spell('run')} or {spell('output')}"
+            cure = f"make it writable or choose another folder, {elsewhere}"
+        elif number == errno.ENAMETOOLONG:
+            cure = f"choose a shorter name: {LONGEST}"
         elif isinstance(error, FileExistsError | NotADirectoryError) and not path.parent.is_dir():
             cause = f"{path.parent} is no folder"
         super().__init__(
@@ -105,7 +111,7 @@ def write_output(path: Path, text: str) -> None:
         StorageError: the disk is full or the file cannot be written.
     """
     if path.is_dir():
-        raise ValueError(f"{path} is a folder: name a file to write")
+        raise ValueError(f"{spell('output')} needs a file to write, and {path} is a folder")
     if path.is_symlink() or (path.exists() and not path.is_file()):
         try:
             path.write_text(text, **UTF8)

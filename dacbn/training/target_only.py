@@ -28,6 +28,7 @@ from dacbn.datasets import (
 from dacbn.methods import SourceFreeMethod, source_free_methods
 from dacbn.models import Network, freeze_backbone
 from dacbn.spec import Spec
+from dacbn.spelling import spell
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domains import reading_options
@@ -55,7 +56,8 @@ def adaptation_config(
         source_free_methods.check(term)
     if kept := sorted(options.keys() & config.names(Role.KEPT)):
         raise ValueError(
-            f"an adaptation keeps the network it starts from: leave out {', '.join(kept)}"
+            "an adaptation keeps the network it starts from: leave out "
+            f"{', '.join(map(spell, kept))}"
         )
     return config.from_options(**{**vars(config), **options, "target": target, "method": method})
 

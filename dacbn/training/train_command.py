@@ -1,8 +1,6 @@
 """The command that repeats a training."""
 
-import shlex
-from typing import Any
-
+from dacbn.spelling import quote, to_words
 from dacbn.training.automatic import automatic_values, decide
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import Role
@@ -14,18 +12,5 @@ def train_command(config: TrainConfig) -> str:
     always = config.names(Role.NAMING | Role.VARIED)
     for name, value in vars(decide(config)).items():
         if value != default[name] or name in always:
-            words += _option(name.replace("_", "-"), value)
-    return " ".join(map(_quote, words))
-
-
-def _quote(word: str) -> str:
-    """Quote a word for a shell, in double quotes if it contains single ones."""
-    plain = "'" in word and not set(word) & set('"$`\\!')
-    return f'"{word}"' if plain else shlex.quote(word)
-
-
-def _option(name: str, value: Any) -> list[str]:
-    if isinstance(value, bool):
-        return [f"--{name}" if value else f"--no-{name}"]
-    values = value if isinstance(value, tuple) else (value,)
-    return [f"--{name}", *map(str, values)]
+            words += to_words(name, value)
+    return " ".join(map(quote, words))

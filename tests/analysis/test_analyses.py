@@ -53,6 +53,18 @@ def test_an_analysis_that_does_not_apply_is_left_out_with_its_reason(registry):
     assert lines[0] == "picky: left out: it takes two outputs"
 
 
+def test_a_reason_that_several_analyses_share_is_written_once(registry):
+    for name, order in (("one", 0), ("two", 1)):
+
+        @registry.add(name, order=order, needs=("outputs",))
+        def draw(outputs):
+            raise ValueError("no layer has a mixture")
+
+    lines = []
+    registry.draw(KNOWN, lines.append)
+    assert lines[:2] == ["one: left out: no layer has a mixture", "two: left out, as said above"]
+
+
 def test_mistakes_in_registering_are_refused(registry):
     with pytest.raises(ValueError, match="analysis 'typo' has no argument outpust"):
         registry.add("typo", order=0, needs=("outpust",))(lambda outputs: Section("Typo"))

@@ -34,7 +34,7 @@ def test_floats_in_the_unit_range_survive_the_round_trip(dtype):
     )
 
 
-@pytest.mark.parametrize("size", [3, 11])
+@pytest.mark.parametrize("size", [1, 3, 11])
 def test_resizing_agrees_with_pillow(size):
     resized = pixels_of(unlabelled(COLOUR, size))
     for ours, image in zip(resized, COLOUR, strict=True):

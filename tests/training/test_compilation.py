@@ -76,7 +76,7 @@ def test_a_compiler_that_fails_is_told_in_one_line(tiny, source, target, monkeyp
 
     torch.compiler.reset()
     monkeypatch.setattr(torch, "compile", partial(COMPILE, backend=fail))
-    with pytest.raises(ValueError, match=r"no C\+\+ compiler.*train without --compile"):
+    with pytest.raises(ValueError, match=r"no C\+\+ compiler.*train without compile=True"):
         tiny(compile=True).fit(source, target)
 
 

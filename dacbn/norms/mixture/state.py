@@ -175,6 +175,11 @@ class RunningMixture(MixtureState):
         prior, mean, var = self.past.read(x, self.prior, self.mean, self.var)
         return prior, mean, var
 
+    def inherit(self, mean: Tensor, var: Tensor) -> None:
+        """Start all components on a trained mean and variance, (C,) each."""
+        self.prior.fill_(1 / self.num_clusters)  # exact in float64 too
+        super().inherit(mean, var)
+
     def part(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
         """Move equal components apart, as `update` does."""
         self._count.fill_(self.num_batches_tracked, 1)
@@ -183,7 +188,6 @@ class RunningMixture(MixtureState):
     @torch.no_grad()
     def set_components(self, mean: Tensor, var: Tensor) -> None:
         """Set means and variances, (K, C) each or broadcast to it, with equal shares."""
-        self.prior.fill_(1 / self.num_clusters)
         self.mean.copy_(mean)
         self.var.copy_(var)
         self._count.fill_(self.num_batches_tracked, 1)

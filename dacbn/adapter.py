@@ -4,54 +4,42 @@ import dataclasses
 import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self, Unpack
-
-import torch
-from torch import nn
+from typing import Self, Unpack
 
 from dacbn.batch import Batch, TargetBatch
-from dacbn.classifier import Classifier
 from dacbn.classifier import NotFittedError as NotFittedError
 from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among
 from dacbn.models import Network
-from dacbn.models.own_module import check_given, copy_module, name_module
+from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
     AdaptationOptions,
     InterruptedTraining,
     Records,
     RunFolderError,
-    RunInfo,
     StorageError,
     TargetDomain,
-    TrainConfig,
     TrainingDomains,
-    TrainingOptions,
     TrainingState,
     adaptation_config,
     batch_sizes,
-    build_network,
     check_batch,
-    check_module,
-    check_names,
     check_needs_source,
     check_start,
     choose_device,
     choose_size,
-    claim,
     claim_run,
     create_adaptation_state,
     create_state,
-    decide,
+    describe_decisions,
     holds_network,
     is_finished,
-    load_weights,
     memory_watched,
     pin_weights,
     read_records,
     read_run_info,
     save_checkpoint,
     save_network,
-    signature_of_settings,
+    start_from_probe,
     train,
     use_features,
     write_run_info,
@@ -61,7 +49,7 @@ from dacbn.training.run_info import IN_MEMORY
 LOG = logging.getLogger(__name__)
 
 
-class DomainAdapter(Classifier):
+class DomainAdapter(SavedAdapter):
     """A classifier trained on labelled source images for unlabelled target images.
 
     Args:
@@ -70,8 +58,9 @@ class DomainAdapter(Classifier):
             standardised by `pixel_mean` and `pixel_std` if given, else by its `pretrained_cfg`,
             else as for ImageNet.
         norm: replaces its BatchNorms, e.g. "ucb_norm" or "ucb_norm(num_clusters=5)"; None keeps
-            them.
-        method: adaptation method, e.g. "dann" or "dann(weight=0.1)".
+            them, which is the default for pretrained weights.
+        method: adaptation method, e.g. "dann" or "dann(weight=0.1)"; the default is dann, and
+            "mcc + dann" for pretrained weights.
         options: any other field of `TrainConfig`, such as `steps`, `lr`, `seed` or `device`.
 
     Raises:
@@ -93,34 +82,6 @@ class DomainAdapter(Classifier):
         >>> adapter.fit((images, labels), images).predict(images).shape
         (8,)
     """
-
-    __signature__ = signature_of_settings("backbone", "norm", "method")
-
-    def __init__(
-        self,
-        backbone: str | nn.Module = TrainConfig.backbone,
-        norm: str | None = TrainConfig.norm,
-        method: str = TrainConfig.method,
-        **options: Unpack[TrainingOptions],
-    ) -> None:
-        super().__init__()
-        self._module = None if isinstance(backbone, str) else copy_module(backbone)
-        name = backbone if self._module is None else name_module(self._module)
-        self.config = TrainConfig.from_options(backbone=name, norm=norm, method=method, **options)
-        check_names(self.config)
-        if self._module is not None:
-            check_module(self._module, self.config)
-        self.records: list[dict[str, Any]] = []
-
-    def __repr__(self) -> str:
-        """Return the call that makes an adapter of these settings, without the defaults."""
-        default = vars(TrainConfig())
-        shown = ", ".join(
-            f"{name}={(str(value) if isinstance(value, Path) else value)!r}"
-            for name, value in vars(self.config).items()
-            if value != default[name]
-        )
-        return f"{type(self).__name__}({shown})"
 
     def fit(
         self,
@@ -157,11 +118,12 @@ class DomainAdapter(Classifier):
         check_needs_source(self.config)
         config = pin_weights(self.config)
         config = dataclasses.replace(config, source=_name_of(source), target=_name_of(target))
-        config = decide(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             if folder is not None and checkpoint is None and is_finished(folder):
                 return self._take_finished(folder)
+            if checkpoint is None and (chosen := describe_decisions(config)):
+                LOG.info(chosen)
             if checkpoint is None and self._module is None:
                 check_start(config)
             device = choose_device(config.device)
@@ -178,6 +140,8 @@ class DomainAdapter(Classifier):
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
+            if config.classifier_start == "probe" and checkpoint is None:
+                start_from_probe(state.method.network, domains.source, device, config.seed)
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config.seed, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
@@ -249,12 +213,6 @@ class DomainAdapter(Classifier):
         self._classes, self._size = info.classes, info.image_size
         return self._load(folder, choose_device(self.config.device))
 
-    def _load(self, folder: Path, device: torch.device) -> Self:
-        network = build_network(self.config, len(self.classes))
-        load_weights(folder, network)
-        self._network = network.to(device).eval()
-        return self
-
     def _train(
         self,
         state: TrainingState,
@@ -278,72 +236,6 @@ class DomainAdapter(Classifier):
                 raise
         self._network = state.network.eval()
         return self
-
-    def save_pretrained(self, path: str | Path) -> None:
-        """Write config.json and model.safetensors into a folder, for `from_pretrained`.
-
-        Raises:
-            NotFittedError: there is no network yet.
-            FolderInUseError: a training works in the folder.
-            StorageError: the folder cannot be written.
-        """
-        network, folder = self.network, Path(path).absolute()  # also the current folder
-        with claim(folder):
-            write_run_info(folder, self._run_info())
-            save_network(folder, network)
-
-    def _run_info(self) -> RunInfo:
-        return RunInfo(self.config, self.classes, self._size, self._trained_on)
-
-    @classmethod
-    def from_pretrained(
-        cls,
-        path: str | Path,
-        device: str = "auto",
-        data_root: Path | None = None,
-        backbone: nn.Module | None = None,
-    ) -> Self:
-        """Load a network that was written by `save_pretrained` or by a training.
-
-        Args:
-            path: its folder.
-            device: cpu, cuda, or auto.
-            data_root: folder of the named datasets; None uses that of the training.
-            backbone: a module of the same architecture, if the training was given one.
-
-        Raises:
-            RunFolderError: the folder has no config.json or no weights.
-            OwnModuleError: the training was given a module, and this was not.
-        """
-        adapter = cls.from_run(path, backbone)
-        if data_root is not None:
-            adapter.config = dataclasses.replace(adapter.config, data_root=data_root)
-        adapter._network = build_network(
-            adapter.config, len(adapter.classes), False, adapter._module, adapter._size
-        )
-        load_weights(Path(path), adapter._network)
-        adapter._network.to(choose_device(device)).eval()
-        return adapter
-
-    @classmethod
-    def from_run(cls, path: str | Path, backbone: nn.Module | None = None) -> Self:
-        """Read the settings of a run, without its weights, to resume it with `fit`.
-
-        Args:
-            path: its folder.
-            backbone: a module of the same architecture, if the training was given one.
-
-        Raises:
-            RunFolderError: the folder is no run folder.
-            OwnModuleError: the training was given a module, and this was not, or the reverse.
-        """
-        info = read_run_info(Path(path))
-        check_given(info.config.backbone, backbone, str(path))
-        settings = vars(info.config) | ({} if backbone is None else {"backbone": backbone})
-        adapter = cls(**settings)
-        adapter._classes, adapter._size = info.classes, info.image_size
-        adapter._trained_on = info.trained_on
-        return adapter
 
 
 def _name_of(data: LabelledLike | UnlabelledLike) -> str:

@@ -74,7 +74,9 @@ def main() -> None:
     try:
         with raising_stopped(), printed_log(log), _warnings_said_once():
             if words[:1] == ["train"]:
-                known["train"], words[1:] = commands.read_recipe(words[1:])
+                known["train"], words[1:] = commands.read_defaults(words[1:])
+            if words[:1] == ["compare"]:
+                known["compare"] = commands.compare_from(words[1:])
             tyro.extras.subcommand_cli_from_dict(
                 known, prog="dacbn", description=DESCRIPTION, args=words, registry=ARGUMENTS
             )

@@ -4,8 +4,9 @@ from dacbn.commands.adapt import adapt as adapt
 from dacbn.commands.analyse import analyse as analyse
 from dacbn.commands.benchmark import benchmark as benchmark
 from dacbn.commands.compare import compare as compare
+from dacbn.commands.compare import compare_from as compare_from
 from dacbn.commands.evaluate import evaluate as evaluate
 from dacbn.commands.list_names import list_names as list_names
 from dacbn.commands.predict import predict as predict
-from dacbn.commands.train import read_recipe as read_recipe
+from dacbn.commands.train import read_defaults as read_defaults
 from dacbn.commands.train import train as train

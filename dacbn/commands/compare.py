@@ -1,15 +1,23 @@
 """dacbn compare: train a grid of norms, methods and seeds, and tabulate their accuracies."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tyro.conf import OmitArgPrefixes
 
+from dacbn.commands.default_config import default_config
 from dacbn.commands.stopping import end_stopped
 from dacbn.comparison import choose_variants, make_grid, run_comparison
 from dacbn.plain_text import say
-from dacbn.training import InterruptedTraining, TrainConfig
+from dacbn.training import InterruptedTraining, TrainConfig, starting_defaults
 
 DEFAULT = TrainConfig()
+
+
+def compare_from(words: list[str]) -> Callable[..., None]:
+    """Return the command with the defaults that its words lead to; see `default_config`."""
+    return partial(compare, config=default_config(words))
 
 
 def compare(
@@ -53,6 +61,8 @@ def compare(
 
 def _refuse_single(config: TrainConfig) -> None:
     """Raise if --norm or --method is given, because it would be ignored."""
+    changed = starting_defaults(config.pretrained or config.weights is not None, config.train)
+    default = {**vars(DEFAULT), **changed}
     for name in ("norm", "method"):
-        if getattr(config, name) != getattr(DEFAULT, name):
+        if getattr(config, name) != default[name]:
             raise ValueError(f"a comparison takes several: write --{name}s instead of --{name}")

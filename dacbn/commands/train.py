@@ -10,6 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.adapt import run_adaptation
+from dacbn.commands.default_config import default_config
 from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.commands.stopping import end_stopped
@@ -25,7 +26,6 @@ from dacbn.training import (
     TrainConfig,
     choose_device,
     choose_size,
-    describe_decisions,
     describe_size,
     is_source_free,
 )
@@ -33,14 +33,17 @@ from dacbn.training import (
 OWN_NORMS = Spec("own_norms")  # in the names of folders, for a backbone that keeps its norms
 
 
-def read_recipe(words: list[str]) -> tuple[Callable[..., None], list[str]]:
-    """Remove the recipe's name from the words after `dacbn train`, if they begin with one.
+def read_defaults(words: list[str]) -> tuple[Callable[..., None], list[str]]:
+    """Read from the words after `dacbn train` which defaults the other options have.
+
+    They are those of a recipe, whose name may come first, or those for pretrained weights.
 
     Returns:
-        the command, with the recipe's settings as defaults, and the other words.
+        the command with these defaults, and the words without a recipe.
     """
     if not words or words[0] not in recipes:
-        return train, words
+        config = default_config(words)
+        return (train if config == TrainConfig() else partial(train, config=config)), words
     if "--resume" in words:
         raise ValueError("--resume uses the run's own settings: leave out the recipe")
     return partial(train, config=recipes[words[0]]()), words[1:]
@@ -100,9 +103,8 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     config = adapter.config
     say(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
     size = choose_size(config, choose_device(config.device), config.source, config.target)
-    notes = (describe_decisions(config), describe_size(config, size)) if not resume else ()
-    for line in filter(None, notes):
-        say(line)
+    if not resume and (note := describe_size(config, size)):
+        say(note)
     target_test = None if is_flat_folder(config.target) else config.target
     try:
         adapter.fit(

@@ -11,6 +11,7 @@ from dacbn.training.assemble import is_source_free as is_source_free
 from dacbn.training.assemble import pin_weights as pin_weights
 from dacbn.training.automatic import decide as decide
 from dacbn.training.automatic import describe_decisions as describe_decisions
+from dacbn.training.automatic import starting_defaults as starting_defaults
 from dacbn.training.batch_memory import check_batch as check_batch
 from dacbn.training.batch_memory import memory_watched as memory_watched
 from dacbn.training.checkpoint import find_snapshots as find_snapshots
@@ -32,6 +33,7 @@ from dacbn.training.evaluation import score_logits as score_logits
 from dacbn.training.image_size import choose_size as choose_size
 from dacbn.training.image_size import describe_size as describe_size
 from dacbn.training.interrupt import raising_stopped as raising_stopped
+from dacbn.training.linear_probe import start_from_probe as start_from_probe
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
 from dacbn.training.loop import train as train

@@ -1,11 +1,11 @@
-"""Settings that a training decides when it starts, by whether its weights are pretrained.
+"""What a training decides itself, by whether its weights are pretrained.
 
 A network that starts from random weights trains all of itself at one rate. Pretrained weights are
-fine-tuned: the rate of the backbone is a fraction of that of the new layers, and it rises slowly,
-because large gradients of untrained heads would spoil the features. Their statistics are frozen,
-since a few dozen small batches undo them. Where the backbone is frozen,
-methods that compare features get a bottleneck to adapt; those of predictions adapt the classifier,
-a linear probe. A value that is given stays.
+fine-tuned. Their backbone keeps its BatchNorms with frozen statistics, since a few dozen small
+batches undo them. Its rate is a fraction of that of the new layers and rises slowly, and the
+classifier starts as a linear probe, because large gradients of an untrained one would spoil the
+features. Where the backbone is frozen, methods that compare features get a bottleneck to adapt;
+those of predictions adapt the classifier. A value that is given stays.
 """
 
 import dataclasses
@@ -13,6 +13,8 @@ from typing import Any
 
 from dacbn.methods import methods
 from dacbn.models import resolve_norm
+from dacbn.spec import Spec
+from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 
 UNDECIDED = (None, "auto")
@@ -20,6 +22,7 @@ UNDECIDED = (None, "auto")
 FROM_SCRATCH: dict[str, Any] = {
     "statistics": "follow",
     "bottleneck": 0,
+    "classifier_start": "random",
     "train": "all",
     "backbone_lr_factor": 1.0,
     "warmup": 0.0,
@@ -27,46 +30,77 @@ FROM_SCRATCH: dict[str, Any] = {
 FINE_TUNING: dict[str, Any] = {
     **FROM_SCRATCH,
     "statistics": "frozen",
+    "classifier_start": "probe",
     "backbone_lr_factor": 0.1,
     "warmup": 0.1,
 }
+# defaults of other settings, whose value in `TrainConfig` is for random weights
+FINE_TUNING_DEFAULTS: dict[str, Any] = {
+    "norm": None,
+    "method": Spec("mcc + dann"),
+    "augment": "colour",
+    "steps": 150,
+    "source_batch_size": 32,
+    "target_batch_size": 32,
+}
+HEAD_DEFAULTS: dict[str, Any] = {"norm": None, "method": Spec("mcc"), "steps": 300}
 WIDTH = 256  # of the bottleneck where the backbone is frozen
+
+
+def starting_defaults(pretrained: bool, train: str = "auto") -> dict[str, Any]:
+    """Return the defaults that differ from those of `TrainConfig`, by the name of the setting.
+
+    Args:
+        pretrained: whether the weights are.
+        train: what of the backbone is trained.
+    """
+    if not pretrained:
+        return {}
+    return HEAD_DEFAULTS if train == "head" else FINE_TUNING_DEFAULTS
 
 
 def decide(config: TrainConfig) -> TrainConfig:
     """Return the settings with a value for each that is undecided.
 
     Example:
-        >>> decide(TrainConfig(backbone="resnet18", pretrained=True)).backbone_lr_factor
-        0.1
+        >>> decide(TrainConfig(backbone="resnet18", pretrained=True)).statistics
+        'frozen'
     """
     return dataclasses.replace(config, **_decisions(config))
 
 
 def describe_decisions(config: TrainConfig) -> str:
-    """Say in one line what `decide` switches on and why; empty if it is nothing."""
-    chosen = {n: v for n, v in _decisions(config).items() if v != FROM_SCRATCH[n]}
+    """Say in one line what differs from a training of random weights, and why; empty if nothing."""
+    defaults, usual = automatic_values(config), {**vars(TrainConfig()), **FROM_SCRATCH}
+    decided = vars(decide(config))
+    chosen = {n: v for n, v in defaults.items() if decided[n] == v and v != usual[n]}
     if not chosen:
         return ""
-    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
-    reason = "--train head" if config.train == "head" else "pretrained weights"
-    return f"chosen for {reason}, unless given: {options}"
+    reason = spell("train", "head") if config.train == "head" else "pretrained weights"
+    words = [f"{spell(n)} None" if v is None else spell(n, v) for n, v in chosen.items()]
+    return f"defaults for {reason}: {', '.join(words)}"
 
 
 def automatic_values(config: TrainConfig) -> dict[str, Any]:
     """Return the value that each of these settings has if it is not given, by name."""
+    pretrained = starts_pretrained(config)
+    defaults = starting_defaults(pretrained, config.train)
     if config.train == "head":
         needs_features = any(not _is_of_predictions(name) for name in config.method.names)
-        return {**FROM_SCRATCH, "bottleneck": WIDTH if needs_features else 0}
-    if not starts_pretrained(config):
+        return {**defaults, **FROM_SCRATCH, "bottleneck": WIDTH if needs_features else 0}
+    if not pretrained:
         return FROM_SCRATCH
-    by_batch = config.norm is not None and resolve_norm(config.norm)[0].always_by_batch
-    return {**FINE_TUNING, "statistics": "follow"} if by_batch else FINE_TUNING
+    values = {**defaults, **FINE_TUNING}
+    if config.norm is not None and resolve_norm(config.norm)[0].always_by_batch:
+        values["statistics"] = "follow"
+    if config.classifier or config.bottleneck:
+        values["classifier_start"] = "random"  # a probe is one linear layer on the features
+    return values
 
 
 def starts_pretrained(config: TrainConfig) -> bool:
     """Whether the backbone starts from pretrained weights, of timm or of a file."""
-    return config.pretrained or getattr(config, "weights", None) is not None
+    return config.pretrained or config.weights is not None
 
 
 def _is_of_predictions(method: str) -> bool:
@@ -75,4 +109,4 @@ def _is_of_predictions(method: str) -> bool:
 
 def _decisions(config: TrainConfig) -> dict[str, Any]:
     values = automatic_values(config)
-    return {name: value for name, value in values.items() if getattr(config, name) in UNDECIDED}
+    return {name: values[name] for name in FROM_SCRATCH if getattr(config, name) in UNDECIDED}

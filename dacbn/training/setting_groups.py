@@ -77,6 +77,9 @@ class NetworkSettings(Group):
     bottleneck: Annotated[int | None, AT_LEAST_0, Role.ADDED] = None
     """Width of a layer with BatchNorm and ReLU after the backbone, whose outputs are the features;
     0 has none, and None decides by the weights at the start."""
+    classifier_start: Annotated[Literal["auto", "random", "probe"], Role.ADDED] = "auto"
+    """Weights that the classifier starts from: random, or a linear probe, the logistic regression
+    of the source's features before training; auto is probe for pretrained weights."""
 
 
 @dataclass(frozen=True)

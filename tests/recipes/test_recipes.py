@@ -10,7 +10,7 @@ from PIL import Image
 
 from dacbn import cli
 from dacbn.adapter import DomainAdapter
-from dacbn.commands.train import read_recipe, train
+from dacbn.commands.train import read_defaults, train
 from dacbn.datasets import datasets, labelled
 from dacbn.recipes import recipes
 from dacbn.training import decide
@@ -103,9 +103,9 @@ def test_options_beside_a_recipe_override_it_even_with_a_default(stand_ins, dacb
 
 
 def test_without_a_recipe_the_defaults_are_as_ever():
-    command, words = read_recipe(["--steps", "3", "mnist-to-usps-dann"])
+    command, words = read_defaults(["--steps", "3", "mnist-to-usps-dann"])
     assert command is train and words == ["--steps", "3", "mnist-to-usps-dann"]
-    assert read_recipe([]) == (train, [])
+    assert read_defaults([]) == (train, [])
 
 
 @pytest.mark.parametrize(

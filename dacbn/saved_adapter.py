@@ -1,0 +1,134 @@
+"""A classifier with its settings, which can be saved and loaded."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+import torch
+from torch import nn
+
+from dacbn.classifier import Classifier
+from dacbn.models.own_module import check_given, copy_module, name_module
+from dacbn.training import (
+    RunInfo,
+    TrainConfig,
+    TrainingOptions,
+    build_network,
+    check_module,
+    check_names,
+    choose_device,
+    claim,
+    decide,
+    load_weights,
+    read_run_info,
+    save_network,
+    signature_of_settings,
+    starting_defaults,
+    write_run_info,
+)
+
+DEFAULT = "default"  # a norm or method that is not given
+
+
+class SavedAdapter(Classifier):
+    """The settings and storage of a `DomainAdapter`, which documents the arguments."""
+
+    __signature__ = signature_of_settings("backbone", "norm", "method")
+
+    def __init__(
+        self,
+        backbone: str | nn.Module = TrainConfig.backbone,
+        norm: str | None = DEFAULT,
+        method: str = DEFAULT,
+        **options: Unpack[TrainingOptions],
+    ) -> None:
+        super().__init__()
+        self._module = None if isinstance(backbone, str) else copy_module(backbone)
+        name = backbone if self._module is None else name_module(self._module)
+        given = {**options, "backbone": name}
+        given |= {n: v for n, v in (("norm", norm), ("method", method)) if v != DEFAULT}
+        pretrained = bool(options.get("pretrained") or options.get("weights"))
+        defaults = starting_defaults(pretrained, str(options.get("train")))
+        config = TrainConfig.from_options(**{**defaults, **given})
+        self.config = decide(config)
+        check_names(self.config)
+        if self._module is not None:
+            check_module(self._module, self.config)
+        self.records: list[dict[str, Any]] = []
+
+    def __repr__(self) -> str:
+        """Return the call that makes an adapter of these settings, without the defaults."""
+        default = vars(TrainConfig())
+        shown = ", ".join(
+            f"{name}={(str(value) if isinstance(value, Path) else value)!r}"
+            for name, value in vars(self.config).items()
+            if value != default[name]
+        )
+        return f"{type(self).__name__}({shown})"
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write config.json and model.safetensors into a folder, for `from_pretrained`.
+
+        Raises:
+            NotFittedError: there is no network yet.
+            FolderInUseError: a training works in the folder.
+            StorageError: the folder cannot be written.
+        """
+        network, folder = self.network, Path(path).absolute()  # also the current folder
+        with claim(folder):
+            write_run_info(folder, self._run_info())
+            save_network(folder, network)
+
+    def _run_info(self) -> RunInfo:
+        return RunInfo(self.config, self.classes, self._size, self._trained_on)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        device: str = "auto",
+        data_root: Path | None = None,
+        backbone: nn.Module | None = None,
+    ) -> Self:
+        """Load a network that was written by `save_pretrained` or by a training.
+
+        Args:
+            path: its folder.
+            device: cpu, cuda, or auto.
+            data_root: folder of the named datasets; None uses that of the training.
+            backbone: a module of the same architecture, if the training was given one.
+
+        Raises:
+            RunFolderError: the folder has no config.json or no weights.
+            OwnModuleError: the training was given a module, and this was not.
+        """
+        adapter = cls.from_run(path, backbone)
+        if data_root is not None:
+            adapter.config = dataclasses.replace(adapter.config, data_root=data_root)
+        return adapter._load(Path(path), choose_device(device))
+
+    @classmethod
+    def from_run(cls, path: str | Path, backbone: nn.Module | None = None) -> Self:
+        """Read the settings of a run, without its weights, to resume it with `fit`.
+
+        Args:
+            path: its folder.
+            backbone: a module of the same architecture, if the training was given one.
+
+        Raises:
+            RunFolderError: the folder is no run folder.
+            OwnModuleError: the training was given a module, and this was not, or the reverse.
+        """
+        info = read_run_info(Path(path))
+        check_given(info.config.backbone, backbone, str(path))
+        settings = vars(info.config) | ({} if backbone is None else {"backbone": backbone})
+        adapter = cls(**settings)
+        adapter._classes, adapter._size = info.classes, info.image_size
+        adapter._trained_on = info.trained_on
+        return adapter
+
+    def _load(self, folder: Path, device: torch.device) -> Self:
+        network = build_network(self.config, len(self.classes), False, self._module, self._size)
+        load_weights(folder, network)
+        self._network = network.to(device).eval()
+        return self

@@ -188,7 +188,7 @@ def _in_bfloat16(config: TrainConfig, device: torch.device, network: Network) ->
         return config.precision == "bfloat16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    # depthwise convolutions are slower in bfloat16 on CPUs: EfficientNet-Lite's step takes 1.6 times
+    # depthwise convolutions are slower in bfloat16 on CPUs: a step of EfficientNet-Lite 1.6 times
     depthwise = any(getattr(layer, "groups", 1) > 1 for layer in network.backbone.modules())
     return device.type == "cpu" and not depthwise and _cpu_has_bfloat16()
 

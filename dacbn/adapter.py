@@ -44,6 +44,7 @@ from dacbn.training import (
     use_features,
     write_run_info,
 )
+from dacbn.training.metrics import TEST_ACCURACY
 from dacbn.training.run_info import IN_MEMORY
 
 LOG = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ class DomainAdapter(SavedAdapter):
             )
             if config.classifier_start == "probe" and checkpoint is None:
                 start_from_probe(state.method.network, domains.source, device, config.seed)
+                _log_probe(domains.scorer(device), state.method.network)
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config.seed, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
@@ -236,6 +238,14 @@ class DomainAdapter(SavedAdapter):
                 raise
         self._network = state.network.eval()
         return self
+
+
+def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:
+    """Log what the linear probe of the pretrained features reaches, for comparison."""
+    scores = {} if scorer is None else scorer(network)
+    known = {name: scores[key] for name, key in TEST_ACCURACY.items() if key in scores}
+    shown = "".join(f", {name} test accuracy {score:.1%}" for name, score in known.items())
+    LOG.info("the classifier starts as a linear probe of the features%s", shown)
 
 
 def _name_of(data: LabelledLike | UnlabelledLike) -> str:

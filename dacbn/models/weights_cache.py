@@ -17,6 +17,7 @@ import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
 from dacbn.models.weights_file import PretrainedWeightsError
+from dacbn.spelling import spell
 
 PATIENCE = 1.0  # seconds for one attempt to connect
 SAFE, UNSAFE = "model.safetensors", "pytorch_model.bin"
@@ -55,8 +56,8 @@ def find_published(name: str) -> Published:
     if about is not None and about.url:
         return _at_address(about.url, about.custom_load)
     raise PretrainedWeightsError(
-        f"timm has no pretrained weights of {name}: give a file with --weights, or train without "
-        "--pretrained"
+        f"timm has no pretrained weights of {name}: give a file with {spell('weights')}, or train "
+        f"without {spell('pretrained', True)}"
     )
 
 
@@ -78,7 +79,7 @@ def cure(published: Published) -> str:
     """Say how to have the weights without a network."""
     return (
         f"copy {published.file.name} from {published.page} to {published.file}, or give a file "
-        "with --weights, or train without --pretrained"
+        f"with {spell('weights')}, or train without {spell('pretrained', True)}"
     )
 
 

@@ -43,6 +43,8 @@ def amazon_to_webcam() -> TrainConfig:
         lr=1e-2,
         backbone_lr_factor=0.1,
         warmup=0.0,
+        statistics="follow",
+        classifier_start="random",
         schedule="dann",
         weight_decay=1e-3,
         eval_every=1000,

@@ -17,6 +17,7 @@ from torch.nn.modules.module import (
 from dacbn.batch import Batch, TargetBatch
 from dacbn.norms import Norm
 from dacbn.progress import duration
+from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.state import TrainingState
 
@@ -91,19 +92,19 @@ class Forecast:
         if isinstance(batch, Batch):  # an adaptation keeps its network
             fixed = hasattr(self._state.method.network.backbone, "patch_embed")
             if size // 2 >= SMALLEST and not fixed:
-                yield f"--image-size {size // 2} ({_about((training + scoring) / 4)})"
+                yield f"{spell('image_size', size // 2)} ({_about((training + scoring) / 4)})"
         if config.steps > 2 * STEPS:
-            yield f"--steps {config.steps // 4} ({_about(training / 4 + scoring / 4)})"
-        sizes = [f"--target-batch-size {config.target_batch_size // 2}"]
+            yield f"{spell('steps', config.steps // 4)} ({_about(training / 4 + scoring / 4)})"
+        sizes = [spell("target_batch_size", config.target_batch_size // 2)]
         if isinstance(batch, Batch):
-            sizes.insert(0, f"--source-batch-size {config.source_batch_size // 2}")
+            sizes.insert(0, spell("source_batch_size", config.source_batch_size // 2))
         if config.target_batch_size > 16:
             yield f"{' '.join(sizes)} ({_about(training / 2 + scoring)})"
         share = 0.0 if self._norms is None else self._norms.share
         if isinstance(batch, Batch) and config.norm_sites == "all" and share > WORTH:
-            yield f"--norm-sites first (the normalisers take {share:.0%} of a forward pass)"
+            yield f"{spell('norm_sites', 'first')} (the normalisers take {share:.0%} of a forward pass)"
         if often and config.eval_every:
-            yield f"--eval-every 0 ({_about(training + scoring / _evaluations(config, 0))})"
+            yield f"{spell('eval_every', 0)} ({_about(training + scoring / _evaluations(config, 0))})"
 
 
 class _Clock:

@@ -4,6 +4,7 @@ import torch
 
 from dacbn.datasets import LabelledLike, UnlabelledLike, choose_family, size_of
 from dacbn.models import trained_size
+from dacbn.spelling import spell
 from dacbn.training.automatic import starts_pretrained
 from dacbn.training.config import TrainConfig
 
@@ -35,6 +36,7 @@ def describe_size(config: TrainConfig, size: int) -> str:
     if trained is None or config.image_size is not None or size >= trained.pixels:
         return ""
     return (
-        f"images of {size} pixels per side, because there is no GPU: --image-size {trained.pixels} "
+        f"images of {size} pixels per side, because there is no GPU: "
+        f"{spell('image_size', trained.pixels)} "
         "is that of the pretrained weights, and slower"
     )

@@ -77,9 +77,6 @@ class NetworkSettings(Group):
     bottleneck: Annotated[int | None, AT_LEAST_0, Role.ADDED] = None
     """Width of a layer with BatchNorm and ReLU after the backbone, whose outputs are the features;
     0 has none, and None decides by the weights at the start."""
-    classifier_start: Annotated[Literal["auto", "random", "probe"], Role.ADDED] = "auto"
-    """Weights that the classifier starts from: random, or a linear probe, the logistic regression
-    of the source's features before training; auto is probe for pretrained weights."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +89,9 @@ class OptimSettings(Group):
     train: Annotated[Literal["auto", "all", "norms", "head"], Role.ADDED] = "auto"
     """What of the backbone is trained: all, its normalisers' parameters (norms), or nothing (head),
     where it runs once over all images; auto is all."""
+    classifier_start: Annotated[Literal["auto", "random", "probe"], Role.ADDED] = "auto"
+    """Weights that the classifier starts from: random, or a linear probe, the logistic regression
+    of the source's features before training; auto is probe for pretrained weights."""
     steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 1500
     """Optimiser steps."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64

@@ -18,12 +18,16 @@ class AdaptationOptions(TypedDict, total=False):
 
     data_root: str | Path
     download: bool
-    augment: Literal["auto", "digits", "photos", "none"]
+    augment: Literal["auto", "digits", "photos", "colour", "none"]
     on_unreadable: Literal["skip", "raise"]
+    train: Literal["auto", "all", "norms", "head"]
+    classifier_start: Literal["auto", "random", "probe"]
     steps: int
     target_batch_size: int
     optimizer: Literal["adamw", "sgd"]
     lr: float | None
+    backbone_lr_factor: float | None
+    warmup: float | None
     schedule: Literal["constant", "cosine", "dann"]
     weight_decay: float
     clip_norm: float | None
@@ -48,11 +52,17 @@ class TrainingOptions(AdaptationOptions, total=False):
     image_size: int | None
     fit: Literal["crop", "pad", "squeeze"]
     pretrained: bool
+    weights: str | None
+    weights_sha256: str | None
+    pixel_mean: tuple[float, float, float] | None
+    pixel_std: tuple[float, float, float] | None
     norm_sites: str
     norm_replaces: Literal["batch_norm", "layer_norm"]
     input_norm: str | None
+    statistics: Literal["auto", "follow", "slow", "frozen"]
     cluster_ids: Literal["domain", "random", "swapped"]
     classifier: tuple[int, ...]
+    bottleneck: int | None
     source_batch_size: int
 
 

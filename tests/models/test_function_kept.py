@@ -36,7 +36,7 @@ KEEP = [
     if name not in LEND_NOTHING
     for options in ["", *OPTIONS.get(name, [])]
 ]
-CHANGE = [*LEND_NOTHING, "domain_specific_whitening(shrinkage=1.0)"]
+CHANGE = [*sorted(LEND_NOTHING), "domain_specific_whitening(shrinkage=1.0)"]
 # what the factors of these layers would need a weight to undo
 CHANGE_WITHOUT_AFFINE = [
     *("mean_only_batch_norm", "mixture_norm", "no_norm", "trans_norm", "uan"),

@@ -10,17 +10,29 @@ from dacbn.adapter import DomainAdapter
 from dacbn.batch import Output
 from dacbn.methods import Method, methods
 from dacbn.models import backbones, create_network
+from dacbn.recipes import recipes
+from dacbn.spec import Spec
 from dacbn.training import TrainConfig, decide, describe_decisions, read_run_info, train_command
 from dacbn.training.run_info import RunInfo, write_run_info
 
-DECIDED = ("bottleneck", "train", "backbone_lr_factor", "warmup")
+DECIDED = (
+    *("statistics", "bottleneck", "classifier_start", "train", "backbone_lr_factor", "warmup"),
+)
 
 
 def values(config):
     return {name: getattr(config, name) for name in DECIDED}
 
 
-PLAIN = {"bottleneck": 0, "train": "all", "backbone_lr_factor": 1.0, "warmup": 0.0}
+PLAIN = {
+    **{"statistics": "follow", "bottleneck": 0, "classifier_start": "random", "train": "all"},
+    **{"backbone_lr_factor": 1.0, "warmup": 0.0},
+}
+FINE_TUNED = {
+    **PLAIN,
+    **{"statistics": "frozen", "classifier_start": "probe", "backbone_lr_factor": 0.1},
+    "warmup": 0.1,
+}
 
 
 @pytest.fixture
@@ -39,10 +51,44 @@ def test_random_weights_are_trained_as_ever():
 
 def test_pretrained_weights_are_fine_tuned():
     config = TrainConfig(backbone="resnet10t", pretrained=True)
-    assert values(decide(config)) == {**PLAIN, "backbone_lr_factor": 0.1, "warmup": 0.1}
+    assert values(decide(config)) == FINE_TUNED
     assert describe_decisions(config) == (
-        "chosen for pretrained weights, unless given: --backbone-lr-factor 0.1 --warmup 0.1"
+        "defaults for pretrained weights: statistics='frozen', classifier_start='probe', "
+        "backbone_lr_factor=0.1, warmup=0.1"
     )
+
+
+@pytest.mark.parametrize("given", [{"pretrained": True}, {"weights": "some.pth"}])
+def test_pretrained_weights_change_the_defaults_of_other_settings(given):
+    adapter = DomainAdapter("resnet10t", **given)
+    expected = {"norm": None, "method": "mcc + dann", "augment": "colour", "steps": 150}
+    expected |= {"source_batch_size": 32, "target_batch_size": 32}
+    assert {name: getattr(adapter.config, name) for name in expected} == expected
+    assert values(adapter.config) == FINE_TUNED
+    assert "method='mcc + dann', augment='colour', steps=150" in describe_decisions(adapter.config)
+
+
+def test_a_norm_or_method_that_is_given_stays():
+    given = {"norm": "batch_norm", "method": "dann", "steps": 7}
+    config = DomainAdapter("resnet10t", pretrained=True, **given).config
+    assert {name: getattr(config, name) for name in given} == given
+    assert DomainAdapter("resnet10t", None, pretrained=True).config.norm is None
+    assert DomainAdapter().config == decide(TrainConfig())
+
+
+def test_a_norm_of_the_batch_alone_follows_it():
+    config = decide(TrainConfig(norm=Spec("prediction_time_batch_norm"), pretrained=True))
+    assert config.statistics == "follow"
+
+
+@pytest.mark.parametrize("given", [{"classifier": (8,)}, {"bottleneck": 8}])
+def test_a_classifier_of_several_layers_starts_at_random(given):
+    assert decide(TrainConfig(pretrained=True, **given)).classifier_start == "random"
+
+
+def test_a_recipe_for_pretrained_weights_is_as_published():
+    config = decide(recipes["office31-dann-resnet50"]())
+    assert (config.statistics, config.classifier_start) == ("follow", "random")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +98,7 @@ def test_a_frozen_backbone_leaves_something_to_adapt(method, width):
     config = TrainConfig(backbone="resnet10t", pretrained=True, train="head", method=method)
     assert values(decide(config)) == {**PLAIN, "train": "head", "bottleneck": width}
     assert describe_decisions(config) == (
-        "chosen for --train head, unless given: --bottleneck 256" if width else ""
+        "defaults for train='head': bottleneck=256" if width else ""
     )
 
 
@@ -69,7 +115,7 @@ def test_methods_of_predictions_are_those_that_do_not_look_at_features(name):
 
 
 def test_what_is_given_stays_and_is_not_announced():
-    given = {"bottleneck": 32, "train": "norms", "backbone_lr_factor": 1.0, "warmup": 0.0}
+    given = {**PLAIN, "bottleneck": 32, "train": "norms"}
     config = TrainConfig(backbone="resnet10t", pretrained=True, **given)
     assert decide(config) == config
     assert describe_decisions(config) == ""
@@ -86,11 +132,7 @@ def test_config_json_holds_what_was_decided(tiny, source, target, tmp_path, pret
     options = {"backbone": "resnet10t", "norm": None, "steps": 1, "pretrained": True}
     tiny(**options).fit(source, target, run=tmp_path)
     written = json.loads((tmp_path / "config.json").read_text())["training"]
-    assert {name: written[name] for name in DECIDED} == {
-        **PLAIN,
-        "backbone_lr_factor": 0.1,
-        "warmup": 0.1,
-    }
+    assert {name: written[name] for name in DECIDED} == FINE_TUNED
     again = DomainAdapter.from_pretrained(tmp_path, device="cpu")
     assert values(again.config)["warmup"] == 0.1
 

@@ -102,9 +102,11 @@ class Forecast:
             yield f"{' '.join(sizes)} ({_about(training / 2 + scoring)})"
         share = 0.0 if self._norms is None else self._norms.share
         if isinstance(batch, Batch) and config.norm_sites == "all" and share > WORTH:
-            yield f"{spell('norm_sites', 'first')} (the normalisers take {share:.0%} of a forward pass)"
+            first = spell("norm_sites", "first")
+            yield f"{first} (the normalisers take {share:.0%} of a forward pass)"
         if often and config.eval_every:
-            yield f"{spell('eval_every', 0)} ({_about(training + scoring / _evaluations(config, 0))})"
+            once = training + scoring / _evaluations(config, 0)
+            yield f"{spell('eval_every', 0)} ({_about(once)})"
 
 
 class _Clock:

@@ -13,6 +13,7 @@ from dacbn.training import (
     RunInfo,
     TrainConfig,
     TrainingOptions,
+    automatic_values,
     build_network,
     check_module,
     check_names,
@@ -58,7 +59,7 @@ class SavedAdapter(Classifier):
 
     def __repr__(self) -> str:
         """Return the call that makes an adapter of these settings, without the defaults."""
-        default = vars(TrainConfig())
+        default = {**vars(TrainConfig()), **automatic_values(self.config)}
         shown = ", ".join(
             f"{name}={(str(value) if isinstance(value, Path) else value)!r}"
             for name, value in vars(self.config).items()

@@ -208,7 +208,7 @@ def test_a_wrong_word_is_said_at_once_with_the_nearest(options, message):
         ({"method": "source_only(weight=1)"}, "has no option 'weight', only label_smoothing"),
         ({"norm_sites": "layer9"}, "no normaliser is named like 'layer9'"),
         ({"image_size": 8}, "digits_cnn cannot take images of 8 pixels per side"),
-        ({"backbone": "vit_tiny_patch16_224", "norm": None}, "set another image size, or choose"),
+        ({"backbone": "vit_tiny_patch16_224", "norm": None}, "set image_size=224, or choose"),
     ],
 )
 def test_settings_that_do_not_go_together_are_refused_in_one_line(options, message):

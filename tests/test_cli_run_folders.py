@@ -260,7 +260,8 @@ def test_predict_writes_into_a_pipe_and_through_a_link(run, place, capsys):
     dacbn("predict", run, place / "t", "--output", "pipe")
     reader.join()
     dacbn("predict", run, place / "t", "--output", "link.csv")
-    assert got == [Path("real.csv").read_text()] and got[0].startswith("path,label,confidence\n")
+    assert got == [Path("real.csv").read_text()]
+    assert got[0].startswith("path,label,confidence,error\n")
     assert Path("link.csv").is_symlink() and Path("pipe").is_fifo()
 
 

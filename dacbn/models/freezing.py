@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 from torch import nn
 
 from dacbn.norms.contract import is_normaliser
+from dacbn.spelling import spell
 
 Trained: TypeAlias = Literal["auto", "all", "norms", "head"]
 
@@ -25,8 +26,8 @@ def freeze_backbone(backbone: nn.Module, train: Trained) -> None:
     learned = [parameter for layer in layers for parameter in layer.parameters()]
     if train == "norms" and not learned:
         raise ValueError(
-            "train='norms' needs normalisers with parameters, and the backbone has none: choose "
-            "another norm, or train all"
+            f"{spell('train', 'norms')} needs normalisers with parameters, and the backbone has "
+            f"none: choose another {spell('norm')}, or set {spell('train', 'all')}"
         )
     backbone.requires_grad_(False)
     for parameter in learned if train == "norms" else ():

@@ -115,8 +115,8 @@ def _check(features: object, batch: int, name: str) -> None:
     shape = tuple(features.shape)
     if len(shape) == 4:
         raise OwnModuleError(
-            f"{name} returns maps {shape}: add pooling, backbone=torch.nn.Sequential(module, "
-            "torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())"
+            f"{name} returns maps {shape}: add pooling, as in "
+            "torch.nn.Sequential(module, torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())"
         )
     if len(shape) != 2 or shape[0] != batch or shape[1] < 1:
         raise OwnModuleError(f"{name} returns {shape} for {batch} images: {CURE}")

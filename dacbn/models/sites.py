@@ -144,4 +144,7 @@ def _none_to_replace(model: nn.Module, replaces: Replaces) -> str:
             return (
                 f"{text}. Replace those by {spell('replaces', other)}, or choose another backbone"
             )
-    return f"{text}. Choose a backbone with BatchNorm, such as resnet18"
+    return (
+        f"{text}. Choose a backbone with BatchNorm, such as resnet18, or keep its own: "
+        f"{spell('norm')} None"
+    )

@@ -241,8 +241,8 @@ def _take_description(backbone: nn.Module, name: str, file: Path) -> None:
     if options:
         raise PretrainedWeightsError(
             f"{file} builds the network with options ({', '.join(options)}), which a run does not "
-            "keep: in Python, give the built module as DomainAdapter(backbone=timm.create_model("
-            f"'{LOCAL_DIR}{file.parent}', pretrained=True, num_classes=0))"
+            "keep: in Python, give DomainAdapter the module that timm.create_model builds from "
+            f"{LOCAL_DIR}{file.parent}"
         )
     known: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
     taken = {key: about[key] for key in known.keys() & about.keys()}

@@ -9,6 +9,7 @@ from dacbn.training.assemble import check_start as check_start
 from dacbn.training.assemble import create_state as create_state
 from dacbn.training.assemble import is_source_free as is_source_free
 from dacbn.training.assemble import pin_weights as pin_weights
+from dacbn.training.automatic import automatic_values as automatic_values
 from dacbn.training.automatic import decide as decide
 from dacbn.training.automatic import describe_decisions as describe_decisions
 from dacbn.training.automatic import starting_defaults as starting_defaults

@@ -46,8 +46,8 @@ def check_names(config: TrainConfig) -> None:
             method = methods.check(term)
             if config.train == "head" and (method.wants_strong_views or method.perturbs_images):
                 raise ValueError(
-                    f"{term.name} changes images, and train='head' computes their features once: "
-                    "train norms or all (--train)"
+                    f"{term.name} changes images, and {spell('train', 'head')} computes their "
+                    f"features once: set {spell('train', 'norms')} or {spell('train', 'all')}"
                 )
     for norm in (config.norm, config.input_norm):
         if norm is not None:

@@ -8,6 +8,7 @@ from dacbn.batch import domain_ids
 from dacbn.datasets import Family, FeatureViews, Images, iterate, weak_view
 from dacbn.models import Network
 from dacbn.norms import modes_kept
+from dacbn.spelling import spell
 
 VIEWS = 4  # of each image for training: itself and random ones
 MAX_BYTES = 4 * 2**30  # of the features of a domain
@@ -41,8 +42,8 @@ def compute_features(
     views = min(views, MAX_BYTES // (4 * width * len(images)))
     if not views:
         raise ValueError(
-            f"features of {len(images)} images need more than {MAX_BYTES >> 30} GiB: train norms "
-            "or all instead of the head (--train)"
+            f"features of {len(images)} images need more than {MAX_BYTES >> 30} GiB: set "
+            f"{spell('train', 'norms')} or {spell('train', 'all')}"
         )
     generator = torch.Generator(device).manual_seed(seed)
     parts: list[Tensor] = []

@@ -7,9 +7,11 @@ from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
 from dacbn.methods import Objective
+from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
+PROBE_LR_FACTOR = 0.3  # a probe is good already, and features need to change little
 FUSED_ON = ("cpu", "cuda")
 
 
@@ -19,12 +21,13 @@ def create_optimizer(method: Objective, config: TrainConfig) -> Optimizer:
     Raises:
         ValueError: there are none.
     """
-    lr = config.lr if config.lr is not None else DEFAULT_LR[config.optimizer]
+    lr = config.lr if config.lr is not None else default_lr(config)
     parameters = [p for p in method.parameters() if p.requires_grad]
     if not parameters:
         raise ValueError(
             f"nothing is left to train: {config.method} freezes the classifier, and "
-            f"train={config.train!r} the backbone; train norms or all instead (--train)"
+            f"{spell('train', config.train)} the backbone: set {spell('train', 'norms')} or "
+            f"{spell('train', 'all')}"
         )
     groups = _split(parameters, method.network.backbone, lr, config.backbone_lr_factor or 1.0)
     fused = all(p.device.type in FUSED_ON for p in parameters) or None
@@ -32,6 +35,12 @@ def create_optimizer(method: Objective, config: TrainConfig) -> Optimizer:
         return AdamW(groups, lr=lr, weight_decay=config.weight_decay, fused=fused)
     decay = config.weight_decay
     return SGD(groups, lr=lr, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+
+
+def default_lr(config: TrainConfig) -> float:
+    """Return the rate of the new layers if none is given."""
+    gentle = PROBE_LR_FACTOR if config.classifier_start == "probe" else 1.0
+    return gentle * DEFAULT_LR[config.optimizer]
 
 
 def _split(

@@ -4,12 +4,14 @@ import dataclasses
 import json
 
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from dacbn.adapter import DomainAdapter
 from dacbn.batch import Output
 from dacbn.methods import Method, methods
-from dacbn.models import backbones, create_network
+from dacbn.models import create_network
 from dacbn.recipes import recipes
 from dacbn.spec import Spec
 from dacbn.training import TrainConfig, decide, describe_decisions, read_run_info, train_command
@@ -30,18 +32,16 @@ PLAIN = {
 }
 FINE_TUNED = {
     **PLAIN,
-    **{"statistics": "frozen", "classifier_start": "probe", "backbone_lr_factor": 0.1},
+    **{"statistics": "frozen", "classifier_start": "probe", "backbone_lr_factor": 0.3},
     "warmup": 0.1,
 }
 
 
 @pytest.fixture
-def pretrained(monkeypatch):
-    """Let timm build with random weights where pretrained ones are asked for."""
-    build = backbones.timm.create_model
-    monkeypatch.setattr(
-        backbones.timm, "create_model", lambda name, pretrained, **options: build(name, **options)
-    )
+def weights(tmp_path):
+    """Write a file of weights, which stand for pretrained ones."""
+    save_file(timm.create_model("resnet10t").state_dict(), tmp_path / "w.safetensors")
+    return str(tmp_path / "w.safetensors")
 
 
 def test_random_weights_are_trained_as_ever():
@@ -54,7 +54,7 @@ def test_pretrained_weights_are_fine_tuned():
     assert values(decide(config)) == FINE_TUNED
     assert describe_decisions(config) == (
         "defaults for pretrained weights: statistics='frozen', classifier_start='probe', "
-        "backbone_lr_factor=0.1, warmup=0.1"
+        "backbone_lr_factor=0.3, warmup=0.1"
     )
 
 
@@ -128,12 +128,12 @@ def test_a_decided_configuration_is_final():
     )
 
 
-def test_config_json_holds_what_was_decided(tiny, source, target, tmp_path, pretrained):
-    options = {"backbone": "resnet10t", "norm": None, "steps": 1, "pretrained": True}
-    tiny(**options).fit(source, target, run=tmp_path)
-    written = json.loads((tmp_path / "config.json").read_text())["training"]
+def test_config_json_holds_what_was_decided(tiny, source, target, tmp_path, weights):
+    options = {"backbone": "resnet10t", "norm": None, "steps": 1, "weights": weights}
+    tiny(**options).fit(source, target, run=tmp_path / "run")
+    written = json.loads((tmp_path / "run/config.json").read_text())["training"]
     assert {name: written[name] for name in DECIDED} == FINE_TUNED
-    again = DomainAdapter.from_pretrained(tmp_path, device="cpu")
+    again = DomainAdapter.from_pretrained(tmp_path / "run", device="cpu")
     assert values(again.config)["warmup"] == 0.1
 
 

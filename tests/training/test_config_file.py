@@ -13,7 +13,7 @@ SETTINGS = [
     ("method", None, "method must be text such as 'dann', got None"),
     ("backbone", None, "backbone must be text, got None"),
     ("target", None, "target must be text, got None"),
-    ("source", ["a", "b"], r"source must be text, got \['a', 'b'\]"),
+    ("source", ["a", "b"], r"source must be text, got \('a', 'b'\)"),
     ("validators", [5], r"validators must be a tuple, each text, got \(5,\)"),
     ("validators", "entropy", "validators must be a tuple, got 'entropy'"),
     ("device", None, "device must be text, got None"),

@@ -54,8 +54,8 @@ def test_the_error_names_the_step_the_term_and_the_cure(
     with pytest.raises(DivergedError) as caught:
         tiny(method=method, log_every=every, checkpoint_every=3).fit(source, target, run=tmp_path)
     assert str(caught.value) == (
-        f"the classification loss became {value} at step 4; lower --lr, set --clip-norm 1, or "
-        f"lower the weight in --method. {tmp_path} keeps its last good checkpoint"
+        f"the classification loss became {value} at step 4; lower lr, set clip_norm=1, or "
+        f"lower the weight in method. {tmp_path} keeps its last good checkpoint"
     )
 
 

@@ -87,13 +87,13 @@ def test_a_long_training_says_what_would_make_it_shorter(state, clock, said):
     length, advice = said()
     total = 1000 * 6 + 11 * 2400
     assert length.startswith("about 9 h 0 min left") and total == 9 * 3600
-    assert advice.startswith("shorter: --image-size 64 (about 2 h 15 min); --steps 250 (about ")
-    assert "--source-batch-size 10 --target-batch-size 15 (about 8 h 10 min)" in advice
-    assert "--eval-every 0 (about 2 h 20 min)" in advice
-    known = {f"--{field.name.replace('_', '-')}" for field in dataclasses.fields(TrainConfig)}
-    options = set(re.findall(r"--[a-z-]+", advice))
+    assert advice.startswith("shorter: image_size=64 (about 2 h 15 min); steps=250 (about ")
+    assert "source_batch_size=10 target_batch_size=15 (about 8 h 10 min)" in advice
+    assert "eval_every=0 (about 2 h 20 min)" in advice
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    options = set(re.findall(r"(\w+)=", advice))
     assert options and options <= known
-    for option, value in re.findall(r"--([a-z-]+) (\d+)", advice):
+    for option, value in re.findall(r"(\w+)=(\d+)", advice):
         TrainConfig.from_options(**{option.replace("-", "_"): int(value)})
 
 
@@ -105,7 +105,7 @@ def test_a_short_training_gives_no_advice(state, clock, said):
 def test_an_adaptation_keeps_its_network(state, clock, said):
     batch = TargetBatch(torch.zeros(30, 3, 128, 128), torch.arange(30))
     run(state, CONFIG, clock, [9.0, 6.0, 6.0], batch=batch)
-    assert set(re.findall(r"--[a-z-]+", said()[1])) == {"--steps", "--target-batch-size"}
+    assert set(re.findall(r"(\w+)=", said()[1])) == {"steps", "target_batch_size"}
 
 
 def test_a_training_that_is_nearly_over_says_nothing(state, clock, said):
@@ -133,7 +133,7 @@ def test_costly_normalisers_are_named_with_their_share(state, said, monkeypatch)
         state.method.network(torch.zeros(4, 3, 32, 32), torch.zeros(4, dtype=torch.int64))
         state.step += 1
         timed.after_step(make_batch(32))
-    share = re.search(r"--norm-sites first \(the normalisers take (\d+)% of a forward", said()[1])
+    share = re.search(r"norm_sites=\'first\' \(the normalisers take (\d+)% of a forward", said()[1])
     assert share is not None and 60 <= int(share[1]) <= 100
 
 

@@ -60,7 +60,7 @@ def test_random_weights_and_other_images_keep_their_own_size(photos):
 
 def test_a_smaller_size_is_explained(photos):
     assert describe_size(configure(), 160) == (
-        "images of 160 pixels per side, because there is no GPU: --image-size 224 is that of the "
+        "images of 160 pixels per side, because there is no GPU: image_size=224 is that of the "
         "pretrained weights, and slower"
     )
     assert describe_size(configure(), 224) == ""

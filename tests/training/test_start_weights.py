@@ -84,7 +84,7 @@ def test_a_resume_notices_another_file(run, tmp_path):
     write(tmp_path / "start.safetensors", 8)
     with pytest.raises(ValueError, match="began with another weights_sha256"):
         go_on(run, weights=str(tmp_path / "start.safetensors"))
-    with pytest.raises(ValueError, match="began with another weights_sha256"):
+    with pytest.raises(ValueError, match=r"began with another augment, weights_sha256, norm"):
         go_on(run)
 
 
@@ -95,7 +95,8 @@ def test_the_same_file_elsewhere_is_the_same(run, tmp_path):
 
 
 def test_a_run_that_begins_again_notices_another_file(run, tmp_path):
-    (run / CHECKPOINT).unlink()
+    for name in (CHECKPOINT, "model.safetensors"):
+        (run / name).unlink()
     write(tmp_path / "start.safetensors", 8)
     with pytest.raises(PretrainedWeightsError, match="is not the file that these settings began"):
         DomainAdapter.from_run(run).fit((IMAGES, LABELS), IMAGES, run=run, resume=True)

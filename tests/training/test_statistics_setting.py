@@ -26,7 +26,7 @@ def test_pretrained_weights_freeze_the_statistics_unless_told_otherwise(options,
     config = TrainConfig.from_options(**options)
     assert decide(config).statistics == expected
     chosen = config.statistics == "auto" and expected == "frozen"
-    assert ("--statistics frozen" in describe_decisions(config)) == chosen
+    assert ("statistics='frozen'" in describe_decisions(config)) == chosen
 
 
 def test_a_run_of_an_earlier_version_goes_on_following(tmp_path):

@@ -165,6 +165,6 @@ def test_pixel_statistics_are_settings(tmp_path):
         np.testing.assert_allclose(network.pixel_std.flatten(), pixels["pixel_std"])
     assert again.config.pixel_std == pixels["pixel_std"]
     with pytest.raises(
-        ValueError, match="pixel_std must be a tuple, each positive and finite, got"
+        ValueError, match="pixel_std must be a tuple, each positive and finite"
     ):
         DomainAdapter(pixel_std=(1, 1, 0))

@@ -89,7 +89,7 @@ def result_of(out):
         elif path.stem == "comparison" and path.suffix != ".json":  # the last column is seconds
             found[name] = re.sub(r"(,[\d.]+$|\d+ s)", "", path.read_text(), flags=re.MULTILINE)
         else:
-            found[name] = path.read_bytes()
+            found[name] = path.read_bytes().replace(bytes(out.parent), b"")  # config.json
     return found
 
 

@@ -97,6 +97,7 @@ def small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("small_figures")
 @pytest.mark.filterwarnings("ignore:.*not the published file", "ignore:statistics estimated on 6")
+@pytest.mark.filterwarnings("ignore:test-time adaptation has 6 images")
 def test_every_command_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     assert len(commands()) >= 20

@@ -4,6 +4,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+import dacbn.checkout  # noqa: F401  # first: it says what to do if the links are missing
+
 if TYPE_CHECKING:
     from dacbn.adapter import DomainAdapter as DomainAdapter
     from dacbn.models import Network as Network

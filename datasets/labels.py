@@ -1,6 +1,7 @@
 """Number the labels of a domain; what is no class is refused, and never becomes one."""
 
 from collections.abc import Sequence
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -75,7 +76,11 @@ def _to_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
     if all(isinstance(label, bytes) for label in objects.ravel().tolist()):
         return np.char.decode(objects.astype(bytes))
     plain = np.array(objects.tolist())
-    return plain if plain.dtype.kind in "iufb" else objects.astype(str)
+    if plain.dtype.kind in "iufbc":
+        return plain
+    others = [isinstance(x, Number) and not isinstance(x, Integral) for x in objects.flat]
+    _refuse(np.array(others, dtype=bool), "numbers that are not whole")
+    return objects.astype(str)
 
 
 def _is_missing(label: Any) -> bool:

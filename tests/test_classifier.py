@@ -67,6 +67,7 @@ def test_answers_say_what_the_other_methods_say(adapter, days):
 
 
 @pytest.mark.filterwarnings("ignore:.*unreadable")
+@pytest.mark.filterwarnings("ignore:test-time adaptation has 10 images")
 @pytest.mark.parametrize("adapt", [None, "tent"])
 def test_broken_files_keep_their_places(adapter, days, adapt):
     whole = adapter.predict_proba(days)

@@ -15,11 +15,12 @@ Differs from the paper: none in the equations. The affine map of a replaced laye
 its function: train after a conversion.
 """
 
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from dacbn.limits import Positive
 from dacbn.norms.contract import Norm, norms
 
 Function = Literal["tanh", "erf"]
@@ -37,22 +38,18 @@ class DynamicTanh(Norm):
         affine: learn `weight` and `bias`.
 
     Raises:
-        ValueError: there is no such function, or alpha is no number above 0.
+        ValueError: an option has another type or is out of its range.
     """
 
     def __init__(
         self,
         num_features: int,
         function: Function = "tanh",
-        alpha: float = 0.5,
-        eps: float = 1e-5,
+        alpha: Positive = 0.5,
+        eps: Positive = 1e-5,
         affine: bool = True,
     ) -> None:
         super().__init__(num_features, eps, affine)
-        if function not in get_args(Function):
-            raise ValueError(f"function must be 'tanh' or 'erf', got {function!r}")
-        if not isinstance(alpha, (int, float)) or not 0 < alpha < float("inf"):
-            raise ValueError(f"alpha must be a number above 0, got {alpha!r}")
         self.function = function
         self.alpha = nn.Parameter(torch.tensor(float(alpha)))
         self.shift = nn.Parameter(torch.tensor(0.0)) if function == "erf" else None

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
+from dacbn.limits import show
 from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training.roles import Role
@@ -42,7 +43,7 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
             if name not in known:
                 nearest = nearest_setting(name, known)
                 hint = f" Did you mean {nearest}?" if nearest else ""
-                raise ValueError(f"unknown option {name!r}.{hint} Known: {', '.join(known)}")
+                raise ValueError(f"unknown option {show(name)}.{hint} Known: {', '.join(known)}")
         config = cls(**{name: _plain(value) for name, value in options.items()})
         config.check()
         return config

@@ -1,5 +1,7 @@
 """What labels are taken, and what is no class."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -75,6 +77,9 @@ REFUSED = {
     "empty text": (np.array(["ant", ""]), "1 of 2 labels are missing"),
     "masked": (np.ma.array([0, 1, 1], mask=[0, 0, 1]), "1 of 3 labels are masked"),
     "truth values": ([0, False, 1, True], "2 of 4 labels are True or False"),
+    "fractions among names": (["ant", 0.5, np.float32(1)], "2 of 3 labels are numbers that are no"),
+    "a fraction beside a large number": ([10**30, 0.0], "1 of 2 labels are numbers that are not w"),
+    "fractions beside large numbers": ([10**30, 0.0, Fraction(1, 2)], "2 of 3 labels are numbers"),
     "truth values among names": (["ant", True], "1 of 2 labels are True or False"),
     "floats": ([0.0, 1.0], "whole numbers or class names, got float64"),
 }

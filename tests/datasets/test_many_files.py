@@ -49,7 +49,7 @@ def test_unreadable_files_are_named_up_to_five(tmp_path):
 
 def test_unreadable_files_are_refused_on_request_with_the_cure(tmp_path):
     with pytest.raises(
-        ValueError, match=r'1 image is unreadable.*a\.png \(empty\); replace.*"skip"'
+        ValueError, match=r"1 image is unreadable.*a\.png \(empty\); replace.*=\'skip\'"
     ):
         report_unreadable([(tmp_path / "a.png", "empty")], "raise")
 

@@ -121,7 +121,9 @@ def test_made_mnist_m_crops_differ_and_repeat(tmp_path, mnist_arrays):
     ],
 )
 def test_a_missing_file_is_named_with_its_source_in_one_line(tmp_path, name, file):
-    with pytest.raises(FileNotFoundError, match=r"place it there from http.*--download") as caught:
+    with pytest.raises(
+        FileNotFoundError, match=r"place it there from http.*, or pass download=True$"
+    ) as caught:
         datasets[name](tmp_path, True, False)
     assert str(tmp_path / file) in str(caught.value) and "\n" not in str(caught.value)
 

@@ -22,7 +22,7 @@ NOT_NEGATIVE, TRUTH = (lambda v: is_number(v) and v >= 0), (lambda v: isinstance
 RULES = {
     **dict.fromkeys(["num_clusters", "num_groups", "group_size", "em_steps"], COUNT),
     **dict.fromkeys(["count", "moments", "projections", "rounds"], COUNT),
-    **dict.fromkeys(["eps", "temperature", "lr", "lr_share"], POSITIVE),
+    **dict.fromkeys(["eps", "alpha", "temperature", "lr", "lr_share"], POSITIVE),
     **dict.fromkeys(["momentum", "ratio", "shrinkage", "gain", "label_smoothing"], FRACTION),
     **dict.fromkeys(["weight", "domain_weight", "source_weight", "target_weight"], NOT_NEGATIVE),
     **dict.fromkeys(["step", "radius", "reset_below"], NOT_NEGATIVE),
@@ -32,6 +32,7 @@ RULES = {
     "assign": lambda v: isinstance(v, str) and v in ("channel", "position", "sample"),
     "update": lambda v: isinstance(v, str) and v in ("em", "learned", "hybrid"),
     "transition": lambda v: isinstance(v, str) and v in ("moments", "learned"),
+    "function": lambda v: isinstance(v, str) and v in ("tanh", "erf"),
     "top": lambda v: v is None or COUNT(v),
     "p": lambda v: (is_number(v) and v >= 1) or (isinstance(v, (str, float)) and v in ("inf", INF)),
     "source_share": lambda v: is_number(v) and 0 <= v < 1,
@@ -55,7 +56,12 @@ MODEST = st.one_of(
     st.floats(0, 1),
     st.floats(1e-6, 100),
     st.booleans(),
-    st.sampled_from(["em", "learned", "hybrid", "channel", "position", "sample", "moments", "inf"]),
+    st.sampled_from(
+        [
+            *("em", "learned", "hybrid", "channel", "position", "sample", "moments", "inf"),
+            *("tanh", "erf"),
+        ]
+    ),
     st.lists(st.integers(1, 9), max_size=2).map(tuple),
 )
 

@@ -74,5 +74,5 @@ def test_no_ids_stay_none(images):
 
 
 def test_an_unknown_id_source_raises():
-    with pytest.raises(ValueError, match="cluster_ids must be one of domain, random, swapped, got"):
+    with pytest.raises(ValueError, match="id_source must be one of domain, random, swapped, got"):
         create_network("digits_cnn", "scb_norm", 3, id_source="shuffled")

@@ -103,10 +103,14 @@ def test_it_takes_the_place_of_batch_norm_and_of_layer_norm(replaces, old, shape
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"function": "sigmoid"}, "function must be 'tanh' or 'erf', got 'sigmoid'"),
-        ({"alpha": 0}, "alpha must be a number above 0, got 0"),
-        ({"alpha": float("nan")}, "alpha must be a number above 0, got nan"),
-        ({"alpha": "fast"}, "alpha must be a number above 0, got 'fast'"),
+        (
+            {"function": "sigmoid"},
+            "function of dynamic_tanh must be one of tanh, erf, got 'sigmoid'",
+        ),
+        ({"alpha": 0}, "alpha of dynamic_tanh must be positive and finite, got 0"),
+        ({"alpha": float("nan")}, "alpha of dynamic_tanh must be a finite number, got nan"),
+        ({"alpha": "fast"}, "alpha of dynamic_tanh must be a number, got 'fast'"),
+        ({"eps": 0.0}, "eps of dynamic_tanh must be positive and finite, got 0.0"),
     ],
 )
 def test_meaningless_options_are_refused(options, message):

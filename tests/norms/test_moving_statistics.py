@@ -13,8 +13,9 @@ from dacbn.models import convert_norms
 from dacbn.norms import norms, recalibrate, set_statistics
 
 WITHOUT_STATISTICS = {
-    *("channel_layer_norm", "group_norm", "instance_norm", "isometric_group_norm"),
-    *("layer_norm", "no_norm", "scb_norm", "scb_norm_base", "self_normalizing"),
+    *("channel_layer_norm", "dynamic_tanh", "group_norm", "instance_norm"),
+    *("isometric_group_norm", "layer_norm", "no_norm", "scb_norm", "scb_norm_base"),
+    "self_normalizing",
 }
 ALWAYS_BY_BATCH = {"prediction_time_batch_norm"}
 

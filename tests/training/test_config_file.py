@@ -29,6 +29,7 @@ SETTINGS = [
     ("data_root", 5, "data_root must be a path, got 5"),
     ("schedule", {}, r"schedule must be one of constant, cosine, dann, got \{\}"),
     ("colour", 1, "unknown option 'colour'"),
+    ("[" * 50_000, 1, r"unknown option '\[{79}…\. Known:"),
 ]
 WHOLE = [
     ("classes", None, "classes must be a tuple, got None"),

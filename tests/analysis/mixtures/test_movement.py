@@ -61,7 +61,9 @@ def test_movement_is_drawn(run, tmp_path):
 def test_a_run_without_snapshots_raises_with_the_option_that_makes_them(run, tmp_path):
     for file in ("config.json", "model.safetensors"):
         (tmp_path / file).write_bytes((run / file).read_bytes())
-    with pytest.raises(ValueError, match=r"0 snapshots, but movement needs two.*--snapshot-every"):
+    with pytest.raises(
+        ValueError, match=r"0 snapshots, but movement needs two.* snapshot_every=20"
+    ):
         compute_movement(tmp_path)
 
 

@@ -33,7 +33,8 @@ MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress"}
 MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training"}
-MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
+MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
+MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier", "saved_adapter"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",

@@ -1,16 +1,18 @@
 """Decode one image file of any format, size and colour mode to a uint8 tensor."""
 
-from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
+from dacbn.datasets import jpeg2000, tiff_tags
 from dacbn.datasets.fitting import Fit, make_square
 from dacbn.datasets.pixels import to_uint8
+from dacbn.datasets.tiff_tags import NO_TAGS, Tags
 
 Image.init()
 # Only recognised by Pillow, or drawn by another program
@@ -20,15 +22,13 @@ SUFFIXES = frozenset(
     for suffix, kind in Image.registered_extensions().items()
     if kind in {*Image.OPEN, "MPO"} - NOT_DECODED  # MPO is opened as JPEG is
 )
-# Tags of TIFF
-BITS, PHOTOMETRIC, BANDS, EXTRA_BANDS, SAMPLE_FORMAT = 258, 262, 277, 338, 339
-WHITE_IS_ZERO, ASSOCIATED_ALPHA, SIGNED, FLOAT = 0, 1, 2, 3
 MAX_16_BITS = 65535
 SIXTEEN_BITS_IN_32 = ("PNG", "PPM")  # formats that Pillow may open in mode I
+SIXTEEN_BITS = (";16", "SGI16", ", 65535)")  # in Pillow's words for how bytes are laid out
+UNLIKE_KEYS = ("L;2", "L;4", ";16")  # layouts of pixels that Pillow scales, but not their key
+UNKNOWN = "no image format that Pillow reads"
+NOT_UNPACKED = ("decoder error", "unknown raw mode")  # what Pillow says of pixels of some TIFFs
 ALPHA_MODES = ("LA", "PA", "RGBA")
-
-Tags: TypeAlias = Mapping[int, Any]
-NO_TAGS: Tags = {}
 
 
 class UnreadableImageError(ValueError):
@@ -103,26 +103,48 @@ def _read_opened(picture: Image.Image, size: int, fit: Fit) -> Picture:
 
 def _read(file: Image.Image, size: int, fit: Fit) -> Picture:
     tags: Tags = getattr(file, "tag_v2", NO_TAGS)
-    whole = file.mode == "I" and file.format not in SIXTEEN_BITS_IN_32
-    if SIGNED in tags.get(SAMPLE_FORMAT, ()) or whole:
-        raise ValueError(
-            "signed or 32-bit whole numbers have no known range: store 8 or 16 bits without sign"
-        )
+    stream = getattr(file, "fp", None) if file.format == "JPEG2000" else None
+    header = None if stream is None else jpeg2000.read_header(stream)
+    _refuse_unknown_range(file, tags, header)
     notes = []
     pages = getattr(file, "n_frames", 1)
     if pages > 1 and file.format != "MPO":  # whose other images are previews
         notes.append(f"{pages} pages or frames, of which the first is read")
-    deep = file.mode.startswith("I") or ";16" in str(getattr(file, "tile", ""))  # of the format
+    layout = str(getattr(file, "tile", ""))  # of the bytes; decoding empties it
+    deep = file.mode.startswith("I") or any(mark in layout for mark in SIXTEEN_BITS)
+    deep |= header is not None and header.bits == 16
     image: Image.Image = ImageOps.exif_transpose(file)
     has_alpha = image.mode in ALPHA_MODES
     colours = len(image.getbands()) - has_alpha
-    if tags.get(BANDS, 1) > colours and ASSOCIATED_ALPHA not in tags.get(EXTRA_BANDS, ()):
+    bands, true_alpha = tags.get(tiff_tags.BANDS, 1), tiff_tags.has_alpha(tags)
+    if header is not None and image.mode != "PA":
+        bands, true_alpha = colours + has_alpha, header.alpha
+    if bands > colours and not true_alpha:
         image = image.convert(image.mode[:-1]) if has_alpha else image
-        notes.append(f"{tags[BANDS]} bands, of which {colours} are read")
+        notes.append(f"{bands} bands, of which {colours} are read")
+    if "transparency" in image.info and any(mark in layout for mark in UNLIKE_KEYS):
+        del image.info["transparency"]
+        notes.append("a transparent colour that is shown as it is")
     image = to_rgb(image, tags)
     peak = int(np.asarray(image).max()) if deep else None
     pixels = torch.from_numpy(np.array(make_square(image, size, fit))).permute(2, 0, 1).contiguous()
     return Picture(pixels, "; ".join(notes) or None, peak)
+
+
+def _refuse_unknown_range(file: Image.Image, tags: Tags, header: jpeg2000.Declared | None) -> None:
+    """Refuse pixels of unknown range, and those that Pillow takes for others."""
+    whole = file.mode == "I" and file.format not in SIXTEEN_BITS_IN_32
+    signed = tiff_tags.SIGNED in tags.get(tiff_tags.SAMPLE_FORMAT, ()) or (
+        file.format == "FITS" and file.mode == "I;16"  # whose 16 bits have a sign
+    )
+    if whole or signed or (header is not None and header.signed):
+        raise ValueError(
+            "signed or 32-bit whole numbers have no known range: store 8 or 16 bits without sign"
+        )
+    if tiff_tags.is_misread(tags):
+        raise ValueError(tiff_tags.describe(tags))
+    if header is not None and header.grey and file.mode == "RGB":
+        raise ValueError("3 bands that this JPEG 2000 declares grey: declare sRGB")
 
 
 def _to_grey(image: Image.Image, tags: Tags) -> Image.Image:
@@ -132,34 +154,27 @@ def _to_grey(image: Image.Image, tags: Tags) -> Image.Image:
             raise ValueError(
                 f"values from {values.min()} to {values.max()} exceed 16 bits: scale them"
             )
-        bits = tags.get(BITS, (16,))[0]  # a TIFF may declare 12
+        bits = tags.get(tiff_tags.BITS, (16,))[0]  # a TIFF may declare 12
         values = (values.astype(np.int64) << (16 - bits)).astype(np.uint16)
-        if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts 8 bits only
-            values = MAX_16_BITS - values
+    if tags.get(tiff_tags.PHOTOMETRIC) == tiff_tags.WHITE_IS_ZERO:  # Pillow inverts 8 bits only
+        values = (1 if image.mode == "F" else MAX_16_BITS) - values
     return Image.fromarray(to_uint8(torch.from_numpy(values)).numpy())
 
 
 def _reason(path: Path, error: Exception) -> str:
     """Say in one line why a file cannot be read."""
     if isinstance(error, UnidentifiedImageError):
-        return _describe_tiff(path) or "no image format that Pillow reads"
+        return tiff_tags.describe_file(path) or _describe_dicom(path) or UNKNOWN
+    if str(error).startswith(NOT_UNPACKED) and (pixels := tiff_tags.describe_file(path)):
+        return pixels
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _describe_tiff(path: Path) -> str | None:
-    """Describe the pixels of a TIFF that Pillow does not know; None for other files."""
-    try:
-        with path.open("rb") as file:
-            tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
-            file.seek(tags.next)
-            tags.load(file)
-        bands, bits = tags.get(BANDS, 1), tags[BITS][0]
-    except Exception:  # no TIFF, or a broken one
-        return None
-    kind = "float" if tags.get(SAMPLE_FORMAT, (1,))[0] == FLOAT else "whole-number"
-    return (
-        f"{bands} band{'s' * (bands > 1)} of {bits}-bit {kind} pixels, which Pillow does not read: "
-        "store 1 or 3 bands of 8 bits"
-    )
+def _describe_dicom(path: Path) -> str | None:
+    """Say that a file is DICOM, by its magic number; None for other files."""
+    with suppress(OSError), path.open("rb") as file:
+        if file.read(132).endswith(b"DICM"):
+            return "DICOM, which Pillow does not read: save its pixels, scaled to 8 bits, as PNG"
+    return None

@@ -58,7 +58,7 @@ def _find(names: NDArray[np.str_], classes: tuple[str, ...]) -> tuple[Tensor, tu
 def _to_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
     """Return whole numbers, or text; refuse labels that are missing."""
     if isinstance(labels, Tensor):
-        labels = labels.cpu().numpy()
+        labels = _from_tensor(labels)
     if isinstance(labels, np.ma.MaskedArray):
         _refuse(np.ma.getmaskarray(labels), "masked")
     if isinstance(labels, list | tuple):  # NumPy would make the text "nan" of NaN among names
@@ -75,12 +75,24 @@ def _to_array(labels: ArrayLike | Tensor) -> NDArray[Any]:
     _refuse(np.array(truths, dtype=bool), "True or False")
     if all(isinstance(label, bytes) for label in objects.ravel().tolist()):
         return np.char.decode(objects.astype(bytes))
+    if all(isinstance(label, Integral) for label in objects.ravel().tolist()):
+        objects = np.vectorize(int, otypes=[object])(objects)  # of two types, NumPy makes floats
     plain = np.array(objects.tolist())
     if plain.dtype.kind in "iufbc":
         return plain
     others = [isinstance(x, Number) and not isinstance(x, Integral) for x in objects.flat]
     _refuse(np.array(others, dtype=bool), "numbers that are not whole")
     return objects.astype(str)
+
+
+def _from_tensor(labels: Tensor) -> NDArray[Any]:
+    if labels.is_meta or labels.layout != torch.strided:
+        kind = "on the meta device" if labels.is_meta else f"of {labels.layout}"
+        raise ValueError(f"labels in a tensor {kind}: pass a dense one with values")
+    if labels.is_floating_point():  # NumPy has not all of its types
+        _refuse(labels.isnan().cpu().numpy(), "NaN")
+        raise ValueError(f"labels must be whole numbers or class names, got {labels.dtype}")
+    return labels.cpu().numpy()
 
 
 def _is_missing(label: Any) -> bool:

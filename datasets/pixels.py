@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 ROUNDING = 1e-3  # by which floats may leave [0, 1]: a quarter of a grey level
-DARK = 16  # grey levels of 256; an image of 12 bits in 16 has no more
+DARK = 16  # the greatest grey level of an image of 12 bits in 16, where its format rounds up
 
 
 def to_uint8(pixels: Tensor) -> Tensor:
@@ -37,7 +37,7 @@ def to_uint8(pixels: Tensor) -> Tensor:
 
 def darkness(peak: int) -> str | None:
     """Return what to say of 16-bit images whose greatest grey level in 8 bits is `peak`."""
-    if peak >= DARK:
+    if peak > DARK:
         return None
     return (
         f"16-bit images have values up to {256 * peak + 255} of 65535 only and come out nearly "

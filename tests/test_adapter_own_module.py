@@ -164,7 +164,5 @@ def test_pixel_statistics_are_settings(tmp_path):
         np.testing.assert_allclose(network.pixel_mean.flatten(), pixels["pixel_mean"])
         np.testing.assert_allclose(network.pixel_std.flatten(), pixels["pixel_std"])
     assert again.config.pixel_std == pixels["pixel_std"]
-    with pytest.raises(
-        ValueError, match="pixel_std must be a tuple, each positive and finite"
-    ):
+    with pytest.raises(ValueError, match="pixel_std must be a tuple, each positive and finite"):
         DomainAdapter(pixel_std=(1, 1, 0))

@@ -1,5 +1,7 @@
 """A table of small files and arrays: one row each, values in, grey levels out, or the refusal."""
 
+import struct
+
 import numpy as np
 import pytest
 import torch
@@ -121,6 +123,24 @@ def test_an_associated_alpha_is_alpha(tmp_path):
     wanted = [100 + 127, 25 + 127, 15 + 127]  # over white
     assert np.abs(picture.pixels[:, 0, 0].numpy() - np.array(wanted)).max() <= 1
     assert picture.note is None
+
+
+def test_16_bits_of_fits_have_a_sign(tmp_path):
+    """Pillow 13.0.0 reads -3 of a FITS file as 65533.
+
+    Seen by opening one; the FITS standard 4.0, 4.4.1.1, gives whole numbers of 16 bits a sign.
+    """
+    cards = ["SIMPLE  = T", "BITPIX  = 16", "NAXIS   = 2", "NAXIS1  = 2", "NAXIS2  = 2", "END"]
+    header = "".join(card.ljust(80) for card in cards).ljust(2880).encode()
+    (tmp_path / "a.fits").write_bytes(header + grey([-3, 5], ">i2").tobytes().ljust(2880, b"\0"))
+    with pytest.raises(ValueError, match="signed or 32-bit whole numbers"):
+        read_picture(tmp_path / "a.fits", 2)
+
+
+def test_colours_of_16_bits_in_sgi_may_be_too_dark(tmp_path):
+    header = struct.pack(">HBBHHHHii", 474, 0, 2, 3, 2, 2, 3, 0, 65535).ljust(512, b"\0")
+    (tmp_path / "a.sgi").write_bytes(header + np.full(12, 2560, ">u2").tobytes())
+    assert read_picture(tmp_path / "a.sgi", 2).peak == 10
 
 
 def test_colours_of_16_bits_are_scaled_and_may_be_too_dark(tmp_path):

@@ -104,7 +104,7 @@ def test_maps_are_refused_with_the_line_that_pools_them():
         OwnModuleError, match=r"returns maps \(1, 6, 62, 62\): add pooling"
     ) as caught:
         count_features(module)
-    line = str(caught.value).partition("backbone=")[2]
+    line = str(caught.value).partition("as in ")[2]
     assert count_features(eval(line, {"torch": torch, "module": module})) == 6
 
 

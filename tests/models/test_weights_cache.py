@@ -79,7 +79,7 @@ def test_without_a_network_one_attempt_says_which_file_to_place(asked, model, ca
         f"cannot download the pretrained weights of {NAME} (huggingface.co: Network is "
         f"unreachable): copy model.safetensors from {page} to {caches / 'hub'}"
     )
-    assert text.endswith(", or give a file with --weights, or train without --pretrained")
+    assert text.endswith(", or give a file with weights, or train without pretrained=True")
     save(model, Path(re.search(r" to (\S+\.safetensors),", text)[1]))
     assert same(create_backbone(NAME, pretrained=True), model) and len(asked) == 1
 
@@ -164,7 +164,7 @@ def test_a_download_that_fails_half_way_has_the_same_cure(monkeypatch):
 
     monkeypatch.setattr(socket, "create_connection", lambda *_: socket.socket())
     monkeypatch.setattr(timm, "create_model", fail)
-    assert re.search(rf"of {NAME} \(OSError\): copy model.safe.* --weights", failure()[0])
+    assert re.search(rf"of {NAME} \(OSError\): copy model.safe.* with weights", failure()[0])
 
 
 def test_a_tag_decides_the_pixel_statistics():

@@ -226,7 +226,7 @@ def test_a_folder_that_builds_another_variant_is_refused(folder):
     content = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(content | {"model_args": {"drop_rate": 0.5}}))
     with pytest.raises(
-        PretrainedWeightsError, match=r"options \(drop_rate\).*DomainAdapter\(backb"
+        PretrainedWeightsError, match=r"options \(drop_rate\).*give DomainAdapter the module"
     ):
         create_backbone(NAME, weights=str(folder))
     (folder / "config.json").write_text("[]")

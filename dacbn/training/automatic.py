@@ -31,7 +31,7 @@ FINE_TUNING: dict[str, Any] = {
     **FROM_SCRATCH,
     "statistics": "frozen",
     "classifier_start": "probe",
-    "backbone_lr_factor": 0.3,
+    "backbone_lr_factor": 0.15,
     "warmup": 0.1,
 }
 # defaults of other settings, whose value in `TrainConfig` is for random weights

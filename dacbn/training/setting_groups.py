@@ -104,7 +104,7 @@ class OptimSettings(Group):
     """Learning rate at the start; None means 0.001 for AdamW and 0.01 for SGD, and 0.3 times that
     where the classifier starts as a probe."""
     backbone_lr_factor: Annotated[float | None, POSITIVE, Role.ADDED] = None
-    """Rate of the backbone as a fraction of the heads'; None is 0.3 for pretrained weights, else
+    """Rate of the backbone as a fraction of the heads'; None is 0.15 for pretrained weights, else
     1."""
     warmup: Annotated[float | None, BELOW_1, Role.ADDED] = None
     """Share of the steps over which the rate rises from 0; None is 0.1 for pretrained weights, else

@@ -32,7 +32,7 @@ PLAIN = {
 }
 FINE_TUNED = {
     **PLAIN,
-    **{"statistics": "frozen", "classifier_start": "probe", "backbone_lr_factor": 0.3},
+    **{"statistics": "frozen", "classifier_start": "probe", "backbone_lr_factor": 0.15},
     "warmup": 0.1,
 }
 
@@ -54,7 +54,7 @@ def test_pretrained_weights_are_fine_tuned():
     assert values(decide(config)) == FINE_TUNED
     assert describe_decisions(config) == (
         "defaults for pretrained weights: statistics='frozen', classifier_start='probe', "
-        "backbone_lr_factor=0.3, warmup=0.1"
+        "backbone_lr_factor=0.15, warmup=0.1"
     )
 
 

@@ -59,6 +59,19 @@ def test_a_run_is_adapted_into_another_without_its_source(dacbn, place, monkeypa
     assert adapted.config.target == "color_digits"
 
 
+def test_a_linear_probe_says_and_takes_what_trains_more_of_it(dacbn, place, tmp_path, capsys):
+    """Nothing of it is left to train by shot, and the cure was no option of the command."""
+    probe = ("--train", "head", "--method", "source_only", "--source-batch-size", "4")
+    dacbn("train", "--run", tmp_path / "probe", *FAST, *probe)
+    command = ("adapt", tmp_path / "probe", "--output", tmp_path / "out", *FAST)
+    with pytest.raises(SystemExit):
+        dacbn(*command)
+    assert "set --train norms or --train all" in capsys.readouterr().err
+    dacbn(*command, "--train", "norms")
+    adapted = DomainAdapter.from_pretrained(tmp_path / "out", device="cpu")
+    assert adapted.config.train == "norms"
+
+
 def test_a_flat_folder_is_a_target_and_an_adaptation_can_go_on(dacbn, place, monkeypatch, capsys):
     monkeypatch.chdir(place)
     dacbn("adapt", "run", "--target", "new", "--output", "second", *FAST)

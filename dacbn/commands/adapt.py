@@ -2,7 +2,7 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tyro.conf import Positional
 
@@ -30,6 +30,7 @@ def adapt(
     output: Path | None = None,
     steps: int | None = None,
     lr: float | None = None,
+    train: Literal["all", "norms", "head"] | None = None,
     target_batch_size: int | None = None,
     seed: int | None = None,
     data_root: Path | None = None,
@@ -47,6 +48,8 @@ def adapt(
         output: folder to write; by default a new one under runs/, named after the run.
         steps: optimiser steps.
         lr: learning rate at the start.
+        train: what of the backbone is trained; shot, which keeps the classifier, needs more than
+            the head of a run without bottleneck.
         target_batch_size: target images per step.
         seed: seed of the order of the images and their views.
         data_root: folder of the named datasets, if it has moved.
@@ -59,6 +62,7 @@ def adapt(
     given = {
         "steps": steps,
         "lr": lr,
+        "train": train,
         "target_batch_size": target_batch_size,
         "seed": seed,
         "data_root": data_root,

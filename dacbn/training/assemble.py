@@ -39,6 +39,12 @@ def check_names(config: TrainConfig) -> None:
             "a module brings its own weights: load them into it, and leave out weights and "
             "pretrained"
         )
+    if config.classifier_start == "probe" and (config.classifier or config.bottleneck):
+        raise ValueError(
+            "a probe is one linear layer on the features of the backbone: leave out "
+            f"{spell('classifier')} and set {spell('bottleneck', 0)}, or set "
+            f"{spell('classifier_start', 'random')}"
+        )
     for name in config.validators:
         validators[name]
     if not is_source_free(config):

@@ -96,6 +96,13 @@ def test_a_probe_of_several_layers_is_refused(options):
         start_from_probe(network, domain(3), CPU)
 
 
+def test_a_probe_of_several_layers_is_refused_before_images_are_read():
+    message = r"leave out classifier and set bottleneck=0, or set classifier_start='random'"
+    for options in ({"classifier": (8,)}, {"bottleneck": 8}, {"train": "head", "method": "dann"}):
+        with pytest.raises(ValueError, match=message):
+            DomainAdapter(classifier_start="probe", **options)
+
+
 def test_a_training_starts_there_and_says_so(caplog, source, target):
     caplog.set_level("INFO", "dacbn")
     options = {"norm": None, "method": "source_only", "steps": 1, "lr": 1e-9, "device": "cpu"}

@@ -19,6 +19,7 @@ from dacbn.commands.new_folder import new_folder
 from dacbn.training import (
     RunFolderError,
     StorageError,
+    TrainConfig,
     claim,
     load_checkpoint,
     read_run_info,
@@ -110,6 +111,26 @@ def test_a_folder_at_work_is_said_to_be(run, words, capsys):
 def test_a_run_is_resumed_to_more_steps(run):
     dacbn("train", "--resume", run, "--steps", 4)
     assert load_checkpoint(run)["step"] == 4 and read_run_info(run).config.steps == 4
+
+
+def test_a_run_is_resumed_to_as_many_steps_as_a_training_has_by_default(run, monkeypatch):
+    """It was left as it was, as if --steps were not given."""
+    asked = []
+    monkeypatch.setattr(
+        sys.modules["dacbn.commands.train"], "_fit", lambda adapter, *_, **__: asked.append(adapter)
+    )
+    dacbn("train", "--resume", run, "--steps", TrainConfig.steps)
+    dacbn("train", "--resume", run)
+    assert [adapter.config.steps for adapter in asked] == [TrainConfig.steps, 2]
+
+
+def test_settings_beside_resume_are_refused_by_the_names_that_are_given(run, capsys):
+    """Those with the default value were ignored, and those that weights imply were named too."""
+    words = ["--weights=w.pth", "--method", "dann", "--source_batch_size", 64]
+    with pytest.raises(SystemExit):
+        dacbn("train", "--resume", run, *words, "--steps", 9)
+    options = "--weights, --method, --source-batch-size\n"
+    assert capsys.readouterr().err.endswith(f"run's own settings: leave out {options}")
 
 
 def test_an_adaptation_is_resumed_to_more_steps(run):

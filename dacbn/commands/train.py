@@ -1,6 +1,7 @@
 """dacbn train: train a classifier for a target domain."""
 
 import dataclasses
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
@@ -10,7 +11,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.adapt import run_adaptation
-from dacbn.commands.default_config import default_config
+from dacbn.commands.default_config import default_config, list_flags
 from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.commands.stopping import end_stopped
@@ -22,7 +23,6 @@ from dacbn.training import (
     CONFIG,
     IN_MEMORY,
     InterruptedTraining,
-    Role,
     TrainConfig,
     choose_device,
     choose_size,
@@ -31,6 +31,8 @@ from dacbn.training import (
 )
 
 OWN_NORMS = Spec("own_norms")  # in the names of folders, for a backbone that keeps its norms
+WITH_RESUME = {"--resume", "--steps", "--help"}
+OWN_STEPS = -sys.maxsize  # stands for steps that are not given
 
 
 def read_defaults(words: list[str]) -> tuple[Callable[..., None], list[str]]:
@@ -40,12 +42,22 @@ def read_defaults(words: list[str]) -> tuple[Callable[..., None], list[str]]:
 
     Returns:
         the command with these defaults, and the words without a recipe.
+
+    Raises:
+        ValueError: settings are given together with --resume, where they would be ignored.
     """
-    if not words or words[0] not in recipes:
+    flags = list_flags(words)
+    named = bool(words) and words[0] in recipes
+    if "--resume" in flags:
+        if named:
+            raise ValueError("--resume uses the run's own settings: leave out the recipe")
+        if others := [flag for flag in flags if flag not in WITH_RESUME]:
+            options = ", ".join(others)
+            raise ValueError(f"--resume uses the run's own settings: leave out {options}")
+        return partial(train, config=TrainConfig(steps=OWN_STEPS)), words
+    if not named:
         config = default_config(words)
         return (train if config == TrainConfig() else partial(train, config=config)), words
-    if "--resume" in words:
-        raise ValueError("--resume uses the run's own settings: leave out the recipe")
     return partial(train, config=recipes[words[0]]()), words[1:]
 
 
@@ -69,7 +81,6 @@ def train(
         recipes[recipe]  # raises if there is no such recipe
         raise ValueError(f"a recipe comes before all options: dacbn train {recipe} ...")
     if resume is not None:
-        _refuse_settings(config, run)
         return _resume(resume, config.steps)
     if run is not None and (run / CONFIG).exists():
         raise ValueError(
@@ -89,7 +100,7 @@ def _resume(folder: Path, steps: int) -> None:
             f"{folder} was trained from arrays: resume it in Python, with "
             f"DomainAdapter.from_run({str(folder)!r}).fit(..., run={str(folder)!r}, resume=True)"
         )
-    if steps != TrainConfig.steps:
+    if steps != OWN_STEPS:
         if steps <= config.steps:
             raise ValueError(f"--steps must be above the {config.steps} of {folder}, got {steps}")
         adapter.config = config = dataclasses.replace(config, steps=steps)
@@ -120,17 +131,6 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
         end_stopped(stop, f"{stop}; everything is saved. {cure}")
     print_scores(adapter.records[-1] if adapter.records else {})
     say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
-
-
-def _refuse_settings(config: TrainConfig, run: Path | None) -> None:
-    """Raise if settings are given together with --resume, because they would be ignored."""
-    given = ["run"] if run is not None else []
-    default = vars(TrainConfig())
-    free = config.names(Role.LENGTH)
-    given += [n for n, value in vars(config).items() if value != default[n] and n not in free]
-    if given:
-        options = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise ValueError(f"--resume uses the run's own settings: leave out {options}")
 
 
 def _name(config: TrainConfig) -> str:

@@ -72,11 +72,10 @@ class Forecast:
         training = left * seconds
         evaluations = _evaluations(config, self._end)
         scoring = evaluations * self._evaluated * FORWARD * seconds / images
-        size = batch.target_images.shape[-1]
         where = "GPU" if batch.target_images.is_cuda else "CPU"
         steps = "1 step" if left == 1 else f"{left} steps"
         text = f"about {duration(training + scoring)} left on this {where}: {steps} of "
-        text += f"{seconds:.2g} s for {images} images of {size} x {size} pixels"
+        text += f"{seconds:.2g} s for {images} images of {_size(batch)}"
         often = scoring > max(WORTH * (training + scoring), 1)
         if often:
             count = "1 evaluation" if evaluations == 1 else f"{evaluations} evaluations"
@@ -89,7 +88,8 @@ class Forecast:
         self, training: float, scoring: float, often: bool, batch: Batch | TargetBatch
     ) -> Iterable[str]:
         config, size = self._config, batch.target_images.shape[-1]
-        if isinstance(batch, Batch):  # an adaptation keeps its network
+        # an adaptation keeps its network, and features are computed already
+        if isinstance(batch, Batch) and batch.target_images.ndim == 4:
             fixed = hasattr(self._state.method.network.backbone, "patch_embed")
             if size // 2 >= SMALLEST and not fixed:
                 yield f"{spell('image_size', size // 2)} ({_about((training + scoring) / 4)})"
@@ -148,6 +148,11 @@ def _outermost(module: nn.Module) -> Iterable[nn.Module]:
 def _count_images(batch: Batch | TargetBatch) -> int:
     source = len(batch.source_images) if isinstance(batch, Batch) else 0
     return source + len(batch.target_images)
+
+
+def _size(batch: Batch | TargetBatch) -> str:
+    *_, size = shape = batch.target_images.shape
+    return f"{size} x {size} pixels" if len(shape) == 4 else f"{size} features"
 
 
 def _evaluations(config: TrainConfig, step: int) -> int:

@@ -108,6 +108,14 @@ def test_an_adaptation_keeps_its_network(state, clock, said):
     assert set(re.findall(r"(\w+)=", said()[1])) == {"steps", "target_batch_size"}
 
 
+def test_features_are_no_images_whose_size_could_be_smaller(state, clock, said):
+    images, labels = torch.zeros(32, 256), torch.zeros(32, dtype=torch.int64)
+    run(state, CONFIG, clock, [9.0, 6.0, 6.0], batch=Batch(images, labels, images[:18]))
+    forecast, advice = said()
+    assert "50 images of 256 features" in forecast
+    assert "image_size" not in advice and "steps" in advice
+
+
 def test_a_training_that_is_nearly_over_says_nothing(state, clock, said):
     run(state, dataclasses.replace(CONFIG, steps=3), clock, [9.0, 9.0, 9.0])
     assert said() == []

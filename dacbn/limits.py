@@ -65,7 +65,7 @@ def misfit(kind: Any, value: object) -> str | None:
     """
     origin, inner = get_origin(kind), get_args(kind)
     if origin is Annotated:
-        if OR_INFINITE in inner and value == math.inf:
+        if OR_INFINITE in inner and isinstance(value, Real) and value == math.inf:
             return None
         return misfit(inner[0], value) or _beyond(inner[1:], value)
     if origin in (Union, UnionType):

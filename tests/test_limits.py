@@ -53,6 +53,7 @@ FITS = [
 
 WRONG = [
     (float, "1", "a number"),
+    (P, np.array([1.0, 1.0]), "a number or inf"),
     (float, None, "a number"),
     (float, True, "a number"),
     (float, 1j, "a number"),

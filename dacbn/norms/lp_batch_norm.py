@@ -27,6 +27,9 @@ from dacbn.limits import AT_LEAST_1, OR_INFINITE, Count, Fraction, Positive
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.running_statistics import RunningStatistics
 
+FITS = 4  # powers up to this one of any activation fit into float32
+TINY = 1e-30
+
 
 @norms.register("lp_batch_norm")
 class LpBatchNorm(RunningStatistics):
@@ -39,8 +42,7 @@ class LpBatchNorm(RunningStatistics):
 
     Args:
         num_features: channels C.
-        p: power of the norm: 1, 2, "inf" or any number from 1 on. High powers overflow early:
-            |x - mean|^p must fit into float32.
+        p: power of the norm: 1, 2, "inf" or any number from 1 on.
         top: number of a channel's values that count, the farthest first; None for all.
         calibrated: for p="inf" and `top`, divide by the Gaussian expectation, which is accurate to
             0.5 % if at most one value in ten counts; otherwise by the paper's constant.
@@ -119,5 +121,12 @@ class LpBatchNorm(RunningStatistics):
 
 def _power_mean(values: Tensor, p: float) -> Tensor:
     """Compute mean(|values|^p)^(1/p) over the last dimension, whose gradient at zero is zero."""
+    if FITS < p < torch.inf:  # powers of values above 1 would overflow
+        largest = values.detach().abs().amax(-1, keepdim=True).clamp_min(TINY)
+        return _power_mean_of(values / largest, p) * largest[..., 0]
+    return _power_mean_of(values, p)
+
+
+def _power_mean_of(values: Tensor, p: float) -> Tensor:
     mean: Tensor = torch.linalg.vector_norm(values, p, dim=-1) * values.shape[-1] ** (-1 / p)
     return mean

@@ -175,3 +175,18 @@ def test_what_is_no_count_raises(top):
         ValueError, match=r"top of lp_batch_norm must be (at least 1|a whole number), got"
     ):
         LpBatchNorm(3, top=top)
+
+
+@pytest.mark.parametrize("p", [5.0, 76.0, 1e6])
+def test_high_powers_equal_float64_and_do_not_overflow(p):
+    torch.manual_seed(0)
+    x = (20 * torch.randn(64, 3)).requires_grad_()
+    layer = LpBatchNorm(3, p=p, eps=1e-12, affine=False)
+    y = layer(x)
+    y.square().sum().backward()
+    centred = (x - x.mean(0)).detach().double()
+    largest = centred.abs().amax(0)
+    scale = largest * (centred.abs() / largest).pow(p).mean(0).pow(1 / p)
+    ratio = y.detach().double() / (centred / scale)  # the Gaussian scale of p, equal for all
+    torch.testing.assert_close(ratio, torch.full_like(ratio, float(ratio[0, 0])), rtol=1e-4, atol=0)
+    assert x.grad.isfinite().all() and layer.eval()(x).isfinite().all()

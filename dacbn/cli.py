@@ -18,7 +18,7 @@ from dacbn.plain_text import silence
 from dacbn.printed_log import printed_log
 from dacbn.spec import Spec
 from dacbn.spelling import as_option, spelling
-from dacbn.training import raising_stopped
+from dacbn.training import InterruptedTraining, raising_stopped
 from dacbn.training.storage import LONGEST
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
@@ -80,7 +80,7 @@ def main() -> None:
             tyro.extras.subcommand_cli_from_dict(
                 known, prog="dacbn", description=DESCRIPTION, args=words, registry=ARGUMENTS
             )
-    except KeyboardInterrupt as stop:
+    except (KeyboardInterrupt, InterruptedTraining) as stop:  # of a benchmark's training, unsaved
         raise SystemExit(128 + getattr(stop, "number", signal.SIGINT)) from None
     except BrokenPipeError:
         silence(sys.stdout)  # the reader of the output has closed it

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from dacbn import cli
-from dacbn.training import load_checkpoint
+from dacbn.training import InterruptedTraining, load_checkpoint
 from dacbn.training.interrupt import SIGNALS
 
 
@@ -62,6 +62,17 @@ def test_a_signal_closes_what_is_open_and_gives_the_status_that_shells_expect(
         cli.main()
     assert stop.value.code == 128 + number and closed
     assert capfd.readouterr() == ("", "") and signal.getsignal(number) is before
+
+
+def test_a_benchmark_that_is_stopped_in_a_training_ends_quietly(monkeypatch, capfd):
+    def work():
+        raise InterruptedTraining("stopped after step 3 of 9", signal.SIGTERM)
+
+    monkeypatch.setattr(cli, "COMMANDS", {"work": work, "other": print})
+    monkeypatch.setattr(sys, "argv", ["dacbn", "work"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 128 + signal.SIGTERM and capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("numbers", [[signal.SIGINT] * 3, [signal.SIGTERM], [signal.SIGUSR2] * 2])

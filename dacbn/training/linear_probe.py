@@ -27,6 +27,8 @@ def start_from_probe(
 ) -> None:
     """Set the classifier to the logistic regression of the source's features.
 
+    Classes without images keep their weights, as all do if there is one class alone.
+
     Args:
         network: on `device`; its classifier is linear, and changed in place.
         source: labelled images; of many, 10,000 are drawn.
@@ -47,6 +49,8 @@ def start_from_probe(
         chosen = torch.randperm(len(source), generator=generator)[:MAX_IMAGES].sort().values
     views = compute_features(network, _Chosen(source.images, chosen), SOURCE, "none", device)
     features, labels = views.values[:, 0].cpu().double().numpy(), source.labels[chosen].numpy()
+    if len(set(labels.tolist())) < 2:
+        return  # nothing to tell apart
     probe = LogisticRegression(max_iter=MAX_ITERATIONS).fit(features, labels)
     weight, bias = torch.tensor(probe.coef_), torch.tensor(probe.intercept_)
     if len(weight) == 1:  # two classes have one row, of their difference

@@ -67,6 +67,13 @@ def test_a_class_without_images_keeps_its_weights():
     assert torch.equal(network.classifier.weight[3], before)
 
 
+def test_a_source_of_one_class_leaves_the_classifier():
+    network, source = create_network("digits_cnn", None, 3), domain(1)
+    before = network.classifier.weight.clone()
+    start_from_probe(network, source, CPU)
+    assert torch.equal(network.classifier.weight, before)
+
+
 def test_modes_and_statistics_stay():
     network = create_network("digits_cnn", "batch_norm", 3).train()
     buffers = {name: value.clone() for name, value in network.named_buffers()}

@@ -15,7 +15,6 @@ from PIL import Image
 from dacbn import cli
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.cells import to_cell
-from dacbn.commands.new_folder import new_folder
 from dacbn.training import (
     RunFolderError,
     StorageError,
@@ -53,24 +52,6 @@ def run(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(place / "made", "run")
     return Path("run")
-
-
-def test_every_process_gets_a_new_folder_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names, ready = [], threading.Barrier(8)
-
-    def make():
-        ready.wait()
-        with new_folder("name") as folder:
-            (folder / "file").touch()
-            names.append(folder.name)
-
-    threads = [threading.Thread(target=make) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(names) == ["name", *(f"name-{number}" for number in range(2, 9))]
 
 
 def test_a_training_that_cannot_start_leaves_no_folder(tmp_path, monkeypatch):
@@ -239,13 +220,6 @@ def test_an_adaptation_of_an_older_version_without_checkpoint_begins_anew(run):
         adapter.adapt(adapter.config.target, run="out", resume=True)
     dacbn(*words)
     assert Path("out/model.safetensors").read_bytes() == before
-
-
-def test_a_long_name_of_a_new_folder_is_shortened(tmp_path, monkeypatch):
-    """A folder is named after two others, each of which may have a name as long as is allowed."""
-    monkeypatch.chdir(tmp_path)
-    with new_folder("é" * 200) as first, new_folder("é" * 200) as second:
-        assert first != second and first.is_dir() and second.is_dir()
 
 
 def test_what_would_be_a_formula_is_text_in_the_table(run, place, capsys):

@@ -14,7 +14,7 @@ def freeze_backbone(backbone: nn.Module, train: Trained) -> None:
     """Freeze the parameters of a backbone that are not to be trained.
 
     Args:
-        backbone: changed in place; statistics of its normalisers go on following the batches.
+        backbone: changed in place; `set_statistics` decides how its running statistics move.
         train: "norms" leaves the parameters of its normalisers, "head" none, and others all.
 
     Raises:

@@ -7,16 +7,15 @@ Differs from the paper: the probe is scikit-learn's logistic regression of the i
 without random views.
 """
 
-from dataclasses import dataclass
-
 import torch
 from sklearn.linear_model import LogisticRegression
-from torch import Tensor, nn
+from torch import nn
 
 from dacbn.batch import SOURCE
-from dacbn.datasets import Images, LabelledImages
+from dacbn.datasets import LabelledImages
 from dacbn.models import Network
 from dacbn.training.features import compute_features
+from dacbn.training.validator_inputs import ImageSubset
 
 MAX_IMAGES = 10_000  # more change a probe little and take minutes to fit
 MAX_ITERATIONS = 1000
@@ -47,7 +46,7 @@ def start_from_probe(
     if len(source) > MAX_IMAGES:
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(len(source), generator=generator)[:MAX_IMAGES].sort().values
-    views = compute_features(network, _Chosen(source.images, chosen), SOURCE, "none", device)
+    views = compute_features(network, ImageSubset(source.images, chosen), SOURCE, "none", device)
     features, labels = views.values[:, 0].cpu().double().numpy(), source.labels[chosen].numpy()
     if len(set(labels.tolist())) < 2:
         return  # nothing to tell apart
@@ -58,24 +57,6 @@ def start_from_probe(
     with torch.no_grad():
         network.classifier.weight[probe.classes_] = weight.to(network.classifier.weight)
         network.classifier.bias[probe.classes_] = bias.to(network.classifier.bias)
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """Some of many images."""
-
-    images: Images
-    rows: Tensor
-
-    @property
-    def size(self) -> int:
-        return self.images.size
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def gather(self, indices: Tensor) -> Tensor:
-        return self.images.gather(self.rows[indices.cpu()])
 
 
 def _width(network: Network) -> int:

@@ -10,7 +10,7 @@ from dacbn.commands.default_config import default_config
 from dacbn.commands.stopping import end_stopped
 from dacbn.comparison import choose_variants, make_grid, run_comparison
 from dacbn.plain_text import say
-from dacbn.training import InterruptedTraining, TrainConfig, starting_defaults
+from dacbn.training import InterruptedTraining, TrainConfig, starting_defaults, starts_pretrained
 
 DEFAULT = TrainConfig()
 
@@ -61,7 +61,7 @@ def compare(
 
 def _refuse_single(config: TrainConfig) -> None:
     """Raise if --norm or --method is given, because it would be ignored."""
-    changed = starting_defaults(config.pretrained or config.weights is not None, config.train)
+    changed = starting_defaults(starts_pretrained(config), config.train)
     default = {**vars(DEFAULT), **changed}
     for name in ("norm", "method"):
         if getattr(config, name) != default[name]:

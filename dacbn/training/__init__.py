@@ -13,6 +13,7 @@ from dacbn.training.automatic import automatic_values as automatic_values
 from dacbn.training.automatic import decide as decide
 from dacbn.training.automatic import describe_decisions as describe_decisions
 from dacbn.training.automatic import starting_defaults as starting_defaults
+from dacbn.training.automatic import starts_pretrained as starts_pretrained
 from dacbn.training.batch_memory import check_batch as check_batch
 from dacbn.training.batch_memory import memory_watched as memory_watched
 from dacbn.training.checkpoint import find_snapshots as find_snapshots

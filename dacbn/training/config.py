@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
 import torch
 
 from dacbn.limits import show
@@ -44,7 +43,7 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
                 nearest = nearest_setting(name, known)
                 hint = f" Did you mean {nearest}?" if nearest else ""
                 raise ValueError(f"unknown option {show(name)}.{hint} Known: {', '.join(known)}")
-        config = cls(**{name: _plain(value) for name, value in options.items()})
+        config = cls(**options)
         config.check()
         return config
 
@@ -59,15 +58,6 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
     def from_json(cls, fields: dict[str, Any]) -> Self:
         """Return the configuration that `to_json` wrote."""
         return cls.from_options(**fields)
-
-
-def _plain(value: Any) -> Any:
-    """Return what NumPy or torch made as Python's, also each in a tuple or list."""
-    if isinstance(value, torch.device):
-        return str(value)
-    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
-        return value.tolist()
-    return tuple(map(_plain, value)) if isinstance(value, tuple | list) else value
 
 
 def choose_device(name: str) -> torch.device:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, get_args, get_origin
 
 import numpy as np
+import torch
 
 from dacbn.limits import check_values
 from dacbn.spec import Spec
@@ -51,12 +52,11 @@ class Group:
     def __post_init__(self) -> None:
         for name, kind, _ in self._settings():
             kinds = [get_origin(each) or each for each in (kind, *get_args(kind))]
-            value = getattr(self, name)
+            value = _plain(getattr(self, name))
             for given, wanted in CONVERSIONS:
                 if isinstance(value, given) and wanted in kinds:
                     value = wanted(value)
-            plain = tuple(map(_plain, value)) if isinstance(value, tuple) else _plain(value)
-            object.__setattr__(self, name, plain)
+            object.__setattr__(self, name, value)
 
     @classmethod
     def names(cls, roles: Role) -> list[str]:
@@ -87,4 +87,9 @@ class Group:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    """Return what NumPy or torch made as Python's, also each in a tuple or list."""
+    if isinstance(value, torch.device):
+        return str(value)
+    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+        return value.tolist()
+    return tuple(map(_plain, value)) if isinstance(value, tuple | list) else value

@@ -138,7 +138,9 @@ def _compare(
 
 def _title(infos: Mapping[str, RunInfo]) -> str:
     first = next(iter(infos.values())).config
-    domains = f"{Path(first.source).name} → {Path(first.target).name}"
+    domains = " → ".join(
+        " + ".join(Path(each).name for each in places) for places in (first.source, first.target)
+    )
     if len(infos) > 1:
         return f"{domains}: {len(infos)} runs compared"
     return f"{domains}: {first.method}, {first.backbone}, {first.norm or 'own norms'}"

@@ -88,7 +88,7 @@ class RunResults:
     def family(self) -> Family:
         """The kind of images, which decides how they are augmented."""
         if self.config.augment == "auto":
-            return choose_family(self.config.source, self.config.target)
+            return choose_family(*self.config.source, *self.config.target)
         return self.config.augment
 
     @cached_property

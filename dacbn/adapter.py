@@ -2,13 +2,13 @@
 
 import dataclasses
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self, Unpack
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among
+from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among, list_domains
 from dacbn.models import Network
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
@@ -34,6 +34,7 @@ from dacbn.training import (
     holds_network,
     is_finished,
     memory_watched,
+    num_sources,
     pin_weights,
     read_records,
     read_run_info,
@@ -86,11 +87,11 @@ class DomainAdapter(SavedAdapter):
 
     def fit(
         self,
-        source: LabelledLike,
-        target: UnlabelledLike,
+        source: LabelledLike | Sequence[LabelledLike],
+        target: UnlabelledLike | Sequence[UnlabelledLike],
         *,
-        source_test: LabelledLike | None = None,
-        target_test: LabelledLike | None = None,
+        source_test: LabelledLike | Sequence[LabelledLike] | None = None,
+        target_test: LabelledLike | Sequence[LabelledLike] | None = None,
         run: str | Path | None = None,
         resume: bool = False,
     ) -> Self:
@@ -101,10 +102,11 @@ class DomainAdapter(SavedAdapter):
 
         Args:
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
-                labels), or a domain.
-            target: the same, or images without labels.
-            source_test: labelled source images to score on.
-            target_test: labelled target images to score on.
+                labels), or a domain; or a list of these, for several sources.
+            target: the same, or images without labels; or a list of these, for several targets.
+                A list of image files is one target.
+            source_test: labelled source images to score on; a list has one for each source.
+            target_test: labelled target images to score on; a list has one for each target.
             run: folder for checkpoints, records and the trained network; None writes no files.
             resume: continue the training in `run`, if there is one.
 
@@ -118,7 +120,8 @@ class DomainAdapter(SavedAdapter):
         """
         check_needs_source(self.config)
         config = pin_weights(self.config)
-        config = dataclasses.replace(config, source=_name_of(source), target=_name_of(target))
+        sources, targets = list_domains(source), list_domains(target)
+        config = dataclasses.replace(config, source=_names(sources), target=_names(targets))
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             if folder is not None and checkpoint is None and is_finished(folder):
@@ -131,21 +134,25 @@ class DomainAdapter(SavedAdapter):
             if folder is not None and checkpoint is not None:
                 self._size = read_run_info(folder).image_size
             else:
-                self._size = choose_size(config, device, source, target)
+                self._size = choose_size(config, device, *sources, *targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
-            domains = TrainingDomains.read(
-                config, self._size, source, target, source_test, target_test
-            )
-            self._classes = domains.source.classes
-            self._trained_on = folders_among(source, target)
+            tests = [
+                [] if test is None else list_domains(test) for test in (source_test, target_test)
+            ]
+            domains = TrainingDomains.read(config, self._size, sources, targets, *tests)
+            self._classes = domains.classes
+            self._trained_on = folders_among(*sources, *targets)
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
             if config.classifier_start == "probe" and checkpoint is None:
-                start_from_probe(state.method.network, domains.source, device, config.seed)
+                start_from_probe(
+                    *(state.method.network, domains.sources, device, config.seed),
+                    num_sources=num_sources(config),
+                )
                 _log_probe(domains.scorer(device), state.method.network)
             if config.train == "head":
-                domains = domains.with_features(state.method.network, config.seed, device)
+                domains = domains.with_features(state.method.network, config, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
             return self._train(state, stream, scorer, folder, count)
@@ -178,7 +185,7 @@ class DomainAdapter(SavedAdapter):
             ValueError: the target or settings do not work; the text gives the reason.
             DivergedError, InterruptedTraining, FolderInUseError, StorageError: as in `fit`.
         """
-        config = adaptation_config(self.config, _name_of(target), method, dict(options))
+        config = adaptation_config(self.config, _names([target])[0], method, dict(options))
         with claim_run(run, resume, config) as (folder, checkpoint):
             if folder is not None and checkpoint is None and is_finished(folder):
                 self.config = config
@@ -248,6 +255,6 @@ def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Ne
     LOG.info("the classifier starts as a linear probe of the features%s", shown)
 
 
-def _name_of(data: LabelledLike | UnlabelledLike) -> str:
-    """Return the name of a domain as stored in the config."""
-    return str(data) if isinstance(data, str | Path) else IN_MEMORY
+def _names(domains: Sequence[LabelledLike | UnlabelledLike]) -> tuple[str, ...]:
+    """Return the names of domains as stored in the config."""
+    return tuple(str(data) if isinstance(data, str | Path) else IN_MEMORY for data in domains)

@@ -3,6 +3,7 @@
 Domains are numbered 0..D-1: sources first, then targets, in the order in which they are given.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,9 @@ class Batch(NamedTuple):
     Images are float32 in [0, 1], shape (B, 3, H, W); source and target batch sizes may differ.
     Strong views are stronger augmentations of the same samples, in the same order; they are None
     unless the method requests them (`wants_strong_views`).
+
+    The images of one domain are consecutive, and counts say how many each has, in the order of the
+    domains. They are known without asking the device. Empty counts mean a single domain.
     """
 
     source_images: Tensor
@@ -25,6 +29,18 @@ class Batch(NamedTuple):
     target_images: Tensor
     source_strong: Tensor | None = None
     target_strong: Tensor | None = None
+    source_counts: tuple[int, ...] = ()
+    target_counts: tuple[int, ...] = ()
+
+    @property
+    def source_domains(self) -> Tensor:
+        """Domain ids of the source images: int64 (B,)."""
+        return _ids(self.source_images, self.source_counts, 0)
+
+    @property
+    def target_domains(self) -> Tensor:
+        """Domain ids of the target images, which follow those of the sources: int64 (B',)."""
+        return _ids(self.target_images, self.target_counts, len(self.source_counts) or 1)
 
 
 class TargetBatch(NamedTuple):
@@ -47,3 +63,28 @@ class Output(NamedTuple):
 def domain_ids(count: int, domain: int, device: torch.device) -> Tensor:
     """Return the id of one domain for each of `count` images: int64 (count,)."""
     return torch.full((count,), domain, device=device)
+
+
+def split_domains(output: Output, counts: Sequence[int]) -> list[Output]:
+    """Split an output by the domains of its images; see `Batch`."""
+    if len(counts) < 2:
+        return [output]
+    sizes = list(counts)
+    parts = zip(torch.split(output.features, sizes), torch.split(output.logits, sizes), strict=True)
+    return [Output(*part) for part in parts]
+
+
+def join_domains(outputs: Sequence[Output]) -> Output:
+    """Return the outputs of several domains as one."""
+    if len(outputs) == 1:
+        return outputs[0]
+    return Output(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+
+
+def _ids(images: Tensor, counts: Sequence[int], first: int) -> Tensor:
+    """Return the ids of images, of which there may be several views, one after the other."""
+    counts = counts or (len(images),)
+    views = len(images) // (sum(counts) or 1)
+    each = list(enumerate(counts, start=first)) * views
+    ids = [domain_ids(count, domain, images.device) for domain, count in each]
+    return torch.cat(ids) if ids else domain_ids(0, first, images.device)

@@ -1,5 +1,7 @@
 """Predictions, features and scores of a trained classifier for any image input."""
 
+import math
+from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
@@ -9,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dacbn.batch import TARGET, Output
+from dacbn.batch import Output
 from dacbn.datasets import (
     EveryImage,
     Images,
@@ -23,10 +25,12 @@ from dacbn.datasets import (
     to_unlabelled,
 )
 from dacbn.methods import test_time_methods
-from dacbn.models import Network
+from dacbn.models import Network, takes_cluster_ids
 from dacbn.norms import recalibrate
 from dacbn.training import (
     TrainConfig,
+    find_domain,
+    name_domains,
     reading_options,
     run_network,
     run_online,
@@ -113,7 +117,7 @@ class Classifier:
     def answers(
         self,
         images: UnlabelledLike,
-        cluster_id: int = TARGET,
+        cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> list[Answer]:
@@ -141,7 +145,7 @@ class Classifier:
     def predict_proba(
         self,
         images: UnlabelledLike,
-        cluster_id: int = TARGET,
+        cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> NDArray[np.float32]:
@@ -150,7 +154,10 @@ class Classifier:
         Args:
             images: an array, pictures, files or a list of them, a folder, or a domain. Of a dataset
                 with a name the test part is taken.
-            cluster_id: the domain id passed to the normalisers (source 0, target 1).
+            cluster_id: the domain whose statistics the normalisers use, if they know domains: its
+                name, or its id (sources first, from 0); None is the target. "average" takes the
+                mean of the probabilities by the statistics of each source, for a domain that is
+                none of those trained on.
             adapt: a test-time method; None does not adapt.
             on_unreadable: "skip" or "raise"; None takes the setting of the training.
 
@@ -167,7 +174,7 @@ class Classifier:
     def predict(
         self,
         images: UnlabelledLike,
-        cluster_id: int = TARGET,
+        cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> NDArray[np.int64]:
@@ -184,7 +191,7 @@ class Classifier:
     def transform(
         self,
         images: UnlabelledLike,
-        cluster_id: int = TARGET,
+        cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> NDArray[np.float32]:
@@ -195,7 +202,7 @@ class Classifier:
     def score(
         self,
         test: LabelledLike,
-        cluster_id: int = TARGET,
+        cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> float:
@@ -205,7 +212,7 @@ class Classifier:
     def evaluate(
         self,
         test: LabelledLike,
-        cluster_id: int = TARGET,
+        cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
     ) -> dict[str, float]:
@@ -224,18 +231,21 @@ class Classifier:
         check_same_classes(self.classes, domain.classes)
         return score_logits(self._run(domain.images, cluster_id, adapt).logits, domain.labels)
 
-    def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
+    def recalibrate(self, images: UnlabelledLike, cluster_id: int | str | None = None) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).
 
         Args:
             images: an array, a list of files, a folder, a domain, or the name of a dataset, whose
                 training split is used.
-            cluster_id: the domain id passed to the normalisers (source 0, target 1).
+            cluster_id: the domain whose statistics the normalisers use, if they know domains: its
+                name, or its id (sources first, from 0); None is the target. "average" takes the
+                mean of the probabilities by the statistics of each source, for a domain that is
+                none of those trained on.
         """
         network = self.network
         device = next(network.parameters()).device
         batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
-        recalibrate(network, batches, cluster_id)
+        recalibrate(network, batches, self._one(self._ids_of(cluster_id)))
         return self
 
     def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
@@ -250,7 +260,9 @@ class Classifier:
             return to_unlabelled(data, self._size, True, **self._reading(None)).images
         return self._read(data, None).images
 
-    def outputs(self, images: Images, cluster_id: int = TARGET, adapt: str | None = None) -> Output:
+    def outputs(
+        self, images: Images, cluster_id: int | str | None = None, adapt: str | None = None
+    ) -> Output:
         """Compute features (N, D) and logits (N, num_classes) of images that are loaded already.
 
         Arguments and errors as in `predict_proba`; N may be 0.
@@ -267,19 +279,44 @@ class Classifier:
         _ = self.network  # raises before any image is read
         return read_every(data, self._size, **self._reading(on_unreadable))
 
-    def _run(self, images: Images, cluster_id: int, adapt: str | None) -> Output:
+    def _run(self, images: Images, cluster_id: int | str | None, adapt: str | None) -> Output:
         network = self.network
-        if not isinstance(cluster_id, Integral):
-            raise ValueError(
-                f"cluster_id must be a whole number (source 0, target 1), got {cluster_id!r}"
-            )
+        domains = self._ids_of(cluster_id)
         method = None if adapt is None else test_time_methods.build(adapt, network)
         device = next(network.parameters()).device
         if not len(images):
             return Output(torch.empty(0, network.num_features), torch.empty(0, len(self.classes)))
-        if method is None:
-            return run_network(network, images, cluster_id, device)
-        return run_online(method, images, cluster_id, device)
+        if method is not None:
+            return run_online(method, images, self._one(domains), device)
+        if not takes_cluster_ids(network):
+            domains = domains[:1]  # all answer alike
+        return average([run_network(network, images, each, device) for each in domains])
+
+    def _ids_of(self, domain: int | str | None) -> tuple[int, ...]:
+        if not isinstance(domain, Integral | str | None):
+            raise ValueError(
+                f"cluster_id must be the name or number of a domain (source 0, target 1), got "
+                f"{domain!r}"
+            )
+        return find_domain(self.config, domain)
+
+    def _one(self, domains: tuple[int, ...]) -> int:
+        if len(domains) > 1:
+            known = ", ".join(name_domains(self.config))
+            raise ValueError(f"statistics of one domain are moved: name it, one of {known}")
+        return domains[0]
+
+
+def average(outputs: Sequence[Output]) -> Output:
+    """Average features and probabilities of several passes over the same images.
+
+    Returns:
+        features (N, D), and logits (N, C) that are logarithms of the mean probabilities.
+    """
+    if len(outputs) == 1:
+        return outputs[0]
+    features, logits = (torch.stack(parts) for parts in zip(*outputs, strict=True))
+    return Output(features.mean(0), logits.log_softmax(2).logsumexp(0) - math.log(len(outputs)))
 
 
 def _in_place(rows: Tensor, every: EveryImage) -> NDArray[np.float32]:

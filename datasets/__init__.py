@@ -31,6 +31,7 @@ from dacbn.datasets.inputs import (
     to_unlabelled,
 )
 from dacbn.datasets.load import (
+    check_one_class_set,
     check_same_classes,
     folders_among,
     load_labelled,
@@ -48,6 +49,7 @@ from dacbn.datasets.loaders import (
     stream_target,
 )
 from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.several import list_domains
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
@@ -63,6 +65,7 @@ __all__ = [
     "TensorImages",
     "UnlabelledImages",
     "UnlabelledLike",
+    "check_one_class_set",
     "check_same_classes",
     "choose_family",
     "datasets",
@@ -70,6 +73,7 @@ __all__ = [
     "is_flat_folder",
     "iterate",
     "labelled",
+    "list_domains",
     "list_images",
     "load_labelled",
     "load_sample",

@@ -89,6 +89,8 @@ class FileImages:
     def gather(self, indices: Tensor) -> Tensor:
         """Return uint8 images (B, 3, S, S) for int64 indices (B,), on the CPU."""
         paths = [self.paths[index] for index in indices.tolist()]
+        if not paths:
+            return torch.empty(0, 3, self.size, self.size, dtype=torch.uint8)
         with ThreadPoolExecutor() as threads:  # decoding releases the GIL
             return torch.stack(
                 list(threads.map(partial(decode, size=self.size, fit=self.fit), paths))

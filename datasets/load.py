@@ -202,6 +202,29 @@ def check_same_classes(source_classes: Sequence[str], target_classes: Sequence[s
     )
 
 
+def check_one_class_set(
+    first: str, first_classes: Sequence[str], other: str, classes: Sequence[str]
+) -> None:
+    """Check that two sources have the same classes.
+
+    Args:
+        first: name of the first source.
+        first_classes: its classes.
+        other: name of the other.
+        classes: its classes.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if set(first_classes) != set(classes):
+        lacking = sorted(set(first_classes) - set(classes))
+        added = sorted(set(classes) - set(first_classes))
+        raise ValueError(
+            f"all sources must have the same classes: {other} lacks {lacking} of {first} and adds "
+            f"{added}; rename or remove class folders until they match"
+        )
+
+
 def check_known_classes(known: Sequence[str], classes: Sequence[str]) -> None:
     """Check that classes of a target are those of the source, or some of them.
 

@@ -2,10 +2,11 @@
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache, partial
-from itertools import islice
+from itertools import islice, repeat, tee
+from operator import itemgetter
 
 import numpy as np
 import torch
@@ -16,13 +17,15 @@ from dacbn.datasets.features import FeatureViews, draw_view
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
-SOURCE_ORDER, TARGET_ORDER, VIEWS = range(3)  # independent random numbers from one seed
+# independent random numbers from one seed: of the first source, of the first target, of views, and
+# of the other domains
+SOURCE_ORDER, TARGET_ORDER, VIEWS, OTHERS = range(4)
 PREFETCH = 3  # batches of files to decode in advance
 
 
 def stream_batches(
-    source: LabelledImages,
-    target: UnlabelledImages,
+    sources: Sequence[LabelledImages],
+    targets: Sequence[UnlabelledImages],
     *,
     source_batch_size: int,
     target_batch_size: int,
@@ -32,50 +35,69 @@ def stream_batches(
     device: torch.device | str,
     start: int = 0,
     stop: int,
+    balance: bool = True,
+    merge_sources: bool = False,
 ) -> Iterator[Batch]:
     """Yield the batches of steps `start` to `stop - 1`.
 
-    Each domain is sampled epoch by epoch, independently of the other: every image appears once per
+    Each domain is sampled epoch by epoch, independently of the others: every image appears once per
     epoch, in a new order. A batch may span two epochs, so batch sizes need not divide the number
     of images. Starting at step n yields the same batches as a run from step 0 has from step n.
 
     Args:
-        source: the source domain.
-        target: the target domain.
-        source_batch_size: source images per batch.
-        target_batch_size: target images per batch.
+        sources: the source domains, at least one.
+        targets: the target domains; without one, batches have no target images.
+        source_batch_size: source images per batch, of all sources together.
+        target_batch_size: target images per batch, of all targets together.
         family: augmentation family.
         strong: whether batches also contain strong views.
         seed: seed of order and views; at least 0.
         device: device of the batches.
         start: first step.
         stop: last step plus one.
+        balance: see `rows_by_domain`.
+        merge_sources: count all sources as one domain.
 
     Raises:
         ValueError: the domains differ in image size.
     """
-    if source.images.size != target.images.size:
-        raise ValueError(
-            f"source images have {source.images.size} pixels per side and target images "
-            f"{target.images.size}: load both with the same size"
-        )
-    device = torch.device(device)
+    device, steps = torch.device(device), range(start, stop)
+    _check_sizes([*sources, *targets])
     source_rows = partial(
-        rows_at, count=len(source), batch_size=source_batch_size, key=(seed, SOURCE_ORDER)
+        rows_by_domain,
+        counts=list(map(len, sources)),
+        batch_size=source_batch_size,
+        key=(seed, SOURCE_ORDER),
+        stream=OTHERS,
+        balance=balance,
     )
     target_rows = partial(
-        rows_at, count=len(target), batch_size=target_batch_size, key=(seed, TARGET_ORDER)
+        rows_by_domain,
+        counts=list(map(len, targets)),
+        batch_size=target_batch_size,
+        key=(seed, TARGET_ORDER),
+        stream=OTHERS + len(sources),
+        balance=balance,
     )
-    labels = source.labels.to(device)
-    steps = range(start, stop)
-    source_images = _fetch(source.images, map(source_rows, steps), device)
-    target_images = _fetch(target.images, map(target_rows, steps), device)
-    for step, plain_source, plain_target in zip(steps, source_images, target_images, strict=True):
+    labels = [source.labels.to(device) for source in sources]
+    source_images = _fetch_domains(sources, map(source_rows, steps), device)
+    target_images = _fetch_domains(targets, map(target_rows, steps), device)
+    for step, plain_source, plain_target in zip(steps, source_images, target_images, strict=False):
+        assert plain_source is not None
+        plain_target = plain_source[:0] if plain_target is None else plain_target
         generator = torch.Generator(device).manual_seed(_mix(seed, VIEWS, step))
         weak = [_view(plain, family, generator) for plain in (plain_source, plain_target)]
-        step_labels = labels[source_rows(step).to(device, non_blocking=True)]
+        rows = source_rows(step)
+        step_labels = [
+            of_domain[chosen.to(device, non_blocking=True)]
+            for of_domain, chosen in zip(labels, rows, strict=True)
+        ]
         views = [strong_view(view, family, generator) for view in weak] if strong else [None, None]
-        yield Batch(weak[0], step_labels, weak[1], *views)
+        yield Batch(
+            *(weak[0], torch.cat(step_labels), weak[1], views[0], views[1]),
+            () if merge_sources else _counts(rows),
+            _counts(target_rows(step)),
+        )
 
 
 def stream_target(
@@ -136,16 +158,76 @@ def place_images(images: Images, device: torch.device | str) -> Images:
     return images.to(device)
 
 
+def rows_by_domain(
+    step: int,
+    counts: Sequence[int],
+    batch_size: int,
+    key: tuple[int, int],
+    stream: int,
+    balance: bool = True,
+) -> list[Tensor]:
+    """Return the indices of a step's images in each of several domains: int64, one for each.
+
+    Args:
+        step: the step.
+        counts: images of each domain.
+        batch_size: images of the batch.
+        key: seed and stream of the first domain.
+        stream: number from which on the streams of the other domains are counted.
+        balance: take equally many of each domain, in turn if the batch size is no multiple;
+            otherwise every image of all domains is taken equally often.
+    """
+    if not balance:
+        rows = rows_at(step, sum(counts), batch_size, key)
+        ends = np.cumsum(counts).tolist()
+        return [
+            rows[(rows >= end - count) & (rows < end)] - (end - count)
+            for end, count in zip(ends, counts, strict=True)
+        ]
+    chosen = []
+    for domain, count in enumerate(counts):
+        first, last = (
+            _ceil(position - domain, len(counts))
+            for position in (step * batch_size, (step + 1) * batch_size)
+        )
+        own = key if domain == 0 else (key[0], stream + domain)
+        chosen.append(_rows(first, last, count, own))
+    return chosen
+
+
 def rows_at(step: int, count: int, batch_size: int, key: tuple[int, int]) -> Tensor:
     """Return the indices of a step's images in a domain of `count` images: int64 (batch_size,)."""
-    positions = range(step * batch_size, (step + 1) * batch_size)
-    epochs = range(positions[0] // count, positions[-1] // count + 1)
+    return _rows(step * batch_size, (step + 1) * batch_size, count, key)
+
+
+def _rows(start: int, stop: int, count: int, key: tuple[int, int]) -> Tensor:
+    """Return the images at positions `start` to `stop - 1` of an endless stream of epochs."""
+    if start == stop:
+        return torch.zeros(0, dtype=torch.int64)
+    epochs = range(start // count, (stop - 1) // count + 1)
     order = torch.cat([_permutation(count, *key, epoch) for epoch in epochs])
-    first = positions[0] - epochs[0] * count
-    return order[first : first + batch_size]
+    first = start - epochs[0] * count
+    return order[first : first + stop - start]
 
 
-@lru_cache(maxsize=8)
+def _ceil(a: int, b: int) -> int:
+    return -(-a // b)
+
+
+def _counts(rows: Sequence[Tensor]) -> tuple[int, ...]:
+    return tuple(map(len, rows))
+
+
+def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
+    sizes = list(dict.fromkeys(domain.images.size for domain in domains))
+    if len(sizes) > 1:
+        raise ValueError(
+            f"source images have {sizes[0]} pixels per side and target images {sizes[1]}: load "
+            "both with the same size"
+        )
+
+
+@lru_cache(maxsize=16)
 def _permutation(count: int, seed: int, stream: int, epoch: int) -> Tensor:
     generator = torch.Generator().manual_seed(_mix(seed, stream, epoch))
     return torch.randperm(count, generator=generator)
@@ -175,6 +257,21 @@ def _fetch(images: Images, rows: Iterator[Tensor], device: torch.device) -> Iter
     batches = map(gather, rows) if in_memory else _prefetch(gather, rows)
     for batch in batches:
         yield to_float(batch.to(device, non_blocking=True))
+
+
+def _fetch_domains(
+    domains: Sequence[LabelledImages | UnlabelledImages],
+    rows: Iterator[list[Tensor]],
+    device: torch.device,
+) -> Iterator[Tensor | None]:
+    """Yield batches of several domains, one after the other; None if there are no domains."""
+    each = [
+        _fetch(domain.images, map(itemgetter(place), own), device)
+        for place, (domain, own) in enumerate(zip(domains, tee(rows, len(domains)), strict=True))
+    ]
+    if not each:
+        return repeat(None)
+    return (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*each, strict=True))
 
 
 def _gather(images: Images, rows: Tensor, pin: bool) -> Tensor:

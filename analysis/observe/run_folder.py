@@ -21,12 +21,13 @@ from dacbn.training import (
     choose_device,
     is_source_free,
     load_weights,
+    num_sources,
     read_run_info,
     reading_options,
 )
 from dacbn.training.run_info import IN_MEMORY
 
-DOMAINS = ("source", "target")  # their positions are their cluster ids
+DOMAINS = ("source", "target")
 
 
 def open_run(run: Path, data_root: Path | None = None) -> RunInfo:
@@ -71,7 +72,7 @@ def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
         OSError: the same.
     """
     samples = {}
-    for cluster_id, domain in enumerate(DOMAINS):
+    for cluster_id, domain in zip((0, num_sources(info.config)), DOMAINS, strict=True):
         images = _load(info, domain, count, False, seed)
         labels = None
         if isinstance(images, LabelledImages):
@@ -88,7 +89,9 @@ def read_training_images(info: RunInfo, count: int, seed: int) -> dict[str, Imag
         OSError: the same.
     """
     return {
-        f"{domain}: {getattr(info.config, domain)}": _load(info, domain, count, True, seed).images
+        f"{domain}: {getattr(info.config, domain)[0]}": _load(
+            info, domain, count, True, seed
+        ).images
         for domain in DOMAINS
     }
 
@@ -112,10 +115,15 @@ def build_untrained(subject: Subject, info: RunInfo) -> Subject:
     return Subject("before training", network, subject.samples, subject.classes)
 
 
+def _place(info: RunInfo, domain: str) -> str:
+    places: tuple[str, ...] = getattr(info.config, domain)
+    return places[0]
+
+
 def _load(
     info: RunInfo, domain: str, count: int, train: bool, seed: int
 ) -> LabelledImages | UnlabelledImages:
-    data = getattr(info.config, domain)
+    data = _place(info, domain)
     if data == IN_MEMORY:
         raise RunFolderError(
             f"the {domain} was given in memory: call the functions of dacbn.analysis on it"

@@ -77,23 +77,23 @@ def benchmark_accuracy(
 
 def _read(config: TrainConfig) -> TrainingDomains:
     return TrainingDomains.read(
-        config, SIZE, config.source, config.target, None, target_test=config.target
+        config, SIZE, config.source, config.target, target_tests=config.target
     )
 
 
 def _train(config: TrainConfig, domains: TrainingDomains) -> list[dict[str, Any]]:
     """Train; return step, accuracy and seconds of training at each score."""
     device = choose_device(config.device)
-    state = create_state(config, len(domains.source.classes), SIZE, device)
+    state = create_state(config, len(domains.classes), SIZE, device)
     stream = domains.stream(config, device, state.method.wants_strong_views)
-    ((test, _),) = domains.tests.values()
+    (test,) = domains.tests
     seconds, since = 0.0, time.perf_counter()
 
     def score(network: Network) -> dict[str, float]:
         nonlocal seconds, since
         wait(config.device)
         seconds += time.perf_counter() - since
-        scores = {ACCURACY: evaluate(network, test, TARGET, device)["accuracy"]}
+        scores = {ACCURACY: evaluate(network, test.images, TARGET, device)["accuracy"]}
         since = time.perf_counter()
         return {**scores, "seconds": seconds}
 

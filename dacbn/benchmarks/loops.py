@@ -85,8 +85,8 @@ def _own_loop(
             train(
                 state,
                 lambda start: stream_batches(
-                    LabelledImages(source, labels, classes),
-                    UnlabelledImages(target),
+                    [LabelledImages(source, labels, classes)],
+                    [UnlabelledImages(target)],
                     source_batch_size=batch_size,
                     target_batch_size=batch_size,
                     family="none",

@@ -56,7 +56,7 @@ def adapt(
         device: cpu, cuda, or auto.
     """
     adapter = DomainAdapter.from_pretrained(run, device or "auto")
-    target = target or adapter.config.target
+    target = target or adapter.config.target[0]
     if target == IN_MEMORY:
         raise ValueError(f"{run} was trained from arrays: pass --target")
     given = {

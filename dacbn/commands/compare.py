@@ -47,7 +47,7 @@ def compare(
     """
     _refuse_single(config)
     cells = make_grid(config, choose_variants(norms, methods, controls), seeds)
-    say(f"{config.source} → {config.target}: {len(cells)} trainings")
+    say(f"{config.domains}: {len(cells)} trainings")
     try:
         results = run_comparison(output, config, cells)
     except (InterruptedTraining, KeyboardInterrupt) as stop:

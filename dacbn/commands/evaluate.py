@@ -1,22 +1,52 @@
 """dacbn evaluate: score a trained run on the test splits of its domains."""
 
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
-from dacbn.batch import SOURCE, TARGET
 from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.plain_text import say
-from dacbn.training import IN_MEMORY, StorageError, has_records, read_records, write_json
+from dacbn.training import (
+    IN_MEMORY,
+    StorageError,
+    TrainConfig,
+    has_records,
+    name_domains,
+    name_scores,
+    num_sources,
+    read_records,
+    write_json,
+)
+from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
+
+
+class Domain(NamedTuple):
+    """A domain to score on.
+
+    Attributes:
+        kind: "source_test" or "target_test".
+        name: its name.
+        place: a dataset's name, a folder or a list.
+        statistics: name or id of the domain whose statistics normalisers use.
+    """
+
+    kind: str
+    name: str
+    place: str
+    statistics: str | int | None
 
 
 def evaluate(
     run: Positional[Path],
     target: str | None = None,
+    domain: str | None = None,
     data_root: Path | None = None,
     recalibrate: bool = False,
     save: Path | None = None,
@@ -29,7 +59,9 @@ def evaluate(
 
     Args:
         run: a run folder.
-        target: score on this dataset or folder instead of the run's target.
+        target: score on this dataset or folder instead of the run's targets.
+        domain: with --target, the domain of the run whose statistics are used, for networks whose
+            normalisers know the domains; "average" takes the mean of all sources.
         data_root: folder of the named datasets, if it has moved.
         recalibrate: re-estimate normaliser statistics on the target's training images (AdaBN), and
             score both domains before and after; the run's weights file is not changed.
@@ -39,25 +71,28 @@ def evaluate(
     check_new_run(save, recalibrate)
     adapter = DomainAdapter.from_pretrained(run, device, data_root)
     config = adapter.config
-    target = target or config.target
-    if target == IN_MEMORY:
+    targets = config.target if target is None else (target,)
+    if IN_MEMORY in targets:
         raise ValueError(f"{run} was trained from arrays: pass --target")
-    domains = {"source_test": (config.source, SOURCE), "target_test": (target, TARGET)}
-    if is_flat_folder(target):
-        say(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
-        del domains["target_test"]
+    if domain is not None and target is None:
+        raise ValueError("--domain says whose statistics --target has: add --target")
+    domains = _sources(config) + _targets(config, target, domain)
+    for flat in filter(is_flat_folder, targets):
+        say(f"{flat} is a flat folder without labels: use dacbn predict {run} {flat}")
+        domains = [each for each in domains if each.place != flat or each.kind == SOURCE_TEST]
     before = _score(adapter, domains)
     scores = dict(before)
     print_scores(before)
-    about: dict[str, object] = {"source": config.source, "target": target}
+    about: dict[str, object] = {"source": _shown(config.source), "target": _shown(targets)}
     if recalibrate:
-        adapter.recalibrate(target)
-        after = _score(adapter, {name: domains[name] for name in domains if _known(name, before)})
-        say(f"with statistics re-estimated on {target}:")
+        for each in _targets(config, target, domain):
+            adapter.recalibrate(each.place, each.statistics)
+        after = _score(adapter, [each for each in domains if _known(each.kind, before)])
+        say(f"with statistics re-estimated on {', '.join(targets)}:")
         print_scores(after, before)
         about |= {"before": before, "after": after}
         # of each domain with the statistics meant for it
-        scores |= {name: value for name, value in after.items() if name.startswith("target_test")}
+        scores |= {name: value for name, value in after.items() if name.startswith(TARGET_TEST)}
     try:
         write_json(run / "evaluation.json", {**about, "recalibrated": recalibrate, **scores})
     except StorageError as error:
@@ -68,24 +103,50 @@ def evaluate(
         save_recalibrated(adapter, save)
     elif recalibrate:
         say("--save FOLDER keeps these statistics; dacbn predict --recalibrate uses its own images")
-    if has_records(run) and target == config.target and not recalibrate:
+    if has_records(run) and targets == config.target and not recalibrate:
         print_choices(read_records(run))
 
 
-def _score(adapter: DomainAdapter, domains: dict[str, tuple[str, int]]) -> dict[str, float]:
-    """Score domains by name; the source may be gone, as an adapted run does not need it."""
-    scores: dict[str, float] = {}
-    for name, (domain, cluster_id) in domains.items():
+def _sources(config: TrainConfig) -> list[Domain]:
+    names, last = name_domains(replace(config, merge_sources=False)), num_sources(config) - 1
+    return [
+        Domain(SOURCE_TEST, names[number], place, min(number, last))
+        for number, place in enumerate(config.source)
+    ]
+
+
+def _targets(config: TrainConfig, target: str | None, domain: str | None) -> list[Domain]:
+    if target is not None and target not in config.target:
+        return [Domain(TARGET_TEST, target, target, domain)]
+    first, names = num_sources(config), name_domains(config)
+    return [
+        Domain(TARGET_TEST, names[first + number], place, domain or first + number)
+        for number, place in enumerate(config.target)
+        if target in (None, place)
+    ]
+
+
+def _shown(places: Sequence[str]) -> str | Sequence[str]:
+    return places[0] if len(places) == 1 else places
+
+
+def _score(adapter: DomainAdapter, domains: Sequence[Domain]) -> dict[str, float]:
+    """Score domains by name; a source may be gone, as an adapted run does not need it."""
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for kind, name, place, statistics in domains:
         try:
-            if domain == IN_MEMORY:
+            if place == IN_MEMORY:
                 raise ValueError("it was given as arrays")
-            found = adapter.evaluate(domain, cluster_id)
+            measures = adapter.evaluate(place, statistics)
         except (ValueError, OSError) as error:
-            if cluster_id != SOURCE:
+            if kind != SOURCE_TEST:
                 raise
             warnings.warn(f"the source is not scored: {error}", stacklevel=3)
         else:
-            scores |= {f"{name}_{measure}": score for measure, score in found.items()}
+            found.setdefault(kind, {})[name] = measures
+    scores: dict[str, float] = {}
+    for kind, by_name in found.items():
+        scores |= name_scores(kind, by_name)
     return scores
 
 

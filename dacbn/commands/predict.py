@@ -21,6 +21,7 @@ def predict(
     output: Path | None = None,
     top: int = 1,
     add: tuple[Added, ...] = (),
+    domain: str | None = None,
     adapt: str | None = None,
     recalibrate: bool = False,
     save: Path | None = None,
@@ -35,6 +36,8 @@ def predict(
         output: write the table to this file, device or pipe instead.
         top: how many of the likeliest classes to list.
         add: further columns: probabilities of all classes, logits, features.
+        domain: the domain that the images are of, if the run knows several targets: whose
+            statistics are used. "average" takes the mean of all sources, for one never seen.
         adapt: a test-time method, tent or sar, that adapts the network to the images while it
             labels them; the run is not changed. Give many images: a single one is labelled as
             without it.
@@ -57,8 +60,8 @@ def predict(
     readable, reasons = read_each(files, adapter.image_size, on_unreadable, adapter.config.fit)
     if recalibrate and len(readable):
         warn_if_few(len(readable))
-        adapter.recalibrate(UnlabelledImages(readable))
-    predictions = adapter.outputs(readable, adapt=adapt)
+        adapter.recalibrate(UnlabelledImages(readable), domain)
+    predictions = adapter.outputs(readable, domain, adapt)
     table = write_table(Predictions(files, reasons, predictions, adapter.classes), top, add)
     if output is None:
         _print(table)

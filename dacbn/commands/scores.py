@@ -5,7 +5,7 @@ from typing import Any
 
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
-from dacbn.training.metrics import TEST_ACCURACY, TEST_CLASS_ACCURACY
+from dacbn.training.metrics import OF_DOMAIN, TEST_ACCURACY, TEST_CLASS_ACCURACY
 from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
 
 
@@ -17,7 +17,24 @@ def print_scores(numbers: Mapping[str, float], before: Mapping[str, float] | Non
                 f"{numbers[key]:.1%}" + _change(numbers[key], before, key)
                 for key in (name, TEST_CLASS_ACCURACY[domain])
             )
-            say(f"{domain} test: accuracy {accuracy}, mean of classes {by_class}")
+            several = by_domain(numbers, name)
+            mean = f" (mean of {len(several)} domains)" if several else ""
+            say(f"{domain} test{mean}: accuracy {accuracy}, mean of classes {by_class}")
+            _print_domains(several, by_domain(before or {}, name))
+
+
+def by_domain(numbers: Mapping[str, float], name: str) -> dict[str, float]:
+    """Return a score by the names of the domains, if there are several."""
+    start = f"{name}{OF_DOMAIN}"
+    return {key.removeprefix(start): numbers[key] for key in numbers if key.startswith(start)}
+
+
+def _print_domains(scores: Mapping[str, float], before: Mapping[str, float]) -> None:
+    """Print the accuracy of each domain, one line each, and mark the worst."""
+    worst = min(scores, key=scores.__getitem__, default="")
+    for domain, score in scores.items():
+        mark = "  ← worst" if domain == worst else ""
+        say(f"  {domain}: {score:.1%}{_change(score, before or None, domain)}{mark}")
 
 
 def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:

@@ -95,7 +95,7 @@ def _resume(folder: Path, steps: int) -> None:
     """Continue a run with its own settings, or to a larger number of steps."""
     adapter = DomainAdapter.from_run(folder)
     config = adapter.config
-    if IN_MEMORY in (config.source, config.target):
+    if IN_MEMORY in (*config.source, *config.target):
         raise ValueError(
             f"{folder} was trained from arrays: resume it in Python, with "
             f"DomainAdapter.from_run({str(folder)!r}).fit(..., run={str(folder)!r}, resume=True)"
@@ -105,18 +105,18 @@ def _resume(folder: Path, steps: int) -> None:
             raise ValueError(f"--steps must be above the {config.steps} of {folder}, got {steps}")
         adapter.config = config = dataclasses.replace(config, steps=steps)
     if is_source_free(config):
-        return run_adaptation(adapter, config.target, config.method, folder, resume=True)
+        return run_adaptation(adapter, config.target[0], config.method, folder, resume=True)
     _fit(adapter, folder, resume=True)
 
 
 def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     """Train, and print the folder and the scores; the target's test split needs labels for that."""
     config = adapter.config
-    say(f"{config.source} → {config.target}: {config.method}, {config.backbone}, {config.norm}")
-    size = choose_size(config, choose_device(config.device), config.source, config.target)
+    say(f"{config.domains}: {config.method}, {config.backbone}, {config.norm}")
+    size = choose_size(config, choose_device(config.device), *config.source, *config.target)
     if not resume and (note := describe_size(config, size)):
         say(note)
-    target_test = None if is_flat_folder(config.target) else config.target
+    target_test = None if any(map(is_flat_folder, config.target)) else config.target
     try:
         adapter.fit(
             config.source,
@@ -135,6 +135,10 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
 
 def _name(config: TrainConfig) -> str:
     """Name a folder after the settings."""
-    domains = f"{Path(config.source).resolve().name}-{Path(config.target).resolve().name}"
+    names = (
+        "+".join(Path(each).resolve().name for each in places)
+        for places in (config.source, config.target)
+    )
+    domains = "-".join(names)
     method, norm = ("+".join(spec.names) for spec in (config.method, config.norm or OWN_NORMS))
     return f"{domains}-{method}-{norm}-seed{config.seed}"

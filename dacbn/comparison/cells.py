@@ -118,17 +118,15 @@ def check_cells(cells: Iterable[Cell]) -> None:
         config.check()
         check_names(config)
         check_needs_source(config)
-        if is_flat_folder(config.target):
-            raise ValueError(
-                f"{config.target} has no labels, and a comparison reports target accuracies"
-            )
+        if flat := [target for target in config.target if is_flat_folder(target)]:
+            raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")
     config = next(iter(kinds.values()))
     source, target = config.source, config.target
-    size = choose_size(config, choose_device(config.device), source, target)
+    size = choose_size(config, choose_device(config.device), *source, *target)
     domains = TrainingDomains.read(config, size, source, target, source, target)
     for config in kinds.values():
         untrained = dataclasses.replace(decide(config), pretrained=False)
-        create_state(untrained, len(domains.source.classes), size, torch.device("cpu"))
+        create_state(untrained, len(domains.classes), size, torch.device("cpu"))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _head(results: Sequence[Result]) -> str:
     }
     states = ", ".join(f"{number} {state}" for state, number in count.items() if number)
     cells = "1 cell" if len(results) == 1 else f"{len(results)} cells"
-    return f"# {to_plain(config.source)} → {to_plain(config.target)}\n\n{cells}: {states}.\n"
+    return f"# {to_plain(config.domains)}\n\n{cells}: {states}.\n"
 
 
 def _failures(results: Sequence[Result]) -> str:

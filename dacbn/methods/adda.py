@@ -15,7 +15,9 @@ the first trains h only, the second the backbone only, both at a fifth of the le
 (`lr_share`), because larger rates are unstable. The classifier is not changed in this stage. The
 copy normalises by its running statistics, and the network by batches of the target alone, so that
 its running statistics become the target's: the result is a network for the target.
-Differs from the paper: both stages are one training, with one optimiser and one schedule; both
+With several domains the head tells all of them apart, and the adversarial loss is -log of the
+probability that it gives to all sources together.
+Differs from the paper: both stages are one training, with one optimiser and one schedule; all
 domains weigh the same in the domain loss when their batches differ in size.
 """
 
@@ -27,11 +29,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from dacbn.batch import SOURCE, Batch, domain_ids
+from dacbn.batch import Batch, split_domains
 from dacbn.limits import BELOW_1, Count, Positive
-from dacbn.methods.dann import domain_accuracy, domain_loss
+from dacbn.methods.domain_head import domain_accuracy, domain_loss, domain_mlp
 from dacbn.methods.method import Method, Step, accuracy, methods
-from dacbn.models import Network, mlp
+from dacbn.models import Network
 
 
 @methods.register("adda")
@@ -55,7 +57,8 @@ class ADDA(Method):
         super().__init__(network)
         self.source_share = source_share
         self.lr_share = lr_share
-        self.domain_head = mlp(network.num_features, head, 1)
+        self.domain_head = domain_mlp(network.num_features, head, network.num_domains)
+        self.num_domains = network.num_domains
         self.source_network = copy.deepcopy(network).requires_grad_(False)
         self.adapting = False
 
@@ -80,29 +83,28 @@ class ADDA(Method):
         losses = {"classification": classification, "domain": zero, "adversarial": zero}
         metrics = {
             "source_accuracy": accuracy(source.logits, batch.source_labels),
-            "domain_accuracy": zero + 0.5,  # chance: the domain head is not in use yet
+            "domain_accuracy": zero + 1 / self.num_domains,  # chance: the head is not in use yet
         }
         return Step(losses, metrics)
 
     def adapt(self, batch: Batch) -> Step:
         """Compute the losses of the domain head and of the features."""
-        images = batch.source_images
-        ids = domain_ids(len(images), SOURCE, images.device)
         with torch.no_grad():
-            source = self.source_network.eval()(images, ids)
-        features = self.forward_target(batch.target_images).features
-        source_domain = self.domain_head(source.features)
-        target_domain = self.domain_head(features.detach())
-        fooled = apply_fixed(self.domain_head, features)
-        adversarial = F.binary_cross_entropy_with_logits(fooled, torch.zeros_like(fooled))
+            source = self.source_network.eval()(batch.source_images, batch.source_domains)
+        target = self.forward_target(batch)
+        sources = split_domains(source, batch.source_counts)
+        targets = split_domains(target, batch.target_counts)
+        domain_logits = [self.domain_head(each.features.detach()) for each in (*sources, *targets)]
+        fooled = apply_fixed(self.domain_head, target.features)
+        adversarial = taken_for_source(fooled, len(sources)).mean()
         losses = {
             "classification": torch.zeros_like(adversarial),
-            "domain": domain_loss(source_domain, target_domain),
+            "domain": domain_loss(*domain_logits),
             "adversarial": adversarial,
         }
         metrics = {
             "source_accuracy": accuracy(source.logits, batch.source_labels),
-            "domain_accuracy": domain_accuracy(source_domain, target_domain),
+            "domain_accuracy": domain_accuracy(*domain_logits),
         }
         return Step(losses, metrics)
 
@@ -113,6 +115,13 @@ class ADDA(Method):
     def set_extra_state(self, state: Tensor) -> None:
         """Restore what `get_extra_state` returned."""
         self.adapting = bool(state)
+
+
+def taken_for_source(logits: Tensor, num_sources: int) -> Tensor:
+    """Compute -log p(any source) (B,) from logits (B, 1 or D) of a domain head."""
+    if logits.shape[1] == 1:
+        return F.softplus(logits).squeeze(1)
+    return logits.logsumexp(1) - logits[:, :num_sources].logsumexp(1)
 
 
 def apply_fixed(head: nn.Module, features: Tensor) -> Tensor:

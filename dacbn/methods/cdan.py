@@ -9,23 +9,29 @@ replaced by random projections, (R_f f) * (R_g g) / sqrt(d), whose inner product
 outer products in expectation. With `entropy`, each sample weighs 1 + exp(-H(g)), so that confident
 predictions count more.
 Differs from the paper: g and the weights have no gradient, so that features change and not
-predictions; weights are relative to their mean over a domain, and both domains weigh the same when
+predictions; weights are relative to their mean over a domain, and all domains weigh the same when
 their batches differ in size; the strength ends at `weight`, as in DANN here, instead of 1.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
 from dacbn.limits import Count, NotNegative
 from dacbn.losses import entropy, log_probabilities, widened
-from dacbn.methods.dann import adversarial_strength, domain_accuracy
+from dacbn.methods.dann import adversarial_strength
+from dacbn.methods.domain_head import (
+    domain_accuracy,
+    domain_losses,
+    domain_mlp,
+    mean_of_domains,
+)
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
-from dacbn.models import Network, mlp
+from dacbn.models import Network
 
 LARGEST_MAP = 4096  # entries of the outer product; larger ones are projected
 
@@ -62,23 +68,29 @@ class CDAN(Method):
             self.register_buffer("feature_map", torch.randn(num_features, projections))
             self.register_buffer("prediction_map", torch.randn(num_classes, projections))
         size = projections if self.random else num_features * num_classes
-        self.domain_head = mlp(size, head, 1)
+        self.domain_head = domain_mlp(size, head, network.num_domains)
 
-    def transfer(
-        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    def transfer_domains(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
     ) -> Step:
         """Compute the domain loss; its gradient reaches the features reversed."""
         strength = self.weight * adversarial_strength(progress)
-        source_domain = widened(self.domain_head(self.condition(source, strength)).squeeze(1))
-        target_domain = widened(self.domain_head(self.condition(target, strength)).squeeze(1))
-        of_source = F.softplus(source_domain)  # -log(1 - p), p = sigmoid of "is target"
-        of_target = F.softplus(-target_domain)  # -log p
-        loss = (self.average(of_source, source) + self.average(of_target, target)) / 2
+        outputs = [*sources, *targets]
+        logits = [widened(self.domain_head(self.condition(each, strength))) for each in outputs]
+        losses = [
+            self.average(domain_losses(of_domain, domain), output)
+            for domain, (of_domain, output) in enumerate(zip(logits, outputs, strict=True))
+            if len(of_domain)
+        ]
         metrics = {
-            "domain_accuracy": domain_accuracy(source_domain, target_domain),
-            "adversarial_strength": torch.full_like(source_domain[0], strength),
+            "domain_accuracy": domain_accuracy(*logits),
+            "adversarial_strength": torch.full_like(losses[0], strength),
         }
-        return Step({"conditional_domain": loss}, metrics)
+        return Step({"conditional_domain": mean_of_domains(losses)}, metrics)
 
     def condition(self, output: Output, strength: float) -> Tensor:
         """Combine features (their gradient is reversed) and predictions into head inputs (B, d)."""

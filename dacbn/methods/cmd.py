@@ -10,6 +10,8 @@ Differs from the paper: the features of a backbone are unbounded, so the moments
 [-1, 1], are compared; the classifier receives the features themselves.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -31,6 +33,8 @@ class CMD(Method):
         weight: weight of the discrepancy.
         moments: the order K of the highest moment.
     """
+
+    by_pairs: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: NotNegative = 1.0, moments: Count = 5) -> None:
         super().__init__(network)

@@ -1,5 +1,7 @@
 """Sums of methods, such as "cdan + mcc"."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from dacbn.batch import Output
@@ -29,8 +31,12 @@ class Combined(Method):
             del part.network  # a module would be saved once for each of its names
         self.parts = nn.ModuleDict(parts)
 
-    def transfer(
-        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    def transfer_domains(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
     ) -> Step:
         """Compute the losses and metrics of all methods.
 
@@ -40,7 +46,8 @@ class Combined(Method):
         losses: dict[str, Tensor] = {}
         metrics: dict[str, Tensor] = {}
         for name, part in self.parts.items():
-            step = part.transfer(source, target, source_labels, progress)  # type: ignore[operator]
+            assert isinstance(part, Method)
+            step = part.transfer_domains(sources, targets, source_labels, progress)
             if twice := losses.keys() & step.losses.keys():
                 raise ValueError(f"two methods have a loss named {min(twice)}: one is {name}")
             losses |= step.losses

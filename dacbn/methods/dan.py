@@ -11,6 +11,8 @@ each sample once; the five kernels weigh the same, and their widths are proporti
 mean squared distance; the adapted layers are features and logits, which every network here has.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -29,6 +31,8 @@ class DAN(Method):
         network: the network to train.
         weight: weight of the sum of both layers' discrepancies.
     """
+
+    by_pairs: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)

@@ -6,21 +6,23 @@ https://arxiv.org/abs/1505.07818.
 A domain head learns to predict the domain from the features, and the features learn to make it
 fail: the head's gradient reaches them reversed, multiplied by a strength that rises from 0 to
 `weight` over the training.
-Differs from the paper: both domains weigh the same in the domain loss when their batches differ in
+With several sources or targets the head tells all of them apart.
+Differs from the paper: all domains weigh the same in the domain loss when their batches differ in
 size; the strength ends at `weight` instead of 1; the default head is wide for all networks.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.batch import Output
 from dacbn.limits import Count, NotNegative
+from dacbn.methods.domain_head import domain_accuracy, domain_loss, domain_mlp
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
-from dacbn.models import Network, mlp
+from dacbn.models import Network
 
 
 @methods.register("dann")
@@ -31,8 +33,8 @@ class DANN(Method):
         network: the network to train.
         weight: the adversarial strength at the end of training.
         head: widths of the domain head's hidden layers; (100,) in the paper's MNIST network.
-        batch_norm: put a BatchNorm into each hidden layer of the domain head; source and target
-            features pass through the head separately, so each has its own batch statistics.
+        batch_norm: put a BatchNorm into each hidden layer of the domain head; the features
+            of each domain pass through the head separately, so it has its own batch statistics.
     """
 
     def __init__(
@@ -44,42 +46,26 @@ class DANN(Method):
     ) -> None:
         super().__init__(network)
         self.weight = weight
-        self.domain_head = mlp(network.num_features, head, 1, batch_norm)
+        self.domain_head = domain_mlp(network.num_features, head, network.num_domains, batch_norm)
 
-    def transfer(
-        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    def transfer_domains(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
     ) -> Step:
         """Compute the domain loss; its gradient reaches the features reversed."""
         strength = self.weight * adversarial_strength(progress)
-        source_domain = self.domain_head(reverse_gradient(source.features, strength))
-        target_domain = self.domain_head(reverse_gradient(target.features, strength))
+        logits = [
+            self.domain_head(reverse_gradient(each.features, strength))
+            for each in (*sources, *targets)
+        ]
         metrics = {
-            "domain_accuracy": domain_accuracy(source_domain, target_domain),
-            "adversarial_strength": torch.full_like(source_domain[0, 0], strength),
+            "domain_accuracy": domain_accuracy(*logits),
+            "adversarial_strength": torch.full_like(logits[0][0, 0], strength),
         }
-        return Step({"domain": domain_loss(source_domain, target_domain)}, metrics)
-
-
-def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
-    """Compute the mean of both domains' cross-entropies.
-
-    Args:
-        source_logits: (B, 1) of source images, of the class "is target".
-        target_logits: (B', 1) of target images.
-    """
-    source = F.binary_cross_entropy_with_logits(source_logits, torch.zeros_like(source_logits))
-    target = F.binary_cross_entropy_with_logits(target_logits, torch.ones_like(target_logits))
-    return (source + target) / 2
-
-
-def domain_accuracy(source_logits: Tensor, target_logits: Tensor) -> Tensor:
-    """Compute the share of images whose domain is predicted; both domains weigh the same.
-
-    Args:
-        source_logits: (B, 1) or (B,) of source images, of the class "is target".
-        target_logits: (B', 1) or (B',) of target images.
-    """
-    return ((source_logits < 0).float().mean() + (target_logits >= 0).float().mean()) / 2
+        return Step({"domain": domain_loss(*logits)}, metrics)
 
 
 def adversarial_strength(progress: float) -> float:

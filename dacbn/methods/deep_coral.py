@@ -30,6 +30,7 @@ class DeepCORAL(Method):
             loss are about equal at the end.
     """
 
+    by_pairs: ClassVar[bool] = True
     of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:

@@ -10,6 +10,8 @@ each sample once; each kernel is the mean of five Gaussians with widths around t
 squared distance, and not a single one at the median.
 """
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
@@ -30,6 +32,8 @@ class JAN(Method):
         network: the network to train.
         weight: weight of the discrepancy at the end of training.
     """
+
+    by_pairs: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)

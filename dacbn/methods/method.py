@@ -1,12 +1,13 @@
 """The interface of adaptation methods, and the registry that names them."""
 
+from collections.abc import Sequence
 from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dacbn.batch import SOURCE, TARGET, Batch, Output, domain_ids
+from dacbn.batch import Batch, Output, join_domains, split_domains
 from dacbn.models import Network
 from dacbn.registry import Registry
 
@@ -24,8 +25,8 @@ class Step(NamedTuple):
             keys in every step, with 0 for a term that is not in use.
         metrics: values that are only logged, without gradient. "source_accuracy" is the share of
             source images whose label is predicted; "domain_accuracy" the share of images whose
-            domain the domain head predicts, 0.5 by chance; other keys are the method's, such as
-            "adversarial_strength".
+            domain the domain head predicts, by chance one over the number of domains; other keys
+            are the method's, such as "adversarial_strength".
     """
 
     losses: dict[str, Tensor]
@@ -55,26 +56,31 @@ class Objective(nn.Module):
         """Return the factor on the scheduled learning rate; methods with stages override this."""
         return 1.0
 
-    def forward_target(self, images: Tensor) -> Output:
-        """Run the network on target images (B, 3, S, S) alone."""
-        ids = domain_ids(len(images), TARGET, images.device)
-        return self.network(images, ids)  # type: ignore[no-any-return]
-
 
 class Method(Objective):
     """A way to train a network on labelled source and unlabelled target images.
 
     Most methods add losses to the source's classification loss, computed from the outputs of one
-    forward pass of both domains: they write `transfer`, and can be added to one another. A method
-    that needs other forward passes writes `forward` instead.
+    forward pass of all domains, and can be added to one another. They write `transfer`, whose
+    losses compare a source and a target, or `transfer_domains`, which sees each domain apart. A
+    method that needs other forward passes writes `forward` instead.
+
+    Attributes:
+        by_pairs: with several sources or targets, the losses of `transfer` are the mean over all
+            pairs of a source and a target; otherwise the sources are seen as one, and the targets
+            as one.
     """
+
+    by_pairs: ClassVar[bool] = False
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute losses and metrics of a batch."""
         source, target = self.forward_both(batch)
         losses = {"classification": F.cross_entropy(source.logits, batch.source_labels)}
         metrics = {"source_accuracy": accuracy(source.logits, batch.source_labels)}
-        added = self.transfer(source, target, batch.source_labels, progress)
+        sources = split_domains(source, batch.source_counts)
+        targets = split_domains(target, batch.target_counts)
+        added = self.transfer_domains(sources, targets, batch.source_labels, progress)
         return Step(losses | added.losses, metrics | added.metrics)
 
     def transfer(
@@ -88,25 +94,61 @@ class Method(Objective):
             source_labels: int64 (B,).
             progress: the share in [0, 1) of the training steps that are done.
         """
-        raise NotImplementedError
+        if type(self).transfer_domains is Method.transfer_domains:
+            raise NotImplementedError
+        return self.transfer_domains([source], [target], source_labels, progress)
+
+    def transfer_domains(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
+    ) -> Step:
+        """Compute the same for any number of domains, each with its own output.
+
+        Args:
+            sources: outputs for each source, as in `transfer`; one may have no images in a batch.
+            targets: outputs for each target.
+            source_labels: int64 (B,), of all sources in this order.
+            progress: the share in [0, 1) of the training steps that are done.
+        """
+        if not self.by_pairs:
+            source, target = join_domains(sources), join_domains(targets)
+            return self.transfer(source, target, source_labels, progress)
+        labels = torch.split(source_labels, [len(source.logits) for source in sources])
+        steps = [
+            self.transfer(source, target, of_source, progress)
+            for source, of_source in zip(sources, labels, strict=True)
+            for target in targets
+            if len(source.logits) and len(target.logits)
+        ]
+        return Step(*(_mean(each) for each in zip(*steps, strict=True)))
 
     def forward_source(self, batch: Batch) -> Output:
         """Run the network on the source images alone."""
-        images = batch.source_images
-        ids = domain_ids(len(images), SOURCE, images.device)
-        return self.network(images, ids)  # type: ignore[no-any-return]
+        return self.network(batch.source_images, batch.source_domains)  # type: ignore[no-any-return]
+
+    def forward_target(self, batch: Batch) -> Output:
+        """Run the network on the target images alone."""
+        return self.network(batch.target_images, batch.target_domains)  # type: ignore[no-any-return]
 
     def forward_both(self, batch: Batch) -> tuple[Output, Output]:
         """Run the network once on source and target images together; return one output each."""
         source, target = batch.source_images, batch.target_images
-        source_ids = domain_ids(len(source), SOURCE, source.device)
-        target_ids = domain_ids(len(target), TARGET, target.device)
-        images, ids = torch.cat([source, target]), torch.cat([source_ids, target_ids])
-        features, logits = self.network(images, ids)
+        ids = torch.cat([batch.source_domains, batch.target_domains])
+        features, logits = self.network(torch.cat([source, target]), ids)
         sizes = [len(source), len(target)]
         pairs = zip(features.split(sizes), logits.split(sizes), strict=True)
         source_output, target_output = (Output(*pair) for pair in pairs)
         return source_output, target_output
+
+
+def _mean(named: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Average scalars of the same names."""
+    if len(named) == 1:
+        return named[0]
+    return {name: torch.stack([each[name] for each in named]).mean() for name in named[0]}
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

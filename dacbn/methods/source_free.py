@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from dacbn.batch import TargetBatch
+from dacbn.batch import Output, TargetBatch, domain_ids
 from dacbn.methods.method import Objective, Step
 from dacbn.models import Network
 from dacbn.registry import Registry
@@ -13,6 +13,10 @@ from dacbn.registry import Registry
 
 class WholeTarget(Protocol):
     """All target images, for methods that need more than a batch."""
+
+    @property
+    def cluster_id(self) -> int:
+        """Id of the domain."""
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -43,6 +47,11 @@ class SourceFreeMethod(Objective):
             progress: the share in [0, 1) of the adaptation's steps that are done.
         """
         raise NotImplementedError
+
+    def forward_target(self, images: Tensor) -> Output:
+        """Run the network on target images (B, 3, S, S)."""
+        ids = domain_ids(len(images), self.target.cluster_id, images.device)
+        return self.network(images, ids)  # type: ignore[no-any-return]
 
 
 source_free_methods: Registry[type[SourceFreeMethod]] = Registry("source-free method")

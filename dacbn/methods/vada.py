@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dacbn.batch import Batch
+from dacbn.batch import Batch, split_domains
 from dacbn.limits import Count, NotNegative
 from dacbn.losses import entropy, log_probabilities
-from dacbn.methods.dann import domain_accuracy, domain_loss
+from dacbn.methods.domain_head import domain_accuracy, domain_loss, domain_mlp
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, accuracy, methods
-from dacbn.models import Network, mlp
+from dacbn.models import Network
 from dacbn.norms import frozen_statistics
 
 PAPER_VALUES = 3 * 32 * 32  # values per image in the paper, where pixels are in [-1, 1]
@@ -64,27 +64,31 @@ class VADA(Method):
         self.source_weight = source_weight
         self.target_weight = target_weight
         self.radius = radius
-        self.domain_head = mlp(network.num_features, head, 1)
+        self.domain_head = domain_mlp(network.num_features, head, network.num_domains)
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute all losses, from a pass of the images and two of perturbed images."""
         source, target = self.forward_both(batch)
-        source_domain, target_domain = (
-            self.domain_head(reverse_gradient(output.features, self.domain_weight))
-            for output in (source, target)
-        )
+        domains = [
+            *split_domains(source, batch.source_counts),
+            *split_domains(target, batch.target_counts),
+        ]
+        domain_logits = [
+            self.domain_head(reverse_gradient(each.features, self.domain_weight))
+            for each in domains
+        ]
         divergence = self.smoothness(batch, torch.cat([source.logits, target.logits]).detach())
         source_smoothness, target_smoothness = divergence.tensor_split([len(source.logits)])
         losses = {
             "classification": F.cross_entropy(source.logits, batch.source_labels),
-            "domain": domain_loss(source_domain, target_domain),
+            "domain": domain_loss(*domain_logits),
             "source_smoothness": self.source_weight * source_smoothness.mean(),
             "target_smoothness": self.target_weight * target_smoothness.mean(),
             "entropy": self.target_weight * entropy(target.logits).mean(),
         }
         metrics = {
             "source_accuracy": accuracy(source.logits, batch.source_labels),
-            "domain_accuracy": domain_accuracy(source_domain, target_domain),
+            "domain_accuracy": domain_accuracy(*domain_logits),
         }
         return Step(losses, metrics)
 

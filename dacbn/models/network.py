@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from dacbn.batch import NUM_DOMAINS, Output
 from dacbn.models.backbones import Pretrained, create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
+from dacbn.models.domain_clusters import clusters_for_domains
 from dacbn.models.heads import mlp
 from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.own_module import copy_module, count_features
@@ -31,6 +32,7 @@ class Network(nn.Module):
         pixel_mean: mean of RGB pixels in [0, 1] that the backbone expects; None takes that of its
             `pretrained_cfg`, or else ImageNet's.
         pixel_std: standard deviation of the same.
+        num_domains: number of domains, whose ids are 0 to num_domains - 1.
 
     Example:
         >>> from dacbn.models import create_backbone
@@ -53,9 +55,11 @@ class Network(nn.Module):
         num_features: int | None = None,
         pixel_mean: tuple[float, ...] | None = None,
         pixel_std: tuple[float, ...] | None = None,
+        num_domains: int = NUM_DOMAINS,
     ) -> None:
         super().__init__()
         check_id_source(id_source)
+        self.num_domains = num_domains
         self.id_source: IdSource = id_source
         self.backbone = backbone
         self.num_classes = num_classes
@@ -96,7 +100,9 @@ class Network(nn.Module):
     def run_backbone(self, images: Tensor, cluster_ids: Tensor | None = None) -> Tensor:
         """Compute what the backbone makes of images (B, head_hidden_size), before a bottleneck."""
         if cluster_ids is not None and self.id_source != "domain":
-            cluster_ids = shown_ids(cluster_ids, images, self.id_source, NUM_DOMAINS, self.training)
+            cluster_ids = shown_ids(
+                cluster_ids, images, self.id_source, self.num_domains, self.training
+            )
         with self.context.bind(cluster_ids):
             features: Tensor = self.backbone((images - self.pixel_mean) / self.pixel_std)
         return features
@@ -119,6 +125,7 @@ def create_network(
     pixel_std: tuple[float, ...] | None = None,
     image_size: int | None = None,
     statistics: Statistics = "follow",
+    num_domains: int = NUM_DOMAINS,
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
@@ -140,6 +147,8 @@ def create_network(
         pixel_std: see `Network`.
         image_size: pixels per side, for a module whose features depend on it.
         statistics: how those of the backbone's normalisers move in training; see `set_statistics`.
+        num_domains: number of domains; norms that receive their ids have as many clusters, if the
+            norm does not say how many.
 
     Raises:
         OwnModuleError: the module cannot be a backbone.
@@ -151,10 +160,11 @@ def create_network(
         width = count_features(backbone, image_size)
         model = copy_module(backbone).cpu()
     if norm is not None:
-        convert_norms(model, norm, sites, replaces)
+        convert_norms(model, clusters_for_domains(norm, num_domains), sites, replaces)
     set_statistics(model, statistics)  # before a new layer at the input, which has to follow
     if input_norm is not None:
-        convert_norms(model, input_norm, "input")
+        convert_norms(model, clusters_for_domains(input_norm, num_domains), "input")
     return Network(
-        model, num_classes, classifier, id_source, bottleneck, width, pixel_mean, pixel_std
+        *(model, num_classes, classifier, id_source, bottleneck, width, pixel_mean, pixel_std),
+        num_domains=num_domains,
     )

@@ -23,8 +23,8 @@ def mnist_to_svhn() -> TrainConfig:
     momentum; the rate falls to 0 instead of a quarter; weights of normalisers decay too.
     """
     return TrainConfig(
-        source="mnist",
-        target="svhn",
+        source=("mnist",),
+        target=("svhn",),
         backbone="wide_resnet28_2",
         norm=None,
         method=Spec("adamatch"),

@@ -25,8 +25,8 @@ def mnist_to_mnist_m() -> TrainConfig:
     instead of SGD; the adversarial strength ends at 0.3 instead of 1.
     """
     return TrainConfig(
-        source="mnist",
-        target="mnist_m",
+        source=("mnist",),
+        target=("mnist_m",),
         augment="none",
         norm=Spec("batch_norm"),
         classifier=(100, 100),
@@ -59,8 +59,8 @@ def mnist_to_usps() -> TrainConfig:
     both domains; AdamW and a cosine; the adversarial strength ends at 0.1.
     """
     return TrainConfig(
-        source="mnist",
-        target="usps",
+        source=("mnist",),
+        target=("usps",),
         norm=Spec("batch_norm"),
         method=Spec("dann"),
         steps=3000,
@@ -89,7 +89,7 @@ def usps_to_mnist() -> TrainConfig:
     (https://github.com/s-chh/PyTorch-DANN).
     Differs from the paper: as `mnist-to-usps-dann`.
     """
-    return dataclasses.replace(mnist_to_usps(), source="usps", target="mnist")
+    return dataclasses.replace(mnist_to_usps(), source=("usps",), target=("mnist",))
 
 
 @recipes.register("usps-to-mnist-dann-small")

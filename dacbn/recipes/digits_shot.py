@@ -24,8 +24,8 @@ def svhn_to_mnist() -> TrainConfig:
     normalisation; a cosine; random views of the images.
     """
     return TrainConfig(
-        source="svhn",
-        target="mnist",
+        source=("svhn",),
+        target=("mnist",),
         norm=Spec("batch_norm"),
         classifier=(256,),
         method=Spec("source_only(label_smoothing=0.1)"),

@@ -28,8 +28,8 @@ def amazon_to_webcam() -> TrainConfig:
     strength.
     """
     return TrainConfig(
-        source="data/office31/amazon/images",
-        target="data/office31/webcam/images",
+        source=("data/office31/amazon/images",),
+        target=("data/office31/webcam/images",),
         augment="photos",
         backbone="resnet50",
         pretrained=True,

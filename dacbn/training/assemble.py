@@ -15,6 +15,7 @@ from dacbn.models.weights_file import hash_weights
 from dacbn.spelling import renamed, spell
 from dacbn.training.batch_memory import check_batch, count_activations
 from dacbn.training.config import TrainConfig
+from dacbn.training.domain_names import num_domains
 from dacbn.training.setting_groups import NetworkSettings
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
@@ -116,7 +117,7 @@ def check_start(config: NetworkSettings) -> None:
 
 
 def build_network(
-    config: NetworkSettings,
+    config: TrainConfig,
     num_classes: int,
     pretrained: Pretrained = False,
     backbone: nn.Module | None = None,
@@ -125,7 +126,7 @@ def build_network(
     """Build the network of the settings.
 
     Args:
-        config: settings of the network; a `TrainConfig` includes them.
+        config: the settings.
         num_classes: classes.
         pretrained: load the weights that the settings start from, if any; a trained network needs
             none. "cached" never asks the internet.
@@ -155,6 +156,7 @@ def build_network(
                 pixel_std=config.pixel_std,
                 image_size=image_size,
                 statistics="follow" if config.statistics == "auto" else config.statistics,
+                num_domains=num_domains(config),
             )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error

@@ -47,6 +47,11 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
         config.check()
         return config
 
+    @property
+    def domains(self) -> str:
+        """Sources and targets in words, such as "mnist + usps → svhn"."""
+        return f"{' + '.join(self.source)} → {' + '.join(self.target)}"
+
     def to_json(self) -> dict[str, Any]:
         """Return the settings as values that JSON supports."""
         return {

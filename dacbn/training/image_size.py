@@ -13,7 +13,7 @@ LARGEST_ON_CPU = 160  # pixels; half the time of 224
 
 
 def choose_size(
-    config: TrainConfig, device: torch.device, source: LabelledLike, target: UnlabelledLike
+    config: TrainConfig, device: torch.device, *domains: LabelledLike | UnlabelledLike
 ) -> int:
     """Choose the pixels per side of the images of a new training.
 
@@ -23,8 +23,8 @@ def choose_size(
     if config.image_size is not None:
         return config.image_size
     trained = trained_size(config.backbone) if starts_pretrained(config) else None
-    if trained is None or choose_family(source, target) != "photos":
-        return max(SMALLEST_SIDE, size_of(source), size_of(target))
+    if trained is None or choose_family(*domains) != "photos":
+        return max(SMALLEST_SIDE, *map(size_of, domains))
     if device.type == "cpu" and not trained.fixed:
         return min(trained.pixels, LARGEST_ON_CPU)
     return trained.pixels

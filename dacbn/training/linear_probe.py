@@ -7,22 +7,27 @@ Differs from the paper: the probe is scikit-learn's logistic regression of the i
 without random views.
 """
 
+from collections.abc import Sequence
+
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from dacbn.batch import SOURCE
 from dacbn.datasets import LabelledImages
 from dacbn.models import Network
 from dacbn.training.features import compute_features
-from dacbn.training.validator_inputs import ImageSubset
+from dacbn.training.validator_inputs import split_rows
 
 MAX_IMAGES = 10_000  # more change a probe little and take minutes to fit
 MAX_ITERATIONS = 1000
 
 
 def start_from_probe(
-    network: Network, source: LabelledImages, device: torch.device, seed: int = 0
+    network: Network,
+    sources: Sequence[LabelledImages],
+    device: torch.device,
+    seed: int = 0,
+    num_sources: int = 1,
 ) -> None:
     """Set the classifier to the logistic regression of the source's features.
 
@@ -30,9 +35,10 @@ def start_from_probe(
 
     Args:
         network: on `device`; its classifier is linear, and changed in place.
-        source: labelled images; of many, 10,000 are drawn.
+        sources: labelled images of each source; of many, 10,000 are drawn.
         device: device to compute features on.
         seed: draws the images.
+        num_sources: number of domain ids that belong to sources.
 
     Raises:
         ValueError: the classifier is not linear.
@@ -42,12 +48,19 @@ def start_from_probe(
             "a probe is one linear layer on the features of the backbone: start from random "
             "weights, or leave out classifier and bottleneck"
         )
-    chosen = torch.arange(len(source))
-    if len(source) > MAX_IMAGES:
+    count = sum(map(len, sources))
+    chosen = torch.arange(count)
+    if count > MAX_IMAGES:
         generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(len(source), generator=generator)[:MAX_IMAGES].sort().values
-    views = compute_features(network, ImageSubset(source.images, chosen), SOURCE, "none", device)
-    features, labels = views.values[:, 0].cpu().double().numpy(), source.labels[chosen].numpy()
+        chosen = torch.randperm(count, generator=generator)[:MAX_IMAGES].sort().values
+    subsets = split_rows([source.images for source in sources], chosen)
+    views = [
+        compute_features(network, subset, min(domain, num_sources - 1), "none", device)
+        for domain, subset in enumerate(subsets)
+        if len(subset)
+    ]
+    features = torch.cat([each.values[:, 0].cpu() for each in views]).double().numpy()
+    labels = torch.cat([source.labels.cpu() for source in sources])[chosen].numpy()
     if len(set(labels.tolist())) < 2:
         return  # nothing to tell apart
     probe = LogisticRegression(max_iter=MAX_ITERATIONS).fit(features, labels)

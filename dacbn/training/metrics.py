@@ -18,6 +18,8 @@ TEST_CLASS_ACCURACY = {
     "source": "source_test_class_accuracy",
     "target": "target_test_class_accuracy",
 }
+SOURCE_TEST, TARGET_TEST = "source_test", "target_test"  # prefixes of scores on test sets
+OF_DOMAIN = "/"  # before the name of a domain, in the score of one among several
 VALIDATOR = "validator_"  # prefix of the scores that validators compute
 
 
@@ -105,7 +107,7 @@ VALIDATOR_METRIC = Metric("share of own range", Panel.VALIDATORS)
 
 def find_metric(name: str) -> Metric | None:
     """Look up a name of metrics.jsonl; None for an unknown one."""
-    return VALIDATOR_METRIC if is_validator(name) else METRICS.get(name)
+    return VALIDATOR_METRIC if is_validator(name) else METRICS.get(name.partition(OF_DOMAIN)[0])
 
 
 def is_validator(name: str) -> bool:

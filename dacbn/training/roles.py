@@ -40,8 +40,8 @@ CONVERSIONS: list[tuple[type, Callable[[Any], Any]]] = [
 class Group:
     """A group of settings, such as `NetworkSettings`, or several by inheritance.
 
-    Text becomes a `Spec` or `Path`, a path text, and a list a tuple, where the type of the setting
-    is one. Numpy's scalars become Python's, which JSON can hold.
+    Text becomes a `Spec`, a `Path` or a tuple of one, a path text, and a list a tuple, where the
+    type of the setting is one. Numpy's scalars become Python's, which JSON can hold.
 
     Attributes:
         roles: of all settings of the group; each may have more roles in its type.
@@ -53,6 +53,8 @@ class Group:
         for name, kind, _ in self._settings():
             kinds = [get_origin(each) or each for each in (kind, *get_args(kind))]
             value = _plain(getattr(self, name))
+            if isinstance(value, str) and tuple in kinds:
+                value = (value,)
             for given, wanted in CONVERSIONS:
                 if isinstance(value, given) and wanted in kinds:
                     value = wanted(value)

@@ -85,7 +85,7 @@ def read_run_info(folder: Path) -> RunInfo:
             raise KeyError(", ".join(lacking))
         settings = {**FROM_SCRATCH, **content["training"], "download": False}
         config = TrainConfig.from_json(settings)
-        given = [name for name in (config.source, config.target) if name != IN_MEMORY]
+        given = [name for name in (*config.source, *config.target) if name != IN_MEMORY]
         known_folders = content.get("trained_on")  # missing in earlier versions
         if known_folders is None:
             trained_on = folders_among(*given)

@@ -17,10 +17,16 @@ from dacbn.training.roles import Group, Role
 class DataSettings(Group):
     """Settings of the data."""
 
-    source: Annotated[str, Role.KEPT, Role.IMAGES, Role.NAMING] = "digits"
-    """Labelled domain: a dataset's name, or a folder with one sub-folder per class."""
-    target: Annotated[str, Role.IMAGES, Role.NAMING] = "color_digits"
-    """Domain to adapt to: a name or a folder; its labels, if any, are used for evaluation only."""
+    source: Annotated[tuple[str, ...], Role.KEPT, Role.IMAGES, Role.NAMING] = ("digits",)
+    """Labelled domains, one or several: a dataset's name, or a folder with one sub-folder per
+    class."""
+    target: Annotated[tuple[str, ...], Role.IMAGES, Role.NAMING] = ("color_digits",)
+    """Domains to adapt to: names or folders; their labels, if any, are used for evaluation only."""
+    merge_sources: Annotated[bool, Role.KEPT, Role.ADDED] = False
+    """Treat several sources as one domain."""
+    balance_domains: Annotated[bool, Role.KEPT, Role.ADDED] = True
+    """Take equally many images of each source, and of each target, in every batch; otherwise
+    every image is equally likely."""
     data_root: Annotated[Path, Role.UNREPORTED] = Path("data")
     """Folder of the named datasets, laid out as torchvision does."""
     download: Annotated[bool, Role.UNREPORTED] = False

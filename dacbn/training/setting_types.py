@@ -6,6 +6,7 @@ missing.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -47,8 +48,10 @@ class AdaptationOptions(TypedDict, total=False):
 class TrainingOptions(AdaptationOptions, total=False):
     """Settings of a training besides backbone, norm and method."""
 
-    source: str
-    target: str
+    source: str | Sequence[str]
+    target: str | Sequence[str]
+    merge_sources: bool
+    balance_domains: bool
     image_size: int | None
     fit: Literal["crop", "pad", "squeeze"]
     pretrained: bool

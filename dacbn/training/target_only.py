@@ -31,6 +31,7 @@ from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training.assemble import build_network
 from dacbn.training.config import TrainConfig
+from dacbn.training.domain_names import num_sources
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluation import evaluate
 from dacbn.training.features import compute_features
@@ -72,6 +73,7 @@ class TargetDomain:
         family: augmentation family.
         device: device of the batches.
         validators: names of label-free scores that do not need the source.
+        cluster_id: id of the domain, which normalisers receive.
     """
 
     images: UnlabelledImages
@@ -79,6 +81,7 @@ class TargetDomain:
     family: Family
     device: torch.device
     validators: tuple[str, ...] = ()
+    cluster_id: int = TARGET
 
     @classmethod
     def read(
@@ -112,7 +115,8 @@ class TargetDomain:
             check_same_classes(classes, test.classes)
         family = choose_family(target) if config.augment == "auto" else config.augment
         validators = tuple(without_source(config.validators))
-        return cls(UnlabelledImages(place_images(images, device)), test, family, device, validators)
+        placed, cluster_id = UnlabelledImages(place_images(images, device)), num_sources(config)
+        return cls(placed, test, family, device, validators, cluster_id)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -147,11 +151,13 @@ class TargetDomain:
     def _score(self, network: Network) -> dict[str, float]:
         scores: dict[str, float] = {}
         if self.validators:
-            inputs = collect_validator_inputs(network, None, self.images, self.device)
+            inputs = collect_validator_inputs(
+                network, None, [self.images], self.cluster_id, self.device
+            )
             found = validate(inputs, self.validators)
             scores |= {f"{VALIDATOR}{name}": score for name, score in found.items()}
         if self.test is not None:
-            found = evaluate(network, self.test, TARGET, self.device)
+            found = evaluate(network, self.test, self.cluster_id, self.device)
             scores |= {f"target_test_{measure}": score for measure, score in found.items()}
         return scores
 
@@ -201,9 +207,11 @@ def use_features(state: TrainingState, target: TargetDomain, seed: int) -> Targe
     """
     network, device, test = state.method.network, target.device, target.test
     assert isinstance(state.method, SourceFreeMethod)
-    views = compute_features(network, target.images.images, TARGET, target.family, device, seed)
+    views = compute_features(
+        network, target.images.images, target.cluster_id, target.family, device, seed
+    )
     if test is not None:
-        features = compute_features(network, test.images, TARGET, "none", device)
+        features = compute_features(network, test.images, target.cluster_id, "none", device)
         test = dataclasses.replace(test, images=features)
     known = dataclasses.replace(target, images=UnlabelledImages(views), test=test)
     state.method.target = known

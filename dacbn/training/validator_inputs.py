@@ -5,13 +5,14 @@ images are those of its training split. The target's test split is not used, bec
 score a model fairly after selecting it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from dacbn.batch import TARGET, Output
+from dacbn.batch import Output, join_domains
 from dacbn.datasets import Images, UnlabelledImages
 from dacbn.models import Network
 from dacbn.training.evaluation import run_network
@@ -63,24 +64,49 @@ class ImageSubset:
 def collect_validator_inputs(
     network: Network,
     source: tuple[Output, Tensor] | None,
-    target: UnlabelledImages,
+    targets: Sequence[UnlabelledImages],
+    first_target: int,
     device: torch.device,
 ) -> ValidatorInputs:
-    """Run a network on at most MAX_IMAGES images of each domain, the same in every call.
+    """Run a network on at most MAX_IMAGES images of source and target, the same in every call.
 
     Args:
         network: on `device`.
         source: its outputs on the source's validation images and their labels, int64 (N,); None
             without a source.
-        target: unlabelled images.
+        targets: unlabelled images of each target.
+        first_target: id of the first target.
         device: device to compute on.
     """
-    subset = ImageSubset(target.images, sample_rows(len(target)))
-    outputs = run_network(network, subset, TARGET, device)
+    rows = sample_rows(sum(map(len, targets)))
+    outputs = join_domains(
+        [
+            run_network(network, subset, cluster_id, device)
+            for cluster_id, subset in enumerate(
+                split_rows([target.images for target in targets], rows), start=first_target
+            )
+            if len(subset)
+        ]
+    )
     empty = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
     (features, logits), labels = empty if source is None else source
     rows = sample_rows(len(labels))
     return ValidatorInputs(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)
+
+
+def split_rows(domains: Sequence[Images], rows: Tensor) -> list[ImageSubset]:
+    """Return the chosen images of each domain.
+
+    Args:
+        domains: images of each domain.
+        rows: positions among the images of all domains, one after the other, in order: int64 (N,).
+    """
+    subsets, first = [], 0
+    for images in domains:
+        own = rows[(rows >= first) & (rows < first + len(images))] - first
+        subsets.append(ImageSubset(images, own))
+        first += len(images)
+    return subsets
 
 
 def sample_rows(count: int) -> Tensor:

@@ -119,6 +119,8 @@ def test_a_norm_with_any_options_trains_and_evaluates_finitely(entry, shape):
 class Target(list):
     """All target images."""
 
+    cluster_id = 1
+
     def batches(self):
         """Yield them."""
         yield torch.stack(self)

@@ -106,4 +106,6 @@ def test_a_batch_has_no_field_for_target_labels():
         "target_images",
         "source_strong",
         "target_strong",
+        "source_counts",
+        "target_counts",
     )

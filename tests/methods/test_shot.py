@@ -18,6 +18,8 @@ from dacbn.models import Network, create_network
 class Target:
     """A whole target in memory."""
 
+    cluster_id = 1
+
     def __init__(self, images):
         self.images = images
 

@@ -30,6 +30,7 @@ class WholeTarget:
     """Seven target images in one batch."""
 
     images = torch.rand(7, 3, 2, 2)
+    cluster_id = 1
 
     def __len__(self):
         return 7

@@ -1,0 +1,91 @@
+"""Names of the domains of a training, by which people ask for them."""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from dacbn.training.config import TrainConfig
+from dacbn.training.run_info import IN_MEMORY
+
+AVERAGE = "average"  # in place of a domain's name: all sources, for a domain that is none of them
+
+
+def name_domains(config: TrainConfig) -> tuple[str, ...]:
+    """Return the name of each domain, in the order of the ids: sources first.
+
+    It is as much of the end of its path as tells it from the others; domains that were given as
+    images are called "source" or "target", with a number if there are several. Sources that are
+    seen as one have one name.
+
+    Example:
+        >>> name_domains(TrainConfig(source=("mnist", "usps"), target="photos/phone"))
+        ('mnist', 'usps', 'phone')
+    """
+    given = [*_numbered(config.source, "source"), *_numbered(config.target, "target")]
+    names = _shortest(given)
+    count = len(config.source)
+    if config.merge_sources:
+        return (" + ".join(names[:count]), *names[count:])
+    return tuple(names)
+
+
+def num_sources(config: TrainConfig) -> int:
+    """Return the number of domain ids that belong to sources."""
+    return 1 if config.merge_sources else len(config.source)
+
+
+def num_domains(config: TrainConfig) -> int:
+    """Return the number of domain ids; at least 2, since layers by domain have a target's too."""
+    return max(2, num_sources(config) + len(config.target))
+
+
+def find_domain(config: TrainConfig, domain: str | int | None) -> tuple[int, ...]:
+    """Return the ids of the domains whose statistics answer for a domain.
+
+    Args:
+        config: the settings of the training.
+        domain: its name or id. "average" means all sources, whose answers are averaged: for a
+            domain that was never seen. None is the target if there is one, and the average if
+            there is none.
+
+    Raises:
+        ValueError: there is no such domain, or several could be meant.
+    """
+    names, first = name_domains(config), num_sources(config)
+    if domain == AVERAGE or (domain is None and not config.target):
+        return tuple(range(first))
+    if domain is None:
+        if len(config.target) > 1:
+            raise ValueError(
+                f"there are several targets: name one, {' or '.join(names[first:])}, or {AVERAGE}"
+            )
+        return (first,)
+    if not isinstance(domain, str):
+        return (domain,)
+    if domain not in names:
+        known = ", ".join(names)
+        raise ValueError(f"there is no domain {domain!r}: choose one of {known}, or {AVERAGE}")
+    return (names.index(domain),)
+
+
+def _numbered(places: Sequence[str], kind: str) -> list[str]:
+    several = len(places) > 1
+    return [
+        (f"{kind} {number}" if several else kind) if place == IN_MEMORY else place
+        for number, place in enumerate(places, start=1)
+    ]
+
+
+def _shortest(places: Sequence[str]) -> list[str]:
+    """Return the ends of paths, as short as they can be without two alike."""
+    names = []
+    for index, place in enumerate(places):
+        parts = PurePath(place).parts or (place,)
+        others = [PurePath(other).parts for n, other in enumerate(places) if n != index]
+        ends = (parts[-size:] for size in range(1, len(parts) + 1))
+        end = next((end for end in ends if not any(_ends(other, end) for other in others)), parts)
+        names.append("/".join(end))
+    return names
+
+
+def _ends(parts: Sequence[str], end: Sequence[str]) -> bool:
+    return tuple(parts[-len(end) :]) == tuple(end)

@@ -1,16 +1,14 @@
 """Predictions, features and scores of a trained classifier for any image input."""
 
-import math
-from collections.abc import Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from dacbn.answers import NO_LABEL, Answer, in_place
 from dacbn.batch import Output
 from dacbn.datasets import (
     EveryImage,
@@ -29,6 +27,7 @@ from dacbn.models import Network, takes_cluster_ids
 from dacbn.norms import recalibrate
 from dacbn.training import (
     TrainConfig,
+    average,
     find_domain,
     name_domains,
     reading_options,
@@ -38,32 +37,10 @@ from dacbn.training import (
 )
 
 BATCH_SIZE = 256  # for estimating statistics
-NO_LABEL = int(np.iinfo(np.int64).min)  # of an image that cannot be read; is no index of a list
 
 
 class NotFittedError(RuntimeError):
     """The classifier has not been trained or loaded."""
-
-
-class Answer(NamedTuple):
-    """The answer to one image.
-
-    Attributes:
-        file: its file; None for an image that came without one.
-        label: name of its likeliest class; None if it cannot be read.
-        probabilities: of all classes (num_classes,); None if it cannot be read.
-        reason: why it cannot be read; None if it can.
-    """
-
-    file: Path | None
-    label: str | None
-    probabilities: NDArray[np.float32] | None
-    reason: str | None
-
-    @property
-    def confidence(self) -> float | None:
-        """Probability of the likeliest class."""
-        return None if self.probabilities is None else float(self.probabilities.max())
 
 
 class Classifier:
@@ -169,7 +146,7 @@ class Classifier:
         """
         every = self._read(images, on_unreadable)
         rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
-        return _in_place(rows, every)
+        return in_place(rows, every)
 
     def predict(
         self,
@@ -197,7 +174,7 @@ class Classifier:
     ) -> NDArray[np.float32]:
         """Compute the features (N, D) of images; NaN where one cannot be read."""
         every = self._read(images, on_unreadable)
-        return _in_place(self._run(every.images, cluster_id, adapt).features, every)
+        return in_place(self._run(every.images, cluster_id, adapt).features, every)
 
     def score(
         self,
@@ -305,23 +282,3 @@ class Classifier:
             known = ", ".join(name_domains(self.config))
             raise ValueError(f"statistics of one domain are moved: name it, one of {known}")
         return domains[0]
-
-
-def average(outputs: Sequence[Output]) -> Output:
-    """Average features and probabilities of several passes over the same images.
-
-    Returns:
-        features (N, D), and logits (N, C) that are logarithms of the mean probabilities.
-    """
-    if len(outputs) == 1:
-        return outputs[0]
-    features, logits = (torch.stack(parts) for parts in zip(*outputs, strict=True))
-    return Output(features.mean(0), logits.log_softmax(2).logsumexp(0) - math.log(len(outputs)))
-
-
-def _in_place(rows: Tensor, every: EveryImage) -> NDArray[np.float32]:
-    """Return rows of the readable images in the places of these among all; others are NaN."""
-    placed = torch.full((len(every.files), rows.shape[1]), torch.nan)
-    placed[every.readable] = rows
-    result: NDArray[np.float32] = placed.numpy()
-    return result

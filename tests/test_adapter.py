@@ -144,9 +144,9 @@ def test_a_run_folder_is_a_saved_adapter(tmp_path):
 
 
 def test_the_settings_name_the_data_that_was_used(adapter, folder):
-    assert (adapter.config.source, adapter.config.target) == ("in memory", "in memory")
+    assert (adapter.config.source, adapter.config.target) == (("in memory",), ("in memory",))
     fitted = adapt("digits", folder, steps=1, image_size=32)
-    assert (fitted.config.source, fitted.config.target) == ("digits", str(folder))
+    assert (fitted.config.source, fitted.config.target) == (("digits",), (str(folder),))
 
 
 def test_nothing_is_answered_before_training(tmp_path):

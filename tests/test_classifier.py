@@ -7,7 +7,7 @@ from PIL import Image
 from torchvision.datasets import ImageFolder
 
 from dacbn import DomainAdapter
-from dacbn.classifier import NO_LABEL
+from dacbn.answers import NO_LABEL
 from dacbn.datasets import list_images
 
 RANDOM = np.random.default_rng(0)
@@ -171,8 +171,8 @@ def test_a_list_of_folders_and_files_is_answered_in_its_order(adapter, days):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cluster_id": "tent"}, r"cluster_id must be a whole number .*, got 'tent'"),
-        ({"cluster_id": None}, r"cluster_id must be a whole number .*, got None"),
+        ({"cluster_id": "tent"}, "no domain 'tent': choose one of source, target, or average"),
+        ({"cluster_id": 0.5}, r"cluster_id must be the name or number of a domain .*, got 0.5"),
         ({"adapt": True}, "cannot read True: write a name"),
         ({"adapt": 5}, "cannot read 5: write a name"),
     ],

@@ -56,7 +56,7 @@ def test_a_run_is_adapted_into_another_without_its_source(dacbn, place, monkeypa
     assert contents(place / "run") == before
     adapted = DomainAdapter.from_pretrained(place / "runs" / "run-shot", device="cpu")
     assert adapted.config.method == "shot(weight=0.1, rounds=2)" and adapted.config.steps == 4
-    assert adapted.config.target == "color_digits"
+    assert adapted.config.target == ("color_digits",)
 
 
 def test_a_linear_probe_says_and_takes_what_trains_more_of_it(dacbn, place, tmp_path, capsys):

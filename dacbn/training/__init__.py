@@ -33,6 +33,7 @@ from dacbn.training.domain_names import num_sources as num_sources
 from dacbn.training.domains import TrainingDomains as TrainingDomains
 from dacbn.training.domains import name_scores as name_scores
 from dacbn.training.domains import reading_options as reading_options
+from dacbn.training.evaluation import average as average
 from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
 from dacbn.training.evaluation import run_network as run_network

@@ -33,6 +33,8 @@ def check_names(config: TrainConfig) -> None:
         ValueError: a method or norm has no such option, the method needs images to train a head, or
             two settings contradict each other.
     """
+    if not config.source:
+        raise ValueError(f"there is no source: give {spell('source')} at least one labelled domain")
     if config.weights is not None and config.pretrained:
         raise ValueError("weights and pretrained both say what to start from: give one of them")
     if (config.weights or config.pretrained) and config.backbone.startswith(MARK):

@@ -1,5 +1,8 @@
 """Run a trained network over images, and score it on labelled ones."""
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -35,6 +38,18 @@ def run_network(
             progress.update(len(batch))
     features, logits = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     return Output(features, logits)
+
+
+def average(outputs: Sequence[Output]) -> Output:
+    """Average features and probabilities of several passes over the same images.
+
+    Returns:
+        features (N, D), and logits (N, C) that are logarithms of the mean probabilities.
+    """
+    if len(outputs) == 1:
+        return outputs[0]
+    features, logits = (torch.stack(parts) for parts in zip(*outputs, strict=True))
+    return Output(features.mean(0), logits.log_softmax(2).logsumexp(0) - math.log(len(outputs)))
 
 
 def class_accuracies(logits: Tensor, labels: Tensor) -> Tensor:

@@ -201,9 +201,9 @@ def _cpu_has_bfloat16() -> bool:
 
 def _arrange(batch: Batch | TargetBatch) -> Batch | TargetBatch:
     """Convert images to channels-last, for faster convolutions."""
-    arranged = {
+    arranged: dict[str, Any] = {
         name: images.contiguous(memory_format=torch.channels_last)
         for name, images in batch._asdict().items()
-        if images is not None and images.ndim == 4
+        if isinstance(images, torch.Tensor) and images.ndim == 4
     }
     return batch._replace(**arranged)

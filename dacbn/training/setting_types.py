@@ -6,7 +6,6 @@ missing.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -41,15 +40,15 @@ class AdaptationOptions(TypedDict, total=False):
     eval_every: int
     checkpoint_every: int
     snapshot_every: int
-    validators: tuple[str, ...]
+    validators: str | tuple[str, ...]
     tensorboard: bool
 
 
 class TrainingOptions(AdaptationOptions, total=False):
     """Settings of a training besides backbone, norm and method."""
 
-    source: str | Sequence[str]
-    target: str | Sequence[str]
+    source: str | tuple[str, ...]
+    target: str | tuple[str, ...]
     merge_sources: bool
     balance_domains: bool
     image_size: int | None

@@ -28,8 +28,8 @@ def source_of(count):
 def stream(source_count=10, target_count=7, family="digits", strong=True, seed=0, start=0, stop=12):
     return list(
         stream_batches(
-            source_of(source_count),
-            UnlabelledImages(numbered(target_count, first=100)),
+            [source_of(source_count)],
+            [UnlabelledImages(numbered(target_count, first=100))],
             source_batch_size=4,
             target_batch_size=3,
             family=family,
@@ -42,6 +42,12 @@ def stream(source_count=10, target_count=7, family="digits", strong=True, seed=0
     )
 
 
+def are_equal(batch, other):
+    """Whether two batches with strong views hold the same numbers."""
+    assert batch[5:] == other[5:]  # the counts
+    return all(torch.equal(a, b) for a, b in zip(batch[:5], other[:5], strict=True))
+
+
 def rows_seen(images):
     return (images[:, 0, 0, 0] * 255).round().int().tolist()
 
@@ -50,7 +56,7 @@ def test_a_resumed_stream_is_the_tail_of_the_whole_one_bit_for_bit():
     whole, resumed = stream(), stream(start=7)
     assert len(resumed) == 5
     for batch, again in zip(whole[7:], resumed, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(batch, again, strict=True))
+        assert are_equal(batch, again)
 
 
 def test_every_sample_comes_once_an_epoch_in_both_domains():
@@ -112,8 +118,8 @@ def test_images_of_two_sizes_are_refused():
     with pytest.raises(ValueError, match="load both with the same size"):
         next(
             stream_batches(
-                source_of(3),
-                UnlabelledImages(numbered(3, size=8)),
+                [source_of(3)],
+                [UnlabelledImages(numbered(3, size=8))],
                 source_batch_size=2,
                 target_batch_size=2,
                 family="none",
@@ -136,8 +142,8 @@ def files(tmp_path):
 def test_files_stream_as_tensors_do(files):
     streams = [
         stream_batches(
-            source_of(10),
-            UnlabelledImages(images),
+            [source_of(10)],
+            [UnlabelledImages(images)],
             source_batch_size=4,
             target_batch_size=3,
             family="digits",
@@ -149,7 +155,7 @@ def test_files_stream_as_tensors_do(files):
         for images in (files, numbered(7))
     ]
     for batch, wanted in zip(*streams, strict=True):
-        assert all(torch.equal(a, b) for a, b in zip(batch, wanted, strict=True))
+        assert are_equal(batch, wanted)
 
 
 def test_a_stream_of_files_can_be_left_early(files):
@@ -183,8 +189,8 @@ def test_iterate_gives_all_in_order_in_batches_of_nearly_one_size(files, batch_s
 def test_a_stream_on_the_gpu_never_waits_for_it():
     source, target = source_of(64), UnlabelledImages(numbered(64))
     batches = stream_batches(
-        source,
-        target,
+        [source],
+        [target],
         source_batch_size=8,
         target_batch_size=8,
         family="digits",

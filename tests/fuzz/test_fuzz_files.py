@@ -21,8 +21,8 @@ from dacbn.training.train_command import train_command
 NAMES = [field.name for field in fields(TrainConfig)]
 COUNTS = {"image_size", "steps", "source_batch_size", "target_batch_size", "log_every"}
 FROM_0 = {"eval_every", "checkpoint_every", "snapshot_every", "seed", "bottleneck"}
-TRUTHS = {"download", "pretrained", "compile", "tensorboard"}
-TEXTS = {"source", "target", "backbone", "norm_sites", "device"}
+TRUTHS = {"merge_sources", "balance_domains", "download", "pretrained", "compile", "tensorboard"}
+TEXTS = {"backbone", "norm_sites", "device"}
 CHOICES = {
     "fit": ("crop", "pad", "squeeze"),
     "augment": ("auto", "digits", "photos", "none"),
@@ -54,7 +54,7 @@ def is_meant(name, value):
         return isinstance(value, Spec)
     if name == "classifier":
         return isinstance(value, tuple) and all(is_whole(v) and v >= 1 for v in value)
-    if name == "validators":
+    if name in ("validators", "source", "target"):
         return isinstance(value, tuple) and all(isinstance(v, str) for v in value)
     if name == "data_root":
         return isinstance(value, Path)
@@ -131,7 +131,8 @@ def test_a_config_file_is_refused_by_its_name_or_means_what_it_says(data):
         for name, value in read["training"].items():
             if name not in ("norm", "input_norm", "method", "data_root", "download"):
                 kept = getattr(info.config, name)
-                assert kept == (tuple(value) if isinstance(value, list) else value)
+                texts = (value,) if isinstance(value, str) else value
+                assert kept in (value, tuple(texts) if isinstance(texts, list | tuple) else value)
 
 
 METRICS = [

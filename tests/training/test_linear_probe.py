@@ -39,7 +39,7 @@ def penalised(features, labels, classes):
 def test_the_classifier_is_the_minimum_of_the_penalised_cross_entropy():
     torch.manual_seed(0)
     network, source = create_network("digits_cnn", None, 3), domain(3)
-    start_from_probe(network, source, CPU)
+    start_from_probe(network, [source], CPU)
     views = compute_features(network, source.images, 0, "none", CPU).values[:, 0]
     loss = penalised(views.double().numpy(), source.labels.numpy(), 3)
     classifier = network.classifier
@@ -52,7 +52,7 @@ def test_the_classifier_is_the_minimum_of_the_penalised_cross_entropy():
 def test_two_classes_have_the_probabilities_of_the_regression():
     torch.manual_seed(0)
     network, source = create_network("digits_cnn", None, 2), domain(2)
-    start_from_probe(network, source, CPU)
+    start_from_probe(network, [source], CPU)
     weight = network.classifier.weight
     torch.testing.assert_close(weight[0], -weight[1])
     logits = network.eval()(source.images.pixels.float() / 255).logits
@@ -63,21 +63,21 @@ def test_a_class_without_images_keeps_its_weights():
     torch.manual_seed(0)
     network, source = create_network("digits_cnn", None, 4), domain(3)
     before = network.classifier.weight[3].clone()
-    start_from_probe(network, source, CPU)
+    start_from_probe(network, [source], CPU)
     assert torch.equal(network.classifier.weight[3], before)
 
 
 def test_a_source_of_one_class_leaves_the_classifier():
     network, source = create_network("digits_cnn", None, 3), domain(1)
     before = network.classifier.weight.clone()
-    start_from_probe(network, source, CPU)
+    start_from_probe(network, [source], CPU)
     assert torch.equal(network.classifier.weight, before)
 
 
 def test_modes_and_statistics_stay():
     network = create_network("digits_cnn", "batch_norm", 3).train()
     buffers = {name: value.clone() for name, value in network.named_buffers()}
-    start_from_probe(network, domain(3), CPU)
+    start_from_probe(network, [domain(3)], CPU)
     assert network.training and network.backbone.training
     assert all(torch.equal(value, buffers[name]) for name, value in network.named_buffers())
 
@@ -92,7 +92,7 @@ def test_of_many_images_some_are_drawn(monkeypatch):
             drawn.append(len(images)) or compute_features(network, images, *rest)
         ),
     )
-    start_from_probe(network, domain(3), CPU)
+    start_from_probe(network, [domain(3)], CPU)
     assert drawn == [12] and MAX_IMAGES >= 10_000
 
 
@@ -100,7 +100,7 @@ def test_of_many_images_some_are_drawn(monkeypatch):
 def test_a_probe_of_several_layers_is_refused(options):
     network = create_network("digits_cnn", None, 3, **options)
     with pytest.raises(ValueError, match=r"a probe is one linear layer.*: start from random"):
-        start_from_probe(network, domain(3), CPU)
+        start_from_probe(network, [domain(3)], CPU)
 
 
 def test_a_probe_of_several_layers_is_refused_before_images_are_read():

@@ -29,7 +29,7 @@ def start(source, target, **options):
     defaults = {"method": "source_only", "norm": None, "device": "cpu", "precision": "float32"}
     options = {**defaults, **options}
     config = TrainConfig.from_options(source_batch_size=8, target_batch_size=8, **options)
-    domains = TrainingDomains.read(config, 32, source, target, None, None)
+    domains = TrainingDomains.read(config, 32, [source], [target])
     return config, create_state(config, 2, 32, CPU), domains.stream(config, CPU, False)
 
 
@@ -225,8 +225,8 @@ def test_a_logged_number_is_the_mean_of_its_window(tiny, source, target):
 
 def test_scoring_leaves_the_network_in_training_mode(source, target):
     _, state, _ = start(source, target, steps=1)
-    domains = TrainingDomains.read(TrainConfig(), 32, source, target, source, None)
-    test, _ = domains.tests["source_test"]
+    domains = TrainingDomains.read(TrainConfig(), 32, [source], [target], [source])
+    (test,) = (each.images for each in domains.tests)
     evaluate(state.network, test, 0, CPU)
     assert state.network.training
     run_network(state.network.eval(), test.images, 0, CPU)

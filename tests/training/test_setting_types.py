@@ -16,6 +16,7 @@ from dacbn.saved_adapter import DEFAULT
 from dacbn.spec import Spec
 from dacbn.training import AdaptationOptions, Role, TrainConfig, TrainingOptions, setting_types
 
+TEXTS = tuple[str, ...]
 FIRST = ("backbone", "norm", "method")
 
 
@@ -24,7 +25,7 @@ def type_for_users(kind):
     if get_origin(kind) is UnionType:
         parts = [type_for_users(each) for each in get_args(kind)]
         return parts[0] | parts[1]
-    return {Spec: str, Path: str | Path}.get(kind, kind)
+    return {Spec: str, Path: str | Path, TEXTS: str | TEXTS}.get(kind, kind)
 
 
 def expected_types():

@@ -29,7 +29,12 @@ def test_batches_of_the_target_alone_are_those_of_a_training(source, target):
     images = unlabelled(target[0])
     shared = {"family": "none", "seed": 3, "device": "cpu", "stop": 7}
     both = stream_batches(
-        labelled(*source), images, source_batch_size=4, target_batch_size=5, strong=False, **shared
+        [labelled(*source)],
+        [images],
+        source_batch_size=4,
+        target_batch_size=5,
+        strong=False,
+        **shared,
     )
     alone = [*stream_target(images, batch_size=5, **shared)]
     for batch, pair in zip(alone, both, strict=True):
@@ -49,7 +54,7 @@ def test_an_adapted_network_keeps_its_last_layer_and_answers(trained, target, we
     assert {name for name in before if before[name] != after[name]} >= {"backbone.layers.0.weight"}
     assert after["classifier.weight"] == before["classifier.weight"]
     assert trained.predict_proba(images).shape == (17, 2)
-    assert trained.config.method == "shot(rounds=2)" and trained.config.target == "in memory"
+    assert trained.config.method == "shot(rounds=2)" and trained.config.target == ("in memory",)
     rows = [row for row in trained.records if "information" in row]
     assert len(rows) == 6 and all(np.isfinite([*row.values()]).all() for row in rows)
 

@@ -37,6 +37,7 @@ def stream_batches(
     stop: int,
     balance: bool = True,
     merge_sources: bool = False,
+    merge_targets: bool = False,
 ) -> Iterator[Batch]:
     """Yield the batches of steps `start` to `stop - 1`.
 
@@ -57,6 +58,7 @@ def stream_batches(
         stop: last step plus one.
         balance: see `rows_by_domain`.
         merge_sources: count all sources as one domain.
+        merge_targets: count all targets as one domain.
 
     Raises:
         ValueError: the domains differ in image size.
@@ -96,7 +98,7 @@ def stream_batches(
         yield Batch(
             *(weak[0], torch.cat(step_labels), weak[1], views[0], views[1]),
             () if merge_sources else _counts(rows),
-            _counts(target_rows(step)),
+            () if merge_targets else _counts(target_rows(step)),
         )
 
 

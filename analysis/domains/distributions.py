@@ -5,6 +5,7 @@ an equal share for each domain, and so is the area of the mixture, the sum of it
 """
 
 import math
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -120,7 +121,7 @@ def plot_distribution(distribution: Distribution, axes: Axes) -> None:
     """Draw a channel: all activations, those of each domain, the mixture and its components."""
     edges, domains = distribution.edges, distribution.domains
     axes.stairs(domains.sum(0), edges, fill=True, color="#DDDDDD")
-    for heights, colour in zip(domains, DOMAIN_COLOURS, strict=False):
+    for heights, colour in zip(domains, cycle(DOMAIN_COLOURS), strict=False):
         axes.stairs(heights, edges, color=colour, linewidth=1.1)
     for cluster, density in enumerate(distribution.components):
         colour = CLUSTER_COLOURS[cluster % len(CLUSTER_COLOURS)]
@@ -242,7 +243,7 @@ def _draw_grid(
 
 def _legend(domains: list[str], components: int) -> list[Patch | Line2D]:
     handles: list[Patch | Line2D] = [Patch(color="#DDDDDD", label="all")]
-    for name, colour in zip(domains, DOMAIN_COLOURS, strict=False):
+    for name, colour in zip(domains, cycle(DOMAIN_COLOURS), strict=False):
         handles.append(Line2D([], [], color=colour, label=name))
     if components:
         handles.append(Line2D([], [], color="black", label="mixture"))

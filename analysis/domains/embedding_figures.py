@@ -67,7 +67,7 @@ def plot_by_domain(embedded: Embedded, axes: Axes) -> None:
     """Draw points in the colour of their domain, in random order, so that no domain is on top."""
     order = np.random.default_rng(0).permutation(len(embedded.points))
     palette = np.array(DOMAIN_COLOURS)
-    _scatter(embedded.points[order], palette[embedded.domains[order]], "o", axes)
+    _scatter(embedded.points[order], palette[embedded.domains[order] % len(palette)], "o", axes)
     _frame(axes)
 
 
@@ -201,8 +201,11 @@ def _limits(points: Floats) -> Floats:
 def _keys(domains: Sequence[str]) -> list[Line2D]:
     keys = []
     for index, domain in enumerate(domains):
-        for colour, word in ((NEUTRAL_COLOUR, "by class"), (DOMAIN_COLOURS[index], "by domain")):
-            marker = DOMAIN_MARKERS[index] if word == "by class" else "o"
+        for colour, word in (
+            (NEUTRAL_COLOUR, "by class"),
+            (DOMAIN_COLOURS[index % len(DOMAIN_COLOURS)], "by domain"),
+        ):
+            marker = DOMAIN_MARKERS[index % len(DOMAIN_MARKERS)] if word == "by class" else "o"
             style = {"marker": marker, "color": colour, "linestyle": "", "markersize": 4}
             keys.append(Line2D([], [], label=f"{domain}, {word}", **style))  # type: ignore[arg-type]
     return keys

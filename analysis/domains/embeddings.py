@@ -21,6 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.observe.sides import pool
 
 DIMENSIONS = 50  # of the PCA before t-SNE, as in the t-SNE paper
 PERPLEXITY = 30.0
@@ -179,15 +180,15 @@ def compute_scores(outputs: Mapping[str, DomainOutput], seed: int = 0) -> Scores
     """Score the features of source and target of one network.
 
     Args:
-        outputs: by domain, source and target first.
+        outputs: by domain, sources and targets.
         seed: for the cross-validation.
 
     Raises:
-        ValueError: there is only one domain, or too few images.
+        ValueError: there is no source or no target, or too few images.
     """
-    if len(outputs) < 2:
-        raise ValueError(f"there is only one domain, {next(iter(outputs))}: the scores need two")
-    source, target = list(outputs.values())[:2]
+    source, target = pool(outputs, True), pool(outputs, False)
+    if source is None or target is None:
+        raise ValueError(f"there is only {', '.join(outputs)}: the scores need source and target")
     return Scores(
         compute_proxy_distance(source.features, target.features, seed),
         compute_silhouette(source.features, source.labels),

@@ -21,13 +21,12 @@ from dacbn.training import (
     choose_device,
     is_source_free,
     load_weights,
-    num_sources,
+    name_places,
+    place_ids,
     read_run_info,
     reading_options,
 )
 from dacbn.training.run_info import IN_MEMORY
-
-DOMAINS = ("source", "target")
 
 
 def open_run(run: Path, data_root: Path | None = None) -> RunInfo:
@@ -58,7 +57,7 @@ def load_network(run: Path, info: RunInfo, device: str) -> Network:
 
 
 def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
-    """Load images of the test splits of both domains of a run.
+    """Load images of the test splits of all domains of a run.
 
     The labels of the target, if it has any, are for the report alone.
 
@@ -72,27 +71,25 @@ def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
         OSError: the same.
     """
     samples = {}
-    for cluster_id, domain in zip((0, num_sources(info.config)), DOMAINS, strict=True):
-        images = _load(info, domain, count, False, seed)
+    for title, (place, cluster_id) in _domains(info).items():
+        images = _load(info, title, place, count, False, seed)
         labels = None
         if isinstance(images, LabelledImages):
             labels = match_classes(images, info.classes).labels
-        samples[domain] = Sample(images.images, cluster_id, labels)
+        samples[title] = Sample(images.images, cluster_id, labels)
     return samples
 
 
 def read_training_images(info: RunInfo, count: int, seed: int) -> dict[str, Images]:
-    """Load images of the training splits of both domains, by a title for each domain.
+    """Load images of the training splits of all domains, by a title for each domain.
 
     Raises:
         ValueError: the images cannot be read.
         OSError: the same.
     """
     return {
-        f"{domain}: {getattr(info.config, domain)[0]}": _load(
-            info, domain, count, True, seed
-        ).images
-        for domain in DOMAINS
+        f"{title}: {place}": _load(info, title, place, count, True, seed).images
+        for title, (place, _) in _domains(info).items()
     }
 
 
@@ -115,21 +112,28 @@ def build_untrained(subject: Subject, info: RunInfo) -> Subject:
     return Subject("before training", network, subject.samples, subject.classes)
 
 
-def _place(info: RunInfo, domain: str) -> str:
-    places: tuple[str, ...] = getattr(info.config, domain)
-    return places[0]
+def _domains(info: RunInfo) -> dict[str, tuple[str, int]]:
+    """Return place and id of each domain by its title: "source", or "source mnist" of several."""
+    config = info.config
+    sides = ["source"] * len(config.source) + ["target"] * len(config.target)
+    given = zip(
+        *(sides, name_places(config), config.source + config.target, place_ids(config)), strict=True
+    )
+    return {
+        f"{side} {name}" if sides.count(side) > 1 else side: (place, cluster_id)
+        for side, name, place, cluster_id in given
+    }
 
 
 def _load(
-    info: RunInfo, domain: str, count: int, train: bool, seed: int
+    info: RunInfo, title: str, place: str, count: int, train: bool, seed: int
 ) -> LabelledImages | UnlabelledImages:
-    data = _place(info, domain)
-    if data == IN_MEMORY:
+    if place == IN_MEMORY:
         raise RunFolderError(
-            f"the {domain} was given in memory: call the functions of dacbn.analysis on it"
+            f"the {title} was given in memory: call the functions of dacbn.analysis on it"
         )
     return load_sample(
-        *(data, count),
+        *(place, count),
         train=train,
         size=info.image_size,
         seed=seed,

@@ -86,8 +86,8 @@ def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> No
     for index, (domain, each) in enumerate(reliabilities.items()):
         axes.plot(
             *(each.confidence, each.accuracy),
-            color=DOMAIN_COLOURS[index],
-            marker=DOMAIN_MARKERS[index],
+            color=DOMAIN_COLOURS[index % len(DOMAIN_COLOURS)],
+            marker=DOMAIN_MARKERS[index % len(DOMAIN_MARKERS)],
             markersize=4,
             linewidth=1.2,
             label=f"{domain}, error {each.error:.3f}",

@@ -12,6 +12,7 @@ from sklearn.metrics import confusion_matrix
 
 from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.observe.sides import pool
 from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.presentation.style import (
     PAGE_WIDTH,
@@ -92,7 +93,7 @@ def draw_predictions(
     """Draw the class balance and the confusions of a network's predictions into a folder.
 
     Args:
-        outputs: by domain, "source" with labels and "target" with or without.
+        outputs: by domain, sources with labels and targets with or without.
         classes: class names.
         folder: for the figures.
     """
@@ -118,11 +119,11 @@ def compute_balance(outputs: Mapping[str, DomainOutput]) -> dict[str, Floats]:
     The labels of the target are included if it has any; they are for the report alone.
 
     Raises:
-        ValueError: the source has no labels.
+        ValueError: the source has no labels, or there is no target.
     """
-    source, target = outputs["source"], outputs["target"]
-    if source.labels is None:
-        raise ValueError("the source has no labels, which the class balance needs")
+    source, target = pool(outputs, True), pool(outputs, False)
+    if source is None or source.labels is None or target is None:
+        raise ValueError("the class balance needs a source with labels, and a target")
     num_classes = source.probabilities.shape[1]
     labels = {"source labels": source.labels, "target predictions": target.predictions}
     if target.labels is not None:

@@ -34,8 +34,8 @@ CLASS_COLOURS = (
     *("#332288", "#88CCEE", "#117733", "#DDCC77", "#CC6677", "#882255"),
     *("#44AA99", "#999933", "#AA4499", "#777777", "#EE7733", "#004488"),
 )
-DOMAIN_COLOURS = (SOURCE_COLOUR, TARGET_COLOUR, *CLUSTER_COLOURS[:4])
-DOMAIN_MARKERS = ("o", "^", "s", "D", "v", "P")  # source, target, further domains
+DOMAIN_COLOURS = (SOURCE_COLOUR, TARGET_COLOUR, *CLUSTER_COLOURS[:6])
+DOMAIN_MARKERS = ("o", "^", "s", "D", "v", "P", "X", "*")  # source, target, further domains
 
 COLUMN_WIDTH, PAGE_WIDTH = 3.5, 7.2  # inches, of a journal's column and page
 DPI = 200

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import Floats
+from dacbn.analysis.observe.sides import is_source
 from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.analysis.presentation.section import Row, Section
 from dacbn.analysis.presentation.style import (
@@ -181,20 +182,18 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
     Raises:
         ValueError: there are too few images.
     """
-    source, target = subject.samples["source"], subject.samples["target"]
-    fewest = min(len(source.images), len(target.images))
+    fewest = min(len(sample.images) for sample in subject.samples.values())
     if fewest < 2:
         raise ValueError(
             f"gradients of batches need at least 2 images of each domain, got {fewest}"
         )
     size = min(BATCH_SIZE, fewest // 2)
     wanted = {
-        "source, classification": (source, classification_loss),
-        "source, entropy": (source, entropy_loss),
-        "target, entropy": (target, entropy_loss),
+        f"{domain}, {word}": (sample, loss)
+        for domain, sample in subject.samples.items()
+        for word, loss in (("classification", classification_loss), ("entropy", entropy_loss))
+        if word == "entropy" or (is_source(domain) and sample.labels is not None)
     }
-    if source.labels is None:
-        del wanted["source, classification"]
     gradients = {
         name: compute_gradients(subject.network, sample, loss, batch_size=size, seed=seed)
         for name, (sample, loss) in wanted.items()
@@ -237,13 +236,20 @@ def _findings(gradients: Mapping[str, Gradients]) -> list[str]:
         if norm < VANISHING * first.norm.max()
     ]
     of_target, of_source = (
-        gradients[f"{domain}, entropy"].variance.sum() for domain in ("target", "source")
+        [
+            each.variance.sum()
+            for name, each in gradients.items()
+            if name.endswith(", entropy") and is_source(name.partition(",")[0]) == source
+        ]
+        for source in (False, True)
     )
-    ratio = of_target / of_source if of_source > 0 else np.inf
-    sentences = [
-        f"The variance of the entropy's gradient between batches is {ratio:.1f} times as large on "
-        "the target as on the source."
-    ]
+    sentences = []
+    if of_target and of_source:
+        ratio = np.mean(of_target) / np.mean(of_source) if np.mean(of_source) > 0 else np.inf
+        sentences.append(
+            f"The variance of the entropy's gradient between batches is {ratio:.1f} times as large "
+            "on the target as on the source."
+        )
     if weak:
         named = ", ".join(weak[:3]) + (", …" if len(weak) > 3 else "")
         sentences.insert(0, f"The gradients of {len(weak)} layers nearly vanish: {named}.")

@@ -7,6 +7,7 @@ from dacbn.analysis.clusters.compute import compute_clusters, mean_overlap
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.observe.recording import Recording
+from dacbn.analysis.observe.sides import pool
 from dacbn.analysis.predictions.calibration import compute_reliability
 from dacbn.analysis.predictions.predictions import compute_balance
 from dacbn.analysis.presentation.section import Section
@@ -28,20 +29,21 @@ def gather_evidence(
     Args:
         curves: for each metric, (points, 2): step and value.
         steps: planned number of training steps.
-        outputs: outputs on "source" and "target"; empty if the images are not available.
+        outputs: outputs on sources and targets; empty if the images are not available.
         classes: class names.
         scores: scores of the embedding of their features.
         overlaps: overlap of the components, by layer, as `measure_overlaps` returns it.
     """
     distance = None if scores is None else scores.proxy_distance
-    if not outputs or outputs["source"].labels is None:
+    source, target = pool(outputs, True), pool(outputs, False)
+    if source is None or source.labels is None or target is None:
         return Evidence(curves, steps, proxy_distance=distance, overlaps=overlaps)
-    shares, target = compute_balance(outputs), outputs["target"]
+    shares = compute_balance(outputs)
     excess = None
     if target.labels is not None:
         excess = compute_reliability(target.probabilities, target.labels).excess
     of_source, of_target = shares["source labels"], shares["target predictions"]
-    images = min(len(outputs["source"].features), len(target.features))
+    images = min(len(source.features), len(target.features))
     return Evidence(
         curves, steps, of_source, of_target, distance, excess, images, classes, overlaps
     )

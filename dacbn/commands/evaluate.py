@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,9 +17,9 @@ from dacbn.training import (
     StorageError,
     TrainConfig,
     has_records,
-    name_domains,
+    name_places,
     name_scores,
-    num_sources,
+    place_ids,
     read_records,
     write_json,
 )
@@ -108,20 +107,18 @@ def evaluate(
 
 
 def _sources(config: TrainConfig) -> list[Domain]:
-    names, last = name_domains(replace(config, merge_sources=False)), num_sources(config) - 1
-    return [
-        Domain(SOURCE_TEST, names[number], place, min(number, last))
-        for number, place in enumerate(config.source)
-    ]
+    given = zip(name_places(config), config.source, place_ids(config), strict=False)
+    return [Domain(SOURCE_TEST, *each) for each in given]
 
 
 def _targets(config: TrainConfig, target: str | None, domain: str | None) -> list[Domain]:
     if target is not None and target not in config.target:
         return [Domain(TARGET_TEST, target, target, domain)]
-    first, names = num_sources(config), name_domains(config)
+    count = len(config.source)
+    given = zip(name_places(config)[count:], config.target, place_ids(config)[count:], strict=True)
     return [
-        Domain(TARGET_TEST, names[first + number], place, domain or first + number)
-        for number, place in enumerate(config.target)
+        Domain(TARGET_TEST, name, place, domain or own)
+        for name, place, own in given
         if target in (None, place)
     ]
 

@@ -28,8 +28,10 @@ from dacbn.training.config import TrainConfig as TrainConfig
 from dacbn.training.config import choose_device as choose_device
 from dacbn.training.domain_names import find_domain as find_domain
 from dacbn.training.domain_names import name_domains as name_domains
+from dacbn.training.domain_names import name_places as name_places
 from dacbn.training.domain_names import num_domains as num_domains
 from dacbn.training.domain_names import num_sources as num_sources
+from dacbn.training.domain_names import place_ids as place_ids
 from dacbn.training.domains import TrainingDomains as TrainingDomains
 from dacbn.training.domains import name_scores as name_scores
 from dacbn.training.domains import reading_options as reading_options

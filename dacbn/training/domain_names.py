@@ -12,20 +12,35 @@ AVERAGE = "average"  # in place of a domain's name: all sources, for a domain th
 def name_domains(config: TrainConfig) -> tuple[str, ...]:
     """Return the name of each domain, in the order of the ids: sources first.
 
-    It is as much of the end of its path as tells it from the others; domains that were given as
-    images are called "source" or "target", with a number if there are several. Sources that are
-    seen as one have one name.
+    Places that are seen as one domain have one name.
 
     Example:
         >>> name_domains(TrainConfig(source=("mnist", "usps"), target="photos/phone"))
         ('mnist', 'usps', 'phone')
     """
+    names, ids = name_places(config), place_ids(config)
+    return tuple(
+        " + ".join(name for name, each in zip(names, ids, strict=True) if each == domain)
+        for domain in sorted(set(ids))
+    )
+
+
+def name_places(config: TrainConfig) -> tuple[str, ...]:
+    """Return a name for each source and target that was given.
+
+    It is as much of the end of its path as tells it from the others; domains that were given as
+    images are called "source" or "target", with a number if there are several.
+    """
     given = [*_numbered(config.source, "source"), *_numbered(config.target, "target")]
-    names = _shortest(given)
-    count = len(config.source)
-    if config.merge_sources:
-        return (" + ".join(names[:count]), *names[count:])
-    return tuple(names)
+    return tuple(_shortest(given))
+
+
+def place_ids(config: TrainConfig) -> tuple[int, ...]:
+    """Return the domain id of each source and target that was given."""
+    sources = [0 if config.merge_sources else number for number in range(len(config.source))]
+    first = num_sources(config)
+    targets = [first if config.merge_targets else first + n for n in range(len(config.target))]
+    return (*sources, *targets)
 
 
 def num_sources(config: TrainConfig) -> int:
@@ -35,7 +50,7 @@ def num_sources(config: TrainConfig) -> int:
 
 def num_domains(config: TrainConfig) -> int:
     """Return the number of domain ids; at least 2, since layers by domain have a target's too."""
-    return max(2, num_sources(config) + len(config.target))
+    return max(2, *(1 + domain for domain in place_ids(config)))
 
 
 def find_domain(config: TrainConfig, domain: str | int | None) -> tuple[int, ...]:
@@ -54,7 +69,7 @@ def find_domain(config: TrainConfig, domain: str | int | None) -> tuple[int, ...
     if domain == AVERAGE or (domain is None and not config.target):
         return tuple(range(first))
     if domain is None:
-        if len(config.target) > 1:
+        if len(names) > first + 1:
             raise ValueError(
                 f"there are several targets: name one, {' or '.join(names[first:])}, or {AVERAGE}"
             )

@@ -31,7 +31,7 @@ from dacbn.datasets import (
 from dacbn.models import Network
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
-from dacbn.training.domain_names import name_domains, num_sources
+from dacbn.training.domain_names import name_places, place_ids
 from dacbn.training.evaluation import run_network, score_logits
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import OF_DOMAIN, SOURCE_TEST, TARGET_TEST, VALIDATOR
@@ -62,6 +62,7 @@ class TrainingDomains:
     Args:
         sources: labelled images of each source.
         targets: unlabelled images of each target.
+        ids: domain id of each source and target, which normalisers receive.
         tests: test sets.
         family: augmentation family.
         validators: names of the validators to compute with the test scores.
@@ -69,6 +70,7 @@ class TrainingDomains:
 
     sources: tuple[LabelledImages, ...]
     targets: tuple[UnlabelledImages, ...]
+    ids: tuple[int, ...]
     tests: tuple[TestSet, ...]
     family: Family
     validators: tuple[str, ...] = ()
@@ -110,7 +112,10 @@ class TrainingDomains:
             for kind, name, cluster_id, data in _tests(config, source_tests, target_tests)
         ]
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment
-        return cls(tuple(labelled), tuple(unlabelled), tuple(tests), family, config.validators)
+        return cls(
+            *(tuple(labelled), tuple(unlabelled), place_ids(config), tuple(tests), family),
+            validators=config.validators,
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -123,17 +128,15 @@ class TrainingDomains:
         def run(images: Images, cluster_id: int, family: Family = "none") -> FeatureViews:
             return compute_features(network, images, cluster_id, family, device, config.seed)
 
-        first = num_sources(config)
+        ids, count = self.ids, len(self.sources)
         return dataclasses.replace(
             self,
             sources=tuple(
-                dataclasses.replace(
-                    each, images=run(each.images, min(domain, first - 1), self.family)
-                )
-                for domain, each in enumerate(self.sources)
+                dataclasses.replace(each, images=run(each.images, ids[number], self.family))
+                for number, each in enumerate(self.sources)
             ),
             targets=tuple(
-                UnlabelledImages(run(each.images, first + number, self.family))
+                UnlabelledImages(run(each.images, ids[count + number], self.family))
                 for number, each in enumerate(self.targets)
             ),
             tests=tuple(
@@ -167,6 +170,7 @@ class TrainingDomains:
             stop=config.steps,
             balance=config.balance_domains,
             merge_sources=config.merge_sources,
+            merge_targets=config.merge_targets,
         )
 
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
@@ -207,8 +211,8 @@ class TrainingDomains:
             return {}
         outputs, labels = zip(*sources, strict=True)
         source = join_domains(outputs), torch.cat([each.cpu() for each in labels])
-        first = max(test.cluster_id for test in self.tests if test.kind == SOURCE_TEST) + 1
-        inputs = collect_validator_inputs(network, source, self.targets, first, device)
+        own_ids = self.ids[len(self.sources) :]
+        inputs = collect_validator_inputs(network, source, self.targets, own_ids, device)
         scores = validate(inputs, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
 
@@ -242,10 +246,7 @@ def _tests(
     config: TrainConfig, source_tests: Sequence[LabelledLike], target_tests: Sequence[LabelledLike]
 ) -> Iterator[tuple[str, str, int, LabelledLike]]:
     """Yield kind, name of the domain, its id and data of each test set."""
-    names, first = (
-        name_domains(dataclasses.replace(config, merge_sources=False)),
-        num_sources(config),
-    )
+    names, ids, count = name_places(config), place_ids(config), len(config.source)
     for kind, data, places in (
         (SOURCE_TEST, source_tests, config.source),
         (TARGET_TEST, target_tests, config.target),
@@ -256,9 +257,9 @@ def _tests(
                 "the same order"
             )
     for place, each in enumerate(source_tests):
-        yield SOURCE_TEST, names[place], min(place, first - 1), each
+        yield SOURCE_TEST, names[place], ids[place], each
     for place, each in enumerate(target_tests):
-        yield TARGET_TEST, names[len(config.source) + place], first + place, each
+        yield TARGET_TEST, names[count + place], ids[count + place], each
 
 
 def reading_options(config: TrainConfig) -> dict[str, Any]:

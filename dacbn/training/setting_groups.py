@@ -24,6 +24,8 @@ class DataSettings(Group):
     """Domains to adapt to: names or folders; their labels, if any, are used for evaluation only."""
     merge_sources: Annotated[bool, Role.KEPT, Role.ADDED] = False
     """Treat several sources as one domain."""
+    merge_targets: Annotated[bool, Role.KEPT, Role.ADDED] = False
+    """Treat several targets as one domain, in which nobody knows which image is whose."""
     balance_domains: Annotated[bool, Role.KEPT, Role.ADDED] = True
     """Take equally many images of each source, and of each target, in every batch; otherwise
     every image is equally likely."""

@@ -50,6 +50,7 @@ class TrainingOptions(AdaptationOptions, total=False):
     source: str | tuple[str, ...]
     target: str | tuple[str, ...]
     merge_sources: bool
+    merge_targets: bool
     balance_domains: bool
     image_size: int | None
     fit: Literal["crop", "pad", "squeeze"]

@@ -152,7 +152,7 @@ class TargetDomain:
         scores: dict[str, float] = {}
         if self.validators:
             inputs = collect_validator_inputs(
-                network, None, [self.images], self.cluster_id, self.device
+                network, None, [self.images], [self.cluster_id], self.device
             )
             found = validate(inputs, self.validators)
             scores |= {f"{VALIDATOR}{name}": score for name, score in found.items()}

@@ -65,7 +65,7 @@ def collect_validator_inputs(
     network: Network,
     source: tuple[Output, Tensor] | None,
     targets: Sequence[UnlabelledImages],
-    first_target: int,
+    cluster_ids: Sequence[int],
     device: torch.device,
 ) -> ValidatorInputs:
     """Run a network on at most MAX_IMAGES images of source and target, the same in every call.
@@ -75,15 +75,15 @@ def collect_validator_inputs(
         source: its outputs on the source's validation images and their labels, int64 (N,); None
             without a source.
         targets: unlabelled images of each target.
-        first_target: id of the first target.
+        cluster_ids: domain id of each target.
         device: device to compute on.
     """
     rows = sample_rows(sum(map(len, targets)))
     outputs = join_domains(
         [
             run_network(network, subset, cluster_id, device)
-            for cluster_id, subset in enumerate(
-                split_rows([target.images for target in targets], rows), start=first_target
+            for cluster_id, subset in zip(
+                cluster_ids, split_rows([each.images for each in targets], rows), strict=True
             )
             if len(subset)
         ]

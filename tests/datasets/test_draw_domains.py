@@ -130,6 +130,11 @@ def test_merged_sources_are_one_domain():
     assert set(batch.target_domains.tolist()) == {1, 2}
 
 
+def test_merged_targets_are_one_domain():
+    batch = batches(SOURCES, TARGETS, merge_targets=True)[0]
+    assert batch.target_counts == () and batch.target_domains.tolist() == [3] * 5
+
+
 def test_without_a_target_there_are_no_target_images():
     batch = batches(SOURCES, ())[0]
     assert batch.target_images.shape == (0, 3, 4, 4) and batch.target_strong.shape[0] == 0

@@ -21,7 +21,15 @@ from dacbn.training.train_command import train_command
 NAMES = [field.name for field in fields(TrainConfig)]
 COUNTS = {"image_size", "steps", "source_batch_size", "target_batch_size", "log_every"}
 FROM_0 = {"eval_every", "checkpoint_every", "snapshot_every", "seed", "bottleneck"}
-TRUTHS = {"merge_sources", "balance_domains", "download", "pretrained", "compile", "tensorboard"}
+TRUTHS = {
+    "merge_sources",
+    "merge_targets",
+    "balance_domains",
+    "download",
+    "pretrained",
+    "compile",
+    "tensorboard",
+}
 TEXTS = {"backbone", "norm_sites", "device"}
 CHOICES = {
     "fit": ("crop", "pad", "squeeze"),

@@ -2,7 +2,14 @@
 
 import pytest
 
-from dacbn.training import TrainConfig, find_domain, name_domains, num_domains, num_sources
+from dacbn.training import (
+    TrainConfig,
+    find_domain,
+    name_domains,
+    num_domains,
+    num_sources,
+    place_ids,
+)
 
 
 def config(source, target, **options):
@@ -44,3 +51,6 @@ def test_the_only_target_is_meant_if_no_domain_is_named():
     merged = config(("mnist", "svhn"), "usps", merge_sources=True)
     assert find_domain(merged, None) == (1,) and num_domains(merged) == 2
     assert name_domains(merged) == ("mnist + svhn", "usps")
+    mixed = config("mnist", ("usps", "svhn"), merge_targets=True)
+    assert find_domain(mixed, None) == (1,) and place_ids(mixed) == (0, 1, 1)
+    assert name_domains(mixed) == ("mnist", "usps + svhn") and num_domains(mixed) == 2

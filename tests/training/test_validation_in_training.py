@@ -114,7 +114,7 @@ def test_inputs_of_large_domains_is_bounded():
     features = torch.arange(MAX_IMAGES + 50.0)[:, None]
     labels, device = torch.arange(MAX_IMAGES + 50), torch.device("cpu")
     source = Output(features, features)
-    inputs = collect_validator_inputs(Brightness(), (source, labels), [target], 1, device)
+    inputs = collect_validator_inputs(Brightness(), (source, labels), [target], [1], device)
     assert len(inputs.source_labels) == len(inputs.target.features) == MAX_IMAGES
     assert torch.equal(inputs.source.features[:, 0].long(), inputs.source_labels)
     rows = sample_rows(MAX_IMAGES + 100)

@@ -9,6 +9,7 @@ from typing import Self, Unpack
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
 from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among
+from dacbn.label_shift import HeldOut
 from dacbn.models import Network
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
@@ -37,7 +38,9 @@ from dacbn.training import (
     pin_weights,
     read_records,
     read_run_info,
+    run_held_out,
     save_checkpoint,
+    save_held_out,
     save_network,
     start_from_probe,
     train,
@@ -148,7 +151,11 @@ class DomainAdapter(SavedAdapter):
                 domains = domains.with_features(state.method.network, config.seed, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
-            return self._train(state, stream, scorer, folder, count)
+            self._train(state, stream, scorer, folder, count)
+            if "source_test" in domains.tests:
+                held_out = run_held_out(state.network, domains.tests["source_test"][0], device)
+                self._keep(held_out, folder)
+            return self
 
     def adapt(
         self,
@@ -228,6 +235,7 @@ class DomainAdapter(SavedAdapter):
             if state.step and not holds_network(folder, state.network):
                 save_network(folder, state.network)  # lost, or of a later step
             LOG.info("writing %s", folder)
+        self._keep(None, folder)  # what was held out is of another network
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
@@ -238,6 +246,12 @@ class DomainAdapter(SavedAdapter):
                 raise
         self._network = state.network.eval()
         return self
+
+    def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
+        """Keep outputs on held-out source images, also in the run folder."""
+        self.held_out = held_out
+        if folder is not None:
+            save_held_out(folder, held_out)
 
 
 def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:

@@ -1,18 +1,17 @@
 """Predictions, features and scores of a trained classifier for any image input."""
 
-from numbers import Integral
 from pathlib import Path
-from typing import Any, NamedTuple, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from dacbn.answer import NO_LABEL, Answer, in_place
 from dacbn.batch import TARGET, Output
 from dacbn.datasets import (
     EveryImage,
     Images,
+    LabelledImages,
     LabelledLike,
     OnUnreadable,
     UnlabelledLike,
@@ -22,44 +21,23 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods import test_time_methods
+from dacbn.label_shift import HeldOut
 from dacbn.models import Network
 from dacbn.norms import recalibrate
 from dacbn.training import (
+    LabelShift,
     TrainConfig,
+    infer,
     reading_options,
-    run_network,
-    run_online,
+    run_held_out,
     score_logits,
 )
 
 BATCH_SIZE = 256  # for estimating statistics
-NO_LABEL = int(np.iinfo(np.int64).min)  # of an image that cannot be read; is no index of a list
 
 
 class NotFittedError(RuntimeError):
     """The classifier has not been trained or loaded."""
-
-
-class Answer(NamedTuple):
-    """The answer to one image.
-
-    Attributes:
-        file: its file; None for an image that came without one.
-        label: name of its likeliest class; None if it cannot be read.
-        probabilities: of all classes (num_classes,); None if it cannot be read.
-        reason: why it cannot be read; None if it can.
-    """
-
-    file: Path | None
-    label: str | None
-    probabilities: NDArray[np.float32] | None
-    reason: str | None
-
-    @property
-    def confidence(self) -> float | None:
-        """Probability of the likeliest class."""
-        return None if self.probabilities is None else float(self.probabilities.max())
 
 
 class Classifier:
@@ -74,11 +52,15 @@ class Classifier:
     images of the call, and the network is not changed. A call with fewer than 64 images relies on
     the statistics of training, with a warning; one with a single image does not adapt.
 
+    Methods with an argument `label_shift` take "em" or "bbse", which estimates the shares of the
+    classes from all images of the call, and corrects their probabilities for these shares.
+
     The argument `on_unreadable` says what becomes of files that cannot be read: "skip" warns and
     leaves their rows without an answer, "raise" raises; None takes the setting of the training.
 
     Attributes:
         config: the settings of its training.
+        held_out: outputs of the network on held-out source images; None without any.
     """
 
     config: TrainConfig
@@ -88,6 +70,7 @@ class Classifier:
         self._classes: tuple[str, ...] = ()
         self._size = 0
         self._trained_on: tuple[Path, ...] = ()
+        self.held_out: HeldOut | None = None
 
     @property
     def network(self) -> Network:
@@ -116,6 +99,7 @@ class Classifier:
         cluster_id: int = TARGET,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> list[Answer]:
         """Answer every image, with the name of its file; also those that cannot be read.
 
@@ -129,7 +113,7 @@ class Classifier:
             True
         """
         every = self._read(images, on_unreadable)
-        rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
+        rows = self._run(every.images, cluster_id, adapt, label_shift).logits.softmax(1)
         probabilities: list[Any] = [None] * len(every.files)
         for place, row in zip(every.readable.nonzero()[:, 0].tolist(), rows, strict=True):
             probabilities[place] = row.numpy()
@@ -144,6 +128,7 @@ class Classifier:
         cluster_id: int = TARGET,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> NDArray[np.float32]:
         """Compute class probabilities (N, num_classes) of images; NaN where one cannot be read.
 
@@ -153,16 +138,19 @@ class Classifier:
             cluster_id: the domain id passed to the normalisers (source 0, target 1).
             adapt: a test-time method; None does not adapt.
             on_unreadable: "skip" or "raise"; None takes the setting of the training.
+            label_shift: an estimator of the classes' shares; None does not correct. It needs
+                outputs on held-out source images: see `hold_out`.
 
         Raises:
             NotFittedError: there is no network yet.
-            UnknownNameError: there is no such test-time method.
+            UnknownNameError: there is no such test-time method or estimator.
             FileNotFoundError: a file or folder does not exist.
-            ValueError: images cannot be taken or read, or the network has nothing to adapt.
+            ValueError: images cannot be taken or read, the network has nothing to adapt, or label
+                shift cannot be corrected.
         """
         every = self._read(images, on_unreadable)
-        rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
-        return _in_place(rows, every)
+        rows = self._run(every.images, cluster_id, adapt, label_shift).logits.softmax(1)
+        return in_place(rows, every)
 
     def predict(
         self,
@@ -170,13 +158,14 @@ class Classifier:
         cluster_id: int = TARGET,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> NDArray[np.int64]:
         """Predict the labels (N,) of images, as indices into `classes`.
 
         The label of an image that cannot be read is `NO_LABEL`, a negative number far below the
         range of any index.
         """
-        probabilities = self.predict_proba(images, cluster_id, adapt, on_unreadable)
+        probabilities = self.predict_proba(images, cluster_id, adapt, on_unreadable, label_shift)
         labels: NDArray[np.int64] = probabilities.argmax(1)
         labels[np.isnan(probabilities[:, 0])] = NO_LABEL
         return labels
@@ -190,7 +179,7 @@ class Classifier:
     ) -> NDArray[np.float32]:
         """Compute the features (N, D) of images; NaN where one cannot be read."""
         every = self._read(images, on_unreadable)
-        return _in_place(self._run(every.images, cluster_id, adapt).features, every)
+        return in_place(self._run(every.images, cluster_id, adapt).features, every)
 
     def score(
         self,
@@ -198,9 +187,10 @@ class Classifier:
         cluster_id: int = TARGET,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> float:
         """Compute the accuracy on labelled images, which are chosen as by `evaluate`."""
-        return self.evaluate(test, cluster_id, adapt, on_unreadable)["accuracy"]
+        return self.evaluate(test, cluster_id, adapt, on_unreadable, label_shift)["accuracy"]
 
     def evaluate(
         self,
@@ -208,6 +198,7 @@ class Classifier:
         cluster_id: int = TARGET,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> dict[str, float]:
         """Compute "accuracy" over all images and "class_accuracy", its mean over classes.
 
@@ -216,13 +207,20 @@ class Classifier:
         and of a dataset with a name, the test part. Images that you hand over yourself (arrays,
         pictures, a Python list of files, an ImageFolder) are all scored.
         """
-        _ = self.network  # raises before any image is read
-        options = self._reading(on_unreadable)
-        domain = to_labelled(
-            *(test, self._size, False, self.classes), trained_on=self._trained_on, **options
-        )
-        check_same_classes(self.classes, domain.classes)
-        return score_logits(self._run(domain.images, cluster_id, adapt).logits, domain.labels)
+        domain = self._labelled(test, on_unreadable)
+        logits = self._run(domain.images, cluster_id, adapt, label_shift).logits
+        return score_logits(logits, domain.labels)
+
+    def hold_out(self, source_test: LabelledLike) -> Self:
+        """Run the network on labelled source images, chosen as by `evaluate`, for `label_shift`.
+
+        `fit` does so with its `source_test`, and `save_pretrained` keeps the outputs. Call it
+        before `recalibrate`: the source has statistics of its own.
+        """
+        test = self._labelled(source_test, None)
+        device = next(self.network.parameters()).device
+        self.held_out = run_held_out(self.network, test, device)
+        return self
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int = TARGET) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).
@@ -250,12 +248,19 @@ class Classifier:
             return to_unlabelled(data, self._size, True, **self._reading(None)).images
         return self._read(data, None).images
 
-    def outputs(self, images: Images, cluster_id: int = TARGET, adapt: str | None = None) -> Output:
+    def outputs(
+        self,
+        images: Images,
+        cluster_id: int = TARGET,
+        adapt: str | None = None,
+        label_shift: str | None = None,
+    ) -> Output:
         """Compute features (N, D) and logits (N, num_classes) of images that are loaded already.
 
-        Arguments and errors as in `predict_proba`; N may be 0.
+        With `label_shift`, logits are the logarithms of the corrected probabilities. Arguments and
+        errors as in `predict_proba`; N may be 0.
         """
-        return self._run(images, cluster_id, adapt)
+        return self._run(images, cluster_id, adapt, label_shift)
 
     def _reading(self, on_unreadable: OnUnreadable | None) -> dict[str, Any]:
         if on_unreadable not in (None, *get_args(OnUnreadable)):
@@ -267,24 +272,17 @@ class Classifier:
         _ = self.network  # raises before any image is read
         return read_every(data, self._size, **self._reading(on_unreadable))
 
-    def _run(self, images: Images, cluster_id: int, adapt: str | None) -> Output:
-        network = self.network
-        if not isinstance(cluster_id, Integral):
-            raise ValueError(
-                f"cluster_id must be a whole number (source 0, target 1), got {cluster_id!r}"
-            )
-        method = None if adapt is None else test_time_methods.build(adapt, network)
-        device = next(network.parameters()).device
-        if not len(images):
-            return Output(torch.empty(0, network.num_features), torch.empty(0, len(self.classes)))
-        if method is None:
-            return run_network(network, images, cluster_id, device)
-        return run_online(method, images, cluster_id, device)
+    def _labelled(self, test: LabelledLike, on_unreadable: OnUnreadable | None) -> LabelledImages:
+        _ = self.network  # raises before any image is read
+        options = self._reading(on_unreadable)
+        domain = to_labelled(
+            *(test, self._size, False, self.classes), trained_on=self._trained_on, **options
+        )
+        check_same_classes(self.classes, domain.classes)
+        return domain
 
-
-def _in_place(rows: Tensor, every: EveryImage) -> NDArray[np.float32]:
-    """Return rows of the readable images in the places of these among all; others are NaN."""
-    placed = torch.full((len(every.files), rows.shape[1]), torch.nan)
-    placed[every.readable] = rows
-    result: NDArray[np.float32] = placed.numpy()
-    return result
+    def _run(
+        self, images: Images, cluster_id: int, adapt: str | None, label_shift: str | None = None
+    ) -> Output:
+        shift = LabelShift(label_shift, self.held_out, self.classes)
+        return infer(self.network, images, cluster_id, adapt, shift)

@@ -20,19 +20,21 @@ MAY_IMPORT = {
     "checkout": set(),
     "batch": set(),
     "losses": set(),
+    "label_shift": {"registry", "limits", "spec", "spelling"},
     "norms": {"registry", "limits", "batch"},
     "models": {"spec", "registry", "spelling", "memory", "batch", "norms"},
     "methods": {"registry", "limits", "batch", "norms", "models", "losses"},
     "datasets": {"registry", "spelling", "memory", "batch", "progress"},
+    "answer": {"datasets"},
 }
 BUILDING_BLOCKS = {"spec", "limits", "registry", "spelling", "memory", "batch", "norms"}
-BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets"}
+BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}
 MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits", "methods"} | {"training"}
 MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress"}
-MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training"}
+MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training", "answer"}
 MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier", "saved_adapter"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}

@@ -7,9 +7,11 @@ from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
 from dacbn.batch import SOURCE, TARGET
+from dacbn.commands.held_out import hold_out
 from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
+from dacbn.label_shift import check_estimator
 from dacbn.plain_text import say
 from dacbn.training import IN_MEMORY, StorageError, has_records, read_records, write_json
 
@@ -19,6 +21,7 @@ def evaluate(
     target: str | None = None,
     data_root: Path | None = None,
     recalibrate: bool = False,
+    label_shift: str | None = None,
     save: Path | None = None,
     device: str = "auto",
 ) -> None:
@@ -33,9 +36,14 @@ def evaluate(
         data_root: folder of the named datasets, if it has moved.
         recalibrate: re-estimate normaliser statistics on the target's training images (AdaBN), and
             score both domains before and after; the run's weights file is not changed.
+        label_shift: em or bbse, which estimates the shares of the classes among the target's test
+            images, and corrects their probabilities; score the target before and after. What dacbn
+            predict --label-shift needs is written into the run, if the run lacks it.
         save: with --recalibrate, write the recalibrated network to this new run folder.
         device: cpu, cuda, or auto.
     """
+    if label_shift is not None:
+        check_estimator(label_shift)
     check_new_run(save, recalibrate)
     adapter = DomainAdapter.from_pretrained(run, device, data_root)
     config = adapter.config
@@ -46,6 +54,8 @@ def evaluate(
     if is_flat_folder(target):
         say(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
         del domains["target_test"]
+    if label_shift is not None and adapter.held_out is None:
+        hold_out(adapter, run)
     before = _score(adapter, domains)
     scores = dict(before)
     print_scores(before)
@@ -58,6 +68,13 @@ def evaluate(
         about |= {"before": before, "after": after}
         # of each domain with the statistics meant for it
         scores |= {name: value for name, value in after.items() if name.startswith("target_test")}
+    if label_shift is not None and "target_test" in domains:
+        target_before = {key: value for key, value in scores.items() if key.startswith("target")}
+        after = _score(adapter, {"target_test": domains["target_test"]}, label_shift)
+        say(f"corrected for label shift by {label_shift}:")
+        print_scores(after, target_before)
+        about |= {"before": before, "after": after, "label_shift": label_shift}
+        scores |= after
     try:
         write_json(run / "evaluation.json", {**about, "recalibrated": recalibrate, **scores})
     except StorageError as error:
@@ -68,18 +85,20 @@ def evaluate(
         save_recalibrated(adapter, save)
     elif recalibrate:
         say("--save FOLDER keeps these statistics; dacbn predict --recalibrate uses its own images")
-    if has_records(run) and target == config.target and not recalibrate:
+    if has_records(run) and target == config.target and not (recalibrate or label_shift):
         print_choices(read_records(run))
 
 
-def _score(adapter: DomainAdapter, domains: dict[str, tuple[str, int]]) -> dict[str, float]:
+def _score(
+    adapter: DomainAdapter, domains: dict[str, tuple[str, int]], label_shift: str | None = None
+) -> dict[str, float]:
     """Score domains by name; the source may be gone, as an adapted run does not need it."""
     scores: dict[str, float] = {}
     for name, (domain, cluster_id) in domains.items():
         try:
             if domain == IN_MEMORY:
                 raise ValueError("it was given as arrays")
-            found = adapter.evaluate(domain, cluster_id)
+            found = adapter.evaluate(domain, cluster_id, label_shift=label_shift)
         except (ValueError, OSError) as error:
             if cluster_id != SOURCE:
                 raise

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from dacbn.batch import Batch, TargetBatch
+from dacbn.datasets.class_balance import balanced_rows
 from dacbn.datasets.features import FeatureViews, draw_view
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
@@ -32,6 +33,7 @@ def stream_batches(
     device: torch.device | str,
     start: int = 0,
     stop: int,
+    balance_classes: bool = False,
 ) -> Iterator[Batch]:
     """Yield the batches of steps `start` to `stop - 1`.
 
@@ -50,6 +52,7 @@ def stream_batches(
         device: device of the batches.
         start: first step.
         stop: last step plus one.
+        balance_classes: whether all classes are equally likely in the source's batches.
 
     Raises:
         ValueError: the domains differ in image size.
@@ -60,9 +63,11 @@ def stream_batches(
             f"{target.images.size}: load both with the same size"
         )
     device = torch.device(device)
-    source_rows = partial(
+    source_rows: Callable[[int], Tensor] = partial(
         rows_at, count=len(source), batch_size=source_batch_size, key=(seed, SOURCE_ORDER)
     )
+    if balance_classes:
+        source_rows = balanced_rows(source.labels, source_batch_size, (seed, SOURCE_ORDER))
     target_rows = partial(
         rows_at, count=len(target), batch_size=target_batch_size, key=(seed, TARGET_ORDER)
     )

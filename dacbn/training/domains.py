@@ -120,6 +120,7 @@ class TrainingDomains:
             device=device,
             start=start,
             stop=config.steps,
+            balance_classes=config.balance_classes,
         )
 
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:

@@ -9,6 +9,7 @@ from typing import Self, Unpack
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
 from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among, list_domains
+from dacbn.label_shift import HeldOut
 from dacbn.models import Network
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
@@ -38,7 +39,9 @@ from dacbn.training import (
     pin_weights,
     read_records,
     read_run_info,
+    run_held_out,
     save_checkpoint,
+    save_held_out,
     save_network,
     start_from_probe,
     train,
@@ -155,7 +158,10 @@ class DomainAdapter(SavedAdapter):
                 domains = domains.with_features(state.method.network, config, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
-            return self._train(state, stream, scorer, folder, count)
+            self._train(state, stream, scorer, folder, count)
+            if held_out := domains.held_out():
+                self._keep(run_held_out(state.network, held_out, device), folder)
+            return self
 
     def adapt(
         self,
@@ -235,6 +241,7 @@ class DomainAdapter(SavedAdapter):
             if state.step and not holds_network(folder, state.network):
                 save_network(folder, state.network)  # lost, or of a later step
             LOG.info("writing %s", folder)
+        self._keep(None, folder)  # what was held out is of another network
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:
@@ -245,6 +252,12 @@ class DomainAdapter(SavedAdapter):
                 raise
         self._network = state.network.eval()
         return self
+
+    def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
+        """Keep outputs on held-out source images, also in the run folder."""
+        self.held_out = held_out
+        if folder is not None:
+            save_held_out(folder, held_out)
 
 
 def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:

@@ -1,11 +1,9 @@
 """Predictions, features and scores of a trained classifier for any image input."""
 
-from numbers import Integral
 from pathlib import Path
 from typing import Any, Self, get_args
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from dacbn.answers import NO_LABEL, Answer, in_place
@@ -13,6 +11,7 @@ from dacbn.batch import Output
 from dacbn.datasets import (
     EveryImage,
     Images,
+    LabelledImages,
     LabelledLike,
     OnUnreadable,
     UnlabelledLike,
@@ -22,17 +21,18 @@ from dacbn.datasets import (
     to_labelled,
     to_unlabelled,
 )
-from dacbn.methods import test_time_methods
-from dacbn.models import Network, takes_cluster_ids
+from dacbn.label_shift import HeldOut
+from dacbn.models import Network
 from dacbn.norms import recalibrate
 from dacbn.training import (
+    LabelShift,
     TrainConfig,
-    average,
     find_domain,
-    name_domains,
+    infer,
+    one_domain,
+    place_ids,
     reading_options,
-    run_network,
-    run_online,
+    run_held_out,
     score_logits,
 )
 
@@ -55,11 +55,15 @@ class Classifier:
     images of the call, and the network is not changed. A call with fewer than 64 images relies on
     the statistics of training, with a warning; one with a single image does not adapt.
 
+    Methods with an argument `label_shift` take "em" or "bbse", which estimates the shares of the
+    classes from all images of the call, and corrects their probabilities for these shares.
+
     The argument `on_unreadable` says what becomes of files that cannot be read: "skip" warns and
     leaves their rows without an answer, "raise" raises; None takes the setting of the training.
 
     Attributes:
         config: the settings of its training.
+        held_out: outputs of the network on held-out source images; None without any.
     """
 
     config: TrainConfig
@@ -69,6 +73,7 @@ class Classifier:
         self._classes: tuple[str, ...] = ()
         self._size = 0
         self._trained_on: tuple[Path, ...] = ()
+        self.held_out: HeldOut | None = None
 
     @property
     def network(self) -> Network:
@@ -97,6 +102,7 @@ class Classifier:
         cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> list[Answer]:
         """Answer every image, with the name of its file; also those that cannot be read.
 
@@ -110,7 +116,7 @@ class Classifier:
             True
         """
         every = self._read(images, on_unreadable)
-        rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
+        rows = self.outputs(every.images, cluster_id, adapt, label_shift).logits.softmax(1)
         probabilities: list[Any] = [None] * len(every.files)
         for place, row in zip(every.readable.nonzero()[:, 0].tolist(), rows, strict=True):
             probabilities[place] = row.numpy()
@@ -125,6 +131,7 @@ class Classifier:
         cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> NDArray[np.float32]:
         """Compute class probabilities (N, num_classes) of images; NaN where one cannot be read.
 
@@ -137,15 +144,18 @@ class Classifier:
                 none of those trained on.
             adapt: a test-time method; None does not adapt.
             on_unreadable: "skip" or "raise"; None takes the setting of the training.
+            label_shift: an estimator of the classes' shares; None does not correct. It needs
+                outputs on held-out source images: see `hold_out`.
 
         Raises:
             NotFittedError: there is no network yet.
-            UnknownNameError: there is no such test-time method.
+            UnknownNameError: there is no such test-time method or estimator.
             FileNotFoundError: a file or folder does not exist.
-            ValueError: images cannot be taken or read, or the network has nothing to adapt.
+            ValueError: images cannot be taken or read, the network has nothing to adapt, or label
+                shift cannot be corrected.
         """
         every = self._read(images, on_unreadable)
-        rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
+        rows = self.outputs(every.images, cluster_id, adapt, label_shift).logits.softmax(1)
         return in_place(rows, every)
 
     def predict(
@@ -154,13 +164,14 @@ class Classifier:
         cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> NDArray[np.int64]:
         """Predict the labels (N,) of images, as indices into `classes`.
 
         The label of an image that cannot be read is `NO_LABEL`, a negative number far below the
         range of any index.
         """
-        probabilities = self.predict_proba(images, cluster_id, adapt, on_unreadable)
+        probabilities = self.predict_proba(images, cluster_id, adapt, on_unreadable, label_shift)
         labels: NDArray[np.int64] = probabilities.argmax(1)
         labels[np.isnan(probabilities[:, 0])] = NO_LABEL
         return labels
@@ -174,7 +185,7 @@ class Classifier:
     ) -> NDArray[np.float32]:
         """Compute the features (N, D) of images; NaN where one cannot be read."""
         every = self._read(images, on_unreadable)
-        return in_place(self._run(every.images, cluster_id, adapt).features, every)
+        return in_place(self.outputs(every.images, cluster_id, adapt).features, every)
 
     def score(
         self,
@@ -182,9 +193,10 @@ class Classifier:
         cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> float:
         """Compute the accuracy on labelled images, which are chosen as by `evaluate`."""
-        return self.evaluate(test, cluster_id, adapt, on_unreadable)["accuracy"]
+        return self.evaluate(test, cluster_id, adapt, on_unreadable, label_shift)["accuracy"]
 
     def evaluate(
         self,
@@ -192,6 +204,7 @@ class Classifier:
         cluster_id: int | str | None = None,
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
+        label_shift: str | None = None,
     ) -> dict[str, float]:
         """Compute "accuracy" over all images and "class_accuracy", its mean over classes.
 
@@ -200,13 +213,23 @@ class Classifier:
         and of a dataset with a name, the test part. Images that you hand over yourself (arrays,
         pictures, a Python list of files, an ImageFolder) are all scored.
         """
-        _ = self.network  # raises before any image is read
-        options = self._reading(on_unreadable)
-        domain = to_labelled(
-            *(test, self._size, False, self.classes), trained_on=self._trained_on, **options
-        )
-        check_same_classes(self.classes, domain.classes)
-        return score_logits(self._run(domain.images, cluster_id, adapt).logits, domain.labels)
+        domain = self._labelled(test, on_unreadable)
+        logits = self.outputs(domain.images, cluster_id, adapt, label_shift).logits
+        return score_logits(logits, domain.labels)
+
+    def hold_out(self, *source_tests: LabelledLike) -> Self:
+        """Run the network on labelled images of each source, for `label_shift`.
+
+        They are given in the order of the sources, and chosen as by `evaluate`.
+
+        `fit` does so with its `source_test`, and `save_pretrained` keeps the outputs. Call it
+        before `recalibrate`: the source has statistics of its own.
+        """
+        tests = [self._labelled(each, None) for each in source_tests]
+        device = next(self.network.parameters()).device
+        given = list(zip(tests, place_ids(self.config), strict=False))
+        self.held_out = run_held_out(self.network, given, device)
+        return self
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int | str | None = None) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).
@@ -214,15 +237,12 @@ class Classifier:
         Args:
             images: an array, a list of files, a folder, a domain, or the name of a dataset, whose
                 training split is used.
-            cluster_id: the domain whose statistics the normalisers use, if they know domains: its
-                name, or its id (sources first, from 0); None is the target. "average" takes the
-                mean of the probabilities by the statistics of each source, for a domain that is
-                none of those trained on.
+            cluster_id: the domain that they are of; see `predict_proba`.
         """
         network = self.network
         device = next(network.parameters()).device
         batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
-        recalibrate(network, batches, self._one(self._ids_of(cluster_id)))
+        recalibrate(network, batches, one_domain(find_domain(self.config, cluster_id)))
         return self
 
     def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
@@ -238,13 +258,19 @@ class Classifier:
         return self._read(data, None).images
 
     def outputs(
-        self, images: Images, cluster_id: int | str | None = None, adapt: str | None = None
+        self,
+        images: Images,
+        cluster_id: int | str | None = None,
+        adapt: str | None = None,
+        label_shift: str | None = None,
     ) -> Output:
         """Compute features (N, D) and logits (N, num_classes) of images that are loaded already.
 
-        Arguments and errors as in `predict_proba`; N may be 0.
+        With `label_shift`, logits are the logarithms of the corrected probabilities. Arguments and
+        errors as in `predict_proba`; N may be 0.
         """
-        return self._run(images, cluster_id, adapt)
+        shift = LabelShift(label_shift, self.held_out, self.classes)
+        return infer(self.network, images, find_domain(self.config, cluster_id), adapt, shift)
 
     def _reading(self, on_unreadable: OnUnreadable | None) -> dict[str, Any]:
         if on_unreadable not in (None, *get_args(OnUnreadable)):
@@ -256,29 +282,11 @@ class Classifier:
         _ = self.network  # raises before any image is read
         return read_every(data, self._size, **self._reading(on_unreadable))
 
-    def _run(self, images: Images, cluster_id: int | str | None, adapt: str | None) -> Output:
-        network = self.network
-        domains = self._ids_of(cluster_id)
-        method = None if adapt is None else test_time_methods.build(adapt, network)
-        device = next(network.parameters()).device
-        if not len(images):
-            return Output(torch.empty(0, network.num_features), torch.empty(0, len(self.classes)))
-        if method is not None:
-            return run_online(method, images, self._one(domains), device)
-        if not takes_cluster_ids(network):
-            domains = domains[:1]  # all answer alike
-        return average([run_network(network, images, each, device) for each in domains])
-
-    def _ids_of(self, domain: int | str | None) -> tuple[int, ...]:
-        if not isinstance(domain, Integral | str | None):
-            raise ValueError(
-                f"cluster_id must be the name or number of a domain (source 0, target 1), got "
-                f"{domain!r}"
-            )
-        return find_domain(self.config, domain)
-
-    def _one(self, domains: tuple[int, ...]) -> int:
-        if len(domains) > 1:
-            known = ", ".join(name_domains(self.config))
-            raise ValueError(f"statistics of one domain are moved: name it, one of {known}")
-        return domains[0]
+    def _labelled(self, test: LabelledLike, on_unreadable: OnUnreadable | None) -> LabelledImages:
+        _ = self.network  # raises before any image is read
+        options = self._reading(on_unreadable)
+        domain = to_labelled(
+            *(test, self._size, False, self.classes), trained_on=self._trained_on, **options
+        )
+        check_same_classes(self.classes, domain.classes)
+        return domain

@@ -21,7 +21,9 @@ from dacbn.training import (
     claim,
     decide,
     load_weights,
+    read_held_out,
     read_run_info,
+    save_held_out,
     save_network,
     signature_of_settings,
     starting_defaults,
@@ -79,6 +81,7 @@ class SavedAdapter(Classifier):
         with claim(folder):
             write_run_info(folder, self._run_info())
             save_network(folder, network)
+            save_held_out(folder, self.held_out)
 
     def _run_info(self) -> RunInfo:
         return RunInfo(self.config, self.classes, self._size, self._trained_on)
@@ -132,4 +135,5 @@ class SavedAdapter(Classifier):
         network = build_network(self.config, len(self.classes), False, self._module, self._size)
         load_weights(folder, network)
         self._network = network.to(device).eval()
+        self.held_out = read_held_out(folder, len(self.classes))
         return self

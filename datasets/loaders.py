@@ -4,15 +4,15 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import lru_cache, partial
+from functools import partial
 from itertools import islice, repeat, tee
 from operator import itemgetter
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from dacbn.batch import Batch, TargetBatch
+from dacbn.datasets.drawing import draw_rows, mix, permutation, rows_at
 from dacbn.datasets.features import FeatureViews, draw_view
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
@@ -38,6 +38,7 @@ def stream_batches(
     balance: bool = True,
     merge_sources: bool = False,
     merge_targets: bool = False,
+    balance_classes: bool = False,
 ) -> Iterator[Batch]:
     """Yield the batches of steps `start` to `stop - 1`.
 
@@ -56,30 +57,29 @@ def stream_batches(
         device: device of the batches.
         start: first step.
         stop: last step plus one.
-        balance: see `rows_by_domain`.
+        balance: see `draw_rows`.
         merge_sources: count all sources as one domain.
         merge_targets: count all targets as one domain.
+        balance_classes: whether all classes are equally likely in the source's batches.
 
     Raises:
         ValueError: the domains differ in image size.
     """
     device, steps = torch.device(device), range(start, stop)
     _check_sizes([*sources, *targets])
-    source_rows = partial(
-        rows_by_domain,
-        counts=list(map(len, sources)),
-        batch_size=source_batch_size,
-        key=(seed, SOURCE_ORDER),
-        stream=OTHERS,
-        balance=balance,
+    source_rows = draw_rows(
+        list(map(len, sources)),
+        source_batch_size,
+        [(seed, stream) for stream in (SOURCE_ORDER, *range(OTHERS + 1, OTHERS + len(sources)))],
+        balance,
+        [source.labels for source in sources] if balance_classes else None,
     )
-    target_rows = partial(
-        rows_by_domain,
-        counts=list(map(len, targets)),
-        batch_size=target_batch_size,
-        key=(seed, TARGET_ORDER),
-        stream=OTHERS + len(sources),
-        balance=balance,
+    first = OTHERS + len(sources)
+    target_rows = draw_rows(
+        list(map(len, targets)),
+        target_batch_size,
+        [(seed, stream) for stream in (TARGET_ORDER, *range(first + 1, first + len(targets)))],
+        balance,
     )
     labels = [source.labels.to(device) for source in sources]
     source_images = _fetch_domains(sources, map(source_rows, steps), device)
@@ -87,7 +87,7 @@ def stream_batches(
     for step, plain_source, plain_target in zip(steps, source_images, target_images, strict=False):
         assert plain_source is not None
         plain_target = plain_source[:0] if plain_target is None else plain_target
-        generator = torch.Generator(device).manual_seed(_mix(seed, VIEWS, step))
+        generator = torch.Generator(device).manual_seed(mix(seed, VIEWS, step))
         weak = [_view(plain, family, generator) for plain in (plain_source, plain_target)]
         rows = source_rows(step)
         step_labels = [
@@ -97,8 +97,8 @@ def stream_batches(
         views = [strong_view(view, family, generator) for view in weak] if strong else [None, None]
         yield Batch(
             *(weak[0], torch.cat(step_labels), weak[1], views[0], views[1]),
-            () if merge_sources else _counts(rows),
-            () if merge_targets else _counts(target_rows(step)),
+            () if merge_sources else tuple(map(len, rows)),
+            () if merge_targets else tuple(map(len, target_rows(step))),
         )
 
 
@@ -121,7 +121,7 @@ def stream_target(
     steps = range(start, stop)
     images = _fetch(target.images, map(rows, steps), device)
     for step, plain in zip(steps, images, strict=True):
-        generator = torch.Generator(device).manual_seed(_mix(seed, VIEWS, step))
+        generator = torch.Generator(device).manual_seed(mix(seed, VIEWS, step))
         indices = rows(step).to(device, non_blocking=True)
         yield TargetBatch(_view(plain, family, generator), indices)
 
@@ -144,7 +144,7 @@ def iterate(
 
 def shuffled_order(count: int, seed: int) -> Tensor:
     """Return the order in which `iterate` yields `count` images for a seed: int64 (count,)."""
-    return _permutation(count, seed, 0, 0)
+    return permutation(count, seed, 0, 0)
 
 
 def place_images(images: Images, device: torch.device | str) -> Images:
@@ -160,66 +160,6 @@ def place_images(images: Images, device: torch.device | str) -> Images:
     return images.to(device)
 
 
-def rows_by_domain(
-    step: int,
-    counts: Sequence[int],
-    batch_size: int,
-    key: tuple[int, int],
-    stream: int,
-    balance: bool = True,
-) -> list[Tensor]:
-    """Return the indices of a step's images in each of several domains: int64, one for each.
-
-    Args:
-        step: the step.
-        counts: images of each domain.
-        batch_size: images of the batch.
-        key: seed and stream of the first domain.
-        stream: number from which on the streams of the other domains are counted.
-        balance: take equally many of each domain, in turn if the batch size is no multiple;
-            otherwise every image of all domains is taken equally often.
-    """
-    if not balance:
-        rows = rows_at(step, sum(counts), batch_size, key)
-        ends = np.cumsum(counts).tolist()
-        return [
-            rows[(rows >= end - count) & (rows < end)] - (end - count)
-            for end, count in zip(ends, counts, strict=True)
-        ]
-    chosen = []
-    for domain, count in enumerate(counts):
-        first, last = (
-            _ceil(position - domain, len(counts))
-            for position in (step * batch_size, (step + 1) * batch_size)
-        )
-        own = key if domain == 0 else (key[0], stream + domain)
-        chosen.append(_rows(first, last, count, own))
-    return chosen
-
-
-def rows_at(step: int, count: int, batch_size: int, key: tuple[int, int]) -> Tensor:
-    """Return the indices of a step's images in a domain of `count` images: int64 (batch_size,)."""
-    return _rows(step * batch_size, (step + 1) * batch_size, count, key)
-
-
-def _rows(start: int, stop: int, count: int, key: tuple[int, int]) -> Tensor:
-    """Return the images at positions `start` to `stop - 1` of an endless stream of epochs."""
-    if start == stop:
-        return torch.zeros(0, dtype=torch.int64)
-    epochs = range(start // count, (stop - 1) // count + 1)
-    order = torch.cat([_permutation(count, *key, epoch) for epoch in epochs])
-    first = start - epochs[0] * count
-    return order[first : first + stop - start]
-
-
-def _ceil(a: int, b: int) -> int:
-    return -(-a // b)
-
-
-def _counts(rows: Sequence[Tensor]) -> tuple[int, ...]:
-    return tuple(map(len, rows))
-
-
 def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
     sizes = list(dict.fromkeys(domain.images.size for domain in domains))
     if len(sizes) > 1:
@@ -227,17 +167,6 @@ def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
             f"source images have {sizes[0]} pixels per side and target images {sizes[1]}: load "
             "both with the same size"
         )
-
-
-@lru_cache(maxsize=16)
-def _permutation(count: int, seed: int, stream: int, epoch: int) -> Tensor:
-    generator = torch.Generator().manual_seed(_mix(seed, stream, epoch))
-    return torch.randperm(count, generator=generator)
-
-
-def _mix(*parts: int) -> int:
-    """Combine several numbers to one seed; similar numbers give unrelated seeds."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:

@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 from dacbn.cli import main
 from dacbn.datasets import datasets
+from dacbn.label_shift import estimators
 from dacbn.methods import methods, source_free_methods, test_time_methods
 from dacbn.norms import norms, weights
 from dacbn.recipes import recipes
@@ -35,6 +36,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "methods": methods,
     "source-free": source_free_methods,
     "test-time": test_time_methods,
+    "label-shift": estimators,
     "validators": validators,
     "datasets": datasets,
     "recipes": recipes,

@@ -20,13 +20,14 @@ MAY_IMPORT = {
     "checkout": set(),
     "batch": set(),
     "losses": set(),
+    "label_shift": {"registry", "limits", "spec", "spelling"},
     "norms": {"registry", "limits", "batch"},
     "models": {"spec", "registry", "spelling", "memory", "batch", "norms"},
     "methods": {"registry", "limits", "batch", "norms", "models", "losses"},
     "datasets": {"registry", "spelling", "memory", "batch", "progress"},
 }
 BUILDING_BLOCKS = {"spec", "limits", "registry", "spelling", "memory", "batch", "norms"}
-BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets"}
+BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}
 MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits", "methods"} | {"training"}
 MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}

@@ -5,6 +5,7 @@ from typing import Annotated, get_args, get_origin
 
 import pytest
 
+from dacbn.label_shift import estimators
 from dacbn.limits import Count, Limit
 from dacbn.methods import methods, source_free_methods, test_time_methods
 from dacbn.norms import BatchNorm, norms, weights
@@ -99,7 +100,7 @@ def test_norms_methods_and_weight_maps_refuse_alike(registry, name):
         registry.check(Term(name, {"colour": 1}))
 
 
-REGISTRIES = [norms, weights, methods, source_free_methods, test_time_methods]
+REGISTRIES = [norms, weights, methods, source_free_methods, test_time_methods, estimators]
 ENTRIES = [(registry, name) for registry in REGISTRIES for name in registry]
 
 

@@ -8,9 +8,11 @@ from typing import NamedTuple
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
+from dacbn.commands.held_out import hold_out
 from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
+from dacbn.label_shift import check_estimator
 from dacbn.plain_text import say
 from dacbn.training import (
     IN_MEMORY,
@@ -48,6 +50,7 @@ def evaluate(
     domain: str | None = None,
     data_root: Path | None = None,
     recalibrate: bool = False,
+    label_shift: str | None = None,
     save: Path | None = None,
     device: str = "auto",
 ) -> None:
@@ -64,9 +67,14 @@ def evaluate(
         data_root: folder of the named datasets, if it has moved.
         recalibrate: re-estimate normaliser statistics on the target's training images (AdaBN), and
             score both domains before and after; the run's weights file is not changed.
+        label_shift: em or bbse, which estimates the shares of the classes among the target's test
+            images, and corrects their probabilities; score the target before and after. What dacbn
+            predict --label-shift needs is written into the run, if the run lacks it.
         save: with --recalibrate, write the recalibrated network to this new run folder.
         device: cpu, cuda, or auto.
     """
+    if label_shift is not None:
+        check_estimator(label_shift)
     check_new_run(save, recalibrate)
     adapter = DomainAdapter.from_pretrained(run, device, data_root)
     config = adapter.config
@@ -79,6 +87,8 @@ def evaluate(
     for flat in filter(is_flat_folder, targets):
         say(f"{flat} is a flat folder without labels: use dacbn predict {run} {flat}")
         domains = [each for each in domains if each.place != flat or each.kind == SOURCE_TEST]
+    if label_shift is not None and adapter.held_out is None:
+        hold_out(adapter, run)
     before = _score(adapter, domains)
     scores = dict(before)
     print_scores(before)
@@ -92,6 +102,14 @@ def evaluate(
         about |= {"before": before, "after": after}
         # of each domain with the statistics meant for it
         scores |= {name: value for name, value in after.items() if name.startswith(TARGET_TEST)}
+    shifted = [each for each in domains if each.kind == TARGET_TEST]
+    if label_shift is not None and shifted:
+        target_before = {key: value for key, value in scores.items() if key.startswith("target")}
+        after = _score(adapter, shifted, label_shift)
+        say(f"corrected for label shift by {label_shift}:")
+        print_scores(after, target_before)
+        about |= {"before": before, "after": after, "label_shift": label_shift}
+        scores |= after
     try:
         write_json(run / "evaluation.json", {**about, "recalibrated": recalibrate, **scores})
     except StorageError as error:
@@ -102,7 +120,7 @@ def evaluate(
         save_recalibrated(adapter, save)
     elif recalibrate:
         say("--save FOLDER keeps these statistics; dacbn predict --recalibrate uses its own images")
-    if has_records(run) and targets == config.target and not recalibrate:
+    if has_records(run) and targets == config.target and not (recalibrate or label_shift):
         print_choices(read_records(run))
 
 
@@ -127,14 +145,16 @@ def _shown(places: Sequence[str]) -> str | Sequence[str]:
     return places[0] if len(places) == 1 else places
 
 
-def _score(adapter: DomainAdapter, domains: Sequence[Domain]) -> dict[str, float]:
+def _score(
+    adapter: DomainAdapter, domains: Sequence[Domain], label_shift: str | None = None
+) -> dict[str, float]:
     """Score domains by name; a source may be gone, as an adapted run does not need it."""
     found: dict[str, dict[str, dict[str, float]]] = {}
     for kind, name, place, statistics in domains:
         try:
             if place == IN_MEMORY:
                 raise ValueError("it was given as arrays")
-            measures = adapter.evaluate(place, statistics)
+            measures = adapter.evaluate(place, statistics, label_shift=label_shift)
         except (ValueError, OSError) as error:
             if kind != SOURCE_TEST:
                 raise

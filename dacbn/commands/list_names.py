@@ -6,6 +6,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from dacbn.datasets import datasets
+from dacbn.label_shift import estimators
 from dacbn.methods import methods, source_free_methods, test_time_methods
 from dacbn.models.backbones import OWN
 from dacbn.norms import norms, weights
@@ -21,6 +22,7 @@ Kind = Literal[
     "methods",
     "source-free",
     "test-time",
+    "label-shift",
     "validators",
     "datasets",
     "recipes",
@@ -34,8 +36,9 @@ def list_names(
 
     Args:
         kind: norms, weights (parametrizations of the weights before a norm), methods, source-free
-            methods (for dacbn adapt), test-time methods (for dacbn predict --adapt), validators
-            (scores without target labels), datasets, recipes, or all.
+            methods (for dacbn adapt), test-time methods (for dacbn predict --adapt), label-shift
+            estimators (for dacbn predict and evaluate --label-shift), validators (scores without
+            target labels), datasets, recipes, or all.
     """
     kinds: dict[str, Registry[Any]] = {
         "norms": norms,
@@ -43,6 +46,7 @@ def list_names(
         "methods": methods,
         "source-free": source_free_methods,
         "test-time": test_time_methods,
+        "label-shift": estimators,
         "validators": validators,
         "datasets": datasets,
         "recipes": recipes,

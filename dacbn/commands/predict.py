@@ -11,6 +11,7 @@ from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
 from dacbn.datasets import UnlabelledImages
 from dacbn.datasets.folders import list_images, read_each
+from dacbn.label_shift import check_estimator
 from dacbn.plain_text import say
 from dacbn.training import write_output
 
@@ -24,6 +25,7 @@ def predict(
     domain: str | None = None,
     adapt: str | None = None,
     recalibrate: bool = False,
+    label_shift: str | None = None,
     save: Path | None = None,
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
@@ -43,6 +45,9 @@ def predict(
             without it.
         recalibrate: first re-estimate normaliser statistics on these images (AdaBN); the run is not
             changed.
+        label_shift: em or bbse, which estimates the shares of the classes among these images, and
+            corrects their probabilities for the difference from the source; give many images.
+            Logits in the table are then the logarithms of the corrected probabilities.
         save: with --recalibrate, write the recalibrated network to this new run folder.
         on_unreadable: what to do with images that cannot be decoded: skip gives them a row with the
             reason, raise stops.
@@ -52,16 +57,24 @@ def predict(
         raise ValueError("give image files, or folders of them, to predict")
     if adapt is not None and recalibrate:
         raise ValueError("--adapt and --recalibrate both adapt to the images: choose one")
+    if label_shift is not None:
+        check_estimator(label_shift, adapt)
     check_new_run(save, recalibrate)
     adapter = DomainAdapter.from_pretrained(run, device)
     if not 1 <= top <= len(adapter.classes):
         raise ValueError(f"--top must be 1 to {len(adapter.classes)}, the classes of {run}")
+    if label_shift is not None and adapter.held_out is None:
+        raise ValueError(
+            f"{run} has no outputs on held-out source images, which --label-shift needs: write "
+            f"them with dacbn evaluate {run} --label-shift {label_shift}, where the source is, or "
+            "train again"
+        )
     files = list_images(*images)
     readable, reasons = read_each(files, adapter.image_size, on_unreadable, adapter.config.fit)
     if recalibrate and len(readable):
         warn_if_few(len(readable))
         adapter.recalibrate(UnlabelledImages(readable), domain)
-    predictions = adapter.outputs(readable, domain, adapt)
+    predictions = adapter.outputs(readable, domain, adapt, label_shift)
     table = write_table(Predictions(files, reasons, predictions, adapter.classes), top, add)
     if output is None:
         _print(table)

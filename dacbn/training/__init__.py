@@ -31,6 +31,7 @@ from dacbn.training.domain_names import name_domains as name_domains
 from dacbn.training.domain_names import name_places as name_places
 from dacbn.training.domain_names import num_domains as num_domains
 from dacbn.training.domain_names import num_sources as num_sources
+from dacbn.training.domain_names import one_domain as one_domain
 from dacbn.training.domain_names import place_ids as place_ids
 from dacbn.training.domains import TrainingDomains as TrainingDomains
 from dacbn.training.domains import name_scores as name_scores
@@ -40,8 +41,13 @@ from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
 from dacbn.training.evaluation import run_network as run_network
 from dacbn.training.evaluation import score_logits as score_logits
+from dacbn.training.held_out import read_held_out as read_held_out
+from dacbn.training.held_out import run_held_out as run_held_out
+from dacbn.training.held_out import save_held_out as save_held_out
 from dacbn.training.image_size import choose_size as choose_size
 from dacbn.training.image_size import describe_size as describe_size
+from dacbn.training.inference import LabelShift as LabelShift
+from dacbn.training.inference import infer as infer
 from dacbn.training.interrupt import raising_stopped as raising_stopped
 from dacbn.training.linear_probe import start_from_probe as start_from_probe
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining

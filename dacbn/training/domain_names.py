@@ -1,6 +1,7 @@
 """Names of the domains of a training, by which people ask for them."""
 
 from collections.abc import Sequence
+from numbers import Integral
 from pathlib import PurePath
 
 from dacbn.training.config import TrainConfig
@@ -75,11 +76,27 @@ def find_domain(config: TrainConfig, domain: str | int | None) -> tuple[int, ...
             )
         return (first,)
     if not isinstance(domain, str):
+        if not isinstance(domain, Integral):
+            raise ValueError(
+                "cluster_id must be the name or number of a domain (source 0, target 1), got "
+                f"{domain!r}"
+            )
         return (domain,)
     if domain not in names:
         known = ", ".join(names)
         raise ValueError(f"there is no domain {domain!r}: choose one of {known}, or {AVERAGE}")
     return (names.index(domain),)
+
+
+def one_domain(ids: Sequence[int]) -> int:
+    """Return the id of one domain, whose statistics are to be moved.
+
+    Raises:
+        ValueError: there are several.
+    """
+    if len(ids) > 1:
+        raise ValueError("the statistics of one domain are moved: name it, instead of the average")
+    return ids[0]
 
 
 def _numbered(places: Sequence[str], kind: str) -> list[str]:

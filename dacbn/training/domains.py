@@ -171,6 +171,7 @@ class TrainingDomains:
             balance=config.balance_domains,
             merge_sources=config.merge_sources,
             merge_targets=config.merge_targets,
+            balance_classes=config.balance_classes,
         )
 
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
@@ -184,6 +185,10 @@ class TrainingDomains:
         if self.validators and any(test.kind == SOURCE_TEST for test in self.tests):
             count += min(sum(map(len, self.targets)), MAX_IMAGES)
         return count
+
+    def held_out(self) -> list[tuple[LabelledImages, int]]:
+        """Return the test sets of the sources, with their domain ids."""
+        return [(test.images, test.cluster_id) for test in self.tests if test.kind == SOURCE_TEST]
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
         found = [

@@ -104,6 +104,8 @@ class OptimSettings(Group):
     """Optimiser steps."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64
     """Source images per step; a smaller domain is repeated, each time in other views."""
+    balance_classes: Annotated[bool, Role.KEPT, Role.ADDED] = False
+    """Draw source images so that all classes are equally frequent in the batches."""
     target_batch_size: Annotated[int, AT_LEAST_1] = 64
     """Target images per step; a smaller domain is repeated, each time in other views."""
     optimizer: Literal["adamw", "sgd"] = "adamw"

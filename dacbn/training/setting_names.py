@@ -6,6 +6,7 @@ from difflib import get_close_matches
 ELSEWHERE = {
     "augment": ("augmentation", "augmentations", "transform", "transforms"),
     "backbone": ("arch", "architecture", "encoder", "model", "model_name", "network"),
+    "balance_classes": ("balanced", "class_balance", "class_balanced", "class_weight"),
     "classifier": ("head", "hidden_layer_sizes", "hidden_sizes"),
     "clip_norm": ("clip_grad", "gradient_clip_val", "grad_clip", "max_grad_norm"),
     "image_size": ("img_size", "imgsz", "input_size", "resolution", "size"),

@@ -67,6 +67,7 @@ class TrainingOptions(AdaptationOptions, total=False):
     classifier: tuple[int, ...]
     bottleneck: int | None
     source_batch_size: int
+    balance_classes: bool
 
 
 def signature_of_settings(*first: str) -> Signature:

@@ -205,3 +205,21 @@ def test_a_stream_on_the_gpu_never_waits_for_it():
         assert all(batch.target_strong.is_cuda for batch in batches)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+def test_classes_of_the_source_can_be_equally_frequent():
+    labels = torch.tensor([0] * 9 + [1])
+    source = LabelledImages(numbered(10), labels, ("a", "b"))
+    sizes = {"source_batch_size": 4, "target_batch_size": 3}
+    options = {**sizes, "family": "none", "strong": False, "seed": 0, "device": "cpu", "stop": 9}
+    target = UnlabelledImages(numbered(7, first=100))
+    plain = list(stream_batches([source], [target], **options))
+    balanced = list(stream_batches([source], [target], balance_classes=True, **options))
+    resumed = list(stream_batches([source], [target], balance_classes=True, start=5, **options))
+    for batch in balanced:
+        assert sorted(batch.source_labels.tolist()) == [0, 0, 1, 1]
+        assert torch.equal(labels[rows_seen(batch.source_images)], batch.source_labels)
+    for batch, same in zip(balanced[5:], resumed, strict=True):
+        assert torch.equal(batch.source_images, same.source_images)
+    for batch, same in zip(balanced, plain, strict=True):
+        assert torch.equal(batch.target_images, same.target_images)

@@ -8,7 +8,8 @@ import torch
 
 from dacbn.batch import Batch
 from dacbn.datasets import LabelledImages, TensorImages, UnlabelledImages, list_domains
-from dacbn.datasets.loaders import OTHERS, rows_by_domain, stream_batches
+from dacbn.datasets.drawing import draw_rows
+from dacbn.datasets.loaders import stream_batches
 
 PHOTOS = np.zeros((4, 8, 8, 3), np.uint8)
 LABELS = [0, 1, 0, 1]
@@ -40,10 +41,8 @@ def test_a_list_of_domains_is_told_from_the_images_of_one(data, count):
 
 
 def rows(step, counts, batch_size, balance=True):
-    found = rows_by_domain(
-        step, counts=counts, batch_size=batch_size, key=(3, 0), stream=OTHERS, balance=balance
-    )
-    return [each.tolist() for each in found]
+    keys = [(3, place) for place in range(len(counts))]
+    return [each.tolist() for each in draw_rows(counts, batch_size, keys, balance)(step)]
 
 
 @pytest.mark.parametrize("batch_size", [3, 4, 7, 9])

@@ -114,7 +114,7 @@ def test_every_role_has_the_settings_that_it_should():
         *("merge_sources", "merge_targets", "balance_domains"),
         *("source", "source_batch_size", "image_size", "fit", "backbone", "pretrained", "norm"),
         *("norm_sites", "norm_replaces", "input_norm", "statistics", "cluster_ids"),
-        *("classifier", "bottleneck"),
+        *("classifier", "bottleneck", "balance_classes"),
         *("weights", "weights_sha256", "pixel_mean", "pixel_std"),
     }
     assert TrainConfig.names(Role.VARIED) == ["norm", "method", "seed"]

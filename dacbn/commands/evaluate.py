@@ -43,7 +43,7 @@ def evaluate(
     if target == IN_MEMORY:
         raise ValueError(f"{run} was trained from arrays: pass --target")
     domains = {"source_test": (config.source, SOURCE), "target_test": (target, TARGET)}
-    if is_flat_folder(target):
+    if is_flat_folder(target, config.columns):
         say(f"{target} is a flat folder without labels: use dacbn predict {run} {target}")
         del domains["target_test"]
     before = _score(adapter, domains)

@@ -53,7 +53,7 @@ def predict(
     adapter = DomainAdapter.from_pretrained(run, device)
     if not 1 <= top <= len(adapter.classes):
         raise ValueError(f"--top must be 1 to {len(adapter.classes)}, the classes of {run}")
-    files = list_images(*images)
+    files = list_images(*images, columns=adapter.config.columns)
     readable, reasons = read_each(files, adapter.image_size, on_unreadable, adapter.config.fit)
     if recalibrate and len(readable):
         warn_if_few(len(readable))

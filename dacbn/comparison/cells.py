@@ -118,7 +118,7 @@ def check_cells(cells: Iterable[Cell]) -> None:
         config.check()
         check_names(config)
         check_needs_source(config)
-        if is_flat_folder(config.target):
+        if is_flat_folder(config.target, config.columns):
             raise ValueError(
                 f"{config.target} has no labels, and a comparison reports target accuracies"
             )

@@ -33,6 +33,9 @@ class DataSettings(Group):
     augment: Literal["auto", "digits", "photos", "colour", "none"] = "auto"
     """Random views of both domains; "digits" never mirrors, "colour" is photos with other colours,
     auto decides by the domains."""
+    columns: Annotated[tuple[str, ...], Role.ADDED] = ()
+    """Columns of a table whose names are not the usual ones, as "label=species" or "domain=camera";
+    roles are path, label, domain and split."""
     on_unreadable: Annotated[Literal["skip", "raise"], Role.NEUTRAL] = "skip"
     """What to do with images that cannot be decoded."""
 

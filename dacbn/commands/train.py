@@ -116,7 +116,7 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     size = choose_size(config, choose_device(config.device), config.source, config.target)
     if not resume and (note := describe_size(config, size)):
         say(note)
-    target_test = None if is_flat_folder(config.target) else config.target
+    target_test = None if is_flat_folder(config.target, config.columns) else config.target
     try:
         adapter.fit(
             config.source,

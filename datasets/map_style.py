@@ -120,7 +120,13 @@ def _read(image: Any, size: int, fit: Fit) -> Tensor:
 
 def _plain(label: Any) -> Any:
     """Return a label as Python's; an array of one, as MedMNIST's are, too."""
-    return label.item() if is_array(label) and np.prod(label.shape) == 1 else label
+    if not is_array(label):
+        return label
+    if np.prod(label.shape) != 1:
+        raise ValueError(
+            f"the label of an item has shape {tuple(label.shape)}: give one label for each image"
+        )
+    return label.item()
 
 
 def _name(dataset: Any, labels: list[Any]) -> list[Any]:
@@ -131,7 +137,7 @@ def _name(dataset: Any, labels: list[Any]) -> list[Any]:
             "the parts of the dataset number different classes: pass each part as a domain"
         )
     classes = names.pop()
-    if classes is None or not all(isinstance(label, int) for label in labels):
+    if classes is None or not all(type(label) is int for label in labels):
         return labels
     if wrong := [label for label in labels if not 0 <= label < len(classes)]:
         raise ValueError(

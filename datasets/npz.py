@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dacbn.datasets.arrays import size_of_array, unlabelled
+from dacbn.datasets.arrays import LAYOUTS, size_of_array, unlabelled
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.layout import PART_OF
 from dacbn.datasets.rows import Rows
@@ -49,18 +49,13 @@ def read_array_rows(path: Path) -> Rows:
     arrays = _pairs(path)
     files, parts = [], []
     for pair in arrays:
-        count = _header(path, pair.images)[0]
+        count = _shape(path, pair.images)[0]
         files += [path / pair.images / str(row) for row in range(count)]
         parts += [pair.part] * count
         if pair.labels is not None and pair.labels.shape != (count,):
-            shape = pair.labels.shape
-            if len(shape) != 1:
-                raise ValueError(
-                    f"{path} has labels of shape {shape}, several for an image: keep one of each"
-                )
             raise ValueError(
-                f"{path} has {count} images in {pair.images!r} and {shape[0]} labels: save one "
-                "for each"
+                f"{path} has {count} images in {pair.images!r} and labels of shape "
+                f"{pair.labels.shape}: save one label for each image"
             )
     if not files:
         raise ValueError(f"{path} holds no images: {CURE}")
@@ -73,7 +68,7 @@ def read_array_rows(path: Path) -> Rows:
 
 def size_of_file(path: Path) -> int:
     """Return the height of the images in a file of NumPy."""
-    return size_of_array(_header(path, _pairs(path)[0].images))
+    return size_of_array(_shape(path, _pairs(path)[0].images))
 
 
 def read_pixels(rows: Sequence[Path], size: int, fit: Fit) -> Tensor:
@@ -87,7 +82,10 @@ def read_pixels(rows: Sequence[Path], size: int, fit: Fit) -> Tensor:
     pixels = []
     for array, group in groupby(rows, key=lambda row: row.parent):
         images = _load(array.parent, array.name)
-        chosen = images[[int(row.name) for row in group]]
+        places = [int(row.name) for row in group]
+        if max(places) >= len(images):
+            raise ValueError(f"{array} has {len(images)} images, and none at {max(places)}")
+        chosen = images[places]
         chosen = chosen[:, None] if chosen.ndim == 3 else chosen  # grey, however many there are
         pixels.append(unlabelled(chosen, size, fit).images.gather(torch.arange(len(chosen))))
     return torch.cat(pixels)
@@ -161,10 +159,15 @@ def _load(path: Path, name: str = "") -> NDArray[Any]:
         raise ValueError(f"cannot read {path} ({reason}): {CURE}") from error
 
 
+def _shape(path: Path, name: str) -> tuple[int, ...]:
+    """Return the shape of an array of images, without reading them."""
+    shape = _load(path).shape if path.suffix.lower() == ".npy" else _header(path, name)
+    if len(shape) not in (3, 4):
+        raise ValueError(f"{path} has images of shape {shape}: save {LAYOUTS}")
+    return shape
+
+
 def _header(path: Path, name: str) -> tuple[int, ...]:
-    """Return the shape of an array, without its values."""
-    if path.suffix.lower() == ".npy":
-        return _load(path).shape
     with zipfile.ZipFile(path) as archive, archive.open(f"{name}.npy") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0

@@ -128,6 +128,8 @@ FAULTS = {
     "is empty: pass at least one image": Items([]),
     "items of the dataset begin with dict: return (image, label)": Items([{"image": PIXELS[0]}]),
     "items of the dataset begin with str": Items([("a.png", 1)]),
+    "the label of an item has shape (2,): give one": Items([(PIXELS[0], torch.tensor([1, 0]))]),
+    "1 of 1 labels are True or False": Items([(PIXELS[0], True)], ["a", "b"]),
     "1 of 2 items have no label": Items([(PIXELS[0], 1), (PIXELS[1],)]),
     "cannot read images of shape (1, 1, 10, 12, 3)": Items(
         [(PIXELS[0].transpose(1, 0, 2)[None], 1)]

@@ -108,14 +108,15 @@ def test_names_of_keras_are_read(tmp_path):
 
 PIXELS = images(4, SIZE, SIZE)
 FAULTS = {
-    "4 images in 'images' and 3 labels: save one for each": {
+    "4 images in 'images' and labels of shape (3,): save one label": {
         "images": PIXELS,
         "labels": np.arange(3),
     },
-    "labels of shape (4, 14), several for an image": {
+    "4 images in 'images' and labels of shape (4, 14): save one label": {
         "images": PIXELS,
         "labels": np.zeros((4, 14), int),
     },
+    "has images of shape (): save (N, H, W)": {"images": np.array(3)},
     "cannot tell images from labels": {"arr_0": PIXELS, "arr_1": np.arange(4)},
     "cannot tell images from labels in": {"train_images": PIXELS, "test_labels": np.arange(4)},
     "holds no images: save it with np.savez(": {"images": PIXELS[:0], "labels": np.arange(0)},

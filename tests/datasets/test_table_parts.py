@@ -5,7 +5,7 @@ import csv
 import pytest
 from PIL import Image
 
-from dacbn.datasets import load_labelled, load_unlabelled
+from dacbn.datasets import expand, load_labelled, load_unlabelled
 from dacbn.datasets.folders import list_folder
 
 COUNT = 12
@@ -84,3 +84,17 @@ def test_numbers_are_read_by_the_whole_table_and_not_by_a_domain(place):
     write(place, ["0", "0", "1", "1"] + ["2"] * 8, ["a"] * 4 + ["b"] * 8)
     assert numbers(place / "metadata.csv:a", True) == [0, 1]
     assert numbers(place / "metadata.csv:a", False) == [2, 3]
+
+
+def test_the_metadata_of_waterbirds_are_read(place):
+    """As WILDS ships them: numbers for classes, parts and places."""
+    header = ["img_id", "img_filename", "y", "split", "place", "place_filename"]
+    rows = [[n, f"{n}.png", n % 2, n // 4, n // 2 % 2, f"/o/{n}.jpg"] for n in range(COUNT)]
+    with (place / "metadata.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    columns = ("domain=place",)
+    path = place / "metadata.csv"
+    assert expand(path) == (str(path),)
+    assert expand(path, columns) == (f"{path}:0", f"{path}:1")
+    assert numbers(path, True) == [0, 1, 2, 3] and numbers(path, False) == [8, 9, 10, 11]
+    assert numbers(place / "metadata.csv:1", False, columns=columns) == [10, 11]

@@ -123,7 +123,8 @@ class DomainAdapter(SavedAdapter):
         """
         check_needs_source(self.config)
         config = pin_weights(self.config)
-        sources, targets = list_domains(source), list_domains(target)
+        columns = config.columns
+        sources, targets = list_domains(source, columns), list_domains(target, columns)
         config = dataclasses.replace(config, source=_names(sources), target=_names(targets))
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
@@ -140,7 +141,11 @@ class DomainAdapter(SavedAdapter):
                 self._size = choose_size(config, device, *sources, *targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
             tests = [
-                [] if test is None else list_domains(test) for test in (source_test, target_test)
+                each if test is same else [] if test is None else list_domains(test, columns)
+                for test, same, each in (
+                    (source_test, source, sources),
+                    (target_test, target, targets),
+                )
             ]
             domains = TrainingDomains.read(config, self._size, sources, targets, *tests)
             self._classes = domains.classes

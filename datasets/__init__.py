@@ -9,6 +9,7 @@ from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
     svhn,
     usps,
 )
+from dacbn.datasets.addresses import expand
 from dacbn.datasets.arrays import labelled, unlabelled
 from dacbn.datasets.catalogue import datasets
 from dacbn.datasets.every_image import EveryImage, read_every
@@ -69,6 +70,7 @@ __all__ = [
     "check_same_classes",
     "choose_family",
     "datasets",
+    "expand",
     "folders_among",
     "is_flat_folder",
     "iterate",

@@ -1,5 +1,6 @@
 """Read every image of what is to be answered, each in its place, with its file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,6 +42,7 @@ def read_every(
     *,
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
+    columns: Sequence[str] = (),
     **options: Any,
 ) -> EveryImage:
     """Read every image of a folder at any depth, sorted by path, or of anything else in its order.
@@ -52,6 +54,7 @@ def read_every(
         size: pixels per side.
         on_unreadable: leave out files that cannot be read, with a warning, or raise.
         fit: how an image becomes square.
+        columns: columns of tables, as in `load_labelled`.
         options: other arguments of `load_unlabelled`, for datasets with a name.
 
     Raises:
@@ -62,7 +65,7 @@ def read_every(
     given = without_labels(data)
     named = isinstance(given, str | Path) and not is_dataset(given)
     if files := [Path(given)] if named else files_in(given):
-        files = list_images(*files)
+        files = list_images(*files, columns=columns)
         images, reasons = read_each(files, size, on_unreadable, fit)
         return EveryImage(images, tuple(files), tuple(reasons))
     if pictures := pictures_in(given):

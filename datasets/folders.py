@@ -1,4 +1,4 @@
-"""Read domains from folders or lists of files: classes, or images without labels."""
+"""Read domains from folders, tables or files of arrays: classes, or images without labels."""
 
 import os
 import warnings
@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dacbn.datasets.addresses import read_rows
+from dacbn.datasets.columns import spell_columns
 from dacbn.datasets.decoding import SUFFIXES
-from dacbn.datasets.file_lists import is_list, read_list
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.images import (
     FileImages,
@@ -19,9 +20,11 @@ from dacbn.datasets.images import (
     TensorImages,
     UnlabelledImages,
 )
-from dacbn.datasets.labels import number_labels
-from dacbn.datasets.layout import flat_folder, images_below, list_classes, split
+from dacbn.datasets.layout import flat_folder, images_below, list_classes
 from dacbn.datasets.many_files import OnUnreadable, decode_each
+from dacbn.datasets.npz import is_array_row, read_pixels
+from dacbn.datasets.rows import list_rows, list_rows_by_class
+from dacbn.datasets.tables import is_table
 
 MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; larger domains are decoded batchwise
 
@@ -39,6 +42,7 @@ def read_labelled_folder(
     seed: int = 0,
     fit: Fit = "crop",
     trained_on: Sequence[Path] | None = None,
+    columns: Sequence[str] = (),
 ) -> LabelledImages:
     """Read a folder with one sub-folder per class, at any depth, or a list of files and labels.
 
@@ -47,23 +51,23 @@ def read_labelled_folder(
     below the folder and on the seed, so that adding files moves no other.
 
     Args:
-        path: the folder, or a file as `read_list` reads it.
+        path: the folder, or a table or file of arrays, as `read_rows` reads them.
         train: whether to read the training part; otherwise the test part.
         size: pixels per side.
         on_unreadable: skip broken files with a warning, or raise.
         seed: seed of the split; use the same for training and testing, to keep the parts disjoint.
         fit: how an image becomes square.
         trained_on: as in `list_folder`.
+        columns: as in `list_folder`.
 
     Raises:
         FileNotFoundError: the folder does not exist.
         ValueError: it is empty or flat, its layout cannot be told, there is a single class to
             train on, a class to train on has no readable images, or nothing is left to test on.
     """
-    files, labels, classes = list_folder(path, train, seed, trained_on)
+    files, labels, classes = list_folder(path, train, seed, trained_on, columns)
     if labels is None:
-        what = f"{path} lists no labels" if is_list(path) else f"{path} is a flat folder of images"
-        raise ValueError(f"{what}: make one sub-folder per class")
+        raise _unlabelled(path)
     if train and len(classes) == 1:
         raise ValueError(f"{path} has only one class, {classes[0]!r}: add another folder")
     images, readable = _read(files, size, on_unreadable, path, fit)
@@ -83,6 +87,7 @@ def read_unlabelled_folder(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    columns: Sequence[str] = (),
 ) -> UnlabelledImages:
     """Read a folder or list of images without labels.
 
@@ -93,7 +98,7 @@ def read_unlabelled_folder(
         FileNotFoundError: the folder does not exist.
         ValueError: it contains no readable images.
     """
-    files, _, _ = list_folder(path, train, seed)
+    files, _, _ = list_folder(path, train, seed, columns=columns)
     return UnlabelledImages(_read(files, size, on_unreadable, path, fit)[0])
 
 
@@ -124,12 +129,14 @@ def read_files(
     return UnlabelledImages(images), kept
 
 
-def list_images(*places: str | Path) -> list[Path]:
+def list_images(*places: str | Path, columns: Sequence[str] = ()) -> list[Path]:
     """List image files, in the order in which a trained network answers them.
 
     Args:
         places: image files, which are taken as they are; folders, of which all images at any depth
-            are listed, sorted by path; and lists of files (.txt, .csv), in their order.
+            are listed, sorted by path; tables and lists of files (.txt, .csv, .parquet), and
+            files of arrays (.npz), in their order.
+        columns: columns of the tables, as in `load_labelled`.
 
     Raises:
         FileNotFoundError: one does not exist.
@@ -137,12 +144,13 @@ def list_images(*places: str | Path) -> list[Path]:
     """
     files: list[Path] = []
     for place in map(Path, places):
-        if not place.exists():
+        rows = read_rows(place, columns)
+        if rows is None and not (place.exists() or is_array_row(place)):
             raise FileNotFoundError(f"{place} does not exist: give image files or folders of them")
-        if place.is_dir():
-            files += images_below(place)
-        else:
-            files += read_list(place)[0] if is_list(place) else [place]
+        if rows is None and not place.is_dir():
+            files.append(place)
+            continue
+        files += images_below(place) if rows is None else rows.files
     if not files:
         raise ValueError(f"{', '.join(map(str, places))} holds no images: add some (.png, .jpg, …)")
     return files
@@ -162,6 +170,10 @@ def read_each(
         the R readable images, R >= 0; and for each file None, or why it is unreadable.
     """
     paths = [file for file in files if isinstance(file, Path)]
+    if rows := [path for path in paths if is_array_row(path)]:
+        if len(rows) < len(files):
+            raise ValueError(f"{rows[0].parents[1]} is given with other images: give it alone")
+        return TensorImages(read_pixels(rows, size, fit)), [None] * len(rows)
     fits = len(paths) * 3 * size * size <= MEMORY_BUDGET
     reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
     if fits:
@@ -171,16 +183,22 @@ def read_each(
 
 
 def list_folder(
-    path: Path, train: bool, seed: int = 0, trained_on: Sequence[Path] | None = None
+    path: Path,
+    train: bool,
+    seed: int = 0,
+    trained_on: Sequence[Path] | None = None,
+    columns: Sequence[str] = (),
 ) -> tuple[list[Path], Tensor | None, tuple[str, ...]]:
     """List the image files of the training or test part of a folder, without opening them.
 
     Args:
-        path: a folder with one sub-folder per class, a flat folder, a list of files, or one image.
+        path: a folder with one sub-folder per class, a flat folder, a table or list of files or
+            one of its domains, a file of arrays, or one image.
         train: whether to list the training part; otherwise the test part.
         seed: seed of the split.
         trained_on: the folders and lists that a network was trained on, if they are known. The test
             part of a folder without parts is then all of it, without their training parts.
+        columns: columns of tables, as `find_columns` takes them.
 
     Returns:
         the N files, their labels (N,) and the class names; for a flat folder the labels are None
@@ -190,20 +208,13 @@ def list_folder(
         FileNotFoundError: the folder does not exist.
         ValueError: it contains no images, or its layout cannot be told.
     """
-    seen = None if train or trained_on is None else _files_trained_on(trained_on, path, seed)
-    if is_list(path):
-        files, names = read_list(path)
-        if names is None:
-            return files, None, ()
-        labels, classes = number_labels(names)
-        members = [
-            [file for file, label in zip(files, labels.tolist(), strict=True) if label == position]
-            for position in range(len(classes))
-        ]
-        by_class = {
-            name: split(each, train, path.parent, seed, seen)
-            for name, each in zip(classes, members, strict=True)
-        }
+    seen = None
+    if not train and trained_on is not None:
+        seen = _files_trained_on(trained_on, path, seed, columns)
+    if (rows := read_rows(path, columns)) is not None:
+        if rows.labels is None:
+            return list_rows(rows, train), None, ()
+        by_class = list_rows_by_class(rows, train, seed, seen)
     elif path.is_file() and path.suffix.lower() in SUFFIXES:
         return [path], None, ()
     else:
@@ -221,15 +232,17 @@ def list_folder(
     return files, torch.tensor(positions), tuple(by_class)
 
 
-def is_flat_folder(name_or_path: str | Path) -> bool:
-    """Return whether this is a folder or list of images without labels."""
+def is_flat_folder(name_or_path: str | Path, columns: Sequence[str] = ()) -> bool:
+    """Return whether this is a folder, table, list or file of images without labels."""
     path = Path(name_or_path)
-    if is_list(path):
-        return read_list(path)[1] is None
+    if (rows := read_rows(path, columns)) is not None:
+        return rows.labels is None
     return path.is_dir() and flat_folder(path, train=False) is not None
 
 
-def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[str] | None:
+def _files_trained_on(
+    places: Sequence[Path], tested: Path, seed: int, columns: Sequence[str]
+) -> set[str] | None:
     """Return the real paths of the training parts of folders and lists; None if one is lost.
 
     A lost one may have become what is tested, unless this was trained on itself.
@@ -238,7 +251,7 @@ def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[st
     itself = os.path.realpath(tested) in map(os.path.realpath, places)
     for place in places:
         try:
-            seen.update(map(os.path.realpath, list_folder(place, True, seed)[0]))
+            seen.update(map(os.path.realpath, list_folder(place, True, seed, columns=columns)[0]))
         except (ValueError, OSError):
             if itself:
                 continue
@@ -259,6 +272,15 @@ def _read(
     if not len(images):
         raise ValueError(f"{folder} holds no readable images: {files[0]}: {reasons[0]}")
     return images, [reason is None for reason in reasons]
+
+
+def _unlabelled(path: Path) -> ValueError:
+    if is_table(path):
+        cure = f"add a column of labels, or name it by {spell_columns('label=NAME')}"
+        return ValueError(f"{path} lists no labels: {cure}")
+    if path.is_file():
+        return ValueError(f"{path} has no labels: save them with the images")
+    return ValueError(f"{path} is a flat folder of images: make one sub-folder per class")
 
 
 def _existing(path: Path) -> Path:

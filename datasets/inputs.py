@@ -1,4 +1,4 @@
-"""Convert a dataset name, a folder, arrays, image files or a domain to a domain."""
+"""Convert a dataset name, a path, arrays, image files, a dataset or a domain to a domain."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +9,7 @@ import torch
 from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
@@ -29,6 +30,7 @@ from dacbn.datasets.load import (
     natural_size,
     view_family,
 )
+from dacbn.datasets.map_style import dataset_of, is_map_style, read_map_style, size_of_items
 from dacbn.datasets.recognise import (
     Array,
     files_in,
@@ -42,7 +44,12 @@ from dacbn.datasets.transforms import Family
 
 ManyImages: TypeAlias = Array | Sequence[str | Path] | Sequence[Image.Image]
 LabelledLike: TypeAlias = (
-    LabelledImages | tuple[ManyImages, ArrayLike | Tensor] | ImageFolder | str | Path
+    LabelledImages
+    | tuple[ManyImages, ArrayLike | Tensor]
+    | Dataset[Any]
+    | DataLoader[Any]
+    | str
+    | Path
 )
 UnlabelledLike: TypeAlias = LabelledLike | UnlabelledImages | ManyImages | Image.Image
 
@@ -54,7 +61,9 @@ def to_labelled(
     classes: Sequence[str] | None = None,
     **options: Any,
 ) -> LabelledImages:
-    """Convert a name, a folder, a pair (images or files, labels) or a labelled domain.
+    """Convert a name, a path, a pair (images or files, labels), a dataset or a labelled domain.
+
+    A dataset of torch or torchvision is read once, in its order; a DataLoader gives its dataset.
 
     Args:
         data: the data to convert.
@@ -85,8 +94,15 @@ def _to_labelled(
         return load_labelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages):
         return LabelledImages(_fit(data.images, size), data.labels, data.classes)
+    if isinstance(data, DataLoader):
+        data = dataset_of(data)
     if isinstance(data, ImageFolder):
         data = (files_in(data) or [], names_in(data))
+    elif is_map_style(data):
+        domain, named = read_map_style(data, size, options.get("fit", "crop"))
+        if not named:
+            raise refusal_without_labels(data)
+        return LabelledImages(domain, *number_labels(named, classes))
     if not isinstance(data, tuple) or len(data) != 2:
         raise refusal_without_labels(data)
     images, labels = data
@@ -99,7 +115,7 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
     """Convert to an unlabelled domain, without the labels that `data` may have.
 
     Accepts what `to_labelled` accepts, arrays of images, unlabelled domains, lists of image files,
-    pictures of Pillow, and one picture or array (H, W, 3).
+    pictures of Pillow, datasets of images, and one picture or array (H, W, 3).
 
     Raises:
         ValueError: `data` has an unknown type or cannot be read.
@@ -109,6 +125,8 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
     if isinstance(data, LabelledImages | UnlabelledImages):
         return UnlabelledImages(_fit(data.images, size))
     images = without_labels(data)
+    if is_map_style(images):
+        return UnlabelledImages(read_map_style(images, size, options.get("fit", "crop"))[0])
     if (items := items_in(images)) is None:
         return unlabelled(_to_array(images), size, options.get("fit", "crop"))
     if files := files_in(images):
@@ -117,7 +135,12 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
 
 
 def without_labels(data: Any) -> Any:
-    """Return the images of a pair (images, labels), and anything else as it is."""
+    """Return the images of a pair (images, labels), and anything else as it is.
+
+    Of a DataLoader its dataset is returned.
+    """
+    if isinstance(data, DataLoader):
+        return dataset_of(data)
     if not isinstance(data, tuple) or len(data) != 2 or items_in(data):
         return data
     two_images = is_array(data[1]) and len(data[1].shape) > 2
@@ -131,6 +154,8 @@ def size_of(data: LabelledLike | UnlabelledLike) -> int:
     if isinstance(data, LabelledImages | UnlabelledImages):
         return data.images.size
     images = without_labels(data)
+    if is_map_style(images):
+        return size_of_items(images, PHOTO_SIZE)
     if is_array(images) and len(images.shape) in (3, 4):
         return size_of_array(tuple(images.shape))
     return PHOTO_SIZE

@@ -1,4 +1,4 @@
-"""Load a domain from a registered name or a folder path."""
+"""Load a domain from a registered name, or from a path."""
 
 import os
 from collections.abc import Sequence
@@ -18,6 +18,9 @@ from dacbn.datasets.folders import (
 )
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.npz import is_array_file, size_of_file
+from dacbn.datasets.sight import say_what_was_seen
+from dacbn.datasets.tables import is_table
 from dacbn.registry import UnknownNameError
 
 PHOTO_SIZE = 224
@@ -34,12 +37,14 @@ def load_labelled(
     seed: int = 0,
     fit: Fit = "crop",
     trained_on: Sequence[Path] | None = None,
+    columns: Sequence[str] = (),
 ) -> LabelledImages:
     """Load a labelled domain.
 
     Args:
-        name_or_path: a registered name, a folder with one sub-folder per class, or a list of files
-            and labels (.txt or .csv).
+        name_or_path: a registered name; a folder with one sub-folder per class; a table or list of
+            files and labels (.txt, .lst, .csv, .tsv, .parquet), or the address TABLE:DOMAIN of one
+            of its domains; or a file of images and labels (.npz, .npy).
         train: whether to load the training part; otherwise the test part.
         root: folder of the published dataset files.
         size: pixels per side; by default `natural_size(name_or_path)`.
@@ -49,6 +54,8 @@ def load_labelled(
         fit: how an image of a folder becomes square.
         trained_on: folders and lists that a network was trained on, if they are known: the test
             part of a folder without parts is all of it, without their training parts.
+        columns: the columns of a table whose names are not the usual ones, as "label=species" or
+            "domain=camera"; roles are path, label, domain and split.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -63,7 +70,12 @@ def load_labelled(
     folder = _folder(name_or_path)
     size = size or natural_size(name_or_path)
     if folder is not None:
-        return read_labelled_folder(folder, train, size, on_unreadable, seed, fit, trained_on)
+        domain = read_labelled_folder(
+            folder, train, size, on_unreadable, seed, fit, trained_on, columns
+        )
+        if train:
+            say_what_was_seen(folder, len(domain), len(domain.classes), " to train on")
+        return domain
     domain = datasets[str(name_or_path)](Path(root), train, download)
     if domain.images.size == size:
         return domain
@@ -81,6 +93,7 @@ def load_unlabelled(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    columns: Sequence[str] = (),
 ) -> UnlabelledImages:
     """Load a domain without labels; a flat folder is accepted as well.
 
@@ -89,7 +102,10 @@ def load_unlabelled(
     folder = _folder(name_or_path)
     if folder is not None:
         size = size or natural_size(folder)
-        return read_unlabelled_folder(folder, train, size, on_unreadable, seed, fit)
+        domain = read_unlabelled_folder(folder, train, size, on_unreadable, seed, fit, columns)
+        if train:
+            say_what_was_seen(folder, len(domain), purpose=" to train on")
+        return domain
     return load_labelled(
         name_or_path, train=train, root=root, size=size, download=download
     ).without_labels()
@@ -106,13 +122,14 @@ def load_sample(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    columns: Sequence[str] = (),
 ) -> LabelledImages | UnlabelledImages:
     """Load a random sample of a domain, in its order, with labels if it has any.
 
     From a folder only the chosen images are opened.
 
     Args:
-        name_or_path: a registered name, or a folder, flat or with one sub-folder per class.
+        name_or_path: as in `load_labelled`, or a flat folder or another place without labels.
         count: maximum number of images.
         train: whether to load the training part; otherwise the test part.
         root: folder of the published dataset files.
@@ -121,6 +138,7 @@ def load_sample(
         on_unreadable: skip broken files in a folder with a warning, or raise.
         seed: seed of the random choice.
         fit: how an image of a folder becomes square.
+        columns: as in `load_labelled`.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -134,15 +152,14 @@ def load_sample(
         rows = torch.randperm(len(domain), generator=generator)[:count].sort().values
         images = TensorImages(domain.images.gather(rows))
         return LabelledImages(images, domain.labels[rows], domain.classes)
-    files, labels, classes = list_folder(folder, train)
+    files, labels, classes = list_folder(folder, train, columns=columns)
     chosen = torch.randperm(len(files), generator=generator)[:count].sort().values.tolist()
     sample, kept = read_files(
         [files[row] for row in chosen], size or natural_size(folder), on_unreadable, fit
     )
-    if labels is None:
-        return sample
     row_by_file = {files[row]: row for row in chosen}
-    return LabelledImages(sample.images, labels[[row_by_file[file] for file in kept]], classes)
+    read = [row_by_file[file] for file in kept]
+    return sample if labels is None else LabelledImages(sample.images, labels[read], classes)
 
 
 def is_dataset(name_or_path: str | Path) -> bool:
@@ -163,12 +180,14 @@ def folders_among(*data: object) -> tuple[Path, ...]:
 
 def natural_size(name_or_path: str | Path) -> int:
     """Return the default pixels per side of a domain."""
+    if is_array_file(name_or_path):
+        return size_of_file(Path(name_or_path))
     return DIGIT_SIZE if is_dataset(name_or_path) else PHOTO_SIZE
 
 
 def view_family(name_or_path: str | Path) -> Literal["digits", "photos"]:
-    """Return the augmentation family of a domain; digits must not be mirrored."""
-    return "digits" if is_dataset(name_or_path) else "photos"
+    """Return the augmentation family of a domain; digits, and arrays, must not be mirrored."""
+    return "digits" if is_array_file(name_or_path) or is_dataset(name_or_path) else "photos"
 
 
 def match_classes(domain: LabelledImages, classes: Sequence[str]) -> LabelledImages:
@@ -254,8 +273,9 @@ def _folder(name_or_path: str | Path) -> Path | None:
     path, text = Path(name_or_path), str(name_or_path)
     if isinstance(name_or_path, str) and text in datasets:
         return None
+    known = path.exists() or is_table(path)
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if isinstance(name_or_path, Path) or path.exists() or any(sep in text for sep in separators):
+    if isinstance(name_or_path, Path) or known or any(sep in text for sep in separators):
         return path
     try:
         datasets[text]

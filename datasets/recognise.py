@@ -9,23 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, IterableDataset
 from torchvision.datasets import ImageFolder
 
 Array: TypeAlias = NDArray[np.generic] | Tensor
 
-TAKEN = "a dataset's name, a folder, image files, pictures of Pillow, or an array of images"
+TAKEN = (
+    "a dataset's name, a folder, image files, pictures of Pillow, an array of images, or a dataset "
+    "of torch"
+)
 TAKEN_WITH_LABELS = (
-    "a dataset's name, a folder with one sub-folder per class, a pair (images, labels), an "
-    "ImageFolder, or LabelledImages"
+    "a dataset's name, a folder with one sub-folder per class, a pair (images, labels), a dataset "
+    "of torch with labels, or LabelledImages"
 )
 PICTURES_OF_TENSORS = (
     "[to_pil_image(image) for image in images], of torchvision.transforms.v2.functional"
 )
 NO_LIST = (str, bytes, bytearray, memoryview)  # are sequences for Python
 CURES: list[tuple[Any, str]] = [
-    (DataLoader, "torch.cat([images for images, *_ in loader])"),
-    (Dataset, "[image for image, *_ in dataset], of a dataset of pictures without transforms"),
+    (DataLoader, "torch.cat([images for images, *_ in loader])"),  # of an IterableDataset
+    (IterableDataset, "[image for image, *_ in dataset], of a dataset without transforms"),
     (str | Path, "([file], [label]) of one image file"),  # as the images of a pair
     (Tensor, PICTURES_OF_TENSORS),  # a nested one
     (bytes | bytearray, "PIL.Image.open(io.BytesIO(content))"),
@@ -81,7 +84,7 @@ def refusal_without_labels(data: Any) -> ValueError:
     cure, name = TAKEN_WITH_LABELS, type(data).__name__
     if isinstance(data, DataLoader):
         cure = f"({_cure(data)}, torch.cat([labels for _, labels in loader]))"
-    elif isinstance(data, Dataset):
+    elif isinstance(data, IterableDataset):
         cure = "tuple(zip(*dataset)) of a dataset of pictures and labels without transforms"
     return ValueError(f"cannot take labelled images from {name}: pass {cure}")
 

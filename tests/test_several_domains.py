@@ -150,3 +150,34 @@ def test_test_sets_are_as_many_as_domains(places):
 def test_no_source_is_refused():
     with pytest.raises(ValueError, match="there is no source"):
         DomainAdapter(source=())
+
+
+@pytest.fixture
+def table(places, tmp_path):
+    """One table of all five domains."""
+    rows = [
+        f"{file.relative_to(tmp_path)},{file.parent.name},{Path(place).name}"
+        for place in places
+        for file in sorted(Path(place).rglob("*.png"))
+    ]
+    (tmp_path / "photos.csv").write_text("\n".join(["path,label,camera", *rows]))
+    return "photos.csv"
+
+
+def test_each_domain_of_a_table_is_one(table, run_cli):
+    settings = [*OPTIONS, "--columns", "domain=camera", "--run", "run"]
+    addresses = [f"{table}:{name}" for name in "abde"]
+    out = run_cli("train", "--source", *addresses[:2], "--target", *addresses[2:], *settings)
+    assert "target test (mean of 2 domains)" in out and "  photos.csv:d: " in out
+    assert len(run_cli("predict", "run", "d", "--domain", "photos.csv:d").splitlines()) == 21
+
+
+def test_a_table_of_several_domains_gives_all_of_them(table, tmp_path):
+    lines = (tmp_path / table).read_text().splitlines()
+    rows = [line for line in lines[1:] if line.endswith((",a", ",b", ",c"))]
+    (tmp_path / "sources.csv").write_text("\n".join([lines[0], *rows]))
+    adapter = DomainAdapter(steps=2, norm=NORM, columns=("domain=camera",), image_size=32)
+    adapter.fit("sources.csv", "d", source_test="sources.csv", target_test="d")
+    assert adapter.config.source == ("sources.csv:a", "sources.csv:b", "sources.csv:c")
+    names = {name for name in adapter.records[-1] if name.startswith("source_test_accuracy/")}
+    assert names == {f"source_test_accuracy/sources.csv:{name}" for name in "abc"}

@@ -97,7 +97,8 @@ def run_adaptation(
 ) -> None:
     """Adapt, and print the folder and the scores; the target's test split needs labels for that."""
     say(f"{target}: {method}, without the source")
-    test = None if is_flat_folder(target) else target
+    columns = options.get("columns", adapter.config.columns)
+    test = None if is_flat_folder(target, columns) else target
     try:
         adapter.adapt(target, method, target_test=test, run=folder, resume=resume, **options)
     except InterruptedTraining as stop:

@@ -84,7 +84,7 @@ def evaluate(
     if domain is not None and target is None:
         raise ValueError("--domain says whose statistics --target has: add --target")
     domains = _sources(config) + _targets(config, target, domain)
-    for flat in filter(is_flat_folder, targets):
+    for flat in [each for each in targets if is_flat_folder(each, config.columns)]:
         say(f"{flat} is a flat folder without labels: use dacbn predict {run} {flat}")
         domains = [each for each in domains if each.place != flat or each.kind == SOURCE_TEST]
     if label_shift is not None and adapter.held_out is None:

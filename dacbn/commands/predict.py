@@ -69,7 +69,7 @@ def predict(
             f"them with dacbn evaluate {run} --label-shift {label_shift}, where the source is, or "
             "train again"
         )
-    files = list_images(*images)
+    files = list_images(*images, columns=adapter.config.columns)
     readable, reasons = read_each(files, adapter.image_size, on_unreadable, adapter.config.fit)
     if recalibrate and len(readable):
         warn_if_few(len(readable))

@@ -116,7 +116,8 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     size = choose_size(config, choose_device(config.device), *config.source, *config.target)
     if not resume and (note := describe_size(config, size)):
         say(note)
-    target_test = None if any(map(is_flat_folder, config.target)) else config.target
+    flat = any(is_flat_folder(target, config.columns) for target in config.target)
+    target_test = None if flat else config.target
     try:
         adapter.fit(
             config.source,

@@ -118,7 +118,7 @@ def check_cells(cells: Iterable[Cell]) -> None:
         config.check()
         check_names(config)
         check_needs_source(config)
-        if flat := [target for target in config.target if is_flat_folder(target)]:
+        if flat := [target for target in config.target if is_flat_folder(target, config.columns)]:
             raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")
     config = next(iter(kinds.values()))
     source, target = config.source, config.target

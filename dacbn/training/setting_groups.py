@@ -18,10 +18,10 @@ class DataSettings(Group):
     """Settings of the data."""
 
     source: Annotated[tuple[str, ...], Role.KEPT, Role.IMAGES, Role.NAMING] = ("digits",)
-    """Labelled domains, one or several: a dataset's name, or a folder with one sub-folder per
-    class."""
+    """Labelled domains, one or several: a dataset's name, a folder with one sub-folder per class,
+    or a table, which may hold several domains; TABLE:DOMAIN is one of them."""
     target: Annotated[tuple[str, ...], Role.IMAGES, Role.NAMING] = ("color_digits",)
-    """Domains to adapt to: names or folders; their labels, if any, are used for evaluation only."""
+    """Domains to adapt to, as the sources; their labels, if any, are used for evaluation only."""
     merge_sources: Annotated[bool, Role.KEPT, Role.ADDED] = False
     """Treat several sources as one domain."""
     merge_targets: Annotated[bool, Role.KEPT, Role.ADDED] = False
@@ -41,6 +41,9 @@ class DataSettings(Group):
     augment: Literal["auto", "digits", "photos", "colour", "none"] = "auto"
     """Random views of both domains; "digits" never mirrors, "colour" is photos with other colours,
     auto decides by the domains."""
+    columns: Annotated[tuple[str, ...], Role.ADDED] = ()
+    """Columns of a table whose names are not the usual ones, as "label=species" or "domain=camera";
+    roles are path, label, domain and split."""
     on_unreadable: Annotated[Literal["skip", "raise"], Role.NEUTRAL] = "skip"
     """What to do with images that cannot be decoded."""
 

@@ -19,6 +19,7 @@ class AdaptationOptions(TypedDict, total=False):
     data_root: str | Path
     download: bool
     augment: Literal["auto", "digits", "photos", "colour", "none"]
+    columns: str | tuple[str, ...]
     on_unreadable: Literal["skip", "raise"]
     train: Literal["auto", "all", "norms", "head"]
     classifier_start: Literal["auto", "random", "probe"]

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from dacbn.datasets import is_flat_folder, load_labelled, load_sample, load_unlabelled, to_labelled
-from dacbn.datasets.file_lists import read_list
+from dacbn.datasets.tables import read_table
 
 NAMES = [f"s/{name} {number}.png" for name in ("ant", "bee") for number in range(10)]
 LABELS = [name[2:5] for name in NAMES]
@@ -20,6 +20,11 @@ def images(tmp_path):
     for value, name in enumerate(NAMES):
         Image.new("L", (4, 4), value).save(tmp_path / name)
     return tmp_path
+
+
+def read_list(path):
+    rows = read_table(path)
+    return rows.files, rows.labels
 
 
 def write(path, text):

@@ -72,6 +72,11 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(6):
             pixels = random.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(path / f"{index}.png")
+    rows = [
+        f"{file.relative_to(place)}\t{file.parts[-2]}\t{file.parts[-3]}\n"
+        for file in sorted(place.glob("photos/*/*/*.png"))
+    ]
+    (place / "photos.tsv").write_text("".join(["file\tobject\tcamera\n", *rows]))
     (place / "weights").mkdir()
     state = timm.create_model("resnet18").state_dict()
     torch.save({"state_dict": state}, place / "weights" / "resnet18.pth")

@@ -13,40 +13,14 @@ map of the first normaliser's pooled input instead of a branch of several layers
 the assignments, which the paper adds to its loss, is not offered.
 """
 
-from typing import Any, Self
+from typing import Self
 
 from torch import Tensor, nn
 
 from dacbn.norms.contract import norms
 from dacbn.norms.mode_norm import ModeNorm
-from dacbn.norms.network.trace import trace
+from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
 from dacbn.norms.recomputation import is_recomputation
-
-
-class SharedAssignments:
-    """Assignments shared by all layers of a network during one forward pass.
-
-    Hooks of the network open and close it, so that nothing is left after a forward pass, even one
-    that fails.
-    """
-
-    def __init__(self) -> None:
-        self.found: Tensor | None = None
-        self._is_open = False
-
-    def open(self, *_: Any) -> None:
-        """Begin a forward pass."""
-        self.found, self._is_open = None, True
-
-    def close(self, *_: Any) -> None:
-        """End a forward pass."""
-        self.found, self._is_open = None, False
-
-    def keep(self, assignments: Tensor) -> Tensor:
-        """Keep assignments (N, K) for the later layers, during a forward pass of the network."""
-        if self._is_open:
-            self.found = assignments
-        return assignments
 
 
 @norms.register("latent_domain_norm")
@@ -71,38 +45,22 @@ class LatentDomainNorm(ModeNorm):
         """Return to what degree each sample, of means (N, C), belongs to each domain: (N, K)."""
         if self.shared is None:
             return super().gate_samples(pooled)
-        if self.shared.found is None:
-            if self.gate is None and is_recomputation():
-                raise RuntimeError(
-                    "assignments are gone when a backward pass recomputes this layer: latent "
-                    "domains need gradient checkpointing turned off"
-                )
-            if self.gate is None:
-                raise RuntimeError(
-                    "the first normaliser of the network assigns the images, and it has not run: "
-                    "call the model that was converted, not its parts"
-                )
+        if self.shared.found is None and self.gate is not None:
             return self.shared.keep(super().gate_samples(pooled))
-        if len(self.shared.found) != len(pooled):
-            raise ValueError(
-                f"{len(self.shared.found)} images are assigned to latent domains, but this layer "
-                f"gets {len(pooled)} samples: leave it out by `sites`"
+        if self.shared.found is None and is_recomputation():
+            raise RuntimeError(
+                "assignments are gone when a backward pass recomputes this layer: latent domains "
+                "need gradient checkpointing turned off"
             )
-        return self.shared.found
+        return self.shared.read(len(pooled))
 
     @classmethod
     def after_conversion(
         cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
     ) -> list[str]:
         """Keep the gate of the layer that runs first; the others share its assignments."""
-        graph = trace(model)
-        order = [] if graph is None else [str(node.target) for node in graph.nodes]
-        first = next(name for name in [*order, *layers] if name in layers)
-        shared = SharedAssignments()
+        first = share_assignments(model, layers)
         for name, layer in layers.items():
-            layer.shared = shared
             if name != first:
                 layer.gate = None
-        model.register_forward_pre_hook(shared.open)
-        model.register_forward_hook(shared.close, always_call=True)
         return [f"{first} assigns the images to latent domains for all {len(layers)} layers"]

@@ -29,7 +29,8 @@ class PastTables:
     """
 
     def __init__(self) -> None:
-        self._passes: deque[tuple[Tensor, tuple[Tensor, ...]]] = deque(maxlen=REMEMBERED)
+        self._passes: deque[tuple[torch.Size, Tensor, tuple[Tensor, ...]]]
+        self._passes = deque(maxlen=REMEMBERED)
 
     def read(self, x: Tensor, *tables: Tensor) -> tuple[Tensor, ...]:
         """Return the tables, or what they were when these activations x (N, C, *) came first.
@@ -40,20 +41,30 @@ class PastTables:
         if is_recomputation():
             return self._recall(x)
         if _may_be_recomputed():
-            self._passes.appendleft((_means(x), tuple(table.clone() for table in tables)))
+            copies = tuple(_copy(table) for table in tables)
+            self._passes.appendleft((x.shape, _means(x), copies))
         return tables
 
     def _recall(self, x: Tensor) -> tuple[Tensor, ...]:
-        if not self._passes:
+        passes = [(means, tables) for shape, means, tables in self._passes if shape == x.shape]
+        if not passes:
             raise RuntimeError(
                 "a layer that finds clusters runs in training during a backward pass, and has not "
-                "seen the pass that this repeats: checkpoint by torch.utils.checkpoint"
+                "seen the pass that this repeats: checkpoint by torch.utils.checkpoint, and layers "
+                "that share a gate with use_reentrant=False"
             )
-        means, tables = zip(*self._passes, strict=True)
-        distance = (torch.stack(means) - _means(x)).abs().sum(1)
-        nearest = distance.argmin()[None]
-        every = (torch.stack(each) for each in zip(*tables, strict=True))
-        return tuple(each.index_select(0, nearest)[0] for each in every)
+        means, tables = zip(*passes, strict=True)
+        with torch.no_grad():
+            distance = (torch.stack(means) - _means(x)).abs().sum(1)
+            nearest = distance.argmin()[None]
+            found = [
+                torch.stack(each).index_select(0, nearest)[0] for each in zip(*tables, strict=True)
+            ]
+        # what was saved for backward is compared, and depends on what needs a gradient
+        return tuple(
+            each.requires_grad_(first.requires_grad)
+            for each, first in zip(found, tables[0], strict=True)
+        )
 
     def __reduce__(self) -> tuple[Any, ...]:  # of a copy, nothing is to be recomputed
         return PastTables, ()
@@ -64,6 +75,10 @@ def _may_be_recomputed() -> bool:
     if torch.compiler.is_compiling():
         return False
     return not torch.is_grad_enabled() or _saving_hooks is None or _saving_hooks(True) is not None
+
+
+def _copy(table: Tensor) -> Tensor:
+    return table.detach().clone().requires_grad_(table.requires_grad)
 
 
 @torch.no_grad()

@@ -14,22 +14,28 @@ mixture, but both cannot update one tensor. `update` selects one of three possib
 factor 1 / sqrt(prior) is off by default, because it multiplies the output's standard deviation by
 about sqrt(K) and lets a rare component dominate; `prior_scale` restores it. Densities are complete
 (with 1 / sigma), responsibilities sum to one, moments are pooled over batch and positions, and an
-affine map follows, as in BatchNorm.
+affine map follows, as in BatchNorm. `gate="shared"` is ours: layers with gates of their own put
+the same images into different components.
 """
 
-from typing import Literal
+from typing import Literal, Self
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
-from dacbn.norms.mixture.arguments import Affine, Components, Options
+from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_type
+from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
+from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
+from dacbn.norms.recomputation import PastTables, is_recomputation
 
 Update = Literal["em", "learned", "hybrid"]
+Gating = Literal["own", "shared"]
 
 
 @norms.register("ucb_norm")
@@ -49,9 +55,15 @@ class UCBNorm(Norm):
         assign: what is assigned to components: every value ("channel", a mixture per channel, as
             published), every position's channels jointly ("position"), or every sample ("sample").
         prior_scale: divide each component's term by the square root of its prior, as published.
+        gate: which layers assign: each ("own"), or only the first of the layers that a conversion
+            makes, for all of them ("shared"), which needs assign="sample" and update="em". A layer
+            by itself assigns too. Gradients reach the first layer through all of them, so
+            checkpoints need use_reentrant=False.
 
     Raises:
-        ValueError: an option has no such value.
+        ValueError: an option has no such value, or gate="shared" does not suit the others; or, at a
+            forward, the network turns positions into samples.
+        RuntimeError: at a forward of a layer that shares, outside of its network's.
 
     Example:
         >>> import torch
@@ -65,6 +77,10 @@ class UCBNorm(Norm):
         torch.Size([2, 8, 4, 25])
     """
 
+    gating: Gating = "own"
+    shared: SharedAssignments | None = None
+    assigns = True  # and does not take over what another layer of the network assigned
+
     def __init__(
         self,
         num_features: int,
@@ -75,12 +91,17 @@ class UCBNorm(Norm):
         update: Update = "em",
         assign: Assign = "channel",
         prior_scale: bool = False,
+        gate: Gating = "own",
     ) -> None:
         super().__init__(num_features, eps, affine)
+        if gate == "shared":
+            check_shareable(update, assign)
+        self.gating = gate
         self.num_clusters = num_clusters
         self.update: Update = update
         self.assign: Assign = assign
         self.prior_scale = prior_scale
+        self.past = PastTables()
         self.learned = (
             None if update == "em" else LearnedMixture(num_clusters, num_features, assign)
         )
@@ -134,17 +155,38 @@ class UCBNorm(Norm):
             Affine(self.weight, self.bias),
             Options(self.eps, from_batch),
             self.assign,
+            None if self.shared is None else self.share(x, self.shared, gate),
         )
         if from_batch and running is not None:
             running.update(share, mean, var, num_values)
         return y
 
+    def share(self, x: Tensor, shared: SharedAssignments, gate: Gate) -> Tensor:
+        """Return to what degree the samples x (N, C, L) belong to each component: (K, N).
+
+        The first layer of the network finds it, the others read it.
+        """
+        if self.assigns and shared.found is None:
+            gate = Gate(*in_type(x.dtype, *gate))
+            return shared.keep(sample_log_joint(*sample_moments(x), gate).softmax(0).T).T
+        if is_recomputation():
+            return self.past.read(x)[0].T
+        found = shared.read(len(x)).to(x.dtype)
+        if torch.is_grad_enabled():  # it may be asked for again
+            self.past.read(x, found)
+        return found.T
+
     def mixture(self) -> Mixture:
-        """Return the mixture that assigns."""
+        """Return the mixture that assigns; of a layer that shares, by what another assigned."""
         return self.gate.describe(self.eps)
 
     def assignments(self, x: Tensor) -> Tensor:
-        """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared."""
+        """Compute p(k | x) of activations x (N, C, L): (K, N, C, L), or 1 where shared.
+
+        Layers that share assignments know them during a forward pass of their network only.
+        """
+        if self.shared is not None:
+            return self.share(x, self.shared, self.gate.as_gate(self.eps))[:, :, None, None]
         return self.gate.posterior(x, self.eps)
 
     def nll(self, x: Tensor) -> Tensor:
@@ -171,20 +213,52 @@ class UCBNorm(Norm):
         if self.prior_scale and self.weight is not None:
             self.weight.div_(self.num_clusters**0.5)
 
+    @classmethod
+    def after_conversion(
+        cls, model: nn.Module, layers: dict[str, Self], example: Tensor | None
+    ) -> list[str]:
+        """Let the layer that runs first assign for all, with gate="shared"."""
+        if any(layer.gating == "own" for layer in layers.values()):
+            return []
+        first = share_assignments(model, layers)
+        for name, layer in layers.items():
+            layer.assigns = name == first
+        return [f"{first} assigns the images to components for all {len(layers)} layers"]
+
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""
         return (
             f"{super().extra_repr()}, num_clusters={self.num_clusters}, update={self.update!r}, "
-            f"assign={self.assign!r}, prior_scale={self.prior_scale}"
+            f"assign={self.assign!r}, prior_scale={self.prior_scale}, gate={self.gating!r}"
         )
 
     def _init_from_batch(self, x: Tensor) -> None:
-        """Initialise an unset mixture from the first batch with at least K values to assign."""
+        """Initialise an unset mixture from the first batch with at least K values to assign.
+
+        Where another layer assigns, the components start as BatchNorm does, or on what they
+        inherited, and the assignments part them.
+        """
+        if not self.assigns:
+            return
         num_assigned = x.shape[0] if self.assign == "sample" else x.numel() // self.num_features
         for mixture in (self.running, self.learned):
             if mixture is None or num_assigned < self.num_clusters or not mixture.uninitialised:
                 continue
             mixture.init_from_batch(x.detach().to(mixture.mean).reshape(*x.shape[:2], -1))
+
+
+def check_shareable(update: Update, assign: Assign) -> None:
+    """Raise ValueError where layers cannot share a gate, with the reason."""
+    if assign != "sample":
+        raise ValueError(
+            f"gate='shared' of ucb_norm needs assign='sample', got {assign!r}: layers have images "
+            "in common, but neither channels nor positions"
+        )
+    if update != "em":
+        raise ValueError(
+            f"gate='shared' of ucb_norm needs update='em', got {update!r}: a learned mixture is "
+            "that of its own layer's activations"
+        )
 
 
 @norms.register("uan")

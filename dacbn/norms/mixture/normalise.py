@@ -34,6 +34,7 @@ def normalise_by_mixture(
     affine: Affine,
     options: Options,
     assign: Assign = "channel",
+    weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Standardise x by every component, average by responsibility, then scale and shift.
 
@@ -44,6 +45,8 @@ def normalise_by_mixture(
         affine: the map that follows.
         options: eps, and whether the batch's moments standardise.
         assign: what is assigned to components, see `moments.log_joint`.
+        weights: responsibilities of the samples (K, N), where they are known and the gate assigns
+            nothing; for assign="sample".
 
     Returns:
         the output, like x, and, without gradients, each component's share of x, mean and biased
@@ -52,14 +55,14 @@ def normalise_by_mixture(
     """
     if x.dtype in HALF and not (x.is_cuda and assign == "channel"):
         records = (gate, components, affine, options)
-        y, share, mean, var = normalise_by_mixture(x.float(), *records, assign)
+        y, share, mean, var = normalise_by_mixture(x.float(), *records, assign, weights)
         return y.to(x.dtype), share, mean, var
     if assign != "channel":
         gate = Gate(*in_type(x.dtype, *gate))
         components = Components(*in_type(x.dtype, *components))
         affine = Affine(*in_type(x.dtype, *affine))
     if assign == "sample":
-        return _by_samples(x, gate, components, affine, options)
+        return _by_samples(x, gate, components, affine, options, weights)
     if assign == "position":
         return _by_positions(x, gate, components, affine, options)
     y, table = normalise_channels(x, gate, components, affine, options)
@@ -68,11 +71,18 @@ def normalise_by_mixture(
 
 
 def _by_samples(
-    x: Tensor, gate: Gate, components: Components, affine: Affine, options: Options
+    x: Tensor,
+    gate: Gate,
+    components: Components,
+    affine: Affine,
+    options: Options,
+    weights: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
     moments = sample_moments(flat)
-    weights = share = sample_log_joint(*moments, gate).softmax(0)
+    if weights is None:
+        weights = sample_log_joint(*moments, gate).softmax(0)
+    share = weights
     mean, var, scale = components
     if options.from_batch:
         share, mean, var = pool_samples(*moments, flat.shape[2], weights, mean, var)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from dacbn.datasets.cached_images import image_bytes
 from dacbn.datasets.decoding import SUFFIXES
 from dacbn.datasets.file_lists import is_list, read_list
 from dacbn.datasets.fitting import Fit
@@ -21,9 +22,10 @@ from dacbn.datasets.images import (
 )
 from dacbn.datasets.labels import number_labels
 from dacbn.datasets.layout import flat_folder, images_below, list_classes, split
-from dacbn.datasets.many_files import OnUnreadable, decode_each
+from dacbn.datasets.many_files import OnUnreadable, decode_each, report
+from dacbn.datasets.pixel_cache import cached_images
 
-MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; larger domains are decoded batchwise
+MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; those of larger domains lie in the cache
 
 WHERE_TO_GET = {  # folders that recipes read
     "office31": "get Office-31 from https://faculty.cc.gatech.edu/~judy/domainadapt and unpack it "
@@ -39,6 +41,7 @@ def read_labelled_folder(
     seed: int = 0,
     fit: Fit = "crop",
     trained_on: Sequence[Path] | None = None,
+    cache: str = "none",
 ) -> LabelledImages:
     """Read a folder with one sub-folder per class, at any depth, or a list of files and labels.
 
@@ -54,6 +57,7 @@ def read_labelled_folder(
         seed: seed of the split; use the same for training and testing, to keep the parts disjoint.
         fit: how an image becomes square.
         trained_on: as in `list_folder`.
+        cache: as in `read_each`.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -66,7 +70,7 @@ def read_labelled_folder(
         raise ValueError(f"{what}: make one sub-folder per class")
     if train and len(classes) == 1:
         raise ValueError(f"{path} has only one class, {classes[0]!r}: add another folder")
-    images, readable = _read(files, size, on_unreadable, path, fit)
+    images, readable = _read(files, size, on_unreadable, path, fit, cache)
     kept = labels[torch.tensor(readable)]
     for label, name in enumerate(classes):
         if train and label in labels and label not in kept:
@@ -83,6 +87,7 @@ def read_unlabelled_folder(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    cache: str = "none",
 ) -> UnlabelledImages:
     """Read a folder or list of images without labels.
 
@@ -94,7 +99,7 @@ def read_unlabelled_folder(
         ValueError: it contains no readable images.
     """
     files, _, _ = list_folder(path, train, seed)
-    return UnlabelledImages(_read(files, size, on_unreadable, path, fit)[0])
+    return UnlabelledImages(_read(files, size, on_unreadable, path, fit, cache)[0])
 
 
 def read_files(
@@ -102,6 +107,7 @@ def read_files(
     size: int,
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
+    cache: str = "none",
 ) -> tuple[UnlabelledImages, list[Path]]:
     """Read the images that `list_images` lists.
 
@@ -110,6 +116,7 @@ def read_files(
         size: pixels per side.
         on_unreadable: skip broken files with a warning, or raise.
         fit: how an image becomes square.
+        cache: as in `read_each`.
 
     Returns:
         the images, and the file of each.
@@ -119,7 +126,7 @@ def read_files(
         ValueError: no image is readable.
     """
     files = list_images(*paths)
-    images, readable = _read(files, size, on_unreadable, paths[0], fit)
+    images, readable = _read(files, size, on_unreadable, paths[0], fit, cache)
     kept = [file for file, good in zip(files, readable, strict=True) if good]
     return UnlabelledImages(images), kept
 
@@ -153,16 +160,27 @@ def read_each(
     size: int,
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
+    cache: str = "none",
 ) -> tuple[Images, list[str | None]]:
     """Decode all files, or pictures of Pillow's, to find broken ones.
 
-    The pixels of files are kept if they fit in MEMORY_BUDGET.
+    The pixels of files are kept in memory if they fit in MEMORY_BUDGET, and else in the cache.
+
+    Args:
+        files: N files or pictures.
+        size: pixels per side.
+        on_unreadable: skip broken files with a warning, or raise.
+        fit: how an image becomes square.
+        cache: the folder of the cache, "auto" for that of the user, or "none", which decodes images
+            in each access.
 
     Returns:
         the R readable images, R >= 0; and for each file None, or why it is unreadable.
     """
     paths = [file for file in files if isinstance(file, Path)]
-    fits = len(paths) * 3 * size * size <= MEMORY_BUDGET
+    fits = len(paths) * image_bytes(size) <= MEMORY_BUDGET
+    if not fits and cache != "none" and (cached := cached_images(paths, size, fit, cache)):
+        return cached[0], report(files, cached[1], on_unreadable)
     reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
     if fits:
         return TensorImages(pixels), reasons
@@ -252,10 +270,15 @@ def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[st
 
 
 def _read(
-    files: Sequence[Path], size: int, on_unreadable: OnUnreadable, folder: Path, fit: Fit
+    files: Sequence[Path],
+    size: int,
+    on_unreadable: OnUnreadable,
+    folder: Path,
+    fit: Fit,
+    cache: str,
 ) -> tuple[Images, list[bool]]:
     """Read as `read_each` does; refuse files of which none is readable."""
-    images, reasons = read_each(files, size, on_unreadable, fit)
+    images, reasons = read_each(files, size, on_unreadable, fit, cache)
     if not len(images):
         raise ValueError(f"{folder} holds no readable images: {files[0]}: {reasons[0]}")
     return images, [reason is None for reason in reasons]

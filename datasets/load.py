@@ -34,6 +34,7 @@ def load_labelled(
     seed: int = 0,
     fit: Fit = "crop",
     trained_on: Sequence[Path] | None = None,
+    cache: str = "none",
 ) -> LabelledImages:
     """Load a labelled domain.
 
@@ -49,6 +50,8 @@ def load_labelled(
         fit: how an image of a folder becomes square.
         trained_on: folders and lists that a network was trained on, if they are known: the test
             part of a folder without parts is all of it, without their training parts.
+        cache: where pixels of files go that do not fit in memory: a folder, "auto" for one in the
+            user's cache folder, or "none", which decodes files in each access.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -63,7 +66,9 @@ def load_labelled(
     folder = _folder(name_or_path)
     size = size or natural_size(name_or_path)
     if folder is not None:
-        return read_labelled_folder(folder, train, size, on_unreadable, seed, fit, trained_on)
+        return read_labelled_folder(
+            *(folder, train, size, on_unreadable, seed, fit, trained_on, cache)
+        )
     domain = datasets[str(name_or_path)](Path(root), train, download)
     if domain.images.size == size:
         return domain
@@ -81,6 +86,7 @@ def load_unlabelled(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    cache: str = "none",
 ) -> UnlabelledImages:
     """Load a domain without labels; a flat folder is accepted as well.
 
@@ -89,7 +95,7 @@ def load_unlabelled(
     folder = _folder(name_or_path)
     if folder is not None:
         size = size or natural_size(folder)
-        return read_unlabelled_folder(folder, train, size, on_unreadable, seed, fit)
+        return read_unlabelled_folder(folder, train, size, on_unreadable, seed, fit, cache)
     return load_labelled(
         name_or_path, train=train, root=root, size=size, download=download
     ).without_labels()
@@ -106,6 +112,7 @@ def load_sample(
     on_unreadable: OnUnreadable = "skip",
     seed: int = 0,
     fit: Fit = "crop",
+    cache: str = "none",
 ) -> LabelledImages | UnlabelledImages:
     """Load a random sample of a domain, in its order, with labels if it has any.
 
@@ -121,6 +128,7 @@ def load_sample(
         on_unreadable: skip broken files in a folder with a warning, or raise.
         seed: seed of the random choice.
         fit: how an image of a folder becomes square.
+        cache: as in `load_labelled`.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -137,7 +145,7 @@ def load_sample(
     files, labels, classes = list_folder(folder, train)
     chosen = torch.randperm(len(files), generator=generator)[:count].sort().values.tolist()
     sample, kept = read_files(
-        [files[row] for row in chosen], size or natural_size(folder), on_unreadable, fit
+        [files[row] for row in chosen], size or natural_size(folder), on_unreadable, fit, cache
     )
     if labels is None:
         return sample

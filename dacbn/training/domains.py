@@ -162,4 +162,5 @@ def reading_options(config: TrainConfig) -> dict[str, Any]:
         "download": config.download,
         "on_unreadable": config.on_unreadable,
         "fit": config.fit,
+        "cache": config.cache,
     }

@@ -35,6 +35,9 @@ class DataSettings(Group):
     auto decides by the domains."""
     on_unreadable: Annotated[Literal["skip", "raise"], Role.NEUTRAL] = "skip"
     """What to do with images that cannot be decoded."""
+    cache: Annotated[str, Role.UNREPORTED, Role.ADDED] = "auto"
+    """Folder for the pixels of folders that do not fit in memory, so that each image is decoded
+    once; auto is in the user's cache folder, and none decodes in each pass."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class AdaptationOptions(TypedDict, total=False):
     download: bool
     augment: Literal["auto", "digits", "photos", "colour", "none"]
     on_unreadable: Literal["skip", "raise"]
+    cache: str
     train: Literal["auto", "all", "norms", "head"]
     classifier_start: Literal["auto", "random", "probe"]
     steps: int

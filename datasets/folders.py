@@ -25,7 +25,8 @@ from dacbn.datasets.layout import flat_folder, images_below, list_classes, split
 from dacbn.datasets.many_files import OnUnreadable, decode_each, report
 from dacbn.datasets.pixel_cache import cached_images
 
-MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; those of larger domains lie in the cache
+CACHED_ABOVE = 128 * 1024**2  # bytes of decoded pixels; those of larger domains lie in the cache
+MEMORY_BUDGET = 2 * 1024**3  # without a cache, larger domains are decoded batchwise
 
 WHERE_TO_GET = {  # folders that recipes read
     "office31": "get Office-31 from https://faculty.cc.gatech.edu/~judy/domainadapt and unpack it "
@@ -164,7 +165,8 @@ def read_each(
 ) -> tuple[Images, list[str | None]]:
     """Decode all files, or pictures of Pillow's, to find broken ones.
 
-    The pixels of files are kept in memory if they fit in MEMORY_BUDGET, and else in the cache.
+    The pixels of files are kept in the cache if they exceed CACHED_ABOVE, and otherwise in memory;
+    where there is no cache, those that exceed MEMORY_BUDGET are not kept.
 
     Args:
         files: N files or pictures.
@@ -178,9 +180,11 @@ def read_each(
         the R readable images, R >= 0; and for each file None, or why it is unreadable.
     """
     paths = [file for file in files if isinstance(file, Path)]
-    fits = len(paths) * image_bytes(size) <= MEMORY_BUDGET
-    if not fits and cache != "none" and (cached := cached_images(paths, size, fit, cache)):
+    needed = len(paths) * image_bytes(size)
+    large = needed > CACHED_ABOVE
+    if large and cache != "none" and (cached := cached_images(paths, size, fit, cache)):
         return cached[0], report(files, cached[1], on_unreadable)
+    fits = needed <= MEMORY_BUDGET
     reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
     if fits:
         return TensorImages(pixels), reasons

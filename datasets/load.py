@@ -50,8 +50,8 @@ def load_labelled(
         fit: how an image of a folder becomes square.
         trained_on: folders and lists that a network was trained on, if they are known: the test
             part of a folder without parts is all of it, without their training parts.
-        cache: where pixels of files go that do not fit in memory: a folder, "auto" for one in the
-            user's cache folder, or "none", which decodes files in each access.
+        cache: where the pixels of a large folder go: another folder, "auto" for one in the user's
+            cache folder, or "none", which keeps them in memory or decodes them in each access.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.

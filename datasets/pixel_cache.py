@@ -1,4 +1,4 @@
-"""Decode each file once: pixels that do not fit in memory go to a folder that processes share.
+"""Decode each file once: pixels of large domains go to a folder that processes share.
 
 The files below one folder share a store for each size, fit and version of Pillow. An image is known
 by its path, size and time of change, as in make and rsync: a hash would read every file at each
@@ -62,7 +62,7 @@ def cached_images(
     except (OSError, NotImplementedError) as error:  # the latter where files cannot be locked
         reason = getattr(error, "strerror", None) or error
         warnings.warn(
-            f"images are decoded in each pass, since the cache {cache!r} cannot be used: {reason}; "
+            f"images are decoded in each run, since the cache {cache!r} cannot be used: {reason}; "
             f"choose another folder by {spell('cache', 'DIR')}, or {spell('cache', 'none')}",
             stacklevel=3,
         )

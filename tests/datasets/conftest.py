@@ -8,7 +8,8 @@ from dacbn.datasets import folders, pixel_store
 
 @pytest.fixture
 def files(tmp_path, monkeypatch):
-    """Return ten files that do not fit in memory; the cache writes four of them at once."""
+    """Return ten files that are too large for memory; the cache writes four of them at once."""
+    monkeypatch.setattr(folders, "CACHED_ABOVE", 0)
     monkeypatch.setattr(folders, "MEMORY_BUDGET", 0)
     monkeypatch.setattr(pixel_store, "BLOCK", 4 * BYTES)
     return [noise(tmp_path / "photos" / f"{seed:02d}.jpg", seed) for seed in range(10)]

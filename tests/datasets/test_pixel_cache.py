@@ -12,7 +12,7 @@ import torch
 from cached_photos import BYTES, SIZE, assert_read, noise, pixels_of
 from PIL import Image
 
-from dacbn.datasets import FileImages, folders, load_labelled, pixel_cache
+from dacbn.datasets import FileImages, TensorImages, folders, load_labelled, pixel_cache
 from dacbn.datasets.cached_images import CachedImages
 from dacbn.datasets.folders import read_each
 
@@ -109,7 +109,7 @@ def test_a_process_that_fills_the_same_store_is_waited_for(files, cache, caplog)
 
 def test_a_folder_that_cannot_be_written_is_done_without(files, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.warns(UserWarning, match=r"decoded in each pass, .*: Not a directory; .*='none'"):
+    with pytest.warns(UserWarning, match=r"decoded in each run, .*: Not a directory; .*='none'"):
         images = read_each(files, SIZE, cache=str(tmp_path / "file" / "cache"))[0]
     assert type(images) is FileImages and len(images) == 10
 
@@ -156,9 +156,10 @@ def test_auto_is_a_folder_in_the_cache_of_the_user(files, tmp_path, monkeypatch)
     assert (tmp_path / "dacbn").stat().st_mode & 0o077 == 0
 
 
-def test_what_fits_in_memory_is_not_written(files, cache, tmp_path, monkeypatch):
+def test_what_is_small_stays_in_memory(files, cache, tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "CACHED_ABOVE", 10 * BYTES)
     monkeypatch.setattr(folders, "MEMORY_BUDGET", 10 * BYTES)
-    read_each(files, SIZE, cache=cache)
+    assert isinstance(read_each(files, SIZE, cache=cache)[0], TensorImages)
     assert not (tmp_path / "cache").exists()
 
 

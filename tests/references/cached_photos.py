@@ -39,7 +39,7 @@ def assert_read(files, cache):
 
 def fill(files, cache, moment=0):
     """Read files as a process of its own, which is killed at a moment of its writing, from 1."""
-    folders.MEMORY_BUDGET, pixel_store.BLOCK = 0, 4 * BYTES
+    folders.CACHED_ABOVE, folders.MEMORY_BUDGET, pixel_store.BLOCK = 0, 0, 4 * BYTES
     write, reached = pixel_store._write_at, 0
 
     def pass_moment():

@@ -17,7 +17,7 @@ SETTINGS += ["1", "--eval-every", "2", "--device", "cpu", "--image-size", "32"]
 @pytest.fixture
 def train(tmp_path, monkeypatch):
     """Return a function that trains and returns what was recorded."""
-    monkeypatch.setattr(folders, "MEMORY_BUDGET", 0)
+    monkeypatch.setattr(folders, "CACHED_ABOVE", 0)
     monkeypatch.setattr(pixel_cache, "ANNOUNCED", 0)
     for seed in range(20):
         for domain in ("source", "target"):

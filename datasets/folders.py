@@ -21,7 +21,7 @@ from dacbn.datasets.images import (
     UnlabelledImages,
 )
 from dacbn.datasets.labels import number_labels
-from dacbn.datasets.layout import flat_folder, images_below, list_classes, split
+from dacbn.datasets.layout import flat_folder, images_below, list_classes, real_paths, split
 from dacbn.datasets.many_files import OnUnreadable, decode_each, report
 from dacbn.datasets.pixel_cache import cached_images
 
@@ -260,7 +260,7 @@ def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[st
     itself = os.path.realpath(tested) in map(os.path.realpath, places)
     for place in places:
         try:
-            seen.update(map(os.path.realpath, list_folder(place, True, seed)[0]))
+            seen.update(real_paths(list_folder(place, True, seed)[0]))
         except (ValueError, OSError):
             if itself:
                 continue

@@ -54,11 +54,14 @@ def cached_images(
     try:
         folder = _user_folder() if cache == "auto" else Path(cache)
         folder.mkdir(parents=True, exist_ok=True)
-        top = _folder_of_all(files)
+        here = os.getcwd()
+        paths = [os.path.join(here, file) for file in files]
+        top = _folder_of_all(paths)
         settings = [DECODING, PIL.__version__, size, fit, os.path.realpath(top)]
         key = hashlib.sha256(json.dumps(settings).encode()).hexdigest()[:16]
         with _locked(folder / f"{key}.lock"):
-            return _read(PixelStore(folder / f"{key}.jsonl", size, fit), files, top)
+            signatures = [_sign(path, top) for path in paths]
+            return _read(PixelStore(folder / f"{key}.jsonl", size, fit), files, signatures)
     except (OSError, NotImplementedError) as error:  # the latter where files cannot be locked
         reason = getattr(error, "strerror", None) or error
         warnings.warn(
@@ -69,8 +72,9 @@ def cached_images(
         return None
 
 
-def _read(store: PixelStore, files: Sequence[Path], top: str) -> tuple[CachedImages, list[Outcome]]:
-    signatures = [_sign(file, top) for file in files]
+def _read(
+    store: PixelStore, files: Sequence[Path], signatures: Sequence[Signature | str]
+) -> tuple[CachedImages, list[Outcome]]:
     missing = {
         position: signature
         for position, signature in enumerate(signatures)
@@ -97,13 +101,13 @@ def _read(store: PixelStore, files: Sequence[Path], top: str) -> tuple[CachedIma
     return images.opened(), [outcomes[position] for position in range(len(files))]
 
 
-def _sign(file: Path, top: str) -> Signature | str:
+def _sign(path: str, top: str) -> Signature | str:
     """Return what tells an image from others, or why the file cannot be read."""
     try:
-        status = file.stat()
+        status = os.stat(path)
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         return getattr(error, "strerror", None) or str(error)
-    return os.path.relpath(file.absolute(), top), status.st_size, status.st_mtime_ns
+    return path.removeprefix(top), status.st_size, status.st_mtime_ns
 
 
 def _make_room(needed: int, store: PixelStore) -> None:
@@ -157,9 +161,9 @@ def _locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _folder_of_all(files: Sequence[Path]) -> str:
+def _folder_of_all(paths: Sequence[str]) -> str:
     try:
-        return os.path.commonpath([file.absolute().parent for file in files])
+        return os.path.commonpath(set(map(os.path.dirname, paths)))
     except ValueError as error:  # on Windows
         raise OSError("the images lie on several drives") from error
 

@@ -128,12 +128,12 @@ def split(
     if seen is not None:
         return unseen(files, seen)
     paths = relative_paths(files, top)
-    numbers = {file: _number(path, seed) for file, path in zip(files, paths, strict=True)}
-    order = sorted(files, key=lambda file: numbers[file])
-    count = sum(number < TEST_FRACTION for number in numbers.values())
+    numbers = [_number(path, seed) for path in paths]
+    order = sorted(range(len(files)), key=numbers.__getitem__)
+    count = sum(number < TEST_FRACTION for number in numbers)
     count = min(max(1, count), len(files) - 1)
     chosen = set(order[count:] if train else order[:count])
-    return [file for file in files if file in chosen]
+    return [file for position, file in enumerate(files) if position in chosen]
 
 
 def unseen(files: Sequence[Path], seen: Collection[str]) -> list[Path]:
@@ -157,7 +157,7 @@ def relative_paths(files: Sequence[Path], top: Path) -> list[str]:
 
 def images_in(folder: Path) -> list[Path]:
     """List the images that lie in a folder itself."""
-    return sorted(file for file in folder.iterdir() if not file.is_dir() and _is_image(file))
+    return sorted(file for file in folder.iterdir() if not file.is_dir() and _is_image(file.name))
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -234,29 +234,28 @@ def _count_kinds(files: Sequence[Path]) -> str:
     return shortened([f"{count} {kind}" for kind, count in kinds.most_common()])
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
     """Yield the files below a folder, and whether they are images; hidden ones are ignored."""
     for place, folders, names in os.walk(folder):
-        top = Path(place)
-        links = [name for name in folders if (top / name).is_symlink()]
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         folders[:] = [name for name in folders if not _is_hidden(name) and name not in links]
         for name in (*names, *links):
-            file = top / name
-            if name not in links and _is_image(file):
-                yield file, True
+            if name not in links and _is_image(name):
+                yield os.path.join(place, name), True
             elif not _is_hidden(name) and name.lower() not in SAID_NOTHING_OF:
-                yield file, False
+                yield os.path.join(place, name), False
 
 
 def _sort(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the images below a folder, and the other files."""
     # the order of paths, which Python finds slowly: that of their parts, in lower case on Windows
     found = sorted(_walk(folder), key=lambda each: os.path.normcase(each[0]).replace(os.sep, "\0"))
-    return [file for file, good in found if good], [file for file, good in found if not good]
+    images = [Path(file) for file, good in found if good]
+    return images, [Path(file) for file, good in found if not good]
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
 def _is_hidden(name: str) -> bool:

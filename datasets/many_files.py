@@ -1,5 +1,6 @@
 """Decode many files or pictures, and say once what is unreadable, left out or nearly black."""
 
+import os
 import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -80,8 +81,8 @@ def decode_into(
         return picture._replace(pixels=NO_PIXELS)  # the pixels would fill the memory
 
     # one thread loads pictures, since the same may come twice
-    one = 1 if any(isinstance(path, Image.Image) for path in paths) else None
-    with ThreadPoolExecutor(one) as threads:
+    one = any(isinstance(path, Image.Image) for path in paths)
+    with ThreadPoolExecutor(1 if one else (os.cpu_count() or 1) + 1) as threads:
         yield from threads.map(read, range(len(paths)))
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from torch import Tensor
 
 from dacbn.datasets import jpeg2000, tiff_tags
@@ -82,7 +82,7 @@ def to_rgb(image: Image.Image, tags: Tags = NO_TAGS) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(white, image)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # which would copy it
 
 
 def file_of(picture: Image.Image) -> Path | None:
@@ -113,7 +113,10 @@ def _read(file: Image.Image, size: int, fit: Fit) -> Picture:
     layout = str(getattr(file, "tile", ""))  # of the bytes; decoding empties it
     deep = file.mode.startswith("I") or any(mark in layout for mark in SIXTEEN_BITS)
     deep |= header is not None and header.bits == 16
-    image: Image.Image = ImageOps.exif_transpose(file)
+    file.load()
+    image = file
+    if file.getexif().get(ExifTags.Base.Orientation, 1) != 1:  # otherwise Pillow copies the image
+        image = ImageOps.exif_transpose(file)
     has_alpha = image.mode in ALPHA_MODES
     colours = len(image.getbands()) - has_alpha
     bands, true_alpha = tags.get(tiff_tags.BANDS, 1), tiff_tags.has_alpha(tags)
@@ -123,6 +126,7 @@ def _read(file: Image.Image, size: int, fit: Fit) -> Picture:
         image = image.convert(image.mode[:-1]) if has_alpha else image
         notes.append(f"{bands} bands, of which {colours} are read")
     if "transparency" in image.info and any(mark in layout for mark in UNLIKE_KEYS):
+        image = image.copy()  # it may be the user's picture
         del image.info["transparency"]
         notes.append("a transparent colour that is shown as it is")
     image = to_rgb(image, tags)

@@ -43,6 +43,7 @@ def read_every(
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
     columns: Sequence[str] = (),
+    cache: str = "none",
     **options: Any,
 ) -> EveryImage:
     """Read every image of a folder at any depth, sorted by path, or of anything else in its order.
@@ -55,6 +56,7 @@ def read_every(
         on_unreadable: leave out files that cannot be read, with a warning, or raise.
         fit: how an image becomes square.
         columns: columns of tables, as in `load_labelled`.
+        cache: as in `load_labelled`.
         options: other arguments of `load_unlabelled`, for datasets with a name.
 
     Raises:
@@ -66,7 +68,7 @@ def read_every(
     named = isinstance(given, str | Path) and not is_dataset(given)
     if files := [Path(given)] if named else files_in(given):
         files = list_images(*files, columns=columns)
-        images, reasons = read_each(files, size, on_unreadable, fit)
+        images, reasons = read_each(files, size, on_unreadable, fit, cache)
         return EveryImage(images, tuple(files), tuple(reasons))
     if pictures := pictures_in(given):
         images, reasons = read_each(pictures, size, on_unreadable, fit)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from dacbn.datasets.addresses import read_rows
+from dacbn.datasets.cached_images import image_bytes
 from dacbn.datasets.columns import spell_columns
 from dacbn.datasets.decoding import SUFFIXES
 from dacbn.datasets.fitting import Fit
@@ -20,13 +21,15 @@ from dacbn.datasets.images import (
     TensorImages,
     UnlabelledImages,
 )
-from dacbn.datasets.layout import flat_folder, images_below, list_classes
-from dacbn.datasets.many_files import OnUnreadable, decode_each
+from dacbn.datasets.layout import flat_folder, images_below, list_classes, real_paths
+from dacbn.datasets.many_files import OnUnreadable, decode_each, report
 from dacbn.datasets.npz import is_array_row, read_pixels
+from dacbn.datasets.pixel_cache import cached_images
 from dacbn.datasets.rows import list_rows, list_rows_by_class
 from dacbn.datasets.tables import is_table
 
-MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; larger domains are decoded batchwise
+CACHED_ABOVE = 128 * 1024**2  # bytes of decoded pixels; those of larger domains lie in the cache
+MEMORY_BUDGET = 2 * 1024**3  # without a cache, larger domains are decoded batchwise
 
 WHERE_TO_GET = {  # folders that recipes read
     "office31": "get Office-31 from https://faculty.cc.gatech.edu/~judy/domainadapt and unpack it "
@@ -43,6 +46,7 @@ def read_labelled_folder(
     fit: Fit = "crop",
     trained_on: Sequence[Path] | None = None,
     columns: Sequence[str] = (),
+    cache: str = "none",
 ) -> LabelledImages:
     """Read a folder with one sub-folder per class, at any depth, or a list of files and labels.
 
@@ -59,6 +63,7 @@ def read_labelled_folder(
         fit: how an image becomes square.
         trained_on: as in `list_folder`.
         columns: as in `list_folder`.
+        cache: as in `read_each`.
 
     Raises:
         FileNotFoundError: the folder does not exist.
@@ -70,7 +75,7 @@ def read_labelled_folder(
         raise _unlabelled(path)
     if train and len(classes) == 1:
         raise ValueError(f"{path} has only one class, {classes[0]!r}: add another folder")
-    images, readable = _read(files, size, on_unreadable, path, fit)
+    images, readable = _read(files, size, on_unreadable, path, fit, cache)
     kept = labels[torch.tensor(readable)]
     for label, name in enumerate(classes):
         if train and label in labels and label not in kept:
@@ -88,6 +93,7 @@ def read_unlabelled_folder(
     seed: int = 0,
     fit: Fit = "crop",
     columns: Sequence[str] = (),
+    cache: str = "none",
 ) -> UnlabelledImages:
     """Read a folder or list of images without labels.
 
@@ -99,7 +105,7 @@ def read_unlabelled_folder(
         ValueError: it contains no readable images.
     """
     files, _, _ = list_folder(path, train, seed, columns=columns)
-    return UnlabelledImages(_read(files, size, on_unreadable, path, fit)[0])
+    return UnlabelledImages(_read(files, size, on_unreadable, path, fit, cache)[0])
 
 
 def read_files(
@@ -107,6 +113,7 @@ def read_files(
     size: int,
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
+    cache: str = "none",
 ) -> tuple[UnlabelledImages, list[Path]]:
     """Read the images that `list_images` lists.
 
@@ -115,6 +122,7 @@ def read_files(
         size: pixels per side.
         on_unreadable: skip broken files with a warning, or raise.
         fit: how an image becomes square.
+        cache: as in `read_each`.
 
     Returns:
         the images, and the file of each.
@@ -124,7 +132,7 @@ def read_files(
         ValueError: no image is readable.
     """
     files = list_images(*paths)
-    images, readable = _read(files, size, on_unreadable, paths[0], fit)
+    images, readable = _read(files, size, on_unreadable, paths[0], fit, cache)
     kept = [file for file, good in zip(files, readable, strict=True) if good]
     return UnlabelledImages(images), kept
 
@@ -161,10 +169,20 @@ def read_each(
     size: int,
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
+    cache: str = "none",
 ) -> tuple[Images, list[str | None]]:
     """Decode all files, or pictures of Pillow's, to find broken ones.
 
-    The pixels of files are kept if they fit in MEMORY_BUDGET.
+    The pixels of files are kept in the cache if they exceed CACHED_ABOVE, and otherwise in memory;
+    where there is no cache, those that exceed MEMORY_BUDGET are not kept.
+
+    Args:
+        files: N files or pictures.
+        size: pixels per side.
+        on_unreadable: skip broken files with a warning, or raise.
+        fit: how an image becomes square.
+        cache: the folder of the cache, "auto" for that of the user, or "none", which decodes images
+            in each access.
 
     Returns:
         the R readable images, R >= 0; and for each file None, or why it is unreadable.
@@ -174,7 +192,11 @@ def read_each(
         if len(rows) < len(files):
             raise ValueError(f"{rows[0].parents[1]} is given with other images: give it alone")
         return TensorImages(read_pixels(rows, size, fit)), [None] * len(rows)
-    fits = len(paths) * 3 * size * size <= MEMORY_BUDGET
+    needed = len(paths) * image_bytes(size)
+    large = needed > CACHED_ABOVE
+    if large and cache != "none" and (cached := cached_images(paths, size, fit, cache)):
+        return cached[0], report(files, cached[1], on_unreadable)
+    fits = needed <= MEMORY_BUDGET
     reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
     if fits:
         return TensorImages(pixels), reasons
@@ -251,7 +273,7 @@ def _files_trained_on(
     itself = os.path.realpath(tested) in map(os.path.realpath, places)
     for place in places:
         try:
-            seen.update(map(os.path.realpath, list_folder(place, True, seed, columns=columns)[0]))
+            seen.update(real_paths(list_folder(place, True, seed, columns=columns)[0]))
         except (ValueError, OSError):
             if itself:
                 continue
@@ -265,10 +287,15 @@ def _files_trained_on(
 
 
 def _read(
-    files: Sequence[Path], size: int, on_unreadable: OnUnreadable, folder: Path, fit: Fit
+    files: Sequence[Path],
+    size: int,
+    on_unreadable: OnUnreadable,
+    folder: Path,
+    fit: Fit,
+    cache: str,
 ) -> tuple[Images, list[bool]]:
     """Read as `read_each` does; refuse files of which none is readable."""
-    images, reasons = read_each(files, size, on_unreadable, fit)
+    images, reasons = read_each(files, size, on_unreadable, fit, cache)
     if not len(images):
         raise ValueError(f"{folder} holds no readable images: {files[0]}: {reasons[0]}")
     return images, [reason is None for reason in reasons]

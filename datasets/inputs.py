@@ -209,8 +209,9 @@ def _read_items(
     items: list[Path] | list[Image.Image], size: int, options: dict[str, Any]
 ) -> tuple[Images, Tensor]:
     """Read files or pictures; return the images, and which can be read: bool (N,)."""
-    reaction = options.get("on_unreadable", "skip")
-    images, reasons = read_each(items, size, reaction, options.get("fit", "crop"))
+    defaults = {"on_unreadable": "skip", "fit": "crop", "cache": "none"}
+    reading = {name: options.get(name, default) for name, default in defaults.items()}
+    images, reasons = read_each(items, size, **reading)
     if not len(images):
         raise ValueError(f"none of {len(items)} images can be read: {reasons[0]}")
     return images, torch.tensor([reason is None for reason in reasons])

@@ -9,6 +9,7 @@ import unicodedata
 import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -126,22 +127,37 @@ def split(
     """
     if seen is not None:
         return unseen(files, seen)
-    numbers = {file: _number(Path(os.path.relpath(file, top)), seed) for file in files}
-    order = sorted(files, key=lambda file: numbers[file])
-    count = sum(number < TEST_FRACTION for number in numbers.values())
+    paths = relative_paths(files, top)
+    numbers = [_number(path, seed) for path in paths]
+    order = sorted(range(len(files)), key=numbers.__getitem__)
+    count = sum(number < TEST_FRACTION for number in numbers)
     count = min(max(1, count), len(files) - 1)
     chosen = set(order[count:] if train else order[:count])
-    return [file for file in files if file in chosen]
+    return [file for position, file in enumerate(files) if position in chosen]
 
 
 def unseen(files: Sequence[Path], seen: Collection[str]) -> list[Path]:
     """Return the files whose real paths are not among those `seen`."""
-    return [file for file in files if os.path.realpath(file) not in seen]
+    return [file for file, real in zip(files, real_paths(files), strict=True) if real not in seen]
+
+
+def real_paths(files: Sequence[Path]) -> list[str]:
+    """Return the paths of files without links; a folder of many files is looked up once."""
+    real = lru_cache(maxsize=None)(os.path.realpath)
+    paths = [os.path.join(real(folder), name) for folder, name in map(os.path.split, files)]
+    return [os.path.realpath(path) if os.path.islink(path) else path for path in paths]
+
+
+def relative_paths(files: Sequence[Path], top: Path) -> list[str]:
+    """Return the paths of files below a folder, or from it, with slashes."""
+    below = lru_cache(maxsize=None)(lambda folder: os.path.relpath(folder or os.curdir, top))
+    paths = (os.path.join(below(folder), name) for folder, name in map(os.path.split, files))
+    return [path.removeprefix(os.path.join(os.curdir, "")).replace(os.sep, "/") for path in paths]
 
 
 def images_in(folder: Path) -> list[Path]:
     """List the images that lie in a folder itself."""
-    return sorted(file for file in folder.iterdir() if not file.is_dir() and _is_image(file))
+    return sorted(file for file in folder.iterdir() if not file.is_dir() and _is_image(file.name))
 
 
 def images_below(folder: Path) -> list[Path]:
@@ -151,9 +167,9 @@ def images_below(folder: Path) -> list[Path]:
     return images
 
 
-def _number(path: Path, seed: int) -> float:
+def _number(path: str, seed: int) -> float:
     """Draw a number in [0, 1) from a path; the same on every machine."""
-    text = unicodedata.normalize("NFC", f"{seed}/{path.as_posix()}")  # macOS writes it otherwise
+    text = unicodedata.normalize("NFC", f"{seed}/{path}")  # macOS writes it otherwise
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:8]) / 2**64
 
@@ -218,27 +234,28 @@ def _count_kinds(files: Sequence[Path]) -> str:
     return shortened([f"{count} {kind}" for kind, count in kinds.most_common()])
 
 
-def _walk(folder: Path) -> Iterator[tuple[Path, bool]]:
+def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
     """Yield the files below a folder, and whether they are images; hidden ones are ignored."""
     for place, folders, names in os.walk(folder):
-        links = [name for name in folders if (Path(place) / name).is_symlink()]
+        links = [name for name in folders if os.path.islink(os.path.join(place, name))]
         folders[:] = [name for name in folders if not _is_hidden(name) and name not in links]
         for name in (*names, *links):
-            file = Path(place) / name
-            if name not in links and _is_image(file):
-                yield file, True
+            if name not in links and _is_image(name):
+                yield os.path.join(place, name), True
             elif not _is_hidden(name) and name.lower() not in SAID_NOTHING_OF:
-                yield file, False
+                yield os.path.join(place, name), False
 
 
 def _sort(folder: Path) -> tuple[list[Path], list[Path]]:
     """List the images below a folder, and the other files."""
-    found = sorted(_walk(folder))
-    return [file for file, good in found if good], [file for file, good in found if not good]
+    # the order of paths, which Python finds slowly: that of their parts, in lower case on Windows
+    found = sorted(_walk(folder), key=lambda each: os.path.normcase(each[0]).replace(os.sep, "\0"))
+    images = [Path(file) for file, good in found if good]
+    return images, [Path(file) for file, good in found if not good]
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+def _is_image(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not name.startswith(".")
 
 
 def _is_hidden(name: str) -> bool:
@@ -246,9 +263,10 @@ def _is_hidden(name: str) -> bool:
 
 
 def _folders_in(path: Path) -> list[Path]:
-    return sorted(
-        child for child in path.iterdir() if child.is_dir() and not _is_hidden(child.name)
-    )
+    with os.scandir(path) as children:  # a stat of each file of 100,000 takes seconds
+        return sorted(
+            path / child.name for child in children if not _is_hidden(child.name) and child.is_dir()
+        )
 
 
 def _folders_with_images(path: Path) -> list[Path]:

@@ -38,6 +38,7 @@ def load_labelled(
     fit: Fit = "crop",
     trained_on: Sequence[Path] | None = None,
     columns: Sequence[str] = (),
+    cache: str = "none",
 ) -> LabelledImages:
     """Load a labelled domain.
 
@@ -56,6 +57,8 @@ def load_labelled(
             part of a folder without parts is all of it, without their training parts.
         columns: the columns of a table whose names are not the usual ones, as "label=species" or
             "domain=camera"; roles are path, label, domain and split.
+        cache: where the pixels of a large folder go: another folder, "auto" for one in the user's
+            cache folder, or "none", which keeps them in memory or decodes them in each access.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -71,7 +74,7 @@ def load_labelled(
     size = size or natural_size(name_or_path)
     if folder is not None:
         domain = read_labelled_folder(
-            folder, train, size, on_unreadable, seed, fit, trained_on, columns
+            folder, train, size, on_unreadable, seed, fit, trained_on, columns, cache
         )
         if train:
             say_what_was_seen(folder, len(domain), len(domain.classes), " to train on")
@@ -94,6 +97,7 @@ def load_unlabelled(
     seed: int = 0,
     fit: Fit = "crop",
     columns: Sequence[str] = (),
+    cache: str = "none",
 ) -> UnlabelledImages:
     """Load a domain without labels; a flat folder is accepted as well.
 
@@ -102,7 +106,9 @@ def load_unlabelled(
     folder = _folder(name_or_path)
     if folder is not None:
         size = size or natural_size(folder)
-        domain = read_unlabelled_folder(folder, train, size, on_unreadable, seed, fit, columns)
+        domain = read_unlabelled_folder(
+            folder, train, size, on_unreadable, seed, fit, columns, cache
+        )
         if train:
             say_what_was_seen(folder, len(domain), purpose=" to train on")
         return domain
@@ -123,6 +129,7 @@ def load_sample(
     seed: int = 0,
     fit: Fit = "crop",
     columns: Sequence[str] = (),
+    cache: str = "none",
 ) -> LabelledImages | UnlabelledImages:
     """Load a random sample of a domain, in its order, with labels if it has any.
 
@@ -139,6 +146,7 @@ def load_sample(
         seed: seed of the random choice.
         fit: how an image of a folder becomes square.
         columns: as in `load_labelled`.
+        cache: as in `load_labelled`.
 
     Raises:
         UnknownNameError: `name_or_path` is neither a registered name nor a folder.
@@ -155,7 +163,7 @@ def load_sample(
     files, labels, classes = list_folder(folder, train, columns=columns)
     chosen = torch.randperm(len(files), generator=generator)[:count].sort().values.tolist()
     sample, kept = read_files(
-        [files[row] for row in chosen], size or natural_size(folder), on_unreadable, fit
+        [files[row] for row in chosen], size or natural_size(folder), on_unreadable, fit, cache
     )
     row_by_file = {files[row]: row for row in chosen}
     read = [row_by_file[file] for file in kept]

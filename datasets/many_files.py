@@ -1,8 +1,9 @@
 """Decode many files or pictures, and say once what is unreadable, left out or nearly black."""
 
+import os
 import warnings
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -19,7 +20,11 @@ from dacbn.spelling import spell
 
 MAX_NAMED_FILES = 5  # in a message
 
+NO_PIXELS = torch.empty(0, dtype=torch.uint8)
+
 OnUnreadable: TypeAlias = Literal["skip", "raise"]
+Outcome: TypeAlias = Picture | str
+"""What is known of a file that was decoded, without its pixels; or why it is unreadable."""
 
 
 def decode_each(
@@ -45,36 +50,63 @@ def decode_each(
     Raises:
         ValueError: a file is unreadable and `on_unreadable` is "raise".
     """
-    names = [_name(path, number) for number, path in enumerate(paths, start=1)]
     pixels = torch.empty(len(paths) if keep else 0, 3, size, size, dtype=torch.uint8)
+    results = decode_into(pixels if keep else None, paths, size, fit)
+    outcomes = list(counted(results, len(paths), "image", "reading images"))
+    reasons = report(paths, outcomes, on_unreadable)
+    if keep and any(reasons):
+        pixels = pixels[torch.tensor([reason is None for reason in reasons])]
+    return reasons, pixels
 
-    def read(index: int) -> Picture | str:
+
+def decode_into(
+    pixels: Tensor | None, paths: Sequence[Path | Image.Image], size: int, fit: Fit
+) -> Iterator[Outcome]:
+    """Decode files in parallel threads, and yield in order what is known of each.
+
+    Args:
+        pixels: where the pixels go: uint8 (N, 3, size, size); None drops them.
+        paths: N files or pictures.
+        size: pixels per side.
+        fit: how an image becomes square.
+    """
+
+    def read(index: int) -> Outcome:
         try:
             picture = read_picture(paths[index], size, fit)
         except UnreadableImageError as error:
             return error.reason
-        if keep:
+        if pixels is not None:
             pixels[index] = picture.pixels
-        return picture._replace(pixels=pixels[:0])  # the pixels would fill the memory
+        return picture._replace(pixels=NO_PIXELS)  # the pixels would fill the memory
 
     # one thread loads pictures, since the same may come twice
-    one = 1 if any(isinstance(path, Image.Image) for path in paths) else None
-    with ThreadPoolExecutor(one) as threads:
-        results = threads.map(read, range(len(paths)))
-        outcomes = list(counted(results, len(paths), "image", "reading images"))
-    reasons = [outcome if isinstance(outcome, str) else None for outcome in outcomes]
-    pictures = {
-        name: outcome
-        for name, outcome in zip(names, outcomes, strict=True)
-        if isinstance(outcome, Picture)
-    }
-    report_unreadable(
-        [(name, why) for name, why in zip(names, reasons, strict=True) if why], on_unreadable
+    one = any(isinstance(path, Image.Image) for path in paths)
+    with ThreadPoolExecutor(1 if one else (os.cpu_count() or 1) + 1) as threads:
+        yield from threads.map(read, range(len(paths)))
+
+
+def report(
+    paths: Sequence[Path | Image.Image], outcomes: Sequence[Outcome], on_unreadable: OnUnreadable
+) -> list[str | None]:
+    """Warn once of each fault; return for each file None, or why it is unreadable.
+
+    Raises:
+        ValueError: a file is unreadable and `on_unreadable` is "raise".
+    """
+    names = [_name(path, number) for number, path in enumerate(paths, start=1)]
+    failures = [
+        (name, each) for name, each in zip(names, outcomes, strict=True) if isinstance(each, str)
+    ]
+    report_unreadable(failures, on_unreadable)
+    _report_notes(
+        {
+            name: each
+            for name, each in zip(names, outcomes, strict=True)
+            if isinstance(each, Picture) and (each.note, each.peak) != (None, None)
+        }
     )
-    _report_notes(pictures)
-    if keep and any(reasons):
-        pixels = pixels[torch.tensor([reason is None for reason in reasons])]
-    return reasons, pixels
+    return [each if isinstance(each, str) else None for each in outcomes]
 
 
 def report_unreadable(

@@ -275,4 +275,5 @@ def reading_options(config: TrainConfig) -> dict[str, Any]:
         "on_unreadable": config.on_unreadable,
         "fit": config.fit,
         "columns": config.columns,
+        "cache": config.cache,
     }

@@ -46,6 +46,9 @@ class DataSettings(Group):
     roles are path, label, domain and split."""
     on_unreadable: Annotated[Literal["skip", "raise"], Role.NEUTRAL] = "skip"
     """What to do with images that cannot be decoded."""
+    cache: Annotated[str, Role.UNREPORTED, Role.ADDED] = "auto"
+    """Folder for the pixels of large domains of files, so that each image is decoded once; auto is
+    in the user's cache folder, and none decodes in each run, or each pass if memory is short."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ class AdaptationOptions(TypedDict, total=False):
     augment: Literal["auto", "digits", "photos", "colour", "none"]
     columns: str | tuple[str, ...]
     on_unreadable: Literal["skip", "raise"]
+    cache: str
     train: Literal["auto", "all", "norms", "head"]
     classifier_start: Literal["auto", "random", "probe"]
     steps: int

@@ -39,7 +39,7 @@ class MoreConfig(TrainConfig, MoreRecords, MoreNetwork):
     """All settings, and some of no group."""
 
     style: Annotated[str, Role.VARIED, Role.NAMING] = "a"
-    cache: Annotated[str, Role.UNREPORTED] = "b"
+    place: Annotated[str, Role.UNREPORTED] = "b"
     noise: float = 0.0
 
 
@@ -61,7 +61,7 @@ def test_settings_are_in_the_order_of_the_groups():
 
 def test_a_resumed_training_may_change_what_changes_nothing_that_is_learned(began):
     folder, config = began
-    for change in ({"plot_every": 2}, {"cache": "c"}, {"steps": 9000}):
+    for change in ({"plot_every": 2}, {"place": "c"}, {"steps": 9000}):
         check_resumable(folder, replace(config, **change))
     for name, value in {"width": 4, "style": "d", "noise": 0.1}.items():
         with pytest.raises(ValueError, match=f"began with another {name}: "):
@@ -71,7 +71,7 @@ def test_a_resumed_training_may_change_what_changes_nothing_that_is_learned(bega
 def test_an_adaptation_keeps_what_belongs_to_the_network():
     with pytest.raises(ValueError, match="leave out width"):
         adaptation_config(MoreConfig(), "usps", "shot", {"width": 4})
-    options = {"noise": 0.1, "cache": "c", "style": "d", "plot_every": 2}
+    options = {"noise": 0.1, "place": "c", "style": "d", "plot_every": 2}
     adapted = adaptation_config(MoreConfig(width=5), "usps", "shot", options)
     assert adapted == MoreConfig(width=5, target="usps", method="shot", **options)
 
@@ -79,13 +79,13 @@ def test_an_adaptation_keeps_what_belongs_to_the_network():
 def test_cells_share_what_is_neither_varied_nor_unreported():
     shared = _shared(MoreConfig())
     assert {"width", "plot_every", "noise"} <= shared.keys()
-    assert not {"style", "cache", "norm", "method", "seed", "device"} & shared.keys()
+    assert not {"style", "place", "norm", "method", "seed", "device"} & shared.keys()
 
 
 def test_runs_are_labelled_by_new_settings_that_change_what_is_learned():
     configs = {
-        "a": MoreConfig(width=1, style="x", plot_every=1, cache="c"),
-        "b": MoreConfig(width=2, style="y", plot_every=2, cache="d"),
+        "a": MoreConfig(width=1, style="x", plot_every=1, place="c"),
+        "b": MoreConfig(width=2, style="y", plot_every=2, place="d"),
     }
     assert label_runs(configs) == {"a": "x, width 1", "b": "y, width 2"}
 
@@ -103,11 +103,11 @@ def test_every_role_has_the_settings_that_it_should():
     """The sets that depend on roles, written out once more."""
     assert set(TrainConfig.names(RESUMABLE)) == {
         *("steps", "device", "compile", "data_root", "download", "on_unreadable", "tensorboard"),
-        *("log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),
+        *("cache", "log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),
         "weights",  # where the file is; its hash may not change
     }
     assert set(TrainConfig.names(Role.UNREPORTED)) == {
-        *("device", "data_root", "download", "tensorboard", "weights"),
+        *("device", "data_root", "download", "cache", "tensorboard", "weights"),
         *("log_every", "checkpoint_every", "snapshot_every"),
     }
     assert set(TrainConfig.names(Role.KEPT)) == {

@@ -1,5 +1,10 @@
 """Load domains from registered datasets, folders or arrays, and stream training batches."""
 
+if __name__ == "datasets":  # Python was started in a checkout: Hugging Face's library is meant
+    from dacbn.checkout import import_installed
+
+    import_installed(__name__)
+
 from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
     color_digits,
     digits,

@@ -12,6 +12,7 @@ from torch import Tensor
 from dacbn.batch import TARGET, Output
 from dacbn.datasets import (
     EveryImage,
+    ImageFile,
     Images,
     LabelledLike,
     OnUnreadable,
@@ -51,7 +52,7 @@ class Answer(NamedTuple):
         reason: why it cannot be read; None if it can.
     """
 
-    file: Path | None
+    file: ImageFile | None
     label: str | None
     probabilities: NDArray[np.float32] | None
     reason: str | None

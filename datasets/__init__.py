@@ -53,6 +53,7 @@ from dacbn.datasets.loaders import (
     stream_target,
 )
 from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "FeatureViews",
     "FileImages",
     "Fit",
+    "ImageFile",
     "Images",
     "LabelledImages",
     "LabelledLike",

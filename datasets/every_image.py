@@ -13,6 +13,7 @@ from dacbn.datasets.images import FileImages, Images
 from dacbn.datasets.inputs import UnlabelledLike, to_unlabelled, without_labels
 from dacbn.datasets.load import is_dataset
 from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.recognise import files_in, pictures_in
 
 
@@ -26,7 +27,7 @@ class EveryImage(NamedTuple):
     """
 
     images: Images
-    files: tuple[Path | None, ...]
+    files: tuple[ImageFile | None, ...]
     reasons: tuple[str | None, ...]
 
     @property

@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -22,6 +22,9 @@ from dacbn.datasets.images import (
 from dacbn.datasets.labels import number_labels
 from dacbn.datasets.layout import flat_folder, images_below, list_classes, split
 from dacbn.datasets.many_files import OnUnreadable, decode_each
+from dacbn.datasets.packed import ImageFile, PackedFile
+from dacbn.datasets.packed_folders import find_packed, is_packed
+from dacbn.datasets.parts import choose_part
 
 MEMORY_BUDGET = 2 * 1024**3  # bytes of decoded pixels; larger domains are decoded batchwise
 
@@ -61,6 +64,8 @@ def read_labelled_folder(
             train on, a class to train on has no readable images, or nothing is left to test on.
     """
     files, labels, classes = list_folder(path, train, seed, trained_on)
+    if labels is None and is_packed(path):
+        raise ValueError(f"{path} has no labels: write them into it, or give it as a target")
     if labels is None:
         what = f"{path} lists no labels" if is_list(path) else f"{path} is a flat folder of images"
         raise ValueError(f"{what}: make one sub-folder per class")
@@ -102,7 +107,7 @@ def read_files(
     size: int,
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
-) -> tuple[UnlabelledImages, list[Path]]:
+) -> tuple[UnlabelledImages, list[ImageFile]]:
     """Read the images that `list_images` lists.
 
     Args:
@@ -124,19 +129,27 @@ def read_files(
     return UnlabelledImages(images), kept
 
 
-def list_images(*places: str | Path) -> list[Path]:
+def list_images(*places: str | ImageFile) -> list[ImageFile]:
     """List image files, in the order in which a trained network answers them.
 
     Args:
         places: image files, which are taken as they are; folders, of which all images at any depth
-            are listed, sorted by path; and lists of files (.txt, .csv), in their order.
+            are listed, sorted by path; and lists of files (.txt, .csv), shards and datasets of
+            Hugging Face, in their order.
 
     Raises:
         FileNotFoundError: one does not exist.
         ValueError: there are no images.
     """
-    files: list[Path] = []
-    for place in map(Path, places):
+    files: list[ImageFile] = []
+    for place in places:
+        if isinstance(place, PackedFile):
+            files.append(place)
+            continue
+        place = Path(place)
+        if (parts := find_packed(place)) is not None:
+            files += [file for part in parts.values() for file in part.files]
+            continue
         if not place.exists():
             raise FileNotFoundError(f"{place} does not exist: give image files or folders of them")
         if place.is_dir():
@@ -149,7 +162,7 @@ def list_images(*places: str | Path) -> list[Path]:
 
 
 def read_each(
-    files: Sequence[Path | Image.Image],
+    files: Sequence[ImageFile | Image.Image],
     size: int,
     on_unreadable: OnUnreadable = "skip",
     fit: Fit = "crop",
@@ -161,7 +174,7 @@ def read_each(
     Returns:
         the R readable images, R >= 0; and for each file None, or why it is unreadable.
     """
-    paths = [file for file in files if isinstance(file, Path)]
+    paths = [file for file in files if not isinstance(file, Image.Image)]
     fits = len(paths) * 3 * size * size <= MEMORY_BUDGET
     reasons, pixels = decode_each(files, size, fits, fit, on_unreadable)
     if fits:
@@ -172,11 +185,12 @@ def read_each(
 
 def list_folder(
     path: Path, train: bool, seed: int = 0, trained_on: Sequence[Path] | None = None
-) -> tuple[list[Path], Tensor | None, tuple[str, ...]]:
+) -> tuple[list[ImageFile], Tensor | None, tuple[str, ...]]:
     """List the image files of the training or test part of a folder, without opening them.
 
     Args:
-        path: a folder with one sub-folder per class, a flat folder, a list of files, or one image.
+        path: a folder with one sub-folder per class, a flat folder, a list of files, one image, or
+            what `is_packed` takes.
         train: whether to list the training part; otherwise the test part.
         seed: seed of the split.
         trained_on: the folders and lists that a network was trained on, if they are known. The test
@@ -191,10 +205,16 @@ def list_folder(
         ValueError: it contains no images, or its layout cannot be told.
     """
     seen = None if train or trained_on is None else _files_trained_on(trained_on, path, seed)
-    if is_list(path):
+    by_class: Mapping[str, Sequence[ImageFile]]
+    if (parts := find_packed(path)) is not None:
+        part = choose_part(parts, str(path), train, seed, seen)
+        if isinstance(part, list):
+            return [*part], None, ()
+        by_class = part
+    elif is_list(path):
         files, names = read_list(path)
         if names is None:
-            return files, None, ()
+            return [*files], None, ()
         labels, classes = number_labels(names)
         members = [
             [file for file, label in zip(files, labels.tolist(), strict=True) if label == position]
@@ -209,21 +229,23 @@ def list_folder(
     else:
         flat = flat_folder(_existing(path), train)
         if flat is not None:
-            return images_below(flat), None, ()  # there are none in its sub-folders
+            return [*images_below(flat)], None, ()  # there are none in its sub-folders
         by_class = list_classes(path, train, seed, seen)
-    files = [file for members in by_class.values() for file in members]
-    if not files:
+    listed = [file for members in by_class.values() for file in members]
+    if not listed:
         why = "each class has one image" if seen is None else "all images were trained on"
         raise ValueError(
             f"{path} leaves nothing to test on, because {why}: add images, or a folder test"
         )
     positions = [position for position, each in enumerate(by_class.values()) for _ in each]
-    return files, torch.tensor(positions), tuple(by_class)
+    return listed, torch.tensor(positions), tuple(by_class)
 
 
 def is_flat_folder(name_or_path: str | Path) -> bool:
     """Return whether this is a folder or list of images without labels."""
     path = Path(name_or_path)
+    if is_packed(path):
+        return list_folder(path, train=False)[1] is None
     if is_list(path):
         return read_list(path)[1] is None
     return path.is_dir() and flat_folder(path, train=False) is not None
@@ -252,7 +274,7 @@ def _files_trained_on(places: Sequence[Path], tested: Path, seed: int) -> set[st
 
 
 def _read(
-    files: Sequence[Path], size: int, on_unreadable: OnUnreadable, folder: Path, fit: Fit
+    files: Sequence[ImageFile], size: int, on_unreadable: OnUnreadable, folder: Path, fit: Fit
 ) -> tuple[Images, list[bool]]:
     """Read as `read_each` does; refuse files of which none is readable."""
     images, reasons = read_each(files, size, on_unreadable, fit)

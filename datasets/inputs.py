@@ -13,6 +13,7 @@ from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
 from dacbn.datasets.folders import list_images, read_each
+from dacbn.datasets.hugging_face import HubDataset, is_hugging_face
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -29,6 +30,8 @@ from dacbn.datasets.load import (
     natural_size,
     view_family,
 )
+from dacbn.datasets.packed import ImageFile
+from dacbn.datasets.packed_folders import rows_of
 from dacbn.datasets.recognise import (
     Array,
     files_in,
@@ -42,7 +45,7 @@ from dacbn.datasets.transforms import Family
 
 ManyImages: TypeAlias = Array | Sequence[str | Path] | Sequence[Image.Image]
 LabelledLike: TypeAlias = (
-    LabelledImages | tuple[ManyImages, ArrayLike | Tensor] | ImageFolder | str | Path
+    LabelledImages | tuple[ManyImages, ArrayLike | Tensor] | ImageFolder | HubDataset | str | Path
 )
 UnlabelledLike: TypeAlias = LabelledLike | UnlabelledImages | ManyImages | Image.Image
 
@@ -85,6 +88,13 @@ def _to_labelled(
         return load_labelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages):
         return LabelledImages(_fit(data.images, size), data.labels, data.classes)
+    if is_hugging_face(data):
+        part = rows_of(data, train)
+        if part.labels is None:
+            raise ValueError(
+                "the dataset has no labels: add a ClassLabel column, or give it as a target"
+            )
+        return _read_labelled_items(part.files, [*part.labels], size, classes, options)
     if isinstance(data, ImageFolder):
         data = (files_in(data) or [], names_in(data))
     if not isinstance(data, tuple) or len(data) != 2:
@@ -108,6 +118,8 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
         return load_unlabelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages | UnlabelledImages):
         return UnlabelledImages(_fit(data.images, size))
+    if is_hugging_face(data):
+        return UnlabelledImages(_read_items(rows_of(data, train).files, size, options)[0])
     images = without_labels(data)
     if (items := items_in(images)) is None:
         return unlabelled(_to_array(images), size, options.get("fit", "crop"))
@@ -165,7 +177,7 @@ def _to_array(images: Any) -> Array:
 
 
 def _read_labelled_items(
-    items: list[Path] | list[Image.Image],
+    items: Sequence[ImageFile] | Sequence[Image.Image],
     labels: ArrayLike | Tensor,
     size: int,
     classes: Sequence[str] | None,
@@ -181,7 +193,7 @@ def _read_labelled_items(
 
 
 def _read_items(
-    items: list[Path] | list[Image.Image], size: int, options: dict[str, Any]
+    items: Sequence[ImageFile] | Sequence[Image.Image], size: int, options: dict[str, Any]
 ) -> tuple[Images, Tensor]:
     """Read files or pictures; return the images, and which can be read: bool (N,)."""
     reaction = options.get("on_unreadable", "skip")

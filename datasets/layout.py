@@ -10,7 +10,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dacbn.datasets.decoding import SUFFIXES
 from dacbn.datasets.many_files import shortened
@@ -23,6 +23,7 @@ PARTS = {  # names of parts, in any case
 }
 PART_OF = {name: part for part, names in PARTS.items() for name in names}
 SAID_NOTHING_OF = {"desktop.ini", "thumbs.db"}
+File = TypeVar("File", bound=os.PathLike[str])
 
 
 class Parts(NamedTuple):
@@ -112,12 +113,12 @@ def find_parts(path: Path) -> Parts | None:
 
 
 def split(
-    files: Sequence[Path],
+    files: Sequence[File],
     train: bool,
     top: Path,
     seed: int = 0,
     seen: Collection[str] | None = None,
-) -> list[Path]:
+) -> list[File]:
     """Return the files of one class that belong to the training part, or to the test part.
 
     All files that are not among those `seen` are tested, if these are known. Otherwise about a
@@ -134,7 +135,7 @@ def split(
     return [file for file in files if file in chosen]
 
 
-def unseen(files: Sequence[Path], seen: Collection[str]) -> list[Path]:
+def unseen(files: Sequence[File], seen: Collection[str]) -> list[File]:
     """Return the files whose real paths are not among those `seen`."""
     return [file for file in files if os.path.realpath(file) not in seen]
 

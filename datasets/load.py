@@ -16,8 +16,10 @@ from dacbn.datasets.folders import (
     read_labelled_folder,
     read_unlabelled_folder,
 )
+from dacbn.datasets.hugging_face import is_named
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.packed_folders import is_packed
 from dacbn.registry import UnknownNameError
 
 PHOTO_SIZE = 224
@@ -158,7 +160,7 @@ def folders_among(*data: object) -> tuple[Path, ...]:
     """Return the absolute paths of those that are paths, and not names of datasets or images."""
     paths = [each for each in data if isinstance(each, Path)]
     paths += [Path(each) for each in data if isinstance(each, str) and each not in datasets]
-    return tuple(path.absolute() for path in paths)
+    return tuple(path if is_named(path) else path.absolute() for path in paths)
 
 
 def natural_size(name_or_path: str | Path) -> int:
@@ -232,7 +234,9 @@ def _folder(name_or_path: str | Path) -> Path | None:
     if isinstance(name_or_path, str) and text in datasets:
         return None
     separators = [separator for separator in (os.sep, os.altsep) if separator]
-    if isinstance(name_or_path, Path) or path.exists() or any(sep in text for sep in separators):
+    if isinstance(name_or_path, Path) or path.exists() or is_packed(path):
+        return path
+    if any(separator in text for separator in separators):
         return path
     try:
         datasets[text]

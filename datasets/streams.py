@@ -1,12 +1,12 @@
 """Read webdataset shards that lie elsewhere as a stream, for data larger than the disk.
 
 In every epoch the shards come in another order, and images are drawn from a buffer: both orders
-follow from the seed and the epoch alone. A start at step n reads, and does not decode, what comes
+follow from the seed and the epoch alone. A start at image n reads, and does not decode, what comes
 before it.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -45,8 +45,11 @@ class StreamedImages(Protocol):
     def classes(self) -> tuple[str, ...] | None:
         """The name of every class, in the order of the labels; None without labels."""
 
-    def batches(self, batch_size: int, seed: int, start: int = 0) -> Iterator[StreamedBatch]:
-        """Yield the batches of steps `start`, `start` + 1, …; those that a run from 0 has there."""
+    def batches(self, sizes: Iterable[int], seed: int, start: int = 0) -> Iterator[StreamedBatch]:
+        """Yield a batch of each size, from image number `start` of the stream on.
+
+        The same seed gives the same stream: its images depend on neither sizes nor start.
+        """
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class ShardStream:
         shards: address of each shard.
         size: pixels per side.
         names: what `classes.txt` calls each number; None to read no labels.
+        classes: the names in the order of the labels; None without labels.
         fit: how an image becomes square.
         on_unreadable: give the place of an image that cannot be read to another one of its batch,
             with a warning, or raise.
@@ -65,16 +69,12 @@ class ShardStream:
     shards: tuple[str, ...]
     size: int
     names: tuple[str, ...] | None = None
+    classes: tuple[str, ...] | None = None
     fit: Fit = "crop"
     on_unreadable: OnUnreadable = "skip"
 
-    @property
-    def classes(self) -> tuple[str, ...] | None:
-        """The sorted names; None without labels."""
-        return None if self.names is None else tuple(sorted(self.names))
-
-    def batches(self, batch_size: int, seed: int, start: int = 0) -> Iterator[StreamedBatch]:
-        """Yield batches of `batch_size` images without end; one may span two epochs.
+    def batches(self, sizes: Iterable[int], seed: int, start: int = 0) -> Iterator[StreamedBatch]:
+        """Yield batches as `StreamedImages` says; one may span two epochs.
 
         Raises:
             ModuleNotFoundError: webdataset is not installed.
@@ -82,13 +82,15 @@ class ShardStream:
                 message names the shard.
         """
         epochs = (read_epoch(self.shards, seed, epoch) for epoch in count())
-        files = islice(chain.from_iterable(epochs), start * batch_size, None)
+        files = islice(chain.from_iterable(epochs), start, None)
         with ThreadPoolExecutor() as threads:  # decoding releases the GIL
-            while batch := list(islice(files, batch_size)):
+            for size in sizes:
+                batch = list(islice(files, size))
                 pictures = list(threads.map(self._read, batch))
                 good = {row: each for row, each in enumerate(pictures) if isinstance(each, Tensor)}
                 rows = self._rows(batch, pictures, list(good))
-                pixels = torch.stack([good[row] for row in rows])
+                none = torch.zeros(0, 3, self.size, self.size, dtype=torch.uint8)
+                pixels = torch.stack([good[row] for row in rows]) if batch else none
                 yield StreamedBatch(pixels, self._labels([batch[row] for row in rows]))
 
     def _read(self, file: StreamedFile) -> Tensor | str:
@@ -107,15 +109,15 @@ class ShardStream:
             if isinstance(picture, str)
         ]
         report_unreadable(failures, self.on_unreadable)
-        if not good:
+        if failures and not good:
             raise ValueError(f"no image of a batch can be read: {failures[0][0]}: {failures[0][1]}")
         return [row if row in good else good[row % len(good)] for row in range(len(files))]
 
     def _labels(self, files: list[StreamedFile]) -> Tensor | None:
-        if self.names is None:
+        if self.names is None or self.classes is None:
             return None
-        classes = sorted(self.names)
-        return torch.tensor([classes.index(_label(file, self.names)) for file in files])
+        labels = [self.classes.index(_label(file, self.names)) for file in files]
+        return torch.tensor(labels, dtype=torch.int64)
 
 
 def is_stream(data: object) -> TypeGuard[str]:
@@ -151,7 +153,7 @@ def open_stream(
             f"cannot read {pattern} ({reason}): copy the shards here and give their path"
         )
     if not with_labels:
-        return ShardStream(shards, size, None, fit, on_unreadable)
+        return ShardStream(shards, size, None, None, fit, on_unreadable)
     beside = SHARD_NAME.sub(CLASSES, shards[0])
     try:
         with library.gopen(beside) as file:
@@ -161,7 +163,7 @@ def open_stream(
             f"{beside} cannot be read ({error_line(error)}): write the name of each class there, "
             "in line k that of label k, from 0"
         ) from error
-    return ShardStream(shards, size, names, fit, on_unreadable)
+    return ShardStream(shards, size, names, tuple(sorted(names)), fit, on_unreadable)
 
 
 def _label(file: StreamedFile, names: Sequence[str]) -> str:

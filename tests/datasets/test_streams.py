@@ -5,7 +5,7 @@ import re
 import sys
 import tarfile
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,8 @@ ADDRESSES = ["pipe:cat {}/photos-{{0..3}}.tar", "file:{}/photos-{{0..3}}.tar"]
 
 
 def batches(stream: ShardStream, count: int, size: int = 8, **options: Any) -> list[StreamedBatch]:
-    return list(islice(stream.batches(size, **{"seed": 1, **options}), count))
+    start = options.pop("start", 0) * size
+    return list(stream.batches(repeat(size, count), **{"seed": 1, "start": start, **options}))
 
 
 def levels(found: Sequence[StreamedBatch]) -> list[int]:
@@ -84,6 +85,12 @@ def test_a_resumed_stream_yields_the_batches_of_an_uninterrupted_one(
         assert torch.equal(batch.pixels, again.pixels)
         assert batch.labels is not None and again.labels is not None
         assert torch.equal(batch.labels, again.labels)
+
+
+def test_a_stream_depends_on_no_size_of_a_batch(folder: Path) -> None:
+    stream = open_stream(ADDRESSES[1].format(folder), SIZE, with_labels=False)
+    sizes = [3, 0, 5, 2] * 4
+    assert levels(list(stream.batches(sizes, 1, 6))) == levels(batches(stream, 23, size=2))[6:]
 
 
 def test_what_a_start_skips_is_not_decoded(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

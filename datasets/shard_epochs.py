@@ -9,6 +9,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import IO, Any
 
+import numpy as np
+
 from dacbn.datasets.decoding import SUFFIXES
 from dacbn.datasets.packed import PackedFile
 from dacbn.datasets.shard_labels import FIELDS
@@ -47,7 +49,8 @@ def read_epoch(shards: tuple[str, ...], seed: int, epoch: int) -> Iterator[Strea
             fewer shards than processes.
     """
     library = import_webdataset(shards[0])
-    one = {"seed": seed, "epoch": epoch - 1}  # a stage counts its epochs before it runs
+    # the library adds seed and epoch, so that seeds next to each other would share most orders
+    one = {"seed": int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0])}
     pipeline = library.DataPipeline(
         library.SimpleShardList(list(shards)),
         library.detshuffle(len(shards), len(shards), **one),

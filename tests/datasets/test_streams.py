@@ -87,6 +87,13 @@ def test_a_resumed_stream_yields_the_batches_of_an_uninterrupted_one(
         assert torch.equal(batch.labels, again.labels)
 
 
+def test_neighbouring_seeds_share_no_order(folder: Path) -> None:
+    """In webdataset 1.0.2, detshuffle orders by seed + epoch: seed 0 would repeat those of 1."""
+    stream = open_stream(ADDRESSES[1].format(folder), SIZE, with_labels=False)
+    orders = [tuple(order) for seed in (0, 1, 2) for order in epochs(stream, 2, seed=seed)]
+    assert len(set(orders)) == 6
+
+
 def test_a_stream_depends_on_no_size_of_a_batch(folder: Path) -> None:
     stream = open_stream(ADDRESSES[1].format(folder), SIZE, with_labels=False)
     sizes = [3, 0, 5, 2] * 4

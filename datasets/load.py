@@ -20,6 +20,7 @@ from dacbn.datasets.hugging_face import is_named
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.packed_folders import is_packed
+from dacbn.datasets.streams import is_stream
 from dacbn.registry import UnknownNameError
 
 PHOTO_SIZE = 224
@@ -231,6 +232,11 @@ def _folder(name_or_path: str | Path) -> Path | None:
         UnknownNameError: `name_or_path` is neither.
     """
     path, text = Path(name_or_path), str(name_or_path)
+    if is_stream(name_or_path):
+        raise ValueError(
+            f"{text} is a stream, which has no parts: copy the shards here and give their path, or "
+            "read batches with dacbn.datasets.streams.open_stream"
+        )
     if isinstance(name_or_path, str) and text in datasets:
         return None
     separators = [separator for separator in (os.sep, os.altsep) if separator]

@@ -13,6 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dacbn.datasets import load_unlabelled
 from dacbn.datasets.streams import ShardStream, StreamedBatch, is_stream, open_stream
 
 webdataset = pytest.importorskip("webdataset", reason="needs pip install 'dacbn[webdataset]'")
@@ -250,6 +251,11 @@ def test_without_a_network_the_message_comes_at_once(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("dacbn.datasets.streams.try_to_connect", lambda _: "no route")
     with pytest.raises(ValueError, match=r"\(no route\): copy the shards here and give their path"):
         open_stream("https://host/photos-{0..3}.tar", SIZE, with_labels=True)
+
+
+def test_a_stream_in_place_of_a_folder_is_refused_with_its_cure() -> None:
+    with pytest.raises(ValueError, match="is a stream, which has no parts: copy the shards here"):
+        load_unlabelled("https://host/a-{0..3}.tar", train=True, root=Path())
 
 
 def test_what_is_the_address_of_a_stream() -> None:

@@ -1,6 +1,5 @@
 """The answers to images, also to those that cannot be read."""
 
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -8,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dacbn.datasets import EveryImage
+from dacbn.datasets import EveryImage, ImageFile
 
 NO_LABEL = int(np.iinfo(np.int64).min)  # of an image that cannot be read; is no index of a list
 
@@ -23,7 +22,7 @@ class Answer(NamedTuple):
         reason: why it cannot be read; None if it can.
     """
 
-    file: Path | None
+    file: ImageFile | None
     label: str | None
     probabilities: NDArray[np.float32] | None
     reason: str | None

@@ -1,5 +1,10 @@
 """Load domains from registered datasets, folders or arrays, and stream training batches."""
 
+if __name__ == "datasets":  # Python was started in a checkout: Hugging Face's library is meant
+    from dacbn.checkout import import_installed
+
+    import_installed(__name__)
+
 from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
     color_digits,
     digits,
@@ -15,7 +20,7 @@ from dacbn.datasets.catalogue import datasets
 from dacbn.datasets.every_image import EveryImage, read_every
 from dacbn.datasets.features import FeatureViews
 from dacbn.datasets.fitting import Fit
-from dacbn.datasets.folders import is_flat_folder, list_images, read_files
+from dacbn.datasets.folders import read_files
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -31,6 +36,7 @@ from dacbn.datasets.inputs import (
     to_labelled,
     to_unlabelled,
 )
+from dacbn.datasets.listing import is_flat_folder, list_images
 from dacbn.datasets.load import (
     check_one_class_set,
     check_same_classes,
@@ -50,6 +56,7 @@ from dacbn.datasets.loaders import (
     stream_target,
 )
 from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.several import list_domains
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
@@ -59,6 +66,7 @@ __all__ = [
     "FeatureViews",
     "FileImages",
     "Fit",
+    "ImageFile",
     "Images",
     "LabelledImages",
     "LabelledLike",

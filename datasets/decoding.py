@@ -11,6 +11,7 @@ from torch import Tensor
 
 from dacbn.datasets import jpeg2000, tiff_tags
 from dacbn.datasets.fitting import Fit, make_square
+from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.pixels import to_uint8
 from dacbn.datasets.tiff_tags import NO_TAGS, Tags
 
@@ -34,7 +35,7 @@ ALPHA_MODES = ("LA", "PA", "RGBA")
 class UnreadableImageError(ValueError):
     """An image file cannot be read; `reason` says why, without the name of the file."""
 
-    def __init__(self, path: Path, reason: str) -> None:
+    def __init__(self, path: ImageFile, reason: str) -> None:
         super().__init__(f"{path} cannot be read as an image: {reason}")
         self.reason = reason
 
@@ -47,7 +48,7 @@ class Picture(NamedTuple):
     peak: int | None = None  # greatest grey level before resizing, if the file has 16 bits
 
 
-def decode(path: Path, size: int, fit: Fit = "crop") -> Tensor:
+def decode(path: ImageFile, size: int, fit: Fit = "crop") -> Tensor:
     """Decode one file to uint8 (3, size, size).
 
     Raises:
@@ -56,14 +57,15 @@ def decode(path: Path, size: int, fit: Fit = "crop") -> Tensor:
     return read_picture(path, size, fit).pixels
 
 
-def read_picture(path: Path | Image.Image, size: int, fit: Fit = "crop") -> Picture:
+def read_picture(path: ImageFile | Image.Image, size: int, fit: Fit = "crop") -> Picture:
     """Decode as `decode` does, also a picture of Pillow's, and tell what is left out."""
     if isinstance(path, Image.Image):
         return _read_opened(path, size, fit)
     try:
-        if path.exists() and not path.is_file():  # a named pipe would be waited for
-            raise OSError("not a regular file")
-        with Image.open(path) as file:
+        opened = path if isinstance(path, Path) else path.open()
+        if isinstance(path, Path) and path.exists() and not path.is_file():
+            raise OSError("not a regular file")  # a named pipe would be waited for
+        with Image.open(opened) as file:
             file.draft("RGB", (2 * size, 2 * size))  # decodes a large JPEG at lower resolution
             return _read(file, size, fit)
     except Exception as error:  # Pillow raises SyntaxError, struct.error and others
@@ -165,7 +167,7 @@ def _to_grey(image: Image.Image, tags: Tags) -> Image.Image:
     return Image.fromarray(to_uint8(torch.from_numpy(values)).numpy())
 
 
-def _reason(path: Path, error: Exception) -> str:
+def _reason(path: ImageFile, error: Exception) -> str:
     """Say in one line why a file cannot be read."""
     if isinstance(error, UnidentifiedImageError):
         return tiff_tags.describe_file(path) or _describe_dicom(path) or UNKNOWN
@@ -176,7 +178,7 @@ def _reason(path: Path, error: Exception) -> str:
     return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
-def _describe_dicom(path: Path) -> str | None:
+def _describe_dicom(path: ImageFile) -> str | None:
     """Say that a file is DICOM, by its magic number; None for other files."""
     with suppress(OSError), path.open("rb") as file:
         if file.read(132).endswith(b"DICM"):

@@ -9,11 +9,13 @@ from torch import Tensor
 
 from dacbn.datasets.decoding import file_of
 from dacbn.datasets.fitting import Fit
-from dacbn.datasets.folders import list_images, read_each
+from dacbn.datasets.folders import read_each
 from dacbn.datasets.images import FileImages, Images
 from dacbn.datasets.inputs import UnlabelledLike, to_unlabelled, without_labels
+from dacbn.datasets.listing import list_images
 from dacbn.datasets.load import is_dataset
 from dacbn.datasets.many_files import OnUnreadable
+from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.recognise import files_in, pictures_in
 
 
@@ -27,7 +29,7 @@ class EveryImage(NamedTuple):
     """
 
     images: Images
-    files: tuple[Path | None, ...]
+    files: tuple[ImageFile | None, ...]
     reasons: tuple[str | None, ...]
 
     @property

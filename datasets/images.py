@@ -3,7 +3,6 @@
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import torch
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from dacbn.datasets.decoding import decode
 from dacbn.datasets.fitting import Fit
+from dacbn.datasets.packed import ImageFile
 
 
 class Images(Protocol):
@@ -78,7 +78,7 @@ class FileImages:
         fit: how an image becomes square.
     """
 
-    paths: tuple[Path, ...]
+    paths: tuple[ImageFile, ...]
     size: int
     fit: Fit = "crop"
 

@@ -13,7 +13,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
-from dacbn.datasets.folders import list_images, read_each
+from dacbn.datasets.folders import read_each
+from dacbn.datasets.hugging_face import HubDataset, is_hugging_face
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -22,6 +23,7 @@ from dacbn.datasets.images import (
     UnlabelledImages,
 )
 from dacbn.datasets.labels import number_labels
+from dacbn.datasets.listing import list_images
 from dacbn.datasets.load import (
     PHOTO_SIZE,
     load_labelled,
@@ -31,6 +33,8 @@ from dacbn.datasets.load import (
     view_family,
 )
 from dacbn.datasets.map_style import dataset_of, is_map_style, read_map_style, size_of_items
+from dacbn.datasets.packed import ImageFile
+from dacbn.datasets.packed_folders import rows_of
 from dacbn.datasets.recognise import (
     Array,
     files_in,
@@ -48,6 +52,7 @@ LabelledLike: TypeAlias = (
     | tuple[ManyImages, ArrayLike | Tensor]
     | Dataset[Any]
     | DataLoader[Any]
+    | HubDataset
     | str
     | Path
 )
@@ -96,9 +101,16 @@ def _to_labelled(
         return LabelledImages(_fit(data.images, size), data.labels, data.classes)
     if isinstance(data, DataLoader):
         data = dataset_of(data)
+    if is_hugging_face(data):
+        part = rows_of(data, train)
+        if part.labels is None:
+            raise ValueError(
+                "the dataset has no labels: add a ClassLabel column, or give it as a target"
+            )
+        return _read_labelled_items(part.files, [*part.labels], size, classes, options)
     if isinstance(data, ImageFolder):
-        data = (files_in(data) or [], names_in(data))
-    elif is_map_style(data):
+        return _read_labelled_items(files_in(data) or [], names_in(data), size, classes, options)
+    if is_map_style(data):
         domain, named = read_map_style(data, size, options.get("fit", "crop"))
         if not named:
             raise refusal_without_labels(data)
@@ -124,6 +136,8 @@ def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) 
         return load_unlabelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages | UnlabelledImages):
         return UnlabelledImages(_fit(data.images, size))
+    if is_hugging_face(data):
+        return UnlabelledImages(_read_items(rows_of(data, train).files, size, options)[0])
     images = without_labels(data)
     if is_map_style(images):
         return UnlabelledImages(read_map_style(images, size, options.get("fit", "crop"))[0])
@@ -190,7 +204,7 @@ def _to_array(images: Any) -> Array:
 
 
 def _read_labelled_items(
-    items: list[Path] | list[Image.Image],
+    items: Sequence[ImageFile] | Sequence[Image.Image],
     labels: ArrayLike | Tensor,
     size: int,
     classes: Sequence[str] | None,
@@ -206,7 +220,7 @@ def _read_labelled_items(
 
 
 def _read_items(
-    items: list[Path] | list[Image.Image], size: int, options: dict[str, Any]
+    items: Sequence[ImageFile] | Sequence[Image.Image], size: int, options: dict[str, Any]
 ) -> tuple[Images, Tensor]:
     """Read files or pictures; return the images, and which can be read: bool (N,)."""
     defaults = {"on_unreadable": "skip", "fit": "crop", "cache": "none"}

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from dacbn.datasets.decoding import SUFFIXES
 from dacbn.datasets.many_files import shortened
@@ -24,6 +24,7 @@ PARTS = {  # names of parts, in any case
 }
 PART_OF = {name: part for part, names in PARTS.items() for name in names}
 SAID_NOTHING_OF = {"desktop.ini", "thumbs.db"}
+File = TypeVar("File", bound=os.PathLike[str])
 
 
 class Parts(NamedTuple):
@@ -113,12 +114,12 @@ def find_parts(path: Path) -> Parts | None:
 
 
 def split(
-    files: Sequence[Path],
+    files: Sequence[File],
     train: bool,
     top: Path,
     seed: int = 0,
     seen: Collection[str] | None = None,
-) -> list[Path]:
+) -> list[File]:
     """Return the files of one class that belong to the training part, or to the test part.
 
     All files that are not among those `seen` are tested, if these are known. Otherwise about a
@@ -136,19 +137,19 @@ def split(
     return [file for position, file in enumerate(files) if position in chosen]
 
 
-def unseen(files: Sequence[Path], seen: Collection[str]) -> list[Path]:
+def unseen(files: Sequence[File], seen: Collection[str]) -> list[File]:
     """Return the files whose real paths are not among those `seen`."""
     return [file for file, real in zip(files, real_paths(files), strict=True) if real not in seen]
 
 
-def real_paths(files: Sequence[Path]) -> list[str]:
+def real_paths(files: Sequence[os.PathLike[str]]) -> list[str]:
     """Return the paths of files without links; a folder of many files is looked up once."""
     real = lru_cache(maxsize=None)(os.path.realpath)
     paths = [os.path.join(real(folder), name) for folder, name in map(os.path.split, files)]
     return [os.path.realpath(path) if os.path.islink(path) else path for path in paths]
 
 
-def relative_paths(files: Sequence[Path], top: Path) -> list[str]:
+def relative_paths(files: Sequence[os.PathLike[str]], top: Path) -> list[str]:
     """Return the paths of files below a folder, or from it, with slashes."""
     below = lru_cache(maxsize=None)(lambda folder: os.path.relpath(folder or os.curdir, top))
     paths = (os.path.join(below(folder), name) for folder, name in map(os.path.split, files))

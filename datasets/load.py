@@ -11,15 +11,18 @@ from dacbn.datasets.arrays import resize
 from dacbn.datasets.catalogue import DIGIT_SIZE, datasets
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import (
-    list_folder,
     read_files,
     read_labelled_folder,
     read_unlabelled_folder,
 )
+from dacbn.datasets.hugging_face import is_named
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
+from dacbn.datasets.listing import list_folder
 from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.npz import is_array_file, size_of_file
+from dacbn.datasets.packed_folders import is_packed
 from dacbn.datasets.sight import say_what_was_seen
+from dacbn.datasets.streams import is_stream
 from dacbn.datasets.tables import is_table
 from dacbn.registry import UnknownNameError
 
@@ -133,25 +136,20 @@ def load_sample(
 ) -> LabelledImages | UnlabelledImages:
     """Load a random sample of a domain, in its order, with labels if it has any.
 
-    From a folder only the chosen images are opened.
+    From a folder only the chosen images are opened. Arguments and errors as in `load_labelled`.
 
     Args:
-        name_or_path: as in `load_labelled`, or a flat folder or another place without labels.
+        name_or_path: also a flat folder, or a list without labels.
         count: maximum number of images.
         train: whether to load the training part; otherwise the test part.
         root: folder of the published dataset files.
-        size: pixels per side; by default `natural_size(name_or_path)`.
+        size: pixels per side.
         download: whether missing published files may be downloaded.
         on_unreadable: skip broken files in a folder with a warning, or raise.
         seed: seed of the random choice.
         fit: how an image of a folder becomes square.
-        columns: as in `load_labelled`.
-        cache: as in `load_labelled`.
-
-    Raises:
-        UnknownNameError: `name_or_path` is neither a registered name nor a folder.
-        FileNotFoundError: a folder or a published file is missing.
-        ValueError: a folder or file cannot be used.
+        columns: the columns of a table.
+        cache: where the pixels of a large folder go.
     """
     folder = _folder(name_or_path)
     generator = torch.Generator().manual_seed(seed)
@@ -183,7 +181,7 @@ def folders_among(*data: object) -> tuple[Path, ...]:
     """Return the absolute paths of those that are paths, and not names of datasets or images."""
     paths = [each for each in data if isinstance(each, Path)]
     paths += [Path(each) for each in data if isinstance(each, str) and each not in datasets]
-    return tuple(path.absolute() for path in paths)
+    return tuple(path if is_named(path) else path.absolute() for path in paths)
 
 
 def natural_size(name_or_path: str | Path) -> int:
@@ -279,9 +277,14 @@ def _folder(name_or_path: str | Path) -> Path | None:
         UnknownNameError: `name_or_path` is neither.
     """
     path, text = Path(name_or_path), str(name_or_path)
+    if is_stream(name_or_path):
+        raise ValueError(
+            f"{text} is a stream, which has no parts: copy the shards here and give their path, or "
+            "read batches with dacbn.datasets.streams.open_stream"
+        )
     if isinstance(name_or_path, str) and text in datasets:
         return None
-    known = path.exists() or is_table(path)
+    known = path.exists() or is_table(path) or is_packed(path)
     separators = [separator for separator in (os.sep, os.altsep) if separator]
     if isinstance(name_or_path, Path) or known or any(sep in text for sep in separators):
         return path

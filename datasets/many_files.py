@@ -14,6 +14,7 @@ from torch import Tensor
 
 from dacbn.datasets.decoding import Picture, UnreadableImageError, file_of, read_picture
 from dacbn.datasets.fitting import Fit
+from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.pixels import darkness
 from dacbn.progress import counted
 from dacbn.spelling import spell
@@ -28,7 +29,7 @@ Outcome: TypeAlias = Picture | str
 
 
 def decode_each(
-    paths: Sequence[Path | Image.Image],
+    paths: Sequence[ImageFile | Image.Image],
     size: int,
     keep: bool,
     fit: Fit = "crop",
@@ -60,7 +61,7 @@ def decode_each(
 
 
 def decode_into(
-    pixels: Tensor | None, paths: Sequence[Path | Image.Image], size: int, fit: Fit
+    pixels: Tensor | None, paths: Sequence[ImageFile | Image.Image], size: int, fit: Fit
 ) -> Iterator[Outcome]:
     """Decode files in parallel threads, and yield in order what is known of each.
 
@@ -87,7 +88,9 @@ def decode_into(
 
 
 def report(
-    paths: Sequence[Path | Image.Image], outcomes: Sequence[Outcome], on_unreadable: OnUnreadable
+    paths: Sequence[ImageFile | Image.Image],
+    outcomes: Sequence[Outcome],
+    on_unreadable: OnUnreadable,
 ) -> list[str | None]:
     """Warn once of each fault; return for each file None, or why it is unreadable.
 
@@ -110,7 +113,7 @@ def report(
 
 
 def report_unreadable(
-    failures: Sequence[tuple[Path, str]], on_unreadable: OnUnreadable = "skip"
+    failures: Sequence[tuple[ImageFile, str]], on_unreadable: OnUnreadable = "skip"
 ) -> None:
     """Warn or raise once, naming the files that could not be read, each with the reason.
 
@@ -132,14 +135,14 @@ def shortened(names: Sequence[str]) -> str:
     return ", ".join([*names[:MAX_NAMED_FILES], *["..."][: len(names) > MAX_NAMED_FILES]])
 
 
-def _name(path: Path | Image.Image, number: int) -> Path:
+def _name(path: ImageFile | Image.Image, number: int) -> ImageFile:
     """Return the file to name in a message; of a picture in memory its place, from 1."""
     if isinstance(path, Image.Image):
         return file_of(path) or Path(f"picture {number}")
     return path
 
 
-def _report_notes(pictures: dict[Path, Picture]) -> None:
+def _report_notes(pictures: dict[ImageFile, Picture]) -> None:
     noted = defaultdict(list)
     for path, picture in pictures.items():
         if picture.note is not None:

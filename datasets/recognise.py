@@ -12,6 +12,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from torchvision.datasets import ImageFolder
 
+from dacbn.datasets.hugging_face import is_hugging_face
+from dacbn.datasets.packed import ImageFile, PackedFile
+from dacbn.datasets.packed_folders import rows_of
+
 Array: TypeAlias = NDArray[np.generic] | Tensor
 
 TAKEN = (
@@ -44,16 +48,19 @@ CURES_BY_ATTRIBUTE = [
 ]
 
 
-def items_in(data: Any) -> list[Path] | list[Image.Image] | None:
+def items_in(data: Any) -> list[ImageFile] | list[Image.Image] | None:
     """Return the files or pictures that this names or holds; None if it is something else."""
     return files_in(data) or pictures_in(data)
 
 
-def files_in(data: Any) -> list[Path] | None:
-    """Return the files that a list, an array of text or an ImageFolder names; None of others."""
+def files_in(data: Any) -> list[ImageFile] | None:
+    """Return the files that a list, text array, ImageFolder or dataset names; None of others."""
+    if is_hugging_face(data):
+        return [*rows_of(data, train=False).files]
     if isinstance(data, ImageFolder):
         return [Path(path) for path, _ in data.samples]
-    return [Path(str(path)) for path in _items(data, str | Path)] or None
+    items = _items(data, str | Path | PackedFile)
+    return [item if isinstance(item, PackedFile) else Path(str(item)) for item in items] or None
 
 
 def pictures_in(data: Any) -> list[Image.Image] | None:

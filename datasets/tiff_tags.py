@@ -1,10 +1,11 @@
 """What a TIFF declares about its pixels, which Pillow does not say or does not heed."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, TypeAlias
 
 from PIL import TiffImagePlugin
+
+from dacbn.datasets.packed import ImageFile
 
 Tags: TypeAlias = Mapping[int, Any]
 NO_TAGS: Tags = {}
@@ -62,7 +63,7 @@ def describe(tags: Tags, big_endian: bool = False) -> str:
     )
 
 
-def describe_file(path: Path) -> str | None:
+def describe_file(path: ImageFile) -> str | None:
     """Describe the pixels of a TIFF that Pillow does not read; None for other files."""
     try:
         with path.open("rb") as file:

@@ -18,13 +18,14 @@ MAY_IMPORT = {
     "spelling": set(),
     "memory": set(),
     "checkout": set(),
+    "connection": set(),
     "batch": set(),
     "losses": set(),
     "label_shift": {"registry", "limits", "spec", "spelling"},
     "norms": {"registry", "limits", "batch"},
-    "models": {"spec", "registry", "spelling", "memory", "batch", "norms"},
+    "models": {"spec", "registry", "spelling", "memory", "batch", "norms", "connection"},
     "methods": {"registry", "limits", "batch", "norms", "models", "losses"},
-    "datasets": {"registry", "spelling", "memory", "batch", "progress"},
+    "datasets": {"registry", "spelling", "memory", "batch", "progress", "checkout", "connection"},
 }
 BUILDING_BLOCKS = {"spec", "limits", "registry", "spelling", "memory", "batch", "norms"}
 BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}

@@ -10,7 +10,8 @@ from dacbn.adapter import DomainAdapter
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
 from dacbn.datasets import UnlabelledImages
-from dacbn.datasets.folders import list_images, read_each
+from dacbn.datasets.folders import read_each
+from dacbn.datasets.listing import list_images
 from dacbn.label_shift import check_estimator
 from dacbn.plain_text import say
 from dacbn.training import write_output

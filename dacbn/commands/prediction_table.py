@@ -3,13 +3,13 @@
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import torch
 
 from dacbn.batch import Output
 from dacbn.commands.cells import to_cell
+from dacbn.datasets import ImageFile
 
 Added = Literal["probabilities", "logits", "features"]
 
@@ -24,7 +24,7 @@ class Predictions(NamedTuple):
         classes: names of the classes.
     """
 
-    files: Sequence[Path]
+    files: Sequence[ImageFile]
     reasons: Sequence[str | None]
     output: Output
     classes: Sequence[str]

@@ -4,22 +4,18 @@ Left to itself, huggingface_hub asks the network also for files that it has, and
 for most of a minute.
 """
 
-import socket
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import timm
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
 
+from dacbn.connection import try_to_connect
 from dacbn.models.weights_file import PretrainedWeightsError
 from dacbn.spelling import spell
 
-PATIENCE = 1.0  # seconds for one attempt to connect
 SAFE, UNSAFE = "model.safetensors", "pytorch_model.bin"
 
 
@@ -68,7 +64,7 @@ def check_reachable(published: Published, name: str) -> None:
         PretrainedWeightsError: it cannot be reached; the text says which file to place where.
     """
     offline = constants.HF_HUB_OFFLINE and "huggingface" in published.page
-    reason = "HF_HUB_OFFLINE is set" if offline else _try_to_connect(published.host)
+    reason = "HF_HUB_OFFLINE is set" if offline else try_to_connect(published.host)
     if reason is not None:
         raise PretrainedWeightsError(
             f"cannot download the pretrained weights of {name} ({reason}): {cure(published)}"
@@ -106,28 +102,3 @@ def _at_address(url: str | tuple[str, str], custom: bool) -> Published:
     path = Path(torch.hub.get_dir()) / "checkpoints" / file
     cached = path if path.is_file() else None
     return Published(address, address, path, cached, {"custom_load": custom})
-
-
-def _try_to_connect(address: str) -> str | None:
-    """Return why an address, or the proxy to it, cannot be reached; None if it can."""
-    target = urlsplit(address)
-    proxies = getproxies()
-    proxy = proxies.get(target.scheme) or proxies.get("all")
-    if proxy and not proxy_bypass(target.hostname or ""):
-        target = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
-    port = target.port or (443 if target.scheme == "https" else 80)
-    answers: Queue[str | None] = Queue()
-
-    def connect() -> None:
-        try:
-            socket.create_connection((target.hostname or "", port), PATIENCE).close()
-            answers.put(None)
-        except OSError as error:
-            answers.put(f"{target.hostname}: {error.strerror or error}")
-
-    # in a thread of its own, since a look-up of the name has no time limit
-    Thread(target=connect, daemon=True).start()
-    try:
-        return answers.get(timeout=PATIENCE + 0.2)
-    except Empty:
-        return f"{target.hostname} does not answer"

@@ -19,7 +19,7 @@ from dacbn.datasets import (
     read_every,
     view_family,
 )
-from dacbn.datasets.folders import list_folder
+from dacbn.datasets.listing import list_folder
 from dacbn.datasets.tables import read_table
 
 COUNT = 24

@@ -15,7 +15,7 @@ from dacbn.datasets import (
     read_every,
     size_of,
 )
-from dacbn.datasets.folders import list_folder
+from dacbn.datasets.listing import list_folder
 
 RANDOM = np.random.default_rng(0)
 COUNTS = {"train": 20, "val": 6, "test": 8}

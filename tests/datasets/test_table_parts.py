@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from dacbn.datasets import expand, load_labelled, load_unlabelled
-from dacbn.datasets.folders import list_folder
+from dacbn.datasets.listing import list_folder
 
 COUNT = 12
 

@@ -132,6 +132,8 @@ def registries() -> list[Registry[Any]]:
 @pytest.mark.usefixtures("small_figures")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_snippet_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if page.stem == "hubs":
+        pytest.importorskip("datasets", reason="needs pip install 'dacbn[hf]'")
     monkeypatch.chdir(workplace)
     for registry in registries():  # a snippet may register what other tests must not see
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))

@@ -13,12 +13,12 @@ from torch import Tensor
 
 from dacbn.batch import Output
 from dacbn.datasets import (
+    UNKNOWN,
     EveryImage,
     Images,
     LabelledLike,
     OnUnreadable,
     UnlabelledLike,
-    check_same_classes,
     iterate,
     read_every,
     to_labelled,
@@ -34,8 +34,9 @@ from dacbn.training import (
     reading_options,
     run_network,
     run_online,
-    score_logits,
+    score_answers,
 )
+from dacbn.training.unknown import answer, choose_threshold, require_threshold
 
 BATCH_SIZE = 256  # for estimating statistics
 NO_LABEL = int(np.iinfo(np.int64).min)  # of an image that cannot be read; is no index of a list
@@ -50,7 +51,7 @@ class Answer(NamedTuple):
 
     Attributes:
         file: its file; None for an image that came without one.
-        label: name of its likeliest class; None if it cannot be read.
+        label: name of its likeliest class, or "unknown"; None if it cannot be read.
         probabilities: of all classes (num_classes,); None if it cannot be read.
         reason: why it cannot be read; None if it can.
     """
@@ -92,6 +93,7 @@ class Classifier:
         self._classes: tuple[str, ...] = ()
         self._size = 0
         self._trained_on: tuple[Path, ...] = ()
+        self._threshold: float | None = None
 
     @property
     def network(self) -> Network:
@@ -133,13 +135,13 @@ class Classifier:
             True
         """
         every = self._read(images, on_unreadable)
-        rows = self._run(every.images, cluster_id, adapt).logits.softmax(1)
-        probabilities: list[Any] = [None] * len(every.files)
-        for place, row in zip(every.readable.nonzero()[:, 0].tolist(), rows, strict=True):
-            probabilities[place] = row.numpy()
+        output = self._run(every.images, cluster_id, adapt)
+        names, places = (*self.classes, UNKNOWN), every.readable.nonzero()[:, 0].tolist()
+        found = zip(places, self.labels_of(output).tolist(), output.logits.softmax(1), strict=True)
+        given = {place: (names[label], row.numpy()) for place, label, row in found}
         return [
-            Answer(file, None if row is None else self.classes[row.argmax()], row, reason)
-            for file, row, reason in zip(every.files, probabilities, every.reasons, strict=True)
+            Answer(file, *given.get(place, (None, None)), reason)
+            for place, (file, reason) in enumerate(zip(every.files, every.reasons, strict=True))
         ]
 
     def predict_proba(
@@ -181,12 +183,13 @@ class Classifier:
         """Predict the labels (N,) of images, as indices into `classes`.
 
         The label of an image that cannot be read is `NO_LABEL`, a negative number far below the
-        range of any index.
+        range of any index. With the setting `unknown`, the label `len(classes)` is "unknown".
         """
-        probabilities = self.predict_proba(images, cluster_id, adapt, on_unreadable)
-        labels: NDArray[np.int64] = probabilities.argmax(1)
-        labels[np.isnan(probabilities[:, 0])] = NO_LABEL
-        return labels
+        every = self._read(images, on_unreadable)
+        labels = torch.full((len(every.files),), NO_LABEL)
+        labels[every.readable] = self.labels_of(self._run(every.images, cluster_id, adapt))
+        found: NDArray[np.int64] = labels.numpy()
+        return found
 
     def transform(
         self,
@@ -218,6 +221,10 @@ class Classifier:
     ) -> dict[str, float]:
         """Compute "accuracy" over all images and "class_accuracy", its mean over classes.
 
+        "classes_present" is the number of classes that occur, if some do not. With the setting
+        `unknown`, other classes are unknown ones, and there are "known_accuracy", the mean over
+        known classes, "unknown_accuracy" and their harmonic mean, "h_score", if they occur.
+
         Of a folder, or of a list in a file, all images are scored that can be read and that were
         not trained on, as far as these came from folders and such lists; of a folder with parts,
         and of a dataset with a name, the test part. Images that you hand over yourself (arrays,
@@ -226,10 +233,12 @@ class Classifier:
         _ = self.network  # raises before any image is read
         options = self._reading(on_unreadable)
         domain = to_labelled(
-            *(test, self._size, False, self.classes), trained_on=self._trained_on, **options
+            *(test, self._size, False, self.classes, self.config.unknown),
+            trained_on=self._trained_on,
+            **options,
         )
-        check_same_classes(self.classes, domain.classes)
-        return score_logits(self._run(domain.images, cluster_id, adapt).logits, domain.labels)
+        labels = self.labels_of(self._run(domain.images, cluster_id, adapt))
+        return score_answers(labels, domain.labels, len(self.classes))
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int | str | None = None) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).
@@ -246,6 +255,9 @@ class Classifier:
         device = next(network.parameters()).device
         batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
         recalibrate(network, batches, self._one(self._ids_of(cluster_id)))
+        if self._threshold is not None:  # entropies move with the statistics
+            output = self._run(self.images_of(images, train=True), cluster_id, None)
+            self._threshold = choose_threshold(output.logits)
         return self
 
     def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
@@ -268,6 +280,15 @@ class Classifier:
         Arguments and errors as in `predict_proba`; N may be 0.
         """
         return self._run(images, cluster_id, adapt)
+
+    def labels_of(self, output: Output) -> Tensor:
+        """Return the labels of images with these outputs, int64 (N,), as `predict` does.
+
+        Raises:
+            ValueError: the network may answer "unknown", and has no threshold for it.
+        """
+        require_threshold(self.config.unknown, self._threshold)
+        return answer(output, self._threshold)
 
     def _reading(self, on_unreadable: OnUnreadable | None) -> dict[str, Any]:
         if on_unreadable not in (None, *get_args(OnUnreadable)):

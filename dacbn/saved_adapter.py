@@ -81,7 +81,7 @@ class SavedAdapter(Classifier):
             save_network(folder, network)
 
     def _run_info(self) -> RunInfo:
-        return RunInfo(self.config, self.classes, self._size, self._trained_on)
+        return RunInfo(self.config, self.classes, self._size, self._trained_on, self._threshold)
 
     @classmethod
     def from_pretrained(
@@ -125,7 +125,7 @@ class SavedAdapter(Classifier):
         settings = vars(info.config) | ({} if backbone is None else {"backbone": backbone})
         adapter = cls(**settings)
         adapter._classes, adapter._size = info.classes, info.image_size
-        adapter._trained_on = info.trained_on
+        adapter._trained_on, adapter._threshold = info.trained_on, info.unknown_threshold
         return adapter
 
     def _load(self, folder: Path, device: torch.device) -> Self:

@@ -11,6 +11,14 @@ from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
 )
 from dacbn.datasets.arrays import labelled, unlabelled
 from dacbn.datasets.catalogue import datasets
+from dacbn.datasets.class_sets import (
+    UNKNOWN,
+    check_one_class_set,
+    check_same_classes,
+    log_class_set,
+    match_classes,
+    with_unknown,
+)
 from dacbn.datasets.every_image import EveryImage, read_every
 from dacbn.datasets.features import FeatureViews
 from dacbn.datasets.fitting import Fit
@@ -31,13 +39,10 @@ from dacbn.datasets.inputs import (
     to_unlabelled,
 )
 from dacbn.datasets.load import (
-    check_one_class_set,
-    check_same_classes,
     folders_among,
     load_labelled,
     load_sample,
     load_unlabelled,
-    match_classes,
     natural_size,
     view_family,
 )
@@ -53,6 +58,7 @@ from dacbn.datasets.several import list_domains
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
+    "UNKNOWN",
     "EveryImage",
     "Family",
     "FeatureViews",
@@ -78,6 +84,7 @@ __all__ = [
     "load_labelled",
     "load_sample",
     "load_unlabelled",
+    "log_class_set",
     "match_classes",
     "natural_size",
     "place_images",
@@ -94,4 +101,5 @@ __all__ = [
     "unlabelled",
     "view_family",
     "weak_view",
+    "with_unknown",
 ]

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
+from dacbn.datasets.class_sets import match_classes
 from dacbn.datasets.folders import list_images, read_each
 from dacbn.datasets.images import (
     FileImages,
@@ -20,12 +21,11 @@ from dacbn.datasets.images import (
     TensorImages,
     UnlabelledImages,
 )
-from dacbn.datasets.labels import number_labels
+from dacbn.datasets.labels import number_labels, number_open_labels
 from dacbn.datasets.load import (
     PHOTO_SIZE,
     load_labelled,
     load_unlabelled,
-    match_classes,
     natural_size,
     view_family,
 )
@@ -52,6 +52,7 @@ def to_labelled(
     size: int,
     train: bool,
     classes: Sequence[str] | None = None,
+    unknown: bool = False,
     **options: Any,
 ) -> LabelledImages:
     """Convert a name, a folder, a pair (images or files, labels) or a labelled domain.
@@ -62,16 +63,17 @@ def to_labelled(
         train: for a name or folder, whether to load the training part; otherwise the test part.
         classes: the name of every class of the result, since the data may not contain all of them;
             by default those of the data.
+        unknown: take classes that are not among `classes`: all of them become one, "unknown".
         options: other arguments of `load_labelled`.
 
     Raises:
         ValueError: `data` has no labels, an unknown type, other classes than `classes` or, to be
             trained on, a single class; or it cannot be read.
     """
-    domain = _to_labelled(data, size, train, classes, options)
+    domain = _to_labelled(data, size, train, classes, options, unknown)
     if train and len(domain.classes) == 1:
         raise ValueError(f"the source has only one class, {domain.classes[0]!r}: add another")
-    return domain if classes is None else match_classes(domain, classes)
+    return domain if classes is None else match_classes(domain, classes, unknown)
 
 
 def _to_labelled(
@@ -80,6 +82,7 @@ def _to_labelled(
     train: bool,
     classes: Sequence[str] | None,
     options: dict[str, Any],
+    unknown: bool = False,
 ) -> LabelledImages:
     if isinstance(data, str | Path):
         return load_labelled(data, train=train, size=size, **options)
@@ -90,6 +93,8 @@ def _to_labelled(
     if not isinstance(data, tuple) or len(data) != 2:
         raise refusal_without_labels(data)
     images, labels = data
+    if unknown and classes is not None:
+        labels, classes = number_open_labels(labels, classes)
     if items := items_in(images):
         return _read_labelled_items(items, labels, size, classes, options)
     return labelled(_to_array(images), labels, classes, size, options.get("fit", "crop"))

@@ -31,11 +31,12 @@ from dacbn.training.domain_names import name_domains as name_domains
 from dacbn.training.domain_names import num_domains as num_domains
 from dacbn.training.domain_names import num_sources as num_sources
 from dacbn.training.domains import TrainingDomains as TrainingDomains
-from dacbn.training.domains import name_scores as name_scores
 from dacbn.training.domains import reading_options as reading_options
 from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
+from dacbn.training.evaluation import name_scores as name_scores
 from dacbn.training.evaluation import run_network as run_network
+from dacbn.training.evaluation import score_answers as score_answers
 from dacbn.training.evaluation import score_logits as score_logits
 from dacbn.training.image_size import choose_size as choose_size
 from dacbn.training.image_size import describe_size as describe_size

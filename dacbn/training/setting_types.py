@@ -52,6 +52,7 @@ class TrainingOptions(AdaptationOptions, total=False):
     target: str | Sequence[str]
     merge_sources: bool
     balance_domains: bool
+    unknown: bool
     image_size: int | None
     fit: Literal["crop", "pad", "squeeze"]
     pretrained: bool

@@ -97,6 +97,7 @@ METRICS: dict[str, Metric] = {
     "threshold": Metric("probability", Panel.STRENGTHS),
     "adversarial_strength": Metric("factor", Panel.STRENGTHS),
     "pseudo_label_weight": Metric("factor", Panel.STRENGTHS),
+    "source_weight": Metric("factor", Panel.STRENGTHS),
     "target_entropy": Metric("nats", Panel.PREDICTIONS),
     "mutual_information": Metric("nats", Panel.PREDICTIONS),
     "source_feature_norm": Metric("Euclidean norm", Panel.NORMS),

@@ -47,6 +47,7 @@ from dacbn.training import (
 )
 from dacbn.training.metrics import TEST_ACCURACY, UNKNOWN_THRESHOLD
 from dacbn.training.run_info import IN_MEMORY
+from dacbn.training.unknown import describe_threshold
 
 LOG = logging.getLogger(__name__)
 
@@ -254,7 +255,7 @@ class DomainAdapter(SavedAdapter):
         found = [row[UNKNOWN_THRESHOLD] for row in self.records if UNKNOWN_THRESHOLD in row]
         self._threshold = found[-1] if found else None
         if found:
-            LOG.info('answers are "unknown" above an entropy of %.3g nats', found[-1])
+            LOG.info(describe_threshold(self.network, found[-1]))
         if found and folder is not None:
             write_run_info(folder, self._run_info())
 

@@ -255,7 +255,8 @@ class Classifier:
         device = next(network.parameters()).device
         batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
         recalibrate(network, batches, self._one(self._ids_of(cluster_id)))
-        if self._threshold is not None:  # entropies move with the statistics
+        if self._threshold is not None and network.unknown is None:
+            # entropies move with the statistics
             output = self._run(self.images_of(images, train=True), cluster_id, None)
             self._threshold = choose_threshold(output.logits)
         return self
@@ -288,7 +289,7 @@ class Classifier:
             ValueError: the network may answer "unknown", and has no threshold for it.
         """
         require_threshold(self.config.unknown, self._threshold)
-        return answer(output, self._threshold)
+        return answer(self.network, output, self._threshold)
 
     def _reading(self, on_unreadable: OnUnreadable | None) -> dict[str, Any]:
         if on_unreadable not in (None, *get_args(OnUnreadable)):

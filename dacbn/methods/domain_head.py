@@ -55,7 +55,8 @@ def domain_loss(*logits: Tensor, source_weights: Sequence[Tensor] = ()) -> Tenso
 
 def split_weights(weights: Tensor | None, sources: Sequence[Output]) -> Sequence[Tensor]:
     """Split weights (B,) of the images of all sources by the sources; None has none."""
-    return () if weights is None else weights.split([len(each.logits) for each in sources])
+    sizes = [len(each.logits) for each in sources]
+    return () if weights is None else torch.split(weights, sizes)
 
 
 def weigh(losses: Tensor, domain: int, source_weights: Sequence[Tensor]) -> Tensor:

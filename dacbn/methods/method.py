@@ -69,9 +69,11 @@ class Method(Objective):
         by_pairs: with several sources or targets, the losses of `transfer` are the mean over all
             pairs of a source and a target; otherwise the sources are seen as one, and the targets
             as one.
+        has_unknown_output: it trains an output of the network for unknown classes.
     """
 
     by_pairs: ClassVar[bool] = False
+    has_unknown_output: ClassVar[bool] = False
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute losses and metrics of a batch."""

@@ -219,7 +219,7 @@ class TrainingDomains:
         ]
         for kind in (SOURCE_TEST, TARGET_TEST):
             of_kind = {
-                test.domain: score_output(output, test.images.labels, threshold)
+                test.domain: score_output(network, output, test.images.labels, threshold)
                 for test, output in found
                 if test.kind == kind
             }

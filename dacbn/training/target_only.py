@@ -28,7 +28,7 @@ from dacbn.methods import SourceFreeMethod, source_free_methods
 from dacbn.models import Network, freeze_backbone
 from dacbn.spec import Spec
 from dacbn.spelling import spell
-from dacbn.training.assemble import build_network
+from dacbn.training.assemble import build_network, has_unknown_output
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import num_sources
 from dacbn.training.domains import reading_options
@@ -51,8 +51,14 @@ def adaptation_config(
 
     Raises:
         UnknownNameError: there is no such source-free method.
-        ValueError: an option is unknown, or belongs to the trained network.
+        ValueError: an option is unknown, or belongs to the trained network; or this has an output
+            for unknown classes.
     """
+    if has_unknown_output(config):
+        raise ValueError(
+            f"{config.method} has an output for unknown classes, which needs the source: adapt a "
+            "run of another method"
+        )
     for term in Spec(method).terms:
         source_free_methods.check(term)
     if kept := sorted(options.keys() & config.names(Role.KEPT)):
@@ -164,7 +170,7 @@ class TargetDomain:
             scores |= {f"{VALIDATOR}{name}": score for name, score in found.items()}
         if self.test is not None:
             output = run_network(network, self.test.images, self.cluster_id, self.device)
-            found = score_output(output, self.test.labels, threshold)
+            found = score_output(network, output, self.test.labels, threshold)
             scores |= {f"target_test_{measure}": score for measure, score in found.items()}
         return scores
 

@@ -1,5 +1,7 @@
-"""Answer "unknown" where an image seems to be of none of the classes, by a threshold of entropies.
+"""Answer "unknown" where an image seems to be of none of the classes.
 
+A network with an output for it answers so where that is the largest; any other where the entropy of
+its prediction is above a threshold.
 Paper: none; the threshold is that of Otsu, "A Threshold Selection Method from Gray-Level
 Histograms", IEEE SMC 1979, on the entropies of the predictions. It needs target images and no
 labels: it splits them into a certain and an uncertain part. It therefore always finds some that are
@@ -26,7 +28,7 @@ def find_threshold(
     first_target: int,
     device: torch.device,
 ) -> float:
-    """Choose the entropy, in nats, above which answers are "unknown".
+    """Choose the score (see `unknown_scores`) above which answers are "unknown".
 
     Args:
         network: on `device`.
@@ -34,6 +36,8 @@ def find_threshold(
         first_target: id of the first target.
         device: device to compute on.
     """
+    if network.unknown is not None:
+        return 0.0
     found = collect_validator_inputs(network, None, targets, first_target, device)
     return choose_threshold(found.target.logits)
 
@@ -59,23 +63,46 @@ def choose_threshold(logits: Tensor) -> float:
     return (values[place] + values[place + 1]).item() / 2
 
 
-def answer(output: Output, threshold: float | None) -> Tensor:
+@torch.no_grad()
+def unknown_scores(network: Network, output: Output) -> Tensor:
+    """Return how much each image seems to be of an unknown class, float64 (N,), on the CPU.
+
+    It is the entropy of its prediction, in nats; or the logit of the network's own output for it
+    minus the largest logit of a class.
+    """
+    if network.unknown is None:
+        return entropy(output.logits.double())
+    features = output.features.to(network.unknown.weight)
+    own = network.unknown_logits(features)[:, 0].cpu().double()
+    return own - output.logits.double().amax(1)
+
+
+def answer(network: Network, output: Output, threshold: float | None) -> Tensor:
     """Return the label of each image, int64 (N,): a class in 0..C-1, or C, which is "unknown".
 
     Args:
-        output: features (N, D) and logits (N, C).
-        threshold: entropy, in nats, above which an answer is "unknown"; None gives known classes.
+        network: the network.
+        output: its features (N, D) and logits (N, C), on the CPU.
+        threshold: score above which an answer is "unknown"; None gives known classes.
     """
     labels = output.logits.argmax(1)
     if threshold is None:
         return labels
-    unknown = entropy(output.logits.double()) > threshold
-    return labels.masked_fill(unknown, output.logits.shape[1])
+    return labels.masked_fill(unknown_scores(network, output) > threshold, output.logits.shape[1])
 
 
-def score_output(output: Output, labels: Tensor, threshold: float | None) -> dict[str, float]:
+def score_output(
+    network: Network, output: Output, labels: Tensor, threshold: float | None
+) -> dict[str, float]:
     """Score outputs, on the CPU, with labels (N,), of which C are unknown; see `score_answers`."""
-    return score_answers(answer(output, threshold), labels, output.logits.shape[1])
+    return score_answers(answer(network, output, threshold), labels, output.logits.shape[1])
+
+
+def describe_threshold(network: Network, threshold: float) -> str:
+    """Say in words when answers are "unknown"."""
+    if network.unknown is None:
+        return f'answers are "unknown" above an entropy of {threshold:.3g} nats'
+    return 'answers are "unknown" where the network\'s output for it is the largest'
 
 
 def require_threshold(unknown: bool, threshold: float | None) -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from flat_network import flat_network
 from scipy.special import softmax
 from scipy.stats import entropy
 
@@ -37,7 +38,7 @@ def test_planted_groups_are_told_apart():
     certain = 12 * torch.eye(4)[torch.arange(90) % 4] + 0.3 * torch.randn(90, 4, generator=draw)
     uncertain = 0.3 * torch.randn(30, 4, generator=draw)
     logits = torch.cat([certain, uncertain])
-    labels = answer(Output(logits, logits), choose_threshold(logits))
+    labels = answer(flat_network(4), Output(logits, logits), choose_threshold(logits))
     assert labels[:90].tolist() == (torch.arange(90) % 4).tolist()
     assert labels[90:].tolist() == [4] * 30
 
@@ -45,7 +46,10 @@ def test_planted_groups_are_told_apart():
 @pytest.mark.parametrize("logits", [torch.zeros(1, 3), torch.zeros(7, 3), 1e4 * torch.eye(3)])
 def test_equal_or_extreme_predictions_have_a_threshold_that_rejects_none(logits):
     threshold = choose_threshold(logits)
-    assert math.isfinite(threshold) and (answer(Output(logits, logits), threshold) < 3).all()
+    assert (
+        math.isfinite(threshold)
+        and (answer(flat_network(), Output(logits, logits), threshold) < 3).all()
+    )
 
 
 def score_slowly(answers, labels, known):
@@ -190,3 +194,41 @@ def test_a_source_with_a_class_named_unknown_is_refused(tiny, source, target):
     names = np.array(["cup", "unknown"])[source[1]]
     with pytest.raises(ValueError, match="class named 'unknown'"):
         tiny(unknown=True).fit((source[0], names), target[0])
+
+
+def test_an_output_for_unknown_decides_is_saved_and_is_resumed(
+    tiny, source, open_target, tmp_path, weights
+):
+    def fit(steps, name, resume=False, **options):
+        adapter = tiny(method="osbp", unknown=True, steps=steps, schedule="constant", **options)
+        tests = {"target_test": open_target, "run": tmp_path / name, "resume": resume}
+        return adapter.fit(source, open_target[0], **tests)
+
+    whole, _, parts = fit(6, "whole"), fit(4, "parts"), fit(6, "parts", resume=True)
+    assert weights(whole) == weights(parts)
+    loaded = DomainAdapter.from_pretrained(tmp_path / "whole", "cpu")
+    output = loaded.outputs(loaded.images_of(open_target[0]))
+    with torch.no_grad():
+        own = loaded.network.unknown(output.features)
+    wanted = torch.cat([output.logits, own], 1).argmax(1)
+    assert loaded.predict(open_target[0]).tolist() == wanted.tolist()
+    assert loaded.predict_proba(open_target[0]).shape == (17, 2)
+    scores = loaded.evaluate(open_target)
+    assert scores["h_score"] == pytest.approx(whole.records[-1]["target_test_h_score"])
+    averaged = fit(6, "averaged", ema_decay=0.9)
+    again = DomainAdapter.from_pretrained(tmp_path / "averaged", "cpu")
+    assert torch.equal(again.network.unknown.weight, averaged.network.unknown.weight)
+
+
+def test_without_the_setting_the_output_is_left_out_of_the_answers(tiny, source, target):
+    adapter = tiny(method="osbp").fit(source, target[0], target_test=target)
+    with torch.no_grad():
+        adapter.network.unknown.bias.fill_(100.0)
+    assert set(adapter.predict(target[0]).tolist()) <= {0, 1}
+    assert "unknown_threshold" not in adapter.records[-1]
+
+
+def test_a_network_with_such_an_output_is_not_adapted_without_the_source(tiny, source, target):
+    adapter = tiny(method="osbp").fit(source, target[0])
+    with pytest.raises(ValueError, match="osbp has an output for unknown classes"):
+        adapter.adapt(target[0])

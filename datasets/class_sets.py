@@ -123,8 +123,8 @@ def check_known_classes(known: Sequence[str], classes: Sequence[str]) -> None:
     if extra:
         raise ValueError(
             f"the target has classes that the source lacks: {extra}{ask_about_names(extra, known)}"
-            f"; rename or remove them, set {spell('unknown', True)} to have them answered as one "
-            f"class {UNKNOWN!r}, or give the target without labels"
+            f"; rename or remove them, train with {spell('unknown', True)} to have them answered "
+            f"as one class {UNKNOWN!r}, or give the target without labels"
         )
 
 

@@ -72,7 +72,7 @@ def _find(names: NDArray[np.str_], classes: tuple[str, ...]) -> tuple[Tensor, tu
     if unknown := sorted(set(names.ravel().tolist()) - positions.keys()):
         raise ValueError(
             f"labels {unknown} are not among the classes {classes}"
-            f"{ask_about_names(unknown, classes)}: leave them out, or set "
+            f"{ask_about_names(unknown, classes)}: leave them out, or train with "
             f"{spell('unknown', True)} to have them answered as one class {UNKNOWN!r}"
         )
     found = [positions[name] for name in names.ravel().tolist()]

@@ -190,6 +190,19 @@ def test_a_source_test_with_other_classes_is_always_refused(tiny, source, open_t
         tiny(unknown=True).fit(source, open_target[0], source_test=open_target)
 
 
+def test_of_several_targets_those_with_unknown_images_are_scored_for_them(
+    tiny, source, target, open_target
+):
+    options = {"source_batch_size": 6, "target_batch_size": 6, "unknown": True}
+    targets, tests = [target, open_target], [target, open_target]
+    adapter = tiny(**options).fit([source, source], targets, target_test=tests)
+    last = adapter.records[-1]
+    assert "target_test_h_score/target 2" in last
+    assert "target_test_h_score" not in last and "target_test_h_score/target 1" not in last
+    scores = adapter.evaluate(open_target, "target 2")
+    assert scores["h_score"] == pytest.approx(last["target_test_h_score/target 2"])
+
+
 def test_a_source_with_a_class_named_unknown_is_refused(tiny, source, target):
     names = np.array(["cup", "unknown"])[source[1]]
     with pytest.raises(ValueError, match="class named 'unknown'"):

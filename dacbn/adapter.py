@@ -48,8 +48,9 @@ from dacbn.training import (
     use_features,
     write_run_info,
 )
-from dacbn.training.metrics import TEST_ACCURACY
+from dacbn.training.metrics import TEST_ACCURACY, UNKNOWN_THRESHOLD
 from dacbn.training.run_info import IN_MEMORY
+from dacbn.training.unknown import describe_threshold
 
 LOG = logging.getLogger(__name__)
 
@@ -231,6 +232,7 @@ class DomainAdapter(SavedAdapter):
         self.records = read_records(folder)
         info = read_run_info(folder)
         self._classes, self._size = info.classes, info.image_size
+        self._threshold = info.unknown_threshold
         return self._load(folder, choose_device(self.config.device))
 
     def _train(
@@ -254,8 +256,10 @@ class DomainAdapter(SavedAdapter):
                     train(state, stream, self.config, records, folder, scorer, images_to_evaluate)
             except (InterruptedTraining, StorageError):
                 self._network = state.network.eval()  # of the last step, so that it can be used
+                self._take_threshold(None)
                 raise
         self._network = state.network.eval()
+        self._take_threshold(folder)
         return self
 
     def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
@@ -263,6 +267,15 @@ class DomainAdapter(SavedAdapter):
         self.held_out = held_out
         if folder is not None:
             save_held_out(folder, held_out)
+
+    def _take_threshold(self, folder: Path | None) -> None:
+        """Take the threshold of "unknown" from the last scores, and write it into a folder."""
+        found = [row[UNKNOWN_THRESHOLD] for row in self.records if UNKNOWN_THRESHOLD in row]
+        self._threshold = found[-1] if found else None
+        if found:
+            LOG.info(describe_threshold(self.network, found[-1]))
+        if found and folder is not None:
+            write_run_info(folder, self._run_info())
 
 
 def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:

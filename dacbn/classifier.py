@@ -4,18 +4,20 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from dacbn.answers import NO_LABEL, Answer, in_place
 from dacbn.batch import Output
 from dacbn.datasets import (
+    UNKNOWN,
     EveryImage,
     Images,
     LabelledImages,
     LabelledLike,
     OnUnreadable,
     UnlabelledLike,
-    check_same_classes,
     iterate,
     read_every,
     to_labelled,
@@ -30,11 +32,10 @@ from dacbn.training import (
     find_domain,
     infer,
     one_domain,
-    place_ids,
     reading_options,
-    run_held_out,
-    score_logits,
+    score_answers,
 )
+from dacbn.training.unknown import answer, choose_threshold, require_threshold
 
 BATCH_SIZE = 256  # for estimating statistics
 
@@ -74,6 +75,7 @@ class Classifier:
         self._size = 0
         self._trained_on: tuple[Path, ...] = ()
         self.held_out: HeldOut | None = None
+        self._threshold: float | None = None
 
     @property
     def network(self) -> Network:
@@ -116,13 +118,13 @@ class Classifier:
             True
         """
         every = self._read(images, on_unreadable)
-        rows = self.outputs(every.images, cluster_id, adapt, label_shift).logits.softmax(1)
-        probabilities: list[Any] = [None] * len(every.files)
-        for place, row in zip(every.readable.nonzero()[:, 0].tolist(), rows, strict=True):
-            probabilities[place] = row.numpy()
+        output = self.outputs(every.images, cluster_id, adapt, label_shift)
+        names, places = (*self.classes, UNKNOWN), every.readable.nonzero()[:, 0].tolist()
+        found = zip(places, self.labels_of(output).tolist(), output.logits.softmax(1), strict=True)
+        given = {place: (names[label], row.numpy()) for place, label, row in found}
         return [
-            Answer(file, None if row is None else self.classes[row.argmax()], row, reason)
-            for file, row, reason in zip(every.files, probabilities, every.reasons, strict=True)
+            Answer(file, *given.get(place, (None, None)), reason)
+            for place, (file, reason) in enumerate(zip(every.files, every.reasons, strict=True))
         ]
 
     def predict_proba(
@@ -169,12 +171,14 @@ class Classifier:
         """Predict the labels (N,) of images, as indices into `classes`.
 
         The label of an image that cannot be read is `NO_LABEL`, a negative number far below the
-        range of any index.
+        range of any index. With the setting `unknown`, the label `len(classes)` is "unknown".
         """
-        probabilities = self.predict_proba(images, cluster_id, adapt, on_unreadable, label_shift)
-        labels: NDArray[np.int64] = probabilities.argmax(1)
-        labels[np.isnan(probabilities[:, 0])] = NO_LABEL
-        return labels
+        every = self._read(images, on_unreadable)
+        labels = torch.full((len(every.files),), NO_LABEL)
+        output = self.outputs(every.images, cluster_id, adapt, label_shift)
+        labels[every.readable] = self.labels_of(output)
+        found: NDArray[np.int64] = labels.numpy()
+        return found
 
     def transform(
         self,
@@ -208,28 +212,18 @@ class Classifier:
     ) -> dict[str, float]:
         """Compute "accuracy" over all images and "class_accuracy", its mean over classes.
 
+        "classes_present" is the number of classes that occur, if some do not. With the setting
+        `unknown`, other classes are unknown ones, and there are "known_accuracy", the mean over
+        known classes, "unknown_accuracy" and their harmonic mean, "h_score", if they occur.
+
         Of a folder, or of a list in a file, all images are scored that can be read and that were
         not trained on, as far as these came from folders and such lists; of a folder with parts,
         and of a dataset with a name, the test part. Images that you hand over yourself (arrays,
         pictures, a Python list of files, an ImageFolder) are all scored.
         """
         domain = self._labelled(test, on_unreadable)
-        logits = self.outputs(domain.images, cluster_id, adapt, label_shift).logits
-        return score_logits(logits, domain.labels)
-
-    def hold_out(self, *source_tests: LabelledLike) -> Self:
-        """Run the network on labelled images of each source, for `label_shift`.
-
-        They are given in the order of the sources, and chosen as by `evaluate`.
-
-        `fit` does so with its `source_test`, and `save_pretrained` keeps the outputs. Call it
-        before `recalibrate`: the source has statistics of its own.
-        """
-        tests = [self._labelled(each, None) for each in source_tests]
-        device = next(self.network.parameters()).device
-        given = list(zip(tests, place_ids(self.config), strict=False))
-        self.held_out = run_held_out(self.network, given, device)
-        return self
+        output = self.outputs(domain.images, cluster_id, adapt, label_shift)
+        return score_answers(self.labels_of(output), domain.labels, len(self.classes))
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int | str | None = None) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).
@@ -241,8 +235,11 @@ class Classifier:
         """
         network = self.network
         device = next(network.parameters()).device
-        batches = iterate(self.images_of(images, train=True), BATCH_SIZE, device, seed=0)
-        recalibrate(network, batches, one_domain(find_domain(self.config, cluster_id)))
+        chosen, domain = self.images_of(images, train=True), find_domain(self.config, cluster_id)
+        recalibrate(network, iterate(chosen, BATCH_SIZE, device, seed=0), one_domain(domain))
+        if self._threshold is not None and network.unknown is None:
+            # entropies move with the statistics
+            self._threshold = choose_threshold(self.outputs(chosen, cluster_id).logits)
         return self
 
     def images_of(self, data: UnlabelledLike, train: bool = False) -> Images:
@@ -272,6 +269,15 @@ class Classifier:
         shift = LabelShift(label_shift, self.held_out, self.classes)
         return infer(self.network, images, find_domain(self.config, cluster_id), adapt, shift)
 
+    def labels_of(self, output: Output) -> Tensor:
+        """Return the labels of images with these outputs, int64 (N,), as `predict` does.
+
+        Raises:
+            ValueError: the network may answer "unknown", and has no threshold for it.
+        """
+        require_threshold(self.config.unknown, self._threshold)
+        return answer(self.network, output, self._threshold)
+
     def _reading(self, on_unreadable: OnUnreadable | None) -> dict[str, Any]:
         if on_unreadable not in (None, *get_args(OnUnreadable)):
             raise ValueError(f'on_unreadable must be "skip" or "raise", got {on_unreadable!r}')
@@ -285,8 +291,8 @@ class Classifier:
     def _labelled(self, test: LabelledLike, on_unreadable: OnUnreadable | None) -> LabelledImages:
         _ = self.network  # raises before any image is read
         options = self._reading(on_unreadable)
-        domain = to_labelled(
-            *(test, self._size, False, self.classes), trained_on=self._trained_on, **options
+        return to_labelled(
+            *(test, self._size, False, self.classes, self.config.unknown),
+            trained_on=self._trained_on,
+            **options,
         )
-        check_same_classes(self.classes, domain.classes)
-        return domain

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dacbn.classifier import Classifier
+from dacbn.datasets import LabelledLike
 from dacbn.models.own_module import check_given, copy_module, name_module
 from dacbn.training import (
     RunInfo,
@@ -21,8 +22,10 @@ from dacbn.training import (
     claim,
     decide,
     load_weights,
+    place_ids,
     read_held_out,
     read_run_info,
+    run_held_out,
     save_held_out,
     save_network,
     signature_of_settings,
@@ -69,6 +72,20 @@ class SavedAdapter(Classifier):
         )
         return f"{type(self).__name__}({shown})"
 
+    def hold_out(self, *source_tests: LabelledLike) -> Self:
+        """Run the network on labelled images of each source, for `label_shift`.
+
+        They are given in the order of the sources, and chosen as by `evaluate`.
+
+        `fit` does so with its `source_test`, and `save_pretrained` keeps the outputs. Call it
+        before `recalibrate`: the source has statistics of its own.
+        """
+        tests = [self._labelled(each, None) for each in source_tests]
+        device = next(self.network.parameters()).device
+        given = list(zip(tests, place_ids(self.config), strict=False))
+        self.held_out = run_held_out(self.network, given, device)
+        return self
+
     def save_pretrained(self, path: str | Path) -> None:
         """Write config.json and model.safetensors into a folder, for `from_pretrained`.
 
@@ -84,7 +101,7 @@ class SavedAdapter(Classifier):
             save_held_out(folder, self.held_out)
 
     def _run_info(self) -> RunInfo:
-        return RunInfo(self.config, self.classes, self._size, self._trained_on)
+        return RunInfo(self.config, self.classes, self._size, self._trained_on, self._threshold)
 
     @classmethod
     def from_pretrained(
@@ -128,7 +145,7 @@ class SavedAdapter(Classifier):
         settings = vars(info.config) | ({} if backbone is None else {"backbone": backbone})
         adapter = cls(**settings)
         adapter._classes, adapter._size = info.classes, info.image_size
-        adapter._trained_on = info.trained_on
+        adapter._trained_on, adapter._threshold = info.trained_on, info.unknown_threshold
         return adapter
 
     def _load(self, folder: Path, device: torch.device) -> Self:

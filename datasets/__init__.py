@@ -17,6 +17,14 @@ from dacbn.datasets import (  # noqa: F401  # importing a dataset registers it
 from dacbn.datasets.addresses import expand
 from dacbn.datasets.arrays import labelled, unlabelled
 from dacbn.datasets.catalogue import datasets
+from dacbn.datasets.class_sets import (
+    UNKNOWN,
+    check_one_class_set,
+    check_same_classes,
+    log_class_set,
+    match_classes,
+    with_unknown,
+)
 from dacbn.datasets.every_image import EveryImage, read_every
 from dacbn.datasets.features import FeatureViews
 from dacbn.datasets.fitting import Fit
@@ -38,13 +46,10 @@ from dacbn.datasets.inputs import (
 )
 from dacbn.datasets.listing import is_flat_folder, list_images
 from dacbn.datasets.load import (
-    check_one_class_set,
-    check_same_classes,
     folders_among,
     load_labelled,
     load_sample,
     load_unlabelled,
-    match_classes,
     natural_size,
     view_family,
 )
@@ -61,6 +66,7 @@ from dacbn.datasets.several import list_domains
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
+    "UNKNOWN",
     "EveryImage",
     "Family",
     "FeatureViews",
@@ -88,6 +94,7 @@ __all__ = [
     "load_labelled",
     "load_sample",
     "load_unlabelled",
+    "log_class_set",
     "match_classes",
     "natural_size",
     "place_images",
@@ -104,4 +111,5 @@ __all__ = [
     "unlabelled",
     "view_family",
     "weak_view",
+    "with_unknown",
 ]

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
+from dacbn.datasets.class_sets import match_classes
 from dacbn.datasets.folders import read_each
 from dacbn.datasets.hugging_face import HubDataset, is_hugging_face
 from dacbn.datasets.images import (
@@ -22,13 +23,12 @@ from dacbn.datasets.images import (
     TensorImages,
     UnlabelledImages,
 )
-from dacbn.datasets.labels import number_labels
+from dacbn.datasets.labels import number_labels, number_open_labels
 from dacbn.datasets.listing import list_images
 from dacbn.datasets.load import (
     PHOTO_SIZE,
     load_labelled,
     load_unlabelled,
-    match_classes,
     natural_size,
     view_family,
 )
@@ -64,6 +64,7 @@ def to_labelled(
     size: int,
     train: bool,
     classes: Sequence[str] | None = None,
+    unknown: bool = False,
     **options: Any,
 ) -> LabelledImages:
     """Convert a name, a path, a pair (images or files, labels), a dataset or a labelled domain.
@@ -76,16 +77,17 @@ def to_labelled(
         train: for a name or folder, whether to load the training part; otherwise the test part.
         classes: the name of every class of the result, since the data may not contain all of them;
             by default those of the data.
+        unknown: take classes that are not among `classes`: all of them become one, "unknown".
         options: other arguments of `load_labelled`.
 
     Raises:
         ValueError: `data` has no labels, an unknown type, other classes than `classes` or, to be
             trained on, a single class; or it cannot be read.
     """
-    domain = _to_labelled(data, size, train, classes, options)
+    domain = _to_labelled(data, size, train, classes, options, unknown)
     if train and len(domain.classes) == 1:
         raise ValueError(f"the source has only one class, {domain.classes[0]!r}: add another")
-    return domain if classes is None else match_classes(domain, classes)
+    return domain if classes is None else match_classes(domain, classes, unknown)
 
 
 def _to_labelled(
@@ -94,6 +96,7 @@ def _to_labelled(
     train: bool,
     classes: Sequence[str] | None,
     options: dict[str, Any],
+    unknown: bool = False,
 ) -> LabelledImages:
     if isinstance(data, str | Path):
         return load_labelled(data, train=train, size=size, **options)
@@ -101,26 +104,32 @@ def _to_labelled(
         return LabelledImages(_fit(data.images, size), data.labels, data.classes)
     if isinstance(data, DataLoader):
         data = dataset_of(data)
+    fit = options.get("fit", "crop")
+    images: Any
+    labels: Any
     if is_hugging_face(data):
-        part = rows_of(data, train)
-        if part.labels is None:
+        images, labels = rows_of(data, train)
+        if labels is None:
             raise ValueError(
                 "the dataset has no labels: add a ClassLabel column, or give it as a target"
             )
-        return _read_labelled_items(part.files, [*part.labels], size, classes, options)
-    if isinstance(data, ImageFolder):
-        return _read_labelled_items(files_in(data) or [], names_in(data), size, classes, options)
-    if is_map_style(data):
-        domain, named = read_map_style(data, size, options.get("fit", "crop"))
-        if not named:
+    elif isinstance(data, ImageFolder):
+        images, labels = files_in(data) or [], names_in(data)
+    elif is_map_style(data):
+        images, labels = read_map_style(data, size, fit)
+        if not labels:
             raise refusal_without_labels(data)
-        return LabelledImages(domain, *number_labels(named, classes))
-    if not isinstance(data, tuple) or len(data) != 2:
+    elif isinstance(data, tuple) and len(data) == 2:
+        images, labels = data
+    else:
         raise refusal_without_labels(data)
-    images, labels = data
+    if unknown and classes is not None:
+        labels, classes = number_open_labels(labels, classes)
+    if isinstance(images, TensorImages):
+        return LabelledImages(images, *number_labels(labels, classes))
     if items := items_in(images):
         return _read_labelled_items(items, labels, size, classes, options)
-    return labelled(_to_array(images), labels, classes, size, options.get("fit", "crop"))
+    return labelled(_to_array(images), labels, classes, size, fit)
 
 
 def to_unlabelled(data: UnlabelledLike, size: int, train: bool, **options: Any) -> UnlabelledImages:

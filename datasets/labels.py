@@ -9,6 +9,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from dacbn.datasets.class_sets import UNKNOWN, ask_about_names, find_positions, with_unknown
+from dacbn.spelling import spell
+
 IGNORED = {255, *(int(np.iinfo(kind).max) for kind in ("i2", "u2", "i4", "u4", "i8", "u8"))}
 
 
@@ -47,10 +50,31 @@ def number_labels(
     return _find(values.astype(str), tuple(map(str, ids.tolist()) if classes is None else classes))
 
 
+def number_open_labels(
+    labels: ArrayLike | Tensor, classes: Sequence[str]
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Number labels of which some are not among the classes; all of these become "unknown".
+
+    Arguments, result and errors as in `number_labels`; "unknown" follows `classes`.
+
+    Example:
+        >>> number_open_labels(["cat", "fox", "emu"], ("ant", "cat"))
+        (tensor([1, 2, 2]), ('ant', 'cat', 'unknown'))
+    """
+    found, own = number_labels(labels)
+    numbers = all(name.isdecimal() for name in own) and not all(map(str.isdecimal, classes))
+    names = [*map(str, range(len(classes)))] if numbers else classes
+    return find_positions(own, names)[found], with_unknown(classes)
+
+
 def _find(names: NDArray[np.str_], classes: tuple[str, ...]) -> tuple[Tensor, tuple[str, ...]]:
     positions = {name: position for position, name in enumerate(classes)}
     if unknown := sorted(set(names.ravel().tolist()) - positions.keys()):
-        raise ValueError(f"labels {unknown} are not among the classes {classes}: leave them out")
+        raise ValueError(
+            f"labels {unknown} are not among the classes {classes}"
+            f"{ask_about_names(unknown, classes)}: leave them out, or train with "
+            f"{spell('unknown', True)} to have them answered as one class {UNKNOWN!r}"
+        )
     found = [positions[name] for name in names.ravel().tolist()]
     return torch.tensor(found, dtype=torch.int64).reshape(names.shape), classes
 

@@ -1,6 +1,7 @@
 """Read a run folder for analysis: the trained network, and images of its domains."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 import torch
@@ -75,7 +76,12 @@ def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
         images = _load(info, title, place, count, False, seed)
         labels = None
         if isinstance(images, LabelledImages):
-            labels = match_classes(images, info.classes).labels
+            labels = match_classes(images, info.classes, info.config.unknown).labels
+            if bool((labels == len(info.classes)).any()):  # figures have the known classes alone
+                warnings.warn(
+                    f"the {title} has unknown classes: its labels are not shown", stacklevel=2
+                )
+                labels = None
         samples[title] = Sample(images.images, cluster_id, labels)
     return samples
 

@@ -37,7 +37,8 @@ def predict(
         run: a run folder.
         images: image files, or folders of them.
         output: write the table to this file, device or pipe instead.
-        top: how many of the likeliest classes to list.
+        top: how many of the likeliest classes to list. An image that is answered "unknown" lists
+            that first, with the confidence of the likeliest class.
         add: further columns: probabilities of all classes, logits, features.
         domain: the domain that the images are of, if the run knows several targets: whose
             statistics are used. "average" takes the mean of all sources, for one never seen.
@@ -76,7 +77,8 @@ def predict(
         warn_if_few(len(readable))
         adapter.recalibrate(UnlabelledImages(readable), domain)
     predictions = adapter.outputs(readable, domain, adapt, label_shift)
-    table = write_table(Predictions(files, reasons, predictions, adapter.classes), top, add)
+    labels = adapter.labels_of(predictions)
+    table = write_table(Predictions(files, reasons, predictions, labels, adapter.classes), top, add)
     if output is None:
         _print(table)
     else:

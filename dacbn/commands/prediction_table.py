@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from dacbn.batch import Output
 from dacbn.commands.cells import to_cell
-from dacbn.datasets import ImageFile
+from dacbn.datasets import UNKNOWN, ImageFile
 
 Added = Literal["probabilities", "logits", "features"]
 
@@ -21,12 +22,14 @@ class Predictions(NamedTuple):
         files: all files.
         reasons: why each cannot be read; None for one that can.
         output: features and logits of those that can be read, in order.
+        labels: int64 (R,), of these; the number of classes stands for "unknown".
         classes: names of the classes.
     """
 
     files: Sequence[ImageFile]
     reasons: Sequence[str | None]
     output: Output
+    labels: Tensor
     classes: Sequence[str]
 
 
@@ -64,14 +67,17 @@ def _answers(
     """Write the cells of the files that can be read, without path and error."""
     features, logits = predictions.output
     probabilities = logits.softmax(1)
-    confidences, labels = (each.tolist() for each in probabilities.topk(top))
+    confidences, labels = probabilities.topk(top)
+    unknown = predictions.labels == len(classes)
+    # before the likeliest classes, with the confidence of the first
+    shifted = labels.roll(1, 1), confidences[:, [0, *range(top - 1)]]
+    shifted[0][:, 0] = len(classes)
+    confidences = torch.where(unknown[:, None], shifted[1], confidences)
+    labels = torch.where(unknown[:, None], shifted[0], labels)
+    names = (*classes, UNKNOWN)
     ranked = [
-        [
-            cell
-            for label, value in zip(*row, strict=True)
-            for cell in (classes[label], f"{value:.4f}")
-        ]
-        for row in zip(labels, confidences, strict=True)
+        [cell for label, value in zip(*row, strict=True) for cell in (names[label], f"{value:.4f}")]
+        for row in zip(labels.tolist(), confidences.tolist(), strict=True)
     ]
     kinds = {"probabilities": probabilities, "logits": logits, "features": features}
     numbers = torch.cat([logits[:, :0], *(kinds[kind] for kind in added)], 1).tolist()

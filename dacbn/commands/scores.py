@@ -5,8 +5,22 @@ from typing import Any
 
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
-from dacbn.training.metrics import OF_DOMAIN, TEST_ACCURACY, TEST_CLASS_ACCURACY
+from dacbn.training.metrics import (
+    CLASSES_PRESENT,
+    OF_DOMAIN,
+    TARGET_TEST_H_SCORE,
+    TARGET_TEST_KNOWN,
+    TARGET_TEST_UNKNOWN,
+    TEST_ACCURACY,
+    TEST_CLASS_ACCURACY,
+)
 from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
+
+OPEN_SET = {
+    "known classes": TARGET_TEST_KNOWN,
+    "unknown images": TARGET_TEST_UNKNOWN,
+    "H-score (harmonic mean of both)": TARGET_TEST_H_SCORE,
+}
 
 
 def print_scores(numbers: Mapping[str, float], before: Mapping[str, float] | None = None) -> None:
@@ -19,8 +33,29 @@ def print_scores(numbers: Mapping[str, float], before: Mapping[str, float] | Non
             )
             several = by_domain(numbers, name)
             mean = f" (mean of {len(several)} domains)" if several else ""
-            say(f"{domain} test{mean}: accuracy {accuracy}, mean of classes {by_class}")
+            classes = _classes(numbers, domain)
+            say(f"{domain} test{mean}: accuracy {accuracy}, mean of {classes} {by_class}")
+            _print_open_set(domain, numbers, before)
             _print_domains(several, by_domain(before or {}, name))
+
+
+def _classes(numbers: Mapping[str, float], domain: str) -> str:
+    present = numbers.get(CLASSES_PRESENT[domain])
+    words = "classes" if present is None else f"the {present:g} classes that occur"
+    unknown = domain == "target" and TARGET_TEST_H_SCORE in numbers
+    return f'{words} and "unknown"' if unknown else words
+
+
+def _print_open_set(
+    domain: str, numbers: Mapping[str, float], before: Mapping[str, float] | None
+) -> None:
+    """Print how well a target's known classes and its unknown images are told, if it has both."""
+    if domain == "target" and TARGET_TEST_H_SCORE in numbers:
+        shown = ", ".join(
+            f"{name} {numbers[key]:.1%}{_change(numbers[key], before, key)}"
+            for name, key in OPEN_SET.items()
+        )
+        say(f"  {shown}")
 
 
 def by_domain(numbers: Mapping[str, float], name: str) -> dict[str, float]:

@@ -26,6 +26,8 @@ from dacbn.methods.method import methods as methods
 from dacbn.methods.minimum_entropy import MinimumEntropy as MinimumEntropy
 from dacbn.methods.online import OnlineMethod as OnlineMethod
 from dacbn.methods.online import test_time_methods as test_time_methods
+from dacbn.methods.osbp import OSBP as OSBP
+from dacbn.methods.pada import PADA as PADA
 from dacbn.methods.sar import SAR as SAR
 from dacbn.methods.shot import SHOT as SHOT
 from dacbn.methods.source_free import SourceFreeMethod as SourceFreeMethod

@@ -28,6 +28,8 @@ from dacbn.methods.domain_head import (
     domain_losses,
     domain_mlp,
     mean_of_domains,
+    split_weights,
+    weigh,
 )
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
@@ -78,11 +80,23 @@ class CDAN(Method):
         progress: float,
     ) -> Step:
         """Compute the domain loss; its gradient reaches the features reversed."""
+        return self.transfer_weighted(sources, targets, source_labels, progress, None)
+
+    def transfer_weighted(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
+        source_weights: Tensor | None,
+    ) -> Step:
+        """Compute the same with weights (B,) of the source images in the domain loss."""
         strength = self.weight * adversarial_strength(progress)
         outputs = [*sources, *targets]
         logits = [widened(self.domain_head(self.condition(each, strength))) for each in outputs]
+        weights = split_weights(source_weights, sources)
         losses = [
-            self.average(domain_losses(of_domain, domain), output)
+            self.average(weigh(domain_losses(of_domain, domain), domain, weights), output)
             for domain, (of_domain, output) in enumerate(zip(logits, outputs, strict=True))
             if len(of_domain)
         ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from dacbn.batch import Output
@@ -31,12 +32,29 @@ class Combined(Method):
             del part.network  # a module would be saved once for each of its names
         self.parts = nn.ModuleDict(parts)
 
+    def weigh_source(self, target: Output, source_labels: Tensor) -> Tensor | None:
+        """Return the product of the weights of all methods that have any."""
+        found = [part.weigh_source(target, source_labels) for part in self.parts.values()]  # type: ignore[operator]
+        weights = [each for each in found if each is not None]
+        return torch.stack(weights).prod(0) if weights else None
+
     def transfer_domains(
         self,
         sources: Sequence[Output],
         targets: Sequence[Output],
         source_labels: Tensor,
         progress: float,
+    ) -> Step:
+        """Compute the losses and metrics of all methods, without weights of the source images."""
+        return self.transfer_weighted(sources, targets, source_labels, progress, None)
+
+    def transfer_weighted(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
+        source_weights: Tensor | None,
     ) -> Step:
         """Compute the losses and metrics of all methods.
 
@@ -47,7 +65,7 @@ class Combined(Method):
         metrics: dict[str, Tensor] = {}
         for name, part in self.parts.items():
             assert isinstance(part, Method)
-            step = part.transfer_domains(sources, targets, source_labels, progress)
+            step = part.transfer_weighted(sources, targets, source_labels, progress, source_weights)
             if twice := losses.keys() & step.losses.keys():
                 raise ValueError(f"two methods have a loss named {min(twice)}: one is {name}")
             losses |= step.losses

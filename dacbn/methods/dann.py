@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dacbn.batch import Output
 from dacbn.limits import Count, NotNegative
-from dacbn.methods.domain_head import domain_accuracy, domain_loss, domain_mlp
+from dacbn.methods.domain_head import domain_accuracy, domain_loss, domain_mlp, split_weights
 from dacbn.methods.gradient_reversal import reverse_gradient
 from dacbn.methods.method import Method, Step, methods
 from dacbn.models import Network
@@ -56,6 +56,17 @@ class DANN(Method):
         progress: float,
     ) -> Step:
         """Compute the domain loss; its gradient reaches the features reversed."""
+        return self.transfer_weighted(sources, targets, source_labels, progress, None)
+
+    def transfer_weighted(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
+        source_weights: Tensor | None,
+    ) -> Step:
+        """Compute the same with weights (B,) of the source images in the domain loss."""
         strength = self.weight * adversarial_strength(progress)
         logits = [
             self.domain_head(reverse_gradient(each.features, strength))
@@ -65,7 +76,8 @@ class DANN(Method):
             "domain_accuracy": domain_accuracy(*logits),
             "adversarial_strength": torch.full_like(logits[0][0, 0], strength),
         }
-        return Step({"domain": domain_loss(*logits)}, metrics)
+        weights = split_weights(source_weights, sources)
+        return Step({"domain": domain_loss(*logits, source_weights=weights)}, metrics)
 
 
 def adversarial_strength(progress: float) -> float:

@@ -3,11 +3,13 @@
 Between two domains it has one output, the logit of "is target"; between more it has one for each.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dacbn.batch import domain_ids
+from dacbn.batch import Output, domain_ids
 from dacbn.models import mlp
 
 
@@ -34,16 +36,32 @@ def domain_losses(logits: Tensor, domain: int) -> Tensor:
     return F.cross_entropy(logits, ids, reduction="none")
 
 
-def domain_loss(*logits: Tensor) -> Tensor:
+def domain_loss(*logits: Tensor, source_weights: Sequence[Tensor] = ()) -> Tensor:
     """Compute the mean over domains of their cross-entropies, in nats.
 
     Args:
         logits: for each domain those of its images, (B, 1) or (B, D); one that has no images in
             this batch is left out.
+        source_weights: factors (B,) on the cross-entropies of the images of each source.
     """
     return mean_of_domains(
-        [domain_losses(each, domain).mean() for domain, each in enumerate(logits) if len(each)]
+        [
+            weigh(domain_losses(each, domain), domain, source_weights).mean()
+            for domain, each in enumerate(logits)
+            if len(each)
+        ]
     )
+
+
+def split_weights(weights: Tensor | None, sources: Sequence[Output]) -> Sequence[Tensor]:
+    """Split weights (B,) of the images of all sources by the sources; None has none."""
+    sizes = [len(each.logits) for each in sources]
+    return () if weights is None else torch.split(weights, sizes)
+
+
+def weigh(losses: Tensor, domain: int, source_weights: Sequence[Tensor]) -> Tensor:
+    """Multiply the losses (B,) of a domain by its weights, if there are any for it."""
+    return losses * source_weights[domain] if domain < len(source_weights) else losses
 
 
 def domain_accuracy(*logits: Tensor) -> Tensor:

@@ -69,19 +69,45 @@ class Method(Objective):
         by_pairs: with several sources or targets, the losses of `transfer` are the mean over all
             pairs of a source and a target; otherwise the sources are seen as one, and the targets
             as one.
+        has_unknown_output: it trains an output of the network for unknown classes.
     """
 
     by_pairs: ClassVar[bool] = False
+    has_unknown_output: ClassVar[bool] = False
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute losses and metrics of a batch."""
         source, target = self.forward_both(batch)
-        losses = {"classification": F.cross_entropy(source.logits, batch.source_labels)}
+        weights = self.weigh_source(target, batch.source_labels)
+        losses = {"classification": classification_loss(source, batch.source_labels, weights)}
         metrics = {"source_accuracy": accuracy(source.logits, batch.source_labels)}
         sources = split_domains(source, batch.source_counts)
         targets = split_domains(target, batch.target_counts)
-        added = self.transfer_domains(sources, targets, batch.source_labels, progress)
+        added = self.transfer_weighted(sources, targets, batch.source_labels, progress, weights)
         return Step(losses | added.losses, metrics | added.metrics)
+
+    def weigh_source(self, target: Output, source_labels: Tensor) -> Tensor | None:
+        """Return a weight (B,) of each source image in the losses; None weighs all the same.
+
+        Args:
+            target: outputs of the target images.
+            source_labels: int64 (B,).
+        """
+        return None
+
+    def transfer_weighted(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
+        source_weights: Tensor | None,
+    ) -> Step:
+        """Compute `transfer_domains` with weights (B,) of the source images, or None.
+
+        A method whose losses can weigh them writes this; others ignore the weights.
+        """
+        return self.transfer_domains(sources, targets, source_labels, progress)
 
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
@@ -149,6 +175,13 @@ def _mean(named: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     if len(named) == 1:
         return named[0]
     return {name: torch.stack([each[name] for each in named]).mean() for name in named[0]}
+
+
+def classification_loss(source: Output, labels: Tensor, weights: Tensor | None) -> Tensor:
+    """Compute the mean of the cross-entropies of labels (B,), in nats, each times its weight."""
+    if weights is None:
+        return F.cross_entropy(source.logits, labels)
+    return (weights * F.cross_entropy(source.logits, labels, reduction="none")).mean()
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:

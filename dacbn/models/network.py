@@ -76,6 +76,7 @@ class Network(nn.Module):
             if classifier
             else nn.Linear(self.num_features, num_classes)
         )
+        self.unknown: nn.Linear | None = None
         self.context = share_context(backbone)
         mean, std = pixel_statistics(backbone)
         self.register_buffer("pixel_mean", torch.tensor(pixel_mean or mean)[:, None, None])
@@ -96,6 +97,17 @@ class Network(nn.Module):
         known = images.ndim == 2
         features = self.bottleneck(images if known else self.run_backbone(images, cluster_ids))
         return Output(features, self.classifier(features))
+
+    def add_unknown_output(self) -> None:
+        """Add an output for images of unknown classes, besides the logits, if there is none."""
+        if self.unknown is None:
+            self.unknown = nn.Linear(self.num_features, 1)
+
+    def unknown_logits(self, features: Tensor) -> Tensor:
+        """Compute the logits (B, 1) of being of an unknown class, from features (B, D)."""
+        assert self.unknown is not None, "the network has no output for unknown classes"
+        logits: Tensor = self.unknown(features)
+        return logits
 
     def run_backbone(self, images: Tensor, cluster_ids: Tensor | None = None) -> Tensor:
         """Compute what the backbone makes of images (B, head_hidden_size), before a bottleneck."""

@@ -34,12 +34,13 @@ from dacbn.training.domain_names import num_sources as num_sources
 from dacbn.training.domain_names import one_domain as one_domain
 from dacbn.training.domain_names import place_ids as place_ids
 from dacbn.training.domains import TrainingDomains as TrainingDomains
-from dacbn.training.domains import name_scores as name_scores
 from dacbn.training.domains import reading_options as reading_options
 from dacbn.training.evaluation import average as average
 from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
+from dacbn.training.evaluation import name_scores as name_scores
 from dacbn.training.evaluation import run_network as run_network
+from dacbn.training.evaluation import score_answers as score_answers
 from dacbn.training.evaluation import score_logits as score_logits
 from dacbn.training.held_out import read_held_out as read_held_out
 from dacbn.training.held_out import run_held_out as run_held_out

@@ -80,6 +80,11 @@ def is_source_free(config: TrainConfig) -> bool:
     return config.method.names[0] in source_free_methods
 
 
+def has_unknown_output(config: TrainConfig) -> bool:
+    """Whether the method trains an output of the network for unknown classes."""
+    return any(name in methods and methods[name].has_unknown_output for name in config.method.names)
+
+
 def check_needs_source(config: TrainConfig) -> None:
     """Check that the method can train from the start, with a source.
 
@@ -141,7 +146,7 @@ def build_network(
     """
     try:
         with renamed(sites="norm_sites", replaces="norm_replaces", id_source="cluster_ids"):
-            return create_network(
+            network = create_network(
                 config.backbone if backbone is None else backbone,
                 config.norm,
                 num_classes,
@@ -162,6 +167,9 @@ def build_network(
             )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
+    if has_unknown_output(config):
+        network.add_unknown_output()
+    return network
 
 
 def create_state(

@@ -1,10 +1,9 @@
 """The data of a training: its domains, their augmentation family, and the test sets."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from statistics import fmean
 from typing import Any, NamedTuple, Self
 
 import torch
@@ -22,19 +21,22 @@ from dacbn.datasets import (
     check_one_class_set,
     choose_family,
     folders_among,
+    log_class_set,
     match_classes,
     place_images,
     stream_batches,
     to_labelled,
     to_unlabelled,
+    with_unknown,
 )
 from dacbn.models import Network
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import name_places, place_ids
-from dacbn.training.evaluation import run_network, score_logits
+from dacbn.training.evaluation import name_scores, run_network
 from dacbn.training.features import compute_features
-from dacbn.training.metrics import OF_DOMAIN, SOURCE_TEST, TARGET_TEST, VALIDATOR
+from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
+from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate
 
@@ -66,6 +68,7 @@ class TrainingDomains:
         tests: test sets.
         family: augmentation family.
         validators: names of the validators to compute with the test scores.
+        unknown: whether answers may be "unknown".
     """
 
     sources: tuple[LabelledImages, ...]
@@ -74,6 +77,7 @@ class TrainingDomains:
     tests: tuple[TestSet, ...]
     family: Family
     validators: tuple[str, ...] = ()
+    unknown: bool = False
 
     @classmethod
     def read(
@@ -97,24 +101,41 @@ class TrainingDomains:
 
         Raises:
             ValueError: data cannot be read, sources have different classes, or a test set has
-                other classes than the sources.
+                other classes than the sources, and may not.
         """
+        if config.unknown and not targets:
+            raise ValueError(
+                f"leave out {spell('unknown')}: its threshold is chosen on images of a target"
+            )
         options = reading_options(config)
         labelled = [to_labelled(each, size, train=True, **options) for each in sources]
         classes = labelled[0].classes
         for place, each in zip(config.source, labelled, strict=True):
             check_one_class_set(config.source[0], classes, place, each.classes)
         labelled = [match_classes(each, classes) for each in labelled]
+        if config.unknown:
+            with_unknown(classes)  # raises if the source has a class of that name
         unlabelled = [to_unlabelled(each, size, train=True, **options) for each in targets]
         options |= {"classes": classes, "trained_on": folders_among(*sources, *targets)}
         tests = [
-            TestSet(kind, name, cluster_id, to_labelled(data, size, train=False, **options))
+            TestSet(
+                *(kind, name, cluster_id),
+                to_labelled(
+                    *(data, size),
+                    train=False,
+                    unknown=config.unknown and kind == TARGET_TEST,
+                    **options,
+                ),
+            )
             for kind, name, cluster_id, data in _tests(config, source_tests, target_tests)
         ]
+        for test in tests:
+            log_class_set(f"{test.kind.replace('_', ' ')} {test.domain}", test.images, classes)
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment
         return cls(
             *(tuple(labelled), tuple(unlabelled), place_ids(config), tuple(tests), family),
             validators=config.validators,
+            unknown=config.unknown,
         )
 
     @property
@@ -176,7 +197,7 @@ class TrainingDomains:
 
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
         """Return a function that scores a network on the test sets; None without test sets."""
-        return partial(self._score, device=device) if self.tests else None
+        return partial(self._score, device=device) if self.tests or self.unknown else None
 
     @property
     def images_to_evaluate(self) -> int:
@@ -191,14 +212,18 @@ class TrainingDomains:
         return [(test.images, test.cluster_id) for test in self.tests if test.kind == SOURCE_TEST]
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
+        scores: dict[str, float] = {}
+        threshold = None
+        if self.unknown:
+            threshold = find_threshold(network, self.targets, self.ids[len(self.sources) :], device)
+            scores[UNKNOWN_THRESHOLD] = threshold
         found = [
             (test, run_network(network, test.images.images, test.cluster_id, device))
             for test in self.tests
         ]
-        scores: dict[str, float] = {}
         for kind in (SOURCE_TEST, TARGET_TEST):
             of_kind = {
-                test.domain: score_logits(output.logits, test.images.labels)
+                test.domain: score_output(network, output, test.images.labels, threshold)
                 for test, output in found
                 if test.kind == kind
             }
@@ -220,31 +245,6 @@ class TrainingDomains:
         inputs = collect_validator_inputs(network, source, self.targets, own_ids, device)
         scores = validate(inputs, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
-
-
-def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, float]:
-    """Return scores as records name them: the mean of domains, and those of each of several.
-
-    Args:
-        kind: "source_test" or "target_test".
-        scores: measures by domain.
-
-    Example:
-        >>> name_scores("target_test", {"usps": {"accuracy": 0.5}, "svhn": {"accuracy": 1.0}})
-        {'target_test_accuracy': 0.75, 'target_test_accuracy/usps': 0.5, ...}
-    """
-    measures = list(dict.fromkeys(name for each in scores.values() for name in each))
-    named = {
-        f"{kind}_{measure}": fmean(each[measure] for each in scores.values())
-        for measure in measures
-    }
-    if len(scores) > 1:
-        named |= {
-            f"{kind}_{measure}{OF_DOMAIN}{domain}": each[measure]
-            for measure in measures
-            for domain, each in scores.items()
-        }
-    return named
 
 
 def _tests(

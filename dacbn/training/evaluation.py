@@ -1,7 +1,8 @@
 """Run a trained network over images, and score it on labelled ones."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from dacbn.datasets import Images, LabelledImages, iterate
 from dacbn.models import Network
 from dacbn.norms import modes_kept
 from dacbn.progress import Progress
+from dacbn.training.metrics import OF_DOMAIN
 
 
 @torch.inference_mode()
@@ -54,8 +56,11 @@ def average(outputs: Sequence[Output]) -> Output:
 
 def class_accuracies(logits: Tensor, labels: Tensor) -> Tensor:
     """Compute the accuracy of every class (num_classes,); NaN for a class without images."""
-    num_classes = logits.shape[1]
-    correct = (logits.argmax(1) == labels).double()
+    return _accuracies(logits.argmax(1), labels, logits.shape[1])
+
+
+def _accuracies(answers: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    correct = (answers == labels).double()
     hits = torch.zeros(num_classes, dtype=torch.double).index_add_(0, labels, correct)
     return hits / labels.bincount(minlength=num_classes)
 
@@ -66,15 +71,79 @@ def evaluate(
     """Score a network on labelled images.
 
     Returns:
-        "accuracy" over all images, and "class_accuracy", its mean over the classes that occur.
+        see `score_answers`.
     """
     return score_logits(run_network(network, test.images, cluster_id, device).logits, test.labels)
 
 
 def score_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
     """Score logits (N, num_classes), on the CPU, with labels (N,); returns as `evaluate`."""
+    return score_answers(logits.argmax(1), labels, logits.shape[1])
+
+
+def score_answers(answers: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:
+    """Score answers (N,), on the CPU, with labels (N,).
+
+    Args:
+        answers: classes in 0..num_classes-1, or num_classes, which is "unknown".
+        labels: the same.
+        num_classes: number of known classes.
+
+    Returns:
+        "accuracy" over all images, and "class_accuracy", its mean over the classes that occur.
+        "classes_present", the number of known classes that occur, if some do not. If unknown images
+        occur: "known_accuracy", the mean over known classes, "unknown_accuracy", and "h_score",
+        their harmonic mean.
+
+    Example:
+        >>> answers, labels = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 2, 2])
+        >>> scores = score_answers(answers, labels, num_classes=2)
+        >>> scores["known_accuracy"], scores["unknown_accuracy"], scores["classes_present"]
+        (0.5, 1.0, 1.0)
+    """
     labels = labels.cpu()
-    return {
-        "accuracy": (logits.argmax(1) == labels).double().mean().item(),
-        "class_accuracy": class_accuracies(logits, labels).nanmean().item(),
+    open_set = bool((labels == num_classes).any())
+    accuracies = _accuracies(answers, labels, num_classes + open_set)
+    scores = {
+        "accuracy": (answers == labels).double().mean().item(),
+        "class_accuracy": accuracies.nanmean().item(),
     }
+    known = accuracies[:num_classes]
+    present = int((~known.isnan()).sum())
+    if present < num_classes:
+        scores["classes_present"] = float(present)
+    if open_set and present:
+        of_known, of_unknown = known.nanmean().item(), accuracies[num_classes].item()
+        scores |= {"known_accuracy": of_known, "unknown_accuracy": of_unknown}
+        both = of_known + of_unknown
+        scores["h_score"] = 2 * of_known * of_unknown / both if both else 0.0
+    return scores
+
+
+def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, float]:
+    """Return scores as records name them: the mean of domains, and those of each of several.
+
+    A measure that only some domains have is not averaged.
+
+    Args:
+        kind: "source_test" or "target_test".
+        scores: measures by domain.
+
+    Example:
+        >>> name_scores("target_test", {"usps": {"accuracy": 0.5}, "svhn": {"accuracy": 1.0}})
+        {'target_test_accuracy': 0.75, 'target_test_accuracy/usps': 0.5, ...}
+    """
+    measures = list(dict.fromkeys(name for each in scores.values() for name in each))
+    named = {
+        f"{kind}_{measure}": fmean(each[measure] for each in scores.values())
+        for measure in measures
+        if all(measure in each for each in scores.values())
+    }
+    if len(scores) > 1:
+        named |= {
+            f"{kind}_{measure}{OF_DOMAIN}{domain}": each[measure]
+            for measure in measures
+            for domain, each in scores.items()
+            if measure in each
+        }
+    return named

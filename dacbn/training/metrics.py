@@ -19,6 +19,15 @@ TEST_CLASS_ACCURACY = {
     "target": "target_test_class_accuracy",
 }
 SOURCE_TEST, TARGET_TEST = "source_test", "target_test"  # prefixes of scores on test sets
+CLASSES_PRESENT = {
+    "source": "source_test_classes_present",
+    "target": "target_test_classes_present",
+}
+# of a target with unknown classes: mean over known classes, unknown images, their harmonic mean
+TARGET_TEST_KNOWN = "target_test_known_accuracy"
+TARGET_TEST_UNKNOWN = "target_test_unknown_accuracy"
+TARGET_TEST_H_SCORE = "target_test_h_score"
+UNKNOWN_THRESHOLD = "unknown_threshold"  # entropy above which an answer is "unknown"
 OF_DOMAIN = "/"  # before the name of a domain, in the score of one among several
 VALIDATOR = "validator_"  # prefix of the scores that validators compute
 
@@ -73,6 +82,7 @@ METRICS: dict[str, Metric] = {
     "mmd": _LOSS,
     "moment_discrepancy": _LOSS,
     "nuclear_norm": _LOSS,
+    "open_set": _LOSS,
     "pseudo_label": _LOSS,
     "source_smoothness": _LOSS,
     "spectral": _LOSS,
@@ -88,6 +98,8 @@ METRICS: dict[str, Metric] = {
     "threshold": Metric("probability", Panel.STRENGTHS),
     "adversarial_strength": Metric("factor", Panel.STRENGTHS),
     "pseudo_label_weight": Metric("factor", Panel.STRENGTHS),
+    "source_weight": Metric("factor", Panel.STRENGTHS),
+    "unknown_share": Metric("share", Panel.PREDICTIONS),
     "target_entropy": Metric("nats", Panel.PREDICTIONS),
     "mutual_information": Metric("nats", Panel.PREDICTIONS),
     "source_feature_norm": Metric("Euclidean norm", Panel.NORMS),
@@ -100,6 +112,12 @@ METRICS: dict[str, Metric] = {
     TARGET_TEST_ACCURACY: Metric("accuracy", Panel.TEST_ACCURACY, needs_target_labels=True),
     TEST_CLASS_ACCURACY["source"]: Metric("accuracy", None),
     TEST_CLASS_ACCURACY["target"]: Metric("accuracy", None, needs_target_labels=True),
+    CLASSES_PRESENT["source"]: Metric("classes", None),
+    CLASSES_PRESENT["target"]: Metric("classes", None, needs_target_labels=True),
+    TARGET_TEST_KNOWN: Metric("accuracy", None, needs_target_labels=True),
+    TARGET_TEST_UNKNOWN: Metric("accuracy", None, needs_target_labels=True),
+    TARGET_TEST_H_SCORE: Metric("accuracy", Panel.TEST_ACCURACY, needs_target_labels=True),
+    UNKNOWN_THRESHOLD: Metric("nats", Panel.PREDICTIONS),
 }
 # Validators have different units, so they are drawn as shares of their own ranges.
 VALIDATOR_METRIC = Metric("share of own range", Panel.VALIDATORS)

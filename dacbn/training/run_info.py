@@ -36,12 +36,14 @@ class RunInfo:
         classes: class names, in the order of the logits.
         image_size: pixels per side.
         trained_on: absolute paths of all folders and lists of files that it was trained on.
+        unknown_threshold: entropy, in nats, above which an answer is "unknown", if it may be.
     """
 
     config: TrainConfig
     classes: tuple[str, ...]
     image_size: int
     trained_on: tuple[Path, ...] = ()
+    unknown_threshold: float | None = None
 
 
 def write_run_info(folder: Path, info: RunInfo) -> None:
@@ -62,6 +64,8 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
         "trained_on": list(map(str, info.trained_on)),
         "versions": versions,
     }
+    if info.unknown_threshold is not None:
+        content["unknown_threshold"] = info.unknown_threshold
     write_json(folder / CONFIG, content)
 
 
@@ -92,7 +96,10 @@ def read_run_info(folder: Path) -> RunInfo:
         else:
             check_values("", {"trained_on": tuple[str, ...]}, {"trained_on": known_folders})
             trained_on = tuple(map(Path, known_folders))
-        return RunInfo(config, tuple(content["classes"]), content["image_size"], trained_on)
+        threshold = content.get("unknown_threshold")
+        check_values("", {"unknown_threshold": float | None}, {"unknown_threshold": threshold})
+        classes = tuple(content["classes"])
+        return RunInfo(config, classes, content["image_size"], trained_on, threshold)
     except (KeyError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(

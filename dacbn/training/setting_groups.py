@@ -29,6 +29,9 @@ class DataSettings(Group):
     balance_domains: Annotated[bool, Role.KEPT, Role.ADDED] = True
     """Take equally many images of each source, and of each target, in every batch; otherwise
     every image is equally likely."""
+    unknown: Annotated[bool, Role.KEPT, Role.ADDED] = False
+    """Answer "unknown" where an image seems to be of none of the source's classes, by a threshold
+    chosen without labels; a target may then have other classes."""
     data_root: Annotated[Path, Role.UNREPORTED] = Path("data")
     """Folder of the named datasets, laid out as torchvision does."""
     download: Annotated[bool, Role.UNREPORTED] = False

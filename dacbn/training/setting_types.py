@@ -54,6 +54,7 @@ class TrainingOptions(AdaptationOptions, total=False):
     merge_sources: bool
     merge_targets: bool
     balance_domains: bool
+    unknown: bool
     image_size: int | None
     fit: Literal["crop", "pad", "squeeze"]
     pretrained: bool

@@ -17,7 +17,6 @@ from dacbn.datasets import (
     LabelledLike,
     UnlabelledImages,
     UnlabelledLike,
-    check_same_classes,
     choose_family,
     iterate,
     place_images,
@@ -29,15 +28,16 @@ from dacbn.methods import SourceFreeMethod, source_free_methods
 from dacbn.models import Network, freeze_backbone
 from dacbn.spec import Spec
 from dacbn.spelling import spell
-from dacbn.training.assemble import build_network
+from dacbn.training.assemble import build_network, has_unknown_output
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import num_sources
 from dacbn.training.domains import reading_options
-from dacbn.training.evaluation import evaluate
+from dacbn.training.evaluation import run_network
 from dacbn.training.features import compute_features
-from dacbn.training.metrics import VALIDATOR
+from dacbn.training.metrics import UNKNOWN_THRESHOLD, VALIDATOR
 from dacbn.training.roles import Role
 from dacbn.training.state import TrainingState
+from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate, without_source
 
@@ -51,8 +51,14 @@ def adaptation_config(
 
     Raises:
         UnknownNameError: there is no such source-free method.
-        ValueError: an option is unknown, or belongs to the trained network.
+        ValueError: an option is unknown, or belongs to the trained network; or this has an output
+            for unknown classes.
     """
+    if has_unknown_output(config):
+        raise ValueError(
+            f"{config.method} has an output for unknown classes, which needs the source: adapt a "
+            "run of another method"
+        )
     for term in Spec(method).terms:
         source_free_methods.check(term)
     if kept := sorted(options.keys() & config.names(Role.KEPT)):
@@ -74,6 +80,7 @@ class TargetDomain:
         device: device of the batches.
         validators: names of label-free scores that do not need the source.
         cluster_id: id of the domain, which normalisers receive.
+        unknown: whether answers may be "unknown".
     """
 
     images: UnlabelledImages
@@ -82,6 +89,7 @@ class TargetDomain:
     device: torch.device
     validators: tuple[str, ...] = ()
     cluster_id: int = TARGET
+    unknown: bool = False
 
     @classmethod
     def read(
@@ -109,14 +117,14 @@ class TargetDomain:
                 *(target_test, size),
                 train=False,
                 classes=classes,
+                unknown=config.unknown,
                 trained_on=trained_on,
                 **options,
             )
-            check_same_classes(classes, test.classes)
         family = choose_family(target) if config.augment == "auto" else config.augment
         validators = tuple(without_source(config.validators))
         placed, cluster_id = UnlabelledImages(place_images(images, device)), num_sources(config)
-        return cls(placed, test, family, device, validators, cluster_id)
+        return cls(placed, test, family, device, validators, cluster_id, config.unknown)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -140,7 +148,7 @@ class TargetDomain:
 
     def scorer(self) -> Callable[[Network], dict[str, float]] | None:
         """Return the function that scores a network; None without validators and test set."""
-        return self._score if self.validators or self.test is not None else None
+        return self._score if self.validators or self.unknown or self.test is not None else None
 
     @property
     def images_to_evaluate(self) -> int:
@@ -150,6 +158,10 @@ class TargetDomain:
 
     def _score(self, network: Network) -> dict[str, float]:
         scores: dict[str, float] = {}
+        threshold = None
+        if self.unknown:
+            threshold = find_threshold(network, [self.images], [self.cluster_id], self.device)
+            scores[UNKNOWN_THRESHOLD] = threshold
         if self.validators:
             inputs = collect_validator_inputs(
                 network, None, [self.images], [self.cluster_id], self.device
@@ -157,7 +169,8 @@ class TargetDomain:
             found = validate(inputs, self.validators)
             scores |= {f"{VALIDATOR}{name}": score for name, score in found.items()}
         if self.test is not None:
-            found = evaluate(network, self.test, self.cluster_id, self.device)
+            output = run_network(network, self.test.images, self.cluster_id, self.device)
+            found = score_output(network, output, self.test.labels, threshold)
             scores |= {f"target_test_{measure}": score for measure, score in found.items()}
         return scores
 

@@ -6,12 +6,14 @@ from flat_network import flat_batch, flat_network
 
 from dacbn.batch import TargetBatch
 from dacbn.methods import SourceOnly, Step, methods, source_free_methods
+from dacbn.training import score_answers
 from dacbn.training.metrics import (
     LEARNING_RATE,
     METRICS,
     STEPS_PER_SECOND,
     TEST_ACCURACY,
     TEST_CLASS_ACCURACY,
+    UNKNOWN_THRESHOLD,
     Panel,
     find_metric,
     is_validator,
@@ -96,7 +98,9 @@ def test_the_table_has_no_name_that_nothing_records():
     steps = map(take_step, [*methods, *source_free_methods])
     names = {name for step in steps for part in step for name in part}
     names |= {LEARNING_RATE, STEPS_PER_SECOND}
-    names |= {*TEST_ACCURACY.values(), *TEST_CLASS_ACCURACY.values()}
+    names |= {*TEST_ACCURACY.values(), *TEST_CLASS_ACCURACY.values(), UNKNOWN_THRESHOLD}
+    some = score_answers(torch.tensor([0, 2]), torch.tensor([0, 2]), 2)  # of all kinds
+    names |= {f"target_test_{measure}" for measure in some} | {"source_test_classes_present"}
     assert names == METRICS.keys()
     assert not any(map(is_validator, METRICS))
 

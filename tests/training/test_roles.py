@@ -111,7 +111,7 @@ def test_every_role_has_the_settings_that_it_should():
         *("log_every", "checkpoint_every", "snapshot_every"),
     }
     assert set(TrainConfig.names(Role.KEPT)) == {
-        *("merge_sources", "merge_targets", "balance_domains"),
+        *("merge_sources", "merge_targets", "unknown", "balance_domains"),
         *("source", "source_batch_size", "image_size", "fit", "backbone", "pretrained", "norm"),
         *("norm_sites", "norm_replaces", "input_norm", "statistics", "cluster_ids"),
         *("classifier", "bottleneck", "balance_classes"),

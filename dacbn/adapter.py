@@ -8,7 +8,13 @@ from typing import Self, Unpack
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among, list_domains
+from dacbn.datasets import (
+    LabelledLike,
+    UnlabelledLike,
+    folders_among,
+    labelled_files,
+    list_domains,
+)
 from dacbn.models import Network
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
@@ -23,6 +29,7 @@ from dacbn.training import (
     adaptation_config,
     batch_sizes,
     check_batch,
+    check_labelled,
     check_needs_source,
     check_start,
     choose_device,
@@ -92,13 +99,15 @@ class DomainAdapter(SavedAdapter):
         *,
         source_test: LabelledLike | Sequence[LabelledLike] | None = None,
         target_test: LabelledLike | Sequence[LabelledLike] | None = None,
+        target_labelled: LabelledLike | Sequence[LabelledLike] | None = None,
         run: str | Path | None = None,
         resume: bool = False,
     ) -> Self:
         """Train on labelled source and unlabelled target images.
 
-        Target labels, if present, are dropped before training. The test domains are only scored,
-        every `eval_every` steps; they do not influence the training.
+        Labels in `target` are dropped before training; those of `target_labelled` are trained on.
+        The test domains are only scored, every `eval_every` steps; they do not influence the
+        training.
 
         Args:
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
@@ -107,6 +116,9 @@ class DomainAdapter(SavedAdapter):
                 A list of image files is one target.
             source_test: labelled source images to score on; a list has one for each source.
             target_test: labelled target images to score on; a list has one for each target.
+            target_labelled: a few labelled target images to train on, for methods that take them
+                (source_and_target, mme); a list has one for each target. Those that are files are
+                left out of test parts.
             run: folder for checkpoints, records and the trained network; None writes no files.
             resume: continue the training in `run`, if there is one.
 
@@ -121,7 +133,11 @@ class DomainAdapter(SavedAdapter):
         check_needs_source(self.config)
         config = pin_weights(self.config)
         sources, targets = list_domains(source), list_domains(target)
-        config = dataclasses.replace(config, source=_names(sources), target=_names(targets))
+        few = [] if target_labelled is None else list_domains(target_labelled)
+        config = dataclasses.replace(
+            config, source=_names(sources), target=_names(targets), target_labelled=_names(few)
+        )
+        check_labelled(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             if folder is not None and checkpoint is None and is_finished(folder):
@@ -137,11 +153,12 @@ class DomainAdapter(SavedAdapter):
                 self._size = choose_size(config, device, *sources, *targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
             tests = [
-                [] if test is None else list_domains(test) for test in (source_test, target_test)
+                [] if test is None else list_domains(test)
+                for test in (source_test, target_test, target_labelled)
             ]
             domains = TrainingDomains.read(config, self._size, sources, targets, *tests)
             self._classes = domains.classes
-            self._trained_on = folders_among(*sources, *targets)
+            self._trained_on = (*folders_among(*sources, *targets), *labelled_files(*few))
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )

@@ -30,6 +30,11 @@ from dacbn.datasets.inputs import (
     to_labelled,
     to_unlabelled,
 )
+from dacbn.datasets.labelled_target import (
+    add_labelled,
+    labelled_files,
+    read_labelled_target,
+)
 from dacbn.datasets.load import (
     check_one_class_set,
     check_same_classes,
@@ -65,6 +70,7 @@ __all__ = [
     "TensorImages",
     "UnlabelledImages",
     "UnlabelledLike",
+    "add_labelled",
     "check_one_class_set",
     "check_same_classes",
     "choose_family",
@@ -73,6 +79,7 @@ __all__ = [
     "is_flat_folder",
     "iterate",
     "labelled",
+    "labelled_files",
     "list_domains",
     "list_images",
     "load_labelled",
@@ -83,6 +90,7 @@ __all__ = [
     "place_images",
     "read_every",
     "read_files",
+    "read_labelled_target",
     "shuffled_order",
     "size_of",
     "stream_batches",

@@ -83,6 +83,7 @@ def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
         config.target,
         source_test=config.source,
         target_test=config.target,
+        target_labelled=config.target_labelled or None,
         run=folder,
         resume=(folder / CONFIG).exists(),
     )

@@ -19,11 +19,14 @@ from dacbn.datasets import (
     LabelledLike,
     UnlabelledImages,
     UnlabelledLike,
+    add_labelled,
     check_one_class_set,
     choose_family,
     folders_among,
+    labelled_files,
     match_classes,
     place_images,
+    read_labelled_target,
     stream_batches,
     to_labelled,
     to_unlabelled,
@@ -65,6 +68,7 @@ class TrainingDomains:
         tests: test sets.
         family: augmentation family.
         validators: names of the validators to compute with the test scores.
+        labelled: a few labelled images of each target, or none.
     """
 
     sources: tuple[LabelledImages, ...]
@@ -72,6 +76,7 @@ class TrainingDomains:
     tests: tuple[TestSet, ...]
     family: Family
     validators: tuple[str, ...] = ()
+    labelled: tuple[LabelledImages, ...] = ()
 
     @classmethod
     def read(
@@ -82,6 +87,7 @@ class TrainingDomains:
         targets: Sequence[UnlabelledLike],
         source_tests: Sequence[LabelledLike] = (),
         target_tests: Sequence[LabelledLike] = (),
+        labelled_targets: Sequence[LabelledLike] = (),
     ) -> Self:
         """Load the domains and test sets from names, folders, arrays, files or domains.
 
@@ -92,9 +98,10 @@ class TrainingDomains:
             targets: the targets.
             source_tests: a test set for each source, or none.
             target_tests: a test set for each target, or none.
+            labelled_targets: a few labelled images of each target, or none.
 
         Raises:
-            ValueError: data cannot be read, sources have different classes, or a test set has
+            ValueError: data cannot be read, sources have different classes, or another domain has
                 other classes than the sources.
         """
         options = reading_options(config)
@@ -104,13 +111,18 @@ class TrainingDomains:
             check_one_class_set(config.source[0], classes, place, each.classes)
         labelled = [match_classes(each, classes) for each in labelled]
         unlabelled = [to_unlabelled(each, size, train=True, **options) for each in targets]
-        options |= {"classes": classes, "trained_on": folders_among(*sources, *targets)}
+        few = [read_labelled_target(each, size, classes, **options) for each in labelled_targets]
+        trained_on = (*folders_among(*sources, *targets), *labelled_files(*labelled_targets))
+        options |= {"classes": classes, "trained_on": trained_on}
         tests = [
             TestSet(kind, name, cluster_id, to_labelled(data, size, train=False, **options))
             for kind, name, cluster_id, data in _tests(config, source_tests, target_tests)
         ]
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment
-        return cls(tuple(labelled), tuple(unlabelled), tuple(tests), family, config.validators)
+        return cls(
+            *(tuple(labelled), tuple(unlabelled), tuple(tests), family, config.validators),
+            labelled=tuple(few),
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -136,6 +148,10 @@ class TrainingDomains:
                 UnlabelledImages(run(each.images, first + number, self.family))
                 for number, each in enumerate(self.targets)
             ),
+            labelled=tuple(
+                dataclasses.replace(each, images=run(each.images, first + number, self.family))
+                for number, each in enumerate(self.labelled)
+            ),
             tests=tuple(
                 test._replace(
                     images=dataclasses.replace(
@@ -151,22 +167,31 @@ class TrainingDomains:
     ) -> Callable[[int], Iterator[Batch]]:
         """Return a function: start step -> iterator over the batches from that step on."""
         sources, targets = self.sources, self.targets
-        return lambda start: stream_batches(
-            [
-                LabelledImages(place_images(each.images, device), each.labels, each.classes)
-                for each in sources
-            ],
-            [UnlabelledImages(place_images(each.images, device)) for each in targets],
-            source_batch_size=config.source_batch_size,
-            target_batch_size=config.target_batch_size,
+        return add_labelled(
+            lambda start: stream_batches(
+                [
+                    LabelledImages(place_images(each.images, device), each.labels, each.classes)
+                    for each in sources
+                ],
+                [UnlabelledImages(place_images(each.images, device)) for each in targets],
+                source_batch_size=config.source_batch_size,
+                target_batch_size=config.target_batch_size,
+                family=self.family,
+                strong=strong,
+                seed=config.seed,
+                device=device,
+                start=start,
+                stop=config.steps,
+                balance=config.balance_domains,
+                merge_sources=config.merge_sources,
+            ),
+            self.labelled,
+            batch_size=config.labelled_batch_size,
             family=self.family,
-            strong=strong,
             seed=config.seed,
             device=device,
-            start=start,
             stop=config.steps,
             balance=config.balance_domains,
-            merge_sources=config.merge_sources,
         )
 
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:

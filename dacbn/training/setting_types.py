@@ -49,6 +49,7 @@ class TrainingOptions(AdaptationOptions, total=False):
 
     source: str | tuple[str, ...]
     target: str | tuple[str, ...]
+    target_labelled: str | tuple[str, ...]
     merge_sources: bool
     balance_domains: bool
     image_size: int | None
@@ -64,8 +65,10 @@ class TrainingOptions(AdaptationOptions, total=False):
     statistics: Literal["auto", "follow", "slow", "frozen"]
     cluster_ids: Literal["domain", "random", "swapped"]
     classifier: tuple[int, ...]
+    classifier_temperature: float | None
     bottleneck: int | None
     source_batch_size: int
+    labelled_batch_size: int
 
 
 def signature_of_settings(*first: str) -> Signature:

@@ -100,3 +100,6 @@ def test_refusals_name_the_options(dacbn, photos, tmp_path, capsys):
     line = refusal(dacbn, capsys, *train, *other, "--method", "mme")
     assert "--target-labelled: " in line and "['lamp']" in line
     assert not (tmp_path / "run/config.json").exists()
+    compare = ["compare", *train[1:-2], *few, "--methods", "dann", "mme", "--norms", "batch_norm"]
+    line = refusal(dacbn, capsys, *compare, "--output", tmp_path / "compared")
+    assert "dann does not use labelled target images: leave out --target-labelled" in line

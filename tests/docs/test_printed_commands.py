@@ -72,6 +72,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for index in range(6):
             pixels = random.integers(0, 256, (40 + number, 50, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(path / f"{index}.png")
+    (place / "photos" / "few.txt").write_text("webcam/bike/0.png bike\nwebcam/mug/1.png mug\n")
     (place / "weights").mkdir()
     state = timm.create_model("resnet18").state_dict()
     torch.save({"state_dict": state}, place / "weights" / "resnet18.pth")

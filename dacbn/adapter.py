@@ -8,8 +8,13 @@ from typing import Self, Unpack
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import LabelledLike, UnlabelledLike, folders_among, list_domains
-from dacbn.label_shift import HeldOut
+from dacbn.datasets import (
+    LabelledLike,
+    UnlabelledLike,
+    folders_among,
+    labelled_files,
+    list_domains,
+)
 from dacbn.models import Network
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
@@ -24,6 +29,7 @@ from dacbn.training import (
     adaptation_config,
     batch_sizes,
     check_batch,
+    check_labelled,
     check_needs_source,
     check_start,
     choose_device,
@@ -41,16 +47,14 @@ from dacbn.training import (
     read_run_info,
     run_held_out,
     save_checkpoint,
-    save_held_out,
     save_network,
     start_from_probe,
     train,
     use_features,
     write_run_info,
 )
-from dacbn.training.metrics import TEST_ACCURACY, UNKNOWN_THRESHOLD
+from dacbn.training.metrics import TEST_ACCURACY
 from dacbn.training.run_info import IN_MEMORY
-from dacbn.training.unknown import describe_threshold
 
 LOG = logging.getLogger(__name__)
 
@@ -96,13 +100,15 @@ class DomainAdapter(SavedAdapter):
         *,
         source_test: LabelledLike | Sequence[LabelledLike] | None = None,
         target_test: LabelledLike | Sequence[LabelledLike] | None = None,
+        target_labelled: LabelledLike | Sequence[LabelledLike] | None = None,
         run: str | Path | None = None,
         resume: bool = False,
     ) -> Self:
         """Train on labelled source and unlabelled target images.
 
-        Target labels, if present, are dropped before training. The test domains are only scored,
-        every `eval_every` steps; they do not influence the training.
+        Labels in `target` are dropped before training; those of `target_labelled` are trained on.
+        The test domains are only scored, every `eval_every` steps; they do not influence the
+        training.
 
         Args:
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
@@ -111,6 +117,9 @@ class DomainAdapter(SavedAdapter):
                 A list of image files is one target.
             source_test: labelled source images to score on; a list has one for each source.
             target_test: labelled target images to score on; a list has one for each target.
+            target_labelled: a few labelled target images to train on, for methods that take them
+                (source_and_target, mme); a list has one for each target. Those that are files are
+                left out of test parts.
             run: folder for checkpoints, records and the trained network; None writes no files.
             resume: continue the training in `run`, if there is one.
 
@@ -126,7 +135,11 @@ class DomainAdapter(SavedAdapter):
         config = pin_weights(self.config)
         columns = config.columns
         sources, targets = list_domains(source, columns), list_domains(target, columns)
-        config = dataclasses.replace(config, source=_names(sources), target=_names(targets))
+        few = [] if target_labelled is None else list_domains(target_labelled, columns)
+        config = dataclasses.replace(
+            config, source=_names(sources), target=_names(targets), target_labelled=_names(few)
+        )
+        check_labelled(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             if folder is not None and checkpoint is None and is_finished(folder):
@@ -148,9 +161,11 @@ class DomainAdapter(SavedAdapter):
                     (target_test, target, targets),
                 )
             ]
-            domains = TrainingDomains.read(config, self._size, sources, targets, *tests)
+            domains = TrainingDomains.read(
+                *(config, self._size, sources, targets, *tests), labelled_targets=few
+            )
             self._classes = domains.classes
-            self._trained_on = folders_among(*sources, *targets)
+            self._trained_on = (*folders_among(*sources, *targets), *labelled_files(*few))
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
@@ -261,21 +276,6 @@ class DomainAdapter(SavedAdapter):
         self._network = state.network.eval()
         self._take_threshold(folder)
         return self
-
-    def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
-        """Keep outputs on held-out source images, also in the run folder."""
-        self.held_out = held_out
-        if folder is not None:
-            save_held_out(folder, held_out)
-
-    def _take_threshold(self, folder: Path | None) -> None:
-        """Take the threshold of "unknown" from the last scores, and write it into a folder."""
-        found = [row[UNKNOWN_THRESHOLD] for row in self.records if UNKNOWN_THRESHOLD in row]
-        self._threshold = found[-1] if found else None
-        if found:
-            LOG.info(describe_threshold(self.network, found[-1]))
-        if found and folder is not None:
-            write_run_info(folder, self._run_info())
 
 
 def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:

@@ -14,7 +14,10 @@ NUM_DOMAINS = 2
 
 
 class Batch(NamedTuple):
-    """Everything that a training step may see. There is no field for target labels.
+    """Everything that a training step may see. Images of the target have no labels.
+
+    A few target images may be given with labels, by themselves: they are fields of their own, None
+    without such images, and the fields of the target know nothing of them.
 
     Images are float32 in [0, 1], shape (B, 3, H, W); source and target batch sizes may differ.
     Strong views are stronger augmentations of the same samples, in the same order; they are None
@@ -31,6 +34,9 @@ class Batch(NamedTuple):
     target_strong: Tensor | None = None
     source_counts: tuple[int, ...] = ()
     target_counts: tuple[int, ...] = ()
+    labelled_images: Tensor | None = None
+    labelled_labels: Tensor | None = None
+    labelled_counts: tuple[int, ...] = ()
 
     @property
     def source_domains(self) -> Tensor:
@@ -41,6 +47,27 @@ class Batch(NamedTuple):
     def target_domains(self) -> Tensor:
         """Domain ids of the target images, which follow those of the sources: int64 (B',)."""
         return _ids(self.target_images, self.target_counts, len(self.source_counts) or 1)
+
+    @property
+    def labelled_domains(self) -> Tensor:
+        """Domain ids of the labelled target images, which are the targets': int64 (B'',).
+
+        Raises:
+            ValueError: there are none.
+        """
+        images, _ = self.labelled
+        return _ids(images, self.labelled_counts, len(self.source_counts) or 1)
+
+    @property
+    def labelled(self) -> tuple[Tensor, Tensor]:
+        """Labelled target images (B'', 3, H, W) and their labels, int64 (B'',).
+
+        Raises:
+            ValueError: there are none.
+        """
+        if self.labelled_images is None or self.labelled_labels is None:
+            raise ValueError("the batch has no labelled target images")
+        return self.labelled_images, self.labelled_labels
 
 
 class TargetBatch(NamedTuple):

@@ -1,6 +1,7 @@
 """A classifier with its settings, which can be saved and loaded."""
 
 import dataclasses
+import logging
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -9,6 +10,7 @@ from torch import nn
 
 from dacbn.classifier import Classifier
 from dacbn.datasets import LabelledLike
+from dacbn.label_shift import HeldOut
 from dacbn.models.own_module import check_given, copy_module, name_module
 from dacbn.training import (
     RunInfo,
@@ -32,7 +34,10 @@ from dacbn.training import (
     starting_defaults,
     write_run_info,
 )
+from dacbn.training.metrics import UNKNOWN_THRESHOLD
+from dacbn.training.unknown import describe_threshold
 
+LOG = logging.getLogger(__name__)
 DEFAULT = "default"  # a norm or method that is not given
 
 
@@ -102,6 +107,21 @@ class SavedAdapter(Classifier):
 
     def _run_info(self) -> RunInfo:
         return RunInfo(self.config, self.classes, self._size, self._trained_on, self._threshold)
+
+    def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
+        """Keep outputs on held-out source images, also in the run folder."""
+        self.held_out = held_out
+        if folder is not None:
+            save_held_out(folder, held_out)
+
+    def _take_threshold(self, folder: Path | None) -> None:
+        """Take the threshold of "unknown" from the last scores, and write it into a folder."""
+        found = [row[UNKNOWN_THRESHOLD] for row in self.records if UNKNOWN_THRESHOLD in row]
+        self._threshold = found[-1] if found else None
+        if found:
+            LOG.info(describe_threshold(self.network, found[-1]))
+        if found and folder is not None:
+            write_run_info(folder, self._run_info())
 
     @classmethod
     def from_pretrained(

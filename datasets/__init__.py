@@ -44,6 +44,11 @@ from dacbn.datasets.inputs import (
     to_labelled,
     to_unlabelled,
 )
+from dacbn.datasets.labelled_target import (
+    add_labelled,
+    labelled_files,
+    read_labelled_target,
+)
 from dacbn.datasets.listing import is_flat_folder, list_images
 from dacbn.datasets.load import (
     folders_among,
@@ -80,6 +85,7 @@ __all__ = [
     "TensorImages",
     "UnlabelledImages",
     "UnlabelledLike",
+    "add_labelled",
     "check_one_class_set",
     "check_same_classes",
     "choose_family",
@@ -89,6 +95,7 @@ __all__ = [
     "is_flat_folder",
     "iterate",
     "labelled",
+    "labelled_files",
     "list_domains",
     "list_images",
     "load_labelled",
@@ -100,6 +107,7 @@ __all__ = [
     "place_images",
     "read_every",
     "read_files",
+    "read_labelled_target",
     "shuffled_order",
     "size_of",
     "stream_batches",

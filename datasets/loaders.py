@@ -173,7 +173,7 @@ def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:
     """Draw a view of each image, or one of those whose features are known."""
     if _are_features(plain):
         return draw_view(plain, generator)
-    return weak_view(plain, family, generator)
+    return weak_view(plain, family, generator) if len(plain) else plain
 
 
 def _are_features(batch: Tensor) -> bool:

@@ -95,7 +95,7 @@ def _resume(folder: Path, steps: int) -> None:
     """Continue a run with its own settings, or to a larger number of steps."""
     adapter = DomainAdapter.from_run(folder)
     config = adapter.config
-    if IN_MEMORY in (*config.source, *config.target):
+    if IN_MEMORY in (*config.source, *config.target, *config.target_labelled):
         raise ValueError(
             f"{folder} was trained from arrays: resume it in Python, with "
             f"DomainAdapter.from_run({str(folder)!r}).fit(..., run={str(folder)!r}, resume=True)"
@@ -124,6 +124,7 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
             config.target,
             source_test=config.source,
             target_test=target_test,
+            target_labelled=config.target_labelled or None,
             run=folder,
             resume=resume,
         )

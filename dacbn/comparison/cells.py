@@ -20,6 +20,7 @@ from dacbn.training import (
     StorageError,
     TrainConfig,
     TrainingDomains,
+    check_labelled,
     check_names,
     check_needs_source,
     choose_device,
@@ -83,6 +84,7 @@ def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
         config.target,
         source_test=config.source,
         target_test=config.target,
+        target_labelled=config.target_labelled or None,
         run=folder,
         resume=(folder / CONFIG).exists(),
     )
@@ -118,12 +120,15 @@ def check_cells(cells: Iterable[Cell]) -> None:
         config.check()
         check_names(config)
         check_needs_source(config)
+        check_labelled(config)
         if flat := [target for target in config.target if is_flat_folder(target, config.columns)]:
             raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")
     config = next(iter(kinds.values()))
     source, target = config.source, config.target
     size = choose_size(config, choose_device(config.device), *source, *target)
-    domains = TrainingDomains.read(config, size, source, target, source, target)
+    domains = TrainingDomains.read(
+        config, size, source, target, source, target, config.target_labelled
+    )
     for config in kinds.values():
         untrained = dataclasses.replace(decide(config), pretrained=False)
         create_state(untrained, len(domains.classes), size, torch.device("cpu"))

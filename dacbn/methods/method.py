@@ -20,11 +20,12 @@ class Step(NamedTuple):
 
     Attributes:
         losses: weighted terms of the objective: their sum is minimised, and each is logged as it
-            enters the sum. "classification" is the cross-entropy of the labelled source images, in
-            nats; every other key is a term of the method, such as "domain". A method has the same
+            enters the sum. "classification" is the cross-entropy of the labelled images, in nats;
+            every other key is a term of the method, such as "domain". A method has the same
             keys in every step, with 0 for a term that is not in use.
         metrics: values that are only logged, without gradient. "source_accuracy" is the share of
-            source images whose label is predicted; "domain_accuracy" the share of images whose
+            source images whose label is predicted, "labelled_accuracy" that of labelled target
+            images; "domain_accuracy" the share of images whose
             domain the domain head predicts, by chance one over the number of domains; other keys
             are the method's, such as "adversarial_strength".
     """
@@ -47,6 +48,8 @@ class Objective(nn.Module):
     wants_strong_views: ClassVar[bool] = False
     perturbs_images: ClassVar[bool] = False
     of_predictions: ClassVar[bool] = False  # its losses are functions of the logits alone
+    takes_labelled_target: ClassVar[bool] = False  # and needs a few labelled target images
+    classifier_temperature: ClassVar[float | None] = None  # of the `CosineClassifier` that it needs
 
     def __init__(self, network: Network) -> None:
         super().__init__()
@@ -161,13 +164,18 @@ class Method(Objective):
 
     def forward_both(self, batch: Batch) -> tuple[Output, Output]:
         """Run the network once on source and target images together; return one output each."""
-        source, target = batch.source_images, batch.target_images
-        ids = torch.cat([batch.source_domains, batch.target_domains])
-        features, logits = self.network(torch.cat([source, target]), ids)
-        sizes = [len(source), len(target)]
+        source, target = self.forward_together(
+            (batch.source_images, batch.source_domains), (batch.target_images, batch.target_domains)
+        )
+        return source, target
+
+    def forward_together(self, *parts: tuple[Tensor, Tensor]) -> list[Output]:
+        """Run the network once on several images (B, 3, H, W) with their domain ids (B,)."""
+        images, ids = zip(*parts, strict=True)
+        features, logits = self.network(torch.cat(images), torch.cat(ids))
+        sizes = list(map(len, images))
         pairs = zip(features.split(sizes), logits.split(sizes), strict=True)
-        source_output, target_output = (Output(*pair) for pair in pairs)
-        return source_output, target_output
+        return [Output(*pair) for pair in pairs]
 
 
 def _mean(named: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:

@@ -2,12 +2,33 @@
 
 from itertools import pairwise
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from dacbn.memory import require_memory
 from dacbn.norms import BatchNorm
 
 WEIGHT_BYTES = 4  # float32
+
+
+class CosineClassifier(nn.Linear):
+    """Logits of features scaled to length 1: w_c · f / (‖f‖ temperature).
+
+    They are cosines of the features and the class's weights w_c, times the length of the weights.
+
+    Args:
+        num_features: number of features.
+        num_classes: number of classes.
+        temperature: divides the logits.
+    """
+
+    def __init__(self, num_features: int, num_classes: int, temperature: float) -> None:
+        super().__init__(num_features, num_classes, bias=False)
+        self.temperature = temperature
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute logits (B, num_classes) of features (B, num_features)."""
+        return super().forward(F.normalize(features) / self.temperature)
 
 
 def mlp(
@@ -16,6 +37,7 @@ def mlp(
     num_outputs: int,
     batch_norm: bool = False,
     called: str | None = None,
+    temperature: float | None = None,
 ) -> nn.Sequential:
     """Build a multi-layer perceptron: features (B, num_features) -> logits (B, num_outputs).
 
@@ -25,6 +47,7 @@ def mlp(
         num_outputs: number of logits.
         batch_norm: put a BatchNorm before each ReLU.
         called: how the user gives the widths, for the error message; by default as head=(...).
+        temperature: makes the last layer a `CosineClassifier`.
 
     Raises:
         ValueError: there is no memory for so many weights.
@@ -42,4 +65,11 @@ def mlp(
         norm = [BatchNorm(width)] if batch_norm else []
         layers += [nn.Linear(num_features, width), *norm, nn.ReLU()]
         num_features = width
-    return nn.Sequential(*layers, nn.Linear(num_features, num_outputs))
+    return nn.Sequential(*layers, output_layer(num_features, num_outputs, temperature))
+
+
+def output_layer(num_features: int, num_outputs: int, temperature: float | None) -> nn.Linear:
+    """Build the layer of the logits; with a temperature it is a `CosineClassifier`."""
+    if temperature is None:
+        return nn.Linear(num_features, num_outputs)
+    return CosineClassifier(num_features, num_outputs, temperature)

@@ -7,7 +7,7 @@ from dacbn.batch import NUM_DOMAINS, Output
 from dacbn.models.backbones import Pretrained, create_backbone, pixel_statistics
 from dacbn.models.convert import convert_norms
 from dacbn.models.domain_clusters import clusters_for_domains
-from dacbn.models.heads import mlp
+from dacbn.models.heads import mlp, output_layer
 from dacbn.models.id_source import IdSource, check_id_source, shown_ids
 from dacbn.models.own_module import copy_module, count_features
 from dacbn.models.sites import Replaces
@@ -33,6 +33,7 @@ class Network(nn.Module):
             `pretrained_cfg`, or else ImageNet's.
         pixel_std: standard deviation of the same.
         num_domains: number of domains, whose ids are 0 to num_domains - 1.
+        classifier_temperature: makes the classifier's last layer a `CosineClassifier`.
 
     Example:
         >>> from dacbn.models import create_backbone
@@ -56,6 +57,7 @@ class Network(nn.Module):
         pixel_mean: tuple[float, ...] | None = None,
         pixel_std: tuple[float, ...] | None = None,
         num_domains: int = NUM_DOMAINS,
+        classifier_temperature: float | None = None,
     ) -> None:
         super().__init__()
         check_id_source(id_source)
@@ -71,10 +73,11 @@ class Network(nn.Module):
             else nn.Identity()
         )
         self.num_features = bottleneck or width
+        called, temperature = spell("classifier", classifier), classifier_temperature
         self.classifier = (
-            mlp(self.num_features, classifier, num_classes, True, spell("classifier", classifier))
+            mlp(self.num_features, classifier, num_classes, True, called, temperature)
             if classifier
-            else nn.Linear(self.num_features, num_classes)
+            else output_layer(self.num_features, num_classes, temperature)
         )
         self.unknown: nn.Linear | None = None
         self.context = share_context(backbone)
@@ -138,6 +141,7 @@ def create_network(
     image_size: int | None = None,
     statistics: Statistics = "follow",
     num_domains: int = NUM_DOMAINS,
+    classifier_temperature: float | None = None,
 ) -> Network:
     """Build a network whose backbone has its normalisers replaced.
 
@@ -161,6 +165,7 @@ def create_network(
         statistics: how those of the backbone's normalisers move in training; see `set_statistics`.
         num_domains: number of domains; norms that receive their ids have as many clusters, if the
             norm does not say how many.
+        classifier_temperature: see `Network`.
 
     Raises:
         OwnModuleError: the module cannot be a backbone.
@@ -179,4 +184,5 @@ def create_network(
     return Network(
         *(model, num_classes, classifier, id_source, bottleneck, width, pixel_mean, pixel_std),
         num_domains=num_domains,
+        classifier_temperature=classifier_temperature,
     )

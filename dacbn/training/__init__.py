@@ -2,6 +2,7 @@
 
 from dacbn.training.assemble import batch_sizes as batch_sizes
 from dacbn.training.assemble import build_network as build_network
+from dacbn.training.assemble import check_labelled as check_labelled
 from dacbn.training.assemble import check_module as check_module
 from dacbn.training.assemble import check_names as check_names
 from dacbn.training.assemble import check_needs_source as check_needs_source

@@ -99,6 +99,32 @@ def check_needs_source(config: TrainConfig) -> None:
         )
 
 
+def check_labelled(config: TrainConfig) -> None:
+    """Check that labelled target images are given if, and only if, the method takes them.
+
+    Raises:
+        ValueError: they are missing or not used, or there are not as many as targets.
+    """
+    taking = [name for name in methods if methods[name].takes_labelled_target]
+    takes = any(name in taking for name in config.method.names)
+    given, setting = config.target_labelled, spell("target_labelled")
+    if given and not takes:
+        raise ValueError(
+            f"{config.method} does not use labelled target images: leave out {setting}, or set "
+            f"{' or '.join(spell('method', name) for name in taking)}"
+        )
+    if takes and not given:
+        raise ValueError(
+            f"{config.method} needs a few labelled target images: give them as {setting}, or "
+            f"choose another {spell('method')}"
+        )
+    if given and len(given) != len(config.target):
+        raise ValueError(
+            f"{len(given)} sets of labelled images for {len(config.target)} targets: give "
+            f"{setting} as many, in the same order"
+        )
+
+
 def pin_weights(config: TrainConfig) -> TrainConfig:
     """Add the hash of the file of weights, so that another one is noticed later.
 
@@ -164,6 +190,7 @@ def build_network(
                 image_size=image_size,
                 statistics="follow" if config.statistics == "auto" else config.statistics,
                 num_domains=num_domains(config),
+                classifier_temperature=config.classifier_temperature,
             )
     except TypeError as error:
         raise ValueError(f"cannot build {config.norm!r}: {first_line(error)}") from error
@@ -211,7 +238,10 @@ def batch_sizes(config: TrainConfig) -> dict[str, int]:
     sizes = {"source_batch_size": config.source_batch_size}
     if is_source_free(config):
         sizes = {}
-    return {**sizes, "target_batch_size": config.target_batch_size}
+    sizes["target_batch_size"] = config.target_batch_size
+    if config.target_labelled and not is_source_free(config):
+        sizes["labelled_batch_size"] = config.labelled_batch_size
+    return sizes
 
 
 def _check_size(network: Network, size: int, backbone: str) -> int:

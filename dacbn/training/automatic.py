@@ -22,6 +22,7 @@ UNDECIDED = (None, "auto")
 FROM_SCRATCH: dict[str, Any] = {
     "statistics": "follow",
     "bottleneck": 0,
+    "classifier_temperature": None,
     "classifier_start": "random",
     "train": "all",
     "backbone_lr_factor": 1.0,
@@ -72,6 +73,7 @@ def decide(config: TrainConfig) -> TrainConfig:
 def describe_decisions(config: TrainConfig) -> str:
     """Say in one line what differs from a training of random weights, and why; empty if nothing."""
     defaults, usual = automatic_values(config), {**vars(TrainConfig()), **FROM_SCRATCH}
+    usual |= _by_method(config)
     decided = vars(decide(config))
     chosen = {n: v for n, v in defaults.items() if decided[n] == v and v != usual[n]}
     if not chosen:
@@ -83,6 +85,10 @@ def describe_decisions(config: TrainConfig) -> str:
 
 def automatic_values(config: TrainConfig) -> dict[str, Any]:
     """Return the value that each of these settings has if it is not given, by name."""
+    return {**_by_start(config), **_by_method(config)}
+
+
+def _by_start(config: TrainConfig) -> dict[str, Any]:
     pretrained = starts_pretrained(config)
     defaults = starting_defaults(pretrained, config.train)
     if config.train == "head":
@@ -96,6 +102,12 @@ def automatic_values(config: TrainConfig) -> dict[str, Any]:
     if config.classifier or config.bottleneck:
         values["classifier_start"] = "random"  # a probe is one linear layer on the features
     return values
+
+
+def _by_method(config: TrainConfig) -> dict[str, Any]:
+    known = [methods[name] for name in config.method.names if name in methods]
+    wanted = [each.classifier_temperature for each in known if each.classifier_temperature]
+    return {"classifier_temperature": wanted[0] if wanted else None}
 
 
 def starts_pretrained(config: TrainConfig) -> bool:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -18,12 +18,14 @@ from dacbn.datasets import (
     LabelledLike,
     UnlabelledImages,
     UnlabelledLike,
+    add_labelled,
     check_one_class_set,
     choose_family,
     folders_among,
-    log_class_set,
+    labelled_files,
     match_classes,
     place_images,
+    read_labelled_target,
     stream_batches,
     to_labelled,
     to_unlabelled,
@@ -32,29 +34,14 @@ from dacbn.datasets import (
 from dacbn.models import Network
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
-from dacbn.training.domain_names import name_places, place_ids
+from dacbn.training.domain_names import place_ids
 from dacbn.training.evaluation import name_scores, run_network
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
+from dacbn.training.test_sets import TestSet, read_test_sets
 from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate
-
-
-class TestSet(NamedTuple):
-    """Labelled images to score on.
-
-    Attributes:
-        kind: "source_test" or "target_test".
-        domain: name of the domain.
-        cluster_id: its id.
-        images: the images, with labels.
-    """
-
-    kind: str
-    domain: str
-    cluster_id: int
-    images: LabelledImages
 
 
 @dataclass(frozen=True)
@@ -69,6 +56,7 @@ class TrainingDomains:
         family: augmentation family.
         validators: names of the validators to compute with the test scores.
         unknown: whether answers may be "unknown".
+        labelled: a few labelled images of each target, or none.
     """
 
     sources: tuple[LabelledImages, ...]
@@ -78,6 +66,7 @@ class TrainingDomains:
     family: Family
     validators: tuple[str, ...] = ()
     unknown: bool = False
+    labelled: tuple[LabelledImages, ...] = ()
 
     @classmethod
     def read(
@@ -88,6 +77,7 @@ class TrainingDomains:
         targets: Sequence[UnlabelledLike],
         source_tests: Sequence[LabelledLike] = (),
         target_tests: Sequence[LabelledLike] = (),
+        labelled_targets: Sequence[LabelledLike] = (),
     ) -> Self:
         """Load the domains and test sets from names, folders, arrays, files or domains.
 
@@ -98,6 +88,7 @@ class TrainingDomains:
             targets: the targets.
             source_tests: a test set for each source, or none.
             target_tests: a test set for each target, or none.
+            labelled_targets: a few labelled images of each target, or none.
 
         Raises:
             ValueError: data cannot be read, sources have different classes, or a test set has
@@ -116,26 +107,16 @@ class TrainingDomains:
         if config.unknown:
             with_unknown(classes)  # raises if the source has a class of that name
         unlabelled = [to_unlabelled(each, size, train=True, **options) for each in targets]
-        options |= {"classes": classes, "trained_on": folders_among(*sources, *targets)}
-        tests = [
-            TestSet(
-                *(kind, name, cluster_id),
-                to_labelled(
-                    *(data, size),
-                    train=False,
-                    unknown=config.unknown and kind == TARGET_TEST,
-                    **options,
-                ),
-            )
-            for kind, name, cluster_id, data in _tests(config, source_tests, target_tests)
-        ]
-        for test in tests:
-            log_class_set(f"{test.kind.replace('_', ' ')} {test.domain}", test.images, classes)
+        few = [read_labelled_target(each, size, classes, **options) for each in labelled_targets]
+        trained_on = (*folders_among(*sources, *targets), *labelled_files(*labelled_targets))
+        options |= {"classes": classes, "trained_on": trained_on}
+        tests = read_test_sets(config, size, source_tests, target_tests, **options)
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment
         return cls(
-            *(tuple(labelled), tuple(unlabelled), place_ids(config), tuple(tests), family),
+            *(tuple(labelled), tuple(unlabelled), place_ids(config), tests, family),
             validators=config.validators,
             unknown=config.unknown,
+            labelled=tuple(few),
         )
 
     @property
@@ -160,6 +141,10 @@ class TrainingDomains:
                 UnlabelledImages(run(each.images, ids[count + number], self.family))
                 for number, each in enumerate(self.targets)
             ),
+            labelled=tuple(
+                dataclasses.replace(each, images=run(each.images, ids[count + number], self.family))
+                for number, each in enumerate(self.labelled)
+            ),
             tests=tuple(
                 test._replace(
                     images=dataclasses.replace(
@@ -175,24 +160,34 @@ class TrainingDomains:
     ) -> Callable[[int], Iterator[Batch]]:
         """Return a function: start step -> iterator over the batches from that step on."""
         sources, targets = self.sources, self.targets
-        return lambda start: stream_batches(
-            [
-                LabelledImages(place_images(each.images, device), each.labels, each.classes)
-                for each in sources
-            ],
-            [UnlabelledImages(place_images(each.images, device)) for each in targets],
-            source_batch_size=config.source_batch_size,
-            target_batch_size=config.target_batch_size,
+        return add_labelled(
+            lambda start: stream_batches(
+                [
+                    LabelledImages(place_images(each.images, device), each.labels, each.classes)
+                    for each in sources
+                ],
+                [UnlabelledImages(place_images(each.images, device)) for each in targets],
+                source_batch_size=config.source_batch_size,
+                target_batch_size=config.target_batch_size,
+                family=self.family,
+                strong=strong,
+                seed=config.seed,
+                device=device,
+                start=start,
+                stop=config.steps,
+                balance=config.balance_domains,
+                merge_sources=config.merge_sources,
+                merge_targets=config.merge_targets,
+                balance_classes=config.balance_classes,
+            ),
+            self.labelled,
+            batch_size=config.labelled_batch_size,
             family=self.family,
-            strong=strong,
             seed=config.seed,
             device=device,
-            start=start,
             stop=config.steps,
             balance=config.balance_domains,
-            merge_sources=config.merge_sources,
-            merge_targets=config.merge_targets,
-            balance_classes=config.balance_classes,
+            merge=config.merge_targets,
         )
 
     def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
@@ -245,26 +240,6 @@ class TrainingDomains:
         inputs = collect_validator_inputs(network, source, self.targets, own_ids, device)
         scores = validate(inputs, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
-
-
-def _tests(
-    config: TrainConfig, source_tests: Sequence[LabelledLike], target_tests: Sequence[LabelledLike]
-) -> Iterator[tuple[str, str, int, LabelledLike]]:
-    """Yield kind, name of the domain, its id and data of each test set."""
-    names, ids, count = name_places(config), place_ids(config), len(config.source)
-    for kind, data, places in (
-        (SOURCE_TEST, source_tests, config.source),
-        (TARGET_TEST, target_tests, config.target),
-    ):
-        if data and len(data) != len(places):
-            raise ValueError(
-                f"{len(data)} test sets for {len(places)} domains: give {spell(kind)} as many, in "
-                "the same order"
-            )
-    for place, each in enumerate(source_tests):
-        yield SOURCE_TEST, names[place], ids[place], each
-    for place, each in enumerate(target_tests):
-        yield TARGET_TEST, names[count + place], ids[count + place], each
 
 
 def reading_options(config: TrainConfig) -> dict[str, Any]:

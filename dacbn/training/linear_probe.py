@@ -10,11 +10,12 @@ without random views.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from dacbn.datasets import LabelledImages
-from dacbn.models import Network
+from dacbn.models import CosineClassifier, Network
 from dacbn.training.features import compute_features
 from dacbn.training.validator_inputs import split_rows
 
@@ -59,17 +60,22 @@ def start_from_probe(
         for domain, subset in enumerate(subsets)
         if len(subset)
     ]
-    features = torch.cat([each.values[:, 0].cpu() for each in views]).double().numpy()
+    features = torch.cat([each.values[:, 0].cpu() for each in views]).double()
+    if isinstance(network.classifier, CosineClassifier):
+        features = F.normalize(features) / network.classifier.temperature
     labels = torch.cat([source.labels.cpu() for source in sources])[chosen].numpy()
     if len(set(labels.tolist())) < 2:
         return  # nothing to tell apart
-    probe = LogisticRegression(max_iter=MAX_ITERATIONS).fit(features, labels)
+    biased = network.classifier.bias is not None
+    probe = LogisticRegression(max_iter=MAX_ITERATIONS, fit_intercept=biased)
+    probe.fit(features.numpy(), labels)
     weight, bias = torch.tensor(probe.coef_), torch.tensor(probe.intercept_)
     if len(weight) == 1:  # two classes have one row, of their difference
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
     with torch.no_grad():
         network.classifier.weight[probe.classes_] = weight.to(network.classifier.weight)
-        network.classifier.bias[probe.classes_] = bias.to(network.classifier.bias)
+        if biased:
+            network.classifier.bias[probe.classes_] = bias.to(network.classifier.bias)
 
 
 def _width(network: Network) -> int:

@@ -91,6 +91,7 @@ METRICS: dict[str, Metric] = {
     # metrics of methods
     SOURCE_ACCURACY: _SHARE,
     DOMAIN_ACCURACY: _SHARE,
+    "labelled_accuracy": _SHARE,
     "source_agreement": _SHARE,
     "target_agreement": _SHARE,
     "pseudo_label_agreement": _SHARE,

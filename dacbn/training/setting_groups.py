@@ -22,6 +22,9 @@ class DataSettings(Group):
     or a table, which may hold several domains; TABLE:DOMAIN is one of them."""
     target: Annotated[tuple[str, ...], Role.IMAGES, Role.NAMING] = ("color_digits",)
     """Domains to adapt to, as the sources; their labels, if any, are used for evaluation only."""
+    target_labelled: Annotated[tuple[str, ...], Role.KEPT, Role.IMAGES, Role.ADDED] = ()
+    """A few labelled images of each target, for methods that take them: a folder with one
+    sub-folder per class, or a list of files and labels. All of them are trained on."""
     merge_sources: Annotated[bool, Role.KEPT, Role.ADDED] = False
     """Treat several sources as one domain."""
     merge_targets: Annotated[bool, Role.KEPT, Role.ADDED] = False
@@ -91,6 +94,9 @@ class NetworkSettings(Group):
     """Ids passed to cluster-aware normalisers: domain ids, or random or swapped ids as controls."""
     classifier: Annotated[tuple[int, ...], AT_LEAST_1] = ()
     """Widths of the classifier's hidden layers, each with a BatchNorm; none makes it linear."""
+    classifier_temperature: Annotated[float | None, POSITIVE, Role.ADDED] = None
+    """Scale the features to length 1 before the classifier's last layer, which then has no bias,
+    and divide the logits by this; None is 0.05 for mme, and changes nothing otherwise."""
     bottleneck: Annotated[int | None, AT_LEAST_0, Role.ADDED] = None
     """Width of a layer with BatchNorm and ReLU after the backbone, whose outputs are the features;
     0 has none, and None decides by the weights at the start."""
@@ -117,6 +123,8 @@ class OptimSettings(Group):
     """Draw source images so that all classes are equally frequent in the batches."""
     target_batch_size: Annotated[int, AT_LEAST_1] = 64
     """Target images per step; a smaller domain is repeated, each time in other views."""
+    labelled_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT, Role.ADDED] = 32
+    """Labelled target images per step, if there are any; they are repeated, in other views."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     """AdamW, or SGD with Nesterov momentum 0.9."""
     lr: Annotated[float | None, POSITIVE] = None

@@ -51,6 +51,7 @@ class TrainingOptions(AdaptationOptions, total=False):
 
     source: str | tuple[str, ...]
     target: str | tuple[str, ...]
+    target_labelled: str | tuple[str, ...]
     merge_sources: bool
     merge_targets: bool
     balance_domains: bool
@@ -68,9 +69,11 @@ class TrainingOptions(AdaptationOptions, total=False):
     statistics: Literal["auto", "follow", "slow", "frozen"]
     cluster_ids: Literal["domain", "random", "swapped"]
     classifier: tuple[int, ...]
+    classifier_temperature: float | None
     bottleneck: int | None
     source_batch_size: int
     balance_classes: bool
+    labelled_batch_size: int
 
 
 def signature_of_settings(*first: str) -> Signature:

@@ -77,6 +77,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for file in sorted(place.glob("photos/*/*/*.png"))
     ]
     (place / "photos.tsv").write_text("".join(["file\tobject\tcamera\n", *rows]))
+    (place / "photos" / "few.txt").write_text("webcam/bike/0.png bike\nwebcam/mug/1.png mug\n")
     (place / "weights").mkdir()
     state = timm.create_model("resnet18").state_dict()
     torch.save({"state_dict": state}, place / "weights" / "resnet18.pth")

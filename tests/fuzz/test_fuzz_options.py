@@ -130,7 +130,8 @@ def take_step(method):
     torch.manual_seed(0)
     source, labels = draw_domain(6, shifted=False)
     target, _ = draw_domain(6, shifted=True)
-    return method(Batch(source, labels, target, source, target), 0.5)
+    few = {"labelled_images": target[:3], "labelled_labels": labels[:3]}
+    return method(Batch(source, labels, target, source, target, **few), 0.5)
 
 
 @examples(0.06)
@@ -138,7 +139,8 @@ def take_step(method):
 def test_a_method_with_any_options_takes_a_finite_step(entry):
     name, options = entry
     torch.manual_seed(0)
-    method = methods[name](Network(Plain(), 3), **options)
+    temperature = methods[name].classifier_temperature
+    method = methods[name](Network(Plain(), 3, classifier_temperature=temperature), **options)
     with refusal():
         step = take_step(method)
     sum(step.losses.values()).backward()

@@ -14,9 +14,10 @@ COUNTS = (3, 4, 2), (3, 2)
 DISCREPANCIES = ("cmd", "dan", "deep_coral", "jan")
 
 
-def network(norm="domain_specific_batch_norm", num_domains=5, classes=3):
+def network(norm="domain_specific_batch_norm", num_domains=5, classes=3, temperature=None):
     torch.manual_seed(0)
-    return create_network("digits_cnn", norm, classes, num_domains=num_domains)
+    options = {"num_domains": num_domains, "classifier_temperature": temperature}
+    return create_network("digits_cnn", norm, classes, **options)
 
 
 def batch(counts=COUNTS):
@@ -24,13 +25,16 @@ def batch(counts=COUNTS):
     sizes = [sum(each) for each in counts]
     images = [torch.rand(size, 3, 32, 32) for size in (*sizes, *sizes)]
     labels = torch.arange(sizes[0]) % 3
-    return Batch(images[0], labels, images[1], images[2], images[3], *counts)
+    few = {"labelled_images": torch.rand(4, 3, 32, 32), "labelled_labels": torch.arange(4) % 3}
+    few |= {"labelled_counts": (2, 2)}
+    return Batch(images[0], labels, images[1], images[2], images[3], *counts, **few)
 
 
 @pytest.mark.parametrize("name", sorted(methods))
 @pytest.mark.parametrize("progress", [0.1, 0.9])
 def test_every_method_learns_from_several_sources_and_targets(name, progress):
-    method = methods.build(name, network()).train()
+    temperature = methods[name].classifier_temperature
+    method = methods.build(name, network(temperature=temperature)).train()
     losses = method(batch(), progress).losses
     total = sum(losses.values())
     total.backward()

@@ -9,7 +9,7 @@ from dacbn.models import Network, create_network
 from dacbn.models.digits_cnn import DigitsCNN
 
 
-def draw_batch(source=4, target=6):
+def draw_batch(source=4, target=6, labelled=3):
     images = torch.rand(source + target, 3, 16, 16)
     return Batch(
         images[:source],
@@ -17,7 +17,16 @@ def draw_batch(source=4, target=6):
         images[source:],
         torch.rand(source, 3, 16, 16),
         torch.rand(target, 3, 16, 16),
+        labelled_images=torch.rand(labelled, 3, 16, 16),
+        labelled_labels=torch.randint(5, (labelled,)),
     )
+
+
+def build(name, norm="batch_norm"):
+    """Build a method with the classifier that it needs."""
+    kind = methods[name]
+    temperature = kind.classifier_temperature
+    return kind(create_network("digits_cnn", norm, 5, classifier_temperature=temperature))
 
 
 def record_calls(network):
@@ -31,7 +40,7 @@ def record_calls(network):
 @pytest.mark.parametrize("norm", ["batch_norm", "scb_norm", "ucb_norm"])
 @pytest.mark.parametrize(("source", "target"), [(4, 6), (6, 3), (2, 1), (1, 2)])
 def test_a_step_has_finite_scalar_losses_that_train(name, norm, source, target):
-    method = methods[name](create_network("digits_cnn", norm, 5))
+    method = build(name, norm)
     step = method(draw_batch(source, target), 0.5)
     assert step.losses and "classification" in step.losses
     for value in [*step.losses.values(), *step.metrics.values()]:
@@ -42,18 +51,19 @@ def test_a_step_has_finite_scalar_losses_that_train(name, norm, source, target):
 
 @pytest.mark.parametrize("name", list(methods))
 def test_the_classifier_learns_from_the_start(name):
-    method = methods[name](create_network("digits_cnn", "batch_norm", 5))
+    method = build(name)
     sum(method(draw_batch(), 0.0).losses.values()).backward()
     assert method.network.classifier.weight.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize("name", list(methods))
 def test_source_and_target_images_come_with_their_own_ids(name):
-    method, batch = methods[name](Network(DigitsCNN(), 5)), draw_batch()
+    method, batch = build(name), draw_batch()
     calls = record_calls(method.network)
     method(batch, 0.5)
     source = torch.cat([batch.source_images, batch.source_strong]).flatten(1)
-    known = torch.cat([source, batch.target_images.flatten(1), batch.target_strong.flatten(1)])
+    targets = batch.target_images, batch.target_strong, batch.labelled_images
+    known = torch.cat([source, *(each.flatten(1) for each in targets)])
     assert calls
     for images, ids in calls:
         # a perturbed image is nearest to the one it was made of
@@ -76,6 +86,15 @@ def test_both_domains_go_through_the_network_in_one_pass():
     source, target = method.forward_both(batch)
     torch.testing.assert_close(source.logits, method.network(batch.source_images).logits)
     torch.testing.assert_close(target.logits, method.network(batch.target_images).logits)
+
+
+@pytest.mark.parametrize("name", [n for n in methods if not methods[n].takes_labelled_target])
+def test_other_methods_do_not_look_at_labelled_target_images(name):
+    method, batch = build(name), draw_batch()
+    calls = record_calls(method.network)
+    method(batch, 0.5)
+    known = torch.cat([images for images, _ in calls]).flatten(1)
+    assert torch.cdist(batch.labelled_images.flatten(1), known).min() > 1
 
 
 def test_source_only_never_looks_at_the_target():
@@ -108,4 +127,7 @@ def test_a_batch_has_no_field_for_target_labels():
         "target_strong",
         "source_counts",
         "target_counts",
+        "labelled_images",
+        "labelled_labels",
+        "labelled_counts",
     )

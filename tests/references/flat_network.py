@@ -21,18 +21,22 @@ class Flat(nn.Module):
         return self.layer(images.flatten(1)).tanh()
 
 
-def flat_network(classes=3, scale=1.0):
+def flat_network(classes=3, scale=1.0, temperature=None):
     """Build a network; `scale` makes its predictions more certain."""
-    network = Network(Flat(), classes)
+    network = Network(Flat(), classes, classifier_temperature=temperature)
     with torch.no_grad():
         network.classifier.weight.mul_(scale)
     return network
 
 
-def flat_batch(source=5, target=7, classes=3):
-    """Draw a batch with strong views."""
+def flat_batch(source=5, target=7, classes=3, labelled=4):
+    """Draw a batch with strong views and labelled target images."""
     draw = [torch.rand(count, 3, 2, 2) for count in (source, target, source, target)]
-    return Batch(draw[0], torch.randint(classes, (source,)), draw[1], draw[2], draw[3])
+    batch = Batch(draw[0], torch.randint(classes, (source,)), draw[1], draw[2], draw[3])
+    return batch._replace(
+        labelled_images=torch.rand(labelled, 3, 2, 2),
+        labelled_labels=torch.randint(classes, (labelled,)),
+    )
 
 
 def gradients(loss, module):

@@ -75,9 +75,11 @@ def test_every_method_trains_a_head_or_says_why_not(tiny, source, target, name):
             tiny(**options)
         return
     adapter = tiny(**options)
-    adapter.fit(source, target, target_test=target)
+    few = target if methods[name].takes_labelled_target else None
+    adapter.fit(source, target, target_test=target, target_labelled=few)
     torch.manual_seed(0)
-    fresh = create_network("digits_cnn", adapter.config.norm, 2, bottleneck=8).state_dict()
+    kind = {"bottleneck": 8, "classifier_temperature": methods[name].classifier_temperature}
+    fresh = create_network("digits_cnn", adapter.config.norm, 2, **kind).state_dict()
     for key, value in adapter.network.state_dict().items():
         assert value.equal(fresh[key]) == key.startswith(("backbone.", "pixel_")), key
 

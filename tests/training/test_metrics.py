@@ -53,7 +53,9 @@ def recorded(tiny, source, target):
             adapter.adapt(target[0], method, target_test=target, target_batch_size=5, **options)
         else:
             adapter = tiny(method=method, **options)
-            adapter.fit(source, target[0], source_test=source, target_test=target)
+            few = target if methods[method].takes_labelled_target else None
+            tests = {"source_test": source, "target_test": target}
+            adapter.fit(source, target[0], target_labelled=few, **tests)
         return {name for row in adapter.records for name in row} - {"step"}
 
     return run
@@ -65,7 +67,8 @@ def take_step(name):
         method, target = source_free_methods[name], WholeTarget()
         batch = TargetBatch(target.images, torch.arange(7))
         return method(flat_network(), target)(batch, 0.5)
-    return methods[name](flat_network())(flat_batch(), 0.5)
+    network = flat_network(temperature=methods[name].classifier_temperature)
+    return methods[name](network)(flat_batch(), 0.5)
 
 
 def unknown(names):

@@ -111,12 +111,14 @@ def test_every_role_has_the_settings_that_it_should():
         *("log_every", "checkpoint_every", "snapshot_every"),
     }
     assert set(TrainConfig.names(Role.KEPT)) == {
-        *("merge_sources", "merge_targets", "unknown", "balance_domains"),
+        *("merge_sources", "merge_targets", "unknown", "balance_domains", "balance_classes"),
+        *("target_labelled", "labelled_batch_size"),
         *("source", "source_batch_size", "image_size", "fit", "backbone", "pretrained", "norm"),
         *("norm_sites", "norm_replaces", "input_norm", "statistics", "cluster_ids"),
-        *("classifier", "bottleneck", "balance_classes"),
+        *("classifier", "classifier_temperature", "bottleneck"),
         *("weights", "weights_sha256", "pixel_mean", "pixel_std"),
     }
     assert TrainConfig.names(Role.VARIED) == ["norm", "method", "seed"]
-    assert TrainConfig.names(Role.IMAGES) == ["source", "target", "image_size", "fit"]
+    images = ["source", "target", "target_labelled", "image_size", "fit"]
+    assert TrainConfig.names(Role.IMAGES) == images
     assert TrainConfig.names(Role.NAMING) == ["source", "target", "backbone", "norm", "method"]

@@ -1,0 +1,77 @@
+"""The labelled images that a training scores its network on."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+from dacbn.datasets import LabelledImages, LabelledLike, log_class_set, to_labelled
+from dacbn.spelling import spell
+from dacbn.training.config import TrainConfig
+from dacbn.training.domain_names import name_places, place_ids
+from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
+
+
+class TestSet(NamedTuple):
+    """Labelled images to score on.
+
+    Attributes:
+        kind: "source_test" or "target_test".
+        domain: name of the domain.
+        cluster_id: its id.
+        images: the images, with labels.
+    """
+
+    kind: str
+    domain: str
+    cluster_id: int
+    images: LabelledImages
+
+
+def read_test_sets(
+    config: TrainConfig,
+    size: int,
+    source_tests: Sequence[LabelledLike],
+    target_tests: Sequence[LabelledLike],
+    classes: tuple[str, ...],
+    **options: Any,
+) -> tuple[TestSet, ...]:
+    """Load the test sets.
+
+    Args:
+        config: the settings.
+        size: pixels per side.
+        source_tests: a test set for each source, or none.
+        target_tests: a test set for each target, or none.
+        classes: the names of the source's classes.
+        options: other arguments of `to_labelled`.
+
+    Raises:
+        ValueError: one cannot be read, has other classes than the sources and may not, or there
+            are not as many as domains.
+    """
+    tests = []
+    for kind, name, cluster_id, data in _tests(config, source_tests, target_tests):
+        unknown = config.unknown and kind == TARGET_TEST
+        images = to_labelled(data, size, False, classes, unknown, **options)
+        log_class_set(f"{kind.replace('_', ' ')} {name}", images, classes)
+        tests.append(TestSet(kind, name, cluster_id, images))
+    return tuple(tests)
+
+
+def _tests(
+    config: TrainConfig, source_tests: Sequence[LabelledLike], target_tests: Sequence[LabelledLike]
+) -> Iterator[tuple[str, str, int, LabelledLike]]:
+    """Yield kind, name of the domain, its id and data of each test set."""
+    names, ids, count = name_places(config), place_ids(config), len(config.source)
+    for kind, data, places in (
+        (SOURCE_TEST, source_tests, config.source),
+        (TARGET_TEST, target_tests, config.target),
+    ):
+        if data and len(data) != len(places):
+            raise ValueError(
+                f"{len(data)} test sets for {len(places)} domains: give {spell(kind)} as many, in "
+                "the same order"
+            )
+    for place, each in enumerate(source_tests):
+        yield SOURCE_TEST, names[place], ids[place], each
+    for place, each in enumerate(target_tests):
+        yield TARGET_TEST, names[count + place], ids[count + place], each

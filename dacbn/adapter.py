@@ -154,15 +154,15 @@ class DomainAdapter(SavedAdapter):
             else:
                 self._size = choose_size(config, device, *sources, *targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
-            tests = [
+            source_tests, target_tests = (
                 each if test is same else [] if test is None else list_domains(test, columns)
                 for test, same, each in (
                     (source_test, source, sources),
                     (target_test, target, targets),
                 )
-            ]
+            )
             domains = TrainingDomains.read(
-                *(config, self._size, sources, targets, *tests), labelled_targets=few
+                config, self._size, sources, targets, source_tests, target_tests, few
             )
             self._classes = domains.classes
             self._trained_on = (*folders_among(*sources, *targets), *labelled_files(*few))

@@ -72,6 +72,7 @@ METRICS: dict[str, Metric] = {
     "margin_disparity": _LOSS,
     "mmd": _LOSS,
     "moment_discrepancy": _LOSS,
+    "moment_distance": _LOSS,
     "nuclear_norm": _LOSS,
     "pseudo_label": _LOSS,
     "source_smoothness": _LOSS,

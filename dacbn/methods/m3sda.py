@@ -10,8 +10,8 @@ where |.| is the Euclidean norm. Sources are matched among themselves too: the p
 target's error by both kinds of distance.
 Differs from the paper: all sources share one classifier, where the paper trains one for each
 source and averages their predictions, weighted by how each source alone does; M3SDA-beta, with a
-pair of classifiers for each source as in `mcd`, is not included. The weight suits features of a few
-hundred units. With several targets, all are matched with each source; with one source and one
+pair of classifiers for each source as in `mcd`, is not included. The default weight suits features
+of a few hundred units. With several targets, all are matched with each source; with one source and one
 target only their distance is left, and without a target only that between the sources.
 """
 
@@ -38,7 +38,7 @@ class M3SDA(Method):
         moments: the order K of the highest moment; 2 in the paper.
     """
 
-    def __init__(self, network: Network, weight: NotNegative = 0.1, moments: Count = 2) -> None:
+    def __init__(self, network: Network, weight: NotNegative = 0.03, moments: Count = 2) -> None:
         super().__init__(network)
         self.weight = weight
         self.moments = moments

@@ -25,6 +25,7 @@ from dacbn.training import (
     check_batch,
     check_needs_source,
     check_start,
+    check_without_target,
     choose_device,
     choose_size,
     claim_run,
@@ -47,6 +48,7 @@ from dacbn.training import (
 )
 from dacbn.training.metrics import TEST_ACCURACY
 from dacbn.training.run_info import IN_MEMORY
+from dacbn.training.setting_groups import NO_TARGET
 
 LOG = logging.getLogger(__name__)
 
@@ -88,7 +90,7 @@ class DomainAdapter(SavedAdapter):
     def fit(
         self,
         source: LabelledLike | Sequence[LabelledLike],
-        target: UnlabelledLike | Sequence[UnlabelledLike],
+        target: UnlabelledLike | Sequence[UnlabelledLike] | None,
         *,
         source_test: LabelledLike | Sequence[LabelledLike] | None = None,
         target_test: LabelledLike | Sequence[LabelledLike] | None = None,
@@ -104,9 +106,10 @@ class DomainAdapter(SavedAdapter):
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
                 labels), or a domain; or a list of these, for several sources.
             target: the same, or images without labels; or a list of these, for several targets.
-                A list of image files is one target.
+                A list of image files is one target. None trains on the sources alone.
             source_test: labelled source images to score on; a list has one for each source.
-            target_test: labelled target images to score on; a list has one for each target.
+            target_test: labelled target images to score on; a list has one for each target. Without
+                a target, domains that are never trained on.
             run: folder for checkpoints, records and the trained network; None writes no files.
             resume: continue the training in `run`, if there is one.
 
@@ -120,8 +123,15 @@ class DomainAdapter(SavedAdapter):
         """
         check_needs_source(self.config)
         config = pin_weights(self.config)
-        sources, targets = list_domains(source), list_domains(target)
-        config = dataclasses.replace(config, source=_names(sources), target=_names(targets))
+        sources, targets = list_domains(source), [] if _is_none(target) else list_domains(target)
+        tests = [[] if test is None else list_domains(test) for test in (source_test, target_test)]
+        config = dataclasses.replace(
+            config,
+            source=_names(sources),
+            target=_names(targets),
+            unseen=() if targets else _names(tests[1]),
+        )
+        check_without_target(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             if folder is not None and checkpoint is None and is_finished(folder):
@@ -136,9 +146,6 @@ class DomainAdapter(SavedAdapter):
             else:
                 self._size = choose_size(config, device, *sources, *targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
-            tests = [
-                [] if test is None else list_domains(test) for test in (source_test, target_test)
-            ]
             domains = TrainingDomains.read(config, self._size, sources, targets, *tests)
             self._classes = domains.classes
             self._trained_on = folders_among(*sources, *targets)
@@ -253,6 +260,11 @@ def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Ne
     known = {name: scores[key] for name, key in TEST_ACCURACY.items() if key in scores}
     shown = "".join(f", {name} test accuracy {score:.1%}" for name, score in known.items())
     LOG.info("the classifier starts as a linear probe of the features%s", shown)
+
+
+def _is_none(target: object) -> bool:
+    """Whether there is no target: None, or the word that the command line has for it."""
+    return target is None or (isinstance(target, str | Path) and str(target) == NO_TARGET)
 
 
 def _names(domains: Sequence[LabelledLike | UnlabelledLike]) -> tuple[str, ...]:

@@ -1,7 +1,6 @@
 """Predictions, features and scores of a trained classifier for any image input."""
 
-import math
-from collections.abc import Sequence
+import logging
 from numbers import Integral
 from pathlib import Path
 from typing import Any, NamedTuple, Self, get_args
@@ -32,11 +31,12 @@ from dacbn.training import (
     find_domain,
     name_domains,
     reading_options,
-    run_network,
+    run_by_domains,
     run_online,
     score_logits,
 )
 
+LOG = logging.getLogger(__name__)
 BATCH_SIZE = 256  # for estimating statistics
 NO_LABEL = int(np.iinfo(np.int64).min)  # of an image that cannot be read; is no index of a list
 
@@ -288,9 +288,7 @@ class Classifier:
             return Output(torch.empty(0, network.num_features), torch.empty(0, len(self.classes)))
         if method is not None:
             return run_online(method, images, self._one(domains), device)
-        if not takes_cluster_ids(network):
-            domains = domains[:1]  # all answer alike
-        return average([run_network(network, images, each, device) for each in domains])
+        return run_by_domains(network, images, domains, device)
 
     def _ids_of(self, domain: int | str | None) -> tuple[int, ...]:
         if not isinstance(domain, Integral | str | None):
@@ -298,25 +296,19 @@ class Classifier:
                 f"cluster_id must be the name or number of a domain (source 0, target 1), got "
                 f"{domain!r}"
             )
-        return find_domain(self.config, domain)
+        found = find_domain(self.config, domain)
+        if len(found) == 1 or not takes_cluster_ids(self.network):
+            return found[:1]  # all answer alike
+        if domain is None:
+            names = ", ".join(name_domains(self.config)[: len(found)])
+            LOG.info("there was no target: answers by the statistics of %s are averaged", names)
+        return found
 
     def _one(self, domains: tuple[int, ...]) -> int:
         if len(domains) > 1:
             known = ", ".join(name_domains(self.config))
             raise ValueError(f"statistics of one domain are moved: name it, one of {known}")
         return domains[0]
-
-
-def average(outputs: Sequence[Output]) -> Output:
-    """Average features and probabilities of several passes over the same images.
-
-    Returns:
-        features (N, D), and logits (N, C) that are logarithms of the mean probabilities.
-    """
-    if len(outputs) == 1:
-        return outputs[0]
-    features, logits = (torch.stack(parts) for parts in zip(*outputs, strict=True))
-    return Output(features.mean(0), logits.log_softmax(2).logsumexp(0) - math.log(len(outputs)))
 
 
 def _in_place(rows: Tensor, every: EveryImage) -> NDArray[np.float32]:

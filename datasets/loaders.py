@@ -92,7 +92,7 @@ def stream_batches(
             of_domain[chosen.to(device, non_blocking=True)]
             for of_domain, chosen in zip(labels, rows, strict=True)
         ]
-        views = [strong_view(view, family, generator) for view in weak] if strong else [None, None]
+        views = [_strong(view, family, generator) for view in weak] if strong else [None, None]
         yield Batch(
             *(weak[0], torch.cat(step_labels), weak[1], views[0], views[1]),
             () if merge_sources else _counts(rows),
@@ -177,7 +177,7 @@ def rows_by_domain(
         balance: take equally many of each domain, in turn if the batch size is no multiple;
             otherwise every image of all domains is taken equally often.
     """
-    if not balance:
+    if not balance and counts:
         rows = rows_at(step, sum(counts), batch_size, key)
         ends = np.cumsum(counts).tolist()
         return [
@@ -240,9 +240,15 @@ def _mix(*parts: int) -> int:
 
 def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:
     """Draw a view of each image, or one of those whose features are known."""
+    if not len(plain):
+        return plain  # without a target
     if _are_features(plain):
         return draw_view(plain, generator)
     return weak_view(plain, family, generator)
+
+
+def _strong(weak: Tensor, family: Family, generator: torch.Generator) -> Tensor:
+    return strong_view(weak, family, generator) if len(weak) else weak
 
 
 def _are_features(batch: Tensor) -> bool:

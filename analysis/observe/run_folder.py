@@ -72,7 +72,8 @@ def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
         OSError: the same.
     """
     samples = {}
-    for cluster_id, domain in zip((0, num_sources(info.config)), DOMAINS, strict=True):
+    ids = (0, num_sources(info.config) if info.config.target else 0)
+    for cluster_id, domain in zip(ids, DOMAINS, strict=True):
         images = _load(info, domain, count, False, seed)
         labels = None
         if isinstance(images, LabelledImages):
@@ -89,9 +90,7 @@ def read_training_images(info: RunInfo, count: int, seed: int) -> dict[str, Imag
         OSError: the same.
     """
     return {
-        f"{domain}: {getattr(info.config, domain)[0]}": _load(
-            info, domain, count, True, seed
-        ).images
+        f"{domain}: {_place(info, domain)}": _load(info, domain, count, True, seed).images
         for domain in DOMAINS
     }
 
@@ -116,7 +115,10 @@ def build_untrained(subject: Subject, info: RunInfo) -> Subject:
 
 
 def _place(info: RunInfo, domain: str) -> str:
-    places: tuple[str, ...] = getattr(info.config, domain)
+    config = info.config
+    places = config.source if domain == "source" else config.target or config.unseen
+    if not places:
+        raise RunFolderError("there was no target, and no unseen domain to look at")
     return places[0]
 
 

@@ -11,12 +11,13 @@ target's error by both kinds of distance.
 Differs from the paper: all sources share one classifier, where the paper trains one for each
 source and averages their predictions, weighted by how each source alone does; M3SDA-beta, with a
 pair of classifiers for each source as in `mcd`, is not included. The default weight suits features
-of a few hundred units. With several targets, all are matched with each source; with one source and one
-target only their distance is left, and without a target only that between the sources.
+of a few hundred units. With several targets, all are matched with each source; with one source and
+one target only their distance is left, and without a target only that between the sources.
 """
 
 from collections.abc import Sequence
 from itertools import combinations, product
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -37,6 +38,8 @@ class M3SDA(Method):
         weight: weight of the moment distance.
         moments: the order K of the highest moment; 2 in the paper.
     """
+
+    fewest_sources: ClassVar[int | None] = 2
 
     def __init__(self, network: Network, weight: NotNegative = 0.03, moments: Count = 2) -> None:
         super().__init__(network)

@@ -28,13 +28,16 @@ from dacbn.training.config import TrainConfig as TrainConfig
 from dacbn.training.config import choose_device as choose_device
 from dacbn.training.domain_names import find_domain as find_domain
 from dacbn.training.domain_names import name_domains as name_domains
+from dacbn.training.domain_names import name_unseen as name_unseen
 from dacbn.training.domain_names import num_domains as num_domains
 from dacbn.training.domain_names import num_sources as num_sources
 from dacbn.training.domains import TrainingDomains as TrainingDomains
 from dacbn.training.domains import name_scores as name_scores
 from dacbn.training.domains import reading_options as reading_options
+from dacbn.training.evaluation import average as average
 from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
+from dacbn.training.evaluation import run_by_domains as run_by_domains
 from dacbn.training.evaluation import run_network as run_network
 from dacbn.training.evaluation import score_logits as score_logits
 from dacbn.training.image_size import choose_size as choose_size
@@ -81,3 +84,4 @@ from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs
 from dacbn.training.validators import validate as validate
 from dacbn.training.validators import validators as validators
 from dacbn.training.weighted_validators import importance_weights as importance_weights
+from dacbn.training.without_target import check_without_target as check_without_target

@@ -31,12 +31,12 @@ from dacbn.datasets import (
 from dacbn.models import Network
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
-from dacbn.training.domain_names import name_domains, num_sources
-from dacbn.training.evaluation import run_network, score_logits
+from dacbn.training.domain_names import name_domains, name_unseen, num_sources
+from dacbn.training.evaluation import run_by_domains, score_logits
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import OF_DOMAIN, SOURCE_TEST, TARGET_TEST, VALIDATOR
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
-from dacbn.training.validators import validate
+from dacbn.training.validators import validate, without_target
 
 
 class TestSet(NamedTuple):
@@ -45,13 +45,14 @@ class TestSet(NamedTuple):
     Attributes:
         kind: "source_test" or "target_test".
         domain: name of the domain.
-        cluster_id: its id.
+        cluster_ids: ids of the domains whose statistics answer, on average: its own, or those of
+            all sources if it was never trained on.
         images: the images, with labels.
     """
 
     kind: str
     domain: str
-    cluster_id: int
+    cluster_ids: tuple[int, ...]
     images: LabelledImages
 
 
@@ -91,7 +92,8 @@ class TrainingDomains:
             sources: the sources, at least one.
             targets: the targets.
             source_tests: a test set for each source, or none.
-            target_tests: a test set for each target, or none.
+            target_tests: a test set for each target, or none; where there is no target, any number
+                of domains that are only scored.
 
         Raises:
             ValueError: data cannot be read, sources have different classes, or a test set has
@@ -106,11 +108,12 @@ class TrainingDomains:
         unlabelled = [to_unlabelled(each, size, train=True, **options) for each in targets]
         options |= {"classes": classes, "trained_on": folders_among(*sources, *targets)}
         tests = [
-            TestSet(kind, name, cluster_id, to_labelled(data, size, train=False, **options))
-            for kind, name, cluster_id, data in _tests(config, source_tests, target_tests)
+            TestSet(kind, name, cluster_ids, to_labelled(data, size, train=False, **options))
+            for kind, name, cluster_ids, data in _tests(config, source_tests, target_tests)
         ]
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment
-        return cls(tuple(labelled), tuple(unlabelled), tuple(tests), family, config.validators)
+        validators = config.validators if targets else tuple(without_target(config.validators))
+        return cls(tuple(labelled), tuple(unlabelled), tuple(tests), family, validators)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -136,10 +139,11 @@ class TrainingDomains:
                 UnlabelledImages(run(each.images, first + number, self.family))
                 for number, each in enumerate(self.targets)
             ),
+            # statistics do not move here, so that those of all sources are still the same
             tests=tuple(
                 test._replace(
                     images=dataclasses.replace(
-                        test.images, images=run(test.images.images, test.cluster_id)
+                        test.images, images=run(test.images.images, test.cluster_ids[0])
                     )
                 )
                 for test in self.tests
@@ -183,7 +187,7 @@ class TrainingDomains:
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
         found = [
-            (test, run_network(network, test.images.images, test.cluster_id, device))
+            (test, run_by_domains(network, test.images.images, test.cluster_ids, device))
             for test in self.tests
         ]
         scores: dict[str, float] = {}
@@ -203,11 +207,11 @@ class TrainingDomains:
         self, network: Network, sources: Sequence[tuple[Output, Tensor]], device: torch.device
     ) -> dict[str, float]:
         """Compute the validators; `sources` are outputs and labels of the sources' test sets."""
-        if not self.validators or not sources or not self.targets:
+        if not self.validators or not sources:
             return {}
         outputs, labels = zip(*sources, strict=True)
         source = join_domains(outputs), torch.cat([each.cpu() for each in labels])
-        first = max(test.cluster_id for test in self.tests if test.kind == SOURCE_TEST) + 1
+        first = max(test.cluster_ids[0] for test in self.tests if test.kind == SOURCE_TEST) + 1
         inputs = collect_validator_inputs(network, source, self.targets, first, device)
         scores = validate(inputs, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
@@ -240,15 +244,15 @@ def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, 
 
 def _tests(
     config: TrainConfig, source_tests: Sequence[LabelledLike], target_tests: Sequence[LabelledLike]
-) -> Iterator[tuple[str, str, int, LabelledLike]]:
-    """Yield kind, name of the domain, its id and data of each test set."""
+) -> Iterator[tuple[str, str, tuple[int, ...], LabelledLike]]:
+    """Yield kind, name of the domain, ids whose statistics answer, and data of each test set."""
     names, first = (
         name_domains(dataclasses.replace(config, merge_sources=False)),
         num_sources(config),
     )
     for kind, data, places in (
         (SOURCE_TEST, source_tests, config.source),
-        (TARGET_TEST, target_tests, config.target),
+        (TARGET_TEST, target_tests, config.target or config.unseen),
     ):
         if data and len(data) != len(places):
             raise ValueError(
@@ -256,9 +260,12 @@ def _tests(
                 "the same order"
             )
     for place, each in enumerate(source_tests):
-        yield SOURCE_TEST, names[place], min(place, first - 1), each
+        yield SOURCE_TEST, names[place], (min(place, first - 1),), each
     for place, each in enumerate(target_tests):
-        yield TARGET_TEST, names[len(config.source) + place], first + place, each
+        if config.target:
+            yield TARGET_TEST, names[len(config.source) + place], (first + place,), each
+        else:
+            yield TARGET_TEST, name_unseen(config)[place], tuple(range(first)), each
 
 
 def reading_options(config: TrainConfig) -> dict[str, Any]:

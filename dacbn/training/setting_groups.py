@@ -12,6 +12,8 @@ from dacbn.limits import AT_LEAST_0, AT_LEAST_1, BELOW_1, POSITIVE
 from dacbn.spec import Spec
 from dacbn.training.roles import Group, Role
 
+NO_TARGET = "none"  # in place of a target's name
+
 
 @dataclass(frozen=True)
 class DataSettings(Group):
@@ -21,7 +23,10 @@ class DataSettings(Group):
     """Labelled domains, one or several: a dataset's name, or a folder with one sub-folder per
     class."""
     target: Annotated[tuple[str, ...], Role.IMAGES, Role.NAMING] = ("color_digits",)
-    """Domains to adapt to: names or folders; their labels, if any, are used for evaluation only."""
+    """Domains to adapt to: names or folders; their labels, if any, are used for evaluation only.
+    none trains on the sources alone."""
+    unseen: Annotated[tuple[str, ...], Role.NEUTRAL, Role.KEPT, Role.ADDED] = ()
+    """With --target none: labelled domains that are only scored, and never trained on."""
     merge_sources: Annotated[bool, Role.KEPT, Role.ADDED] = False
     """Treat several sources as one domain."""
     balance_domains: Annotated[bool, Role.KEPT, Role.ADDED] = True
@@ -41,6 +46,11 @@ class DataSettings(Group):
     auto decides by the domains."""
     on_unreadable: Annotated[Literal["skip", "raise"], Role.NEUTRAL] = "skip"
     """What to do with images that cannot be decoded."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target in (None, (NO_TARGET,)):
+            object.__setattr__(self, "target", ())
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,8 @@ class TrainingOptions(AdaptationOptions, total=False):
     """Settings of a training besides backbone, norm and method."""
 
     source: str | Sequence[str]
-    target: str | Sequence[str]
+    target: str | tuple[str, ...]
+    unseen: str | tuple[str, ...]
     merge_sources: bool
     balance_domains: bool
     image_size: int | None

@@ -6,10 +6,8 @@ from typing import Any
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
 from dacbn.training.metrics import OF_DOMAIN, TEST_ACCURACY, TEST_CLASS_ACCURACY
-from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
+from dacbn.training.selection import DOMAINBED, LAST, MEDIAN, MEDIAN_OF, ORACLE
 
-# titles of rules for a run without target; held-out images of the sources are its validation
-DOMAINBED = {"source_accuracy": "training-domain validation", ORACLE: "test-domain (oracle)"}
 NOTES = {
     "oracle": "(best on target labels; not available in practice)",
     DOMAINBED[ORACLE]: "(best on the unseen labels; not available in practice)",
@@ -65,8 +63,7 @@ def print_choices(records: Sequence[Mapping[str, Any]], unseen: bool = False) ->
     Args:
         records: of the training.
         unseen: whether there was no target, so that scores are those of unseen domains. Rules then
-            have the names of DomainBed (Gulrajani and Lopez-Paz, "In Search of Lost Domain
-            Generalization", ICLR 2021, https://arxiv.org/abs/2007.01434).
+            have the names of DomainBed.
     """
     choices, count = choose(records), len(evaluations_of(records))
     if count < 2:  # there is nothing to choose between

@@ -12,6 +12,7 @@ from dacbn.adapter import DomainAdapter
 from dacbn.comparison.grid import Cell
 from dacbn.datasets import is_flat_folder
 from dacbn.progress import LOGGER, Progress
+from dacbn.spelling import spell
 from dacbn.training import (
     CONFIG,
     FolderInUseError,
@@ -22,6 +23,7 @@ from dacbn.training import (
     TrainingDomains,
     check_names,
     check_needs_source,
+    check_without_target,
     choose_device,
     choose_size,
     create_state,
@@ -80,9 +82,9 @@ def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
     adapter = DomainAdapter(**vars(config))
     adapter.fit(
         config.source,
-        config.target,
+        config.target or None,
         source_test=config.source,
-        target_test=config.target,
+        target_test=config.target or config.unseen,
         run=folder,
         resume=(folder / CONFIG).exists(),
     )
@@ -118,12 +120,18 @@ def check_cells(cells: Iterable[Cell]) -> None:
         config.check()
         check_names(config)
         check_needs_source(config)
-        if flat := [target for target in config.target if is_flat_folder(target)]:
+        check_without_target(config)
+        scored = config.target or config.unseen
+        if not scored:
+            raise ValueError(
+                f"a comparison reports accuracies: give {spell('unseen')} a domain to score"
+            )
+        if flat := [target for target in scored if is_flat_folder(target)]:
             raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")
     config = next(iter(kinds.values()))
     source, target = config.source, config.target
     size = choose_size(config, choose_device(config.device), *source, *target)
-    domains = TrainingDomains.read(config, size, source, target, source, target)
+    domains = TrainingDomains.read(config, size, source, target, source, target or config.unseen)
     for config in kinds.values():
         untrained = dataclasses.replace(decide(config), pretrained=False)
         create_state(untrained, len(domains.classes), size, torch.device("cpu"))

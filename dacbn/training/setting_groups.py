@@ -49,7 +49,7 @@ class DataSettings(Group):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.target in (None, (NO_TARGET,)):
+        if self.target == (NO_TARGET,):
             object.__setattr__(self, "target", ())
 
 

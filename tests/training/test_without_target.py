@@ -61,7 +61,7 @@ def test_the_settings_say_no_target(tiny, sources, tmp_path):
     assert np.array_equal(again.predict(sources[0][0]), adapter.predict(sources[0][0]))
 
 
-@pytest.mark.parametrize("target", ["none", ("none",), (), None])
+@pytest.mark.parametrize("target", ["none", ("none",), ()])
 def test_no_target_is_spelt_in_a_command_as_none(target):
     config = TrainConfig(source=("mnist", "usps"), target=target, unseen="svhn")
     assert config.target == () and config.unseen == ("svhn",)

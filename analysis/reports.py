@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -138,9 +139,11 @@ def _compare(
 
 def _title(infos: Mapping[str, RunInfo]) -> str:
     first = next(iter(infos.values())).config
-    domains = " → ".join(
-        " + ".join(Path(each).name for each in places) for places in (first.source, first.target)
+    source, target = (
+        tuple(Path(each).name for each in places) for places in (first.source, first.target)
     )
+    unseen = tuple(Path(each).name for each in first.unseen)
+    domains = replace(first, source=source, target=target, unseen=unseen).domains
     if len(infos) > 1:
         return f"{domains}: {len(infos)} runs compared"
     return f"{domains}: {first.method}, {first.backbone}, {first.norm or 'own norms'}"

@@ -32,6 +32,7 @@ from dacbn.training import (
     check_labelled,
     check_needs_source,
     check_start,
+    check_without_target,
     choose_device,
     choose_size,
     claim_run,
@@ -40,6 +41,7 @@ from dacbn.training import (
     describe_decisions,
     holds_network,
     is_finished,
+    log_probe,
     memory_watched,
     num_sources,
     pin_weights,
@@ -53,8 +55,8 @@ from dacbn.training import (
     use_features,
     write_run_info,
 )
-from dacbn.training.metrics import TEST_ACCURACY
 from dacbn.training.run_info import IN_MEMORY
+from dacbn.training.setting_groups import NO_TARGET
 
 LOG = logging.getLogger(__name__)
 
@@ -96,7 +98,7 @@ class DomainAdapter(SavedAdapter):
     def fit(
         self,
         source: LabelledLike | Sequence[LabelledLike],
-        target: UnlabelledLike | Sequence[UnlabelledLike],
+        target: UnlabelledLike | Sequence[UnlabelledLike] | None,
         *,
         source_test: LabelledLike | Sequence[LabelledLike] | None = None,
         target_test: LabelledLike | Sequence[LabelledLike] | None = None,
@@ -114,9 +116,10 @@ class DomainAdapter(SavedAdapter):
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
                 labels), or a domain; or a list of these, for several sources.
             target: the same, or images without labels; or a list of these, for several targets.
-                A list of image files is one target.
+                A list of image files is one target. None trains on the sources alone.
             source_test: labelled source images to score on; a list has one for each source.
-            target_test: labelled target images to score on; a list has one for each target.
+            target_test: labelled target images to score on; a list has one for each target. Without
+                a target, domains that are never trained on.
             target_labelled: a few labelled target images to train on, for methods that take them
                 (source_and_target, mme); a list has one for each target. Those that are files are
                 left out of test parts.
@@ -134,12 +137,25 @@ class DomainAdapter(SavedAdapter):
         check_needs_source(self.config)
         config = pin_weights(self.config)
         columns = config.columns
-        sources, targets = list_domains(source, columns), list_domains(target, columns)
+        sources = list_domains(source, columns)
+        targets = [] if _is_none(target) else list_domains(target, columns)
+        source_tests, target_tests = (
+            each if test is same else [] if test is None else list_domains(test, columns)
+            for test, same, each in (
+                (source_test, source, sources),
+                (target_test, target, targets),
+            )
+        )
         few = [] if target_labelled is None else list_domains(target_labelled, columns)
         config = dataclasses.replace(
-            config, source=_names(sources), target=_names(targets), target_labelled=_names(few)
+            config,
+            source=_names(sources),
+            target=_names(targets),
+            target_labelled=_names(few),
+            unseen=() if targets else _names(target_tests),
         )
         check_labelled(config)
+        check_without_target(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
             self.config = config
             if folder is not None and checkpoint is None and is_finished(folder):
@@ -154,13 +170,6 @@ class DomainAdapter(SavedAdapter):
             else:
                 self._size = choose_size(config, device, *sources, *targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
-            source_tests, target_tests = (
-                each if test is same else [] if test is None else list_domains(test, columns)
-                for test, same, each in (
-                    (source_test, source, sources),
-                    (target_test, target, targets),
-                )
-            )
             domains = TrainingDomains.read(
                 config, self._size, sources, targets, source_tests, target_tests, few
             )
@@ -174,7 +183,7 @@ class DomainAdapter(SavedAdapter):
                     *(state.method.network, domains.sources, device, config.seed),
                     num_sources=num_sources(config),
                 )
-                _log_probe(domains.scorer(device), state.method.network)
+                log_probe(domains.scorer(device), state.method.network)
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
@@ -278,12 +287,9 @@ class DomainAdapter(SavedAdapter):
         return self
 
 
-def _log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:
-    """Log what the linear probe of the pretrained features reaches, for comparison."""
-    scores = {} if scorer is None else scorer(network)
-    known = {name: scores[key] for name, key in TEST_ACCURACY.items() if key in scores}
-    shown = "".join(f", {name} test accuracy {score:.1%}" for name, score in known.items())
-    LOG.info("the classifier starts as a linear probe of the features%s", shown)
+def _is_none(target: object) -> bool:
+    """Whether there is no target: None, or the word that the command line has for it."""
+    return target is None or (isinstance(target, str | Path) and str(target) == NO_TARGET)
 
 
 def _names(domains: Sequence[LabelledLike | UnlabelledLike]) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from dacbn.norms import recalibrate
 from dacbn.training import (
     LabelShift,
     TrainConfig,
-    find_domain,
+    answering_ids,
     infer,
     one_domain,
     reading_options,
@@ -233,10 +233,9 @@ class Classifier:
                 training split is used.
             cluster_id: the domain that they are of; see `predict_proba`.
         """
-        network = self.network
-        device = next(network.parameters()).device
-        chosen, domain = self.images_of(images, train=True), find_domain(self.config, cluster_id)
-        recalibrate(network, iterate(chosen, BATCH_SIZE, device, seed=0), one_domain(domain))
+        network, chosen = self.network, self.images_of(images, train=True)
+        batches = iterate(chosen, BATCH_SIZE, next(network.parameters()).device, seed=0)
+        recalibrate(network, batches, one_domain(answering_ids(network, self.config, cluster_id)))
         if self._threshold is not None and network.unknown is None:
             # entropies move with the statistics
             self._threshold = choose_threshold(self.outputs(chosen, cluster_id).logits)
@@ -267,7 +266,8 @@ class Classifier:
         errors as in `predict_proba`; N may be 0.
         """
         shift = LabelShift(label_shift, self.held_out, self.classes)
-        return infer(self.network, images, find_domain(self.config, cluster_id), adapt, shift)
+        ids = answering_ids(self.network, self.config, cluster_id)
+        return infer(self.network, images, ids, adapt, shift)
 
     def labels_of(self, output: Output) -> Tensor:
         """Return the labels of images with these outputs, int64 (N,), as `predict` does.

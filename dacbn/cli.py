@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -18,7 +18,7 @@ from dacbn.plain_text import silence
 from dacbn.printed_log import printed_log
 from dacbn.spec import Spec
 from dacbn.spelling import as_option, spelling
-from dacbn.training import InterruptedTraining, raising_stopped
+from dacbn.training import InterruptedTraining, TrainConfig, raising_stopped
 from dacbn.training.storage import LONGEST
 
 DESCRIPTION = "Train a classifier for images of a domain that has no labels."
@@ -73,6 +73,7 @@ def main() -> None:
     log = sys.stderr if words[:1] == ["predict"] else sys.stdout  # where its table may go
     try:
         with raising_stopped(), printed_log(log), _warnings_said_once():
+            _refuse_repeated(words)
             if words[:1] == ["train"]:
                 known["train"], words[1:] = commands.read_defaults(words[1:])
             if words[:1] == ["compare"]:
@@ -90,6 +91,20 @@ def main() -> None:
             raise
         print(f"dacbn: {_one_line(_told(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _refuse_repeated(words: list[str]) -> None:
+    """Raise if an option is given twice: tyro keeps the last and drops the others."""
+    command, flags = COMMANDS.get("".join(words[:1])), commands.list_flags(words)
+    if command is None or len(set(flags)) == len(flags):
+        return
+    kinds = {**get_type_hints(TrainConfig), **get_type_hints(command)}
+    for flag in flags:
+        name = flag.removeprefix("--").replace("-", "_")
+        if name in kinds and flags.count(flag) > 1:
+            several = get_origin(kinds[name]) is tuple
+            cure = f"give all in one: {flag} a b" if several else "keep one"
+            raise ValueError(f"{flag} is given twice: {cure}")
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def draw_rows(
         >>> [len(each) for each in rows(0)]
         [2, 2, 2]
     """
-    if not balance:
+    if not balance and counts:
         ends = np.cumsum(counts).tolist()
         draw = _draw(sum(counts), keys[0], None if labels is None else torch.cat(list(labels)))
 

@@ -94,7 +94,7 @@ def stream_batches(
             of_domain[chosen.to(device, non_blocking=True)]
             for of_domain, chosen in zip(labels, rows, strict=True)
         ]
-        views = [strong_view(view, family, generator) for view in weak] if strong else [None, None]
+        views = [_strong(view, family, generator) for view in weak] if strong else [None, None]
         yield Batch(
             *(weak[0], torch.cat(step_labels), weak[1], views[0], views[1]),
             () if merge_sources else tuple(map(len, rows)),
@@ -171,9 +171,15 @@ def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
 
 def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:
     """Draw a view of each image, or one of those whose features are known."""
+    if not len(plain):
+        return plain  # without a target
     if _are_features(plain):
         return draw_view(plain, generator)
-    return weak_view(plain, family, generator) if len(plain) else plain
+    return weak_view(plain, family, generator)
+
+
+def _strong(weak: Tensor, family: Family, generator: torch.Generator) -> Tensor:
+    return strong_view(weak, family, generator) if len(weak) else weak
 
 
 def _are_features(batch: Tensor) -> bool:

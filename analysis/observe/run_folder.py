@@ -23,6 +23,7 @@ from dacbn.training import (
     is_source_free,
     load_weights,
     name_places,
+    name_unseen,
     place_ids,
     read_run_info,
     reading_options,
@@ -121,13 +122,18 @@ def build_untrained(subject: Subject, info: RunInfo) -> Subject:
 def _domains(info: RunInfo) -> dict[str, tuple[str, int]]:
     """Return place and id of each domain by its title: "source", or "source mnist" of several."""
     config = info.config
-    sides = ["source"] * len(config.source) + ["target"] * len(config.target)
-    given = zip(
-        *(sides, name_places(config), config.source + config.target, place_ids(config)), strict=True
+    if not config.target and not config.unseen:
+        raise RunFolderError("there was no target, and no unseen domain to look at")
+    given = list(
+        zip(name_places(config), config.source + config.target, place_ids(config), strict=True)
     )
+    if not config.target:  # by the statistics of the first source
+        given += [(n, p, 0) for n, p in zip(name_unseen(config), config.unseen, strict=True)]
+    count = len(config.source)
+    sides = ["source"] * count + ["target"] * (len(given) - count)
     return {
         f"{side} {name}" if sides.count(side) > 1 else side: (place, cluster_id)
-        for side, name, place, cluster_id in given
+        for side, (name, place, cluster_id) in zip(sides, given, strict=True)
     }
 
 

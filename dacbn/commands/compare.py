@@ -8,7 +8,9 @@ from tyro.conf import OmitArgPrefixes
 
 from dacbn.commands.default_config import default_config
 from dacbn.commands.stopping import end_stopped
-from dacbn.comparison import choose_variants, make_grid, run_comparison
+from dacbn.comparison import choose_variants, make_grid, run_comparison, run_leave_one_out
+from dacbn.comparison.files import NAME as COMPARISON
+from dacbn.comparison.leave_one_out import NAME as LEAVE_ONE_OUT
 from dacbn.plain_text import say
 from dacbn.training import InterruptedTraining, TrainConfig, starting_defaults, starts_pretrained
 
@@ -26,6 +28,7 @@ def compare(
     methods: tuple[str, ...] = ("source_only", DEFAULT.method),
     seeds: int = 5,
     controls: bool = False,
+    leave_one_out: bool = False,
     config: OmitArgPrefixes[TrainConfig] = DEFAULT,
 ) -> None:
     """Train all norms with all methods and seeds; write comparison.md, .csv and .tex.
@@ -41,22 +44,34 @@ def compare(
         seeds: number of seeds; --seed is the first of them.
         controls: also train controls that test whether the clusters are what helps: one cluster,
             random and frozen gates, random and swapped cluster ids, input standardisation, and
-            as many parameters.
+            as many parameters; and, of several sources, all as one.
+        leave_one_out: take each of the sources in turn as the target, and train on the others; with
+            --target none, leave it out of training and score it. Write leave_one_out.md and .csv,
+            and a comparison for each domain in its sub-folder.
         config: the settings that all trainings share; --norm and --method are refused here, use
             --norms and --methods.
     """
     _refuse_single(config)
-    cells = make_grid(config, choose_variants(norms, methods, controls), seeds)
-    say(f"{config.domains}: {len(cells)} trainings")
+    several = len(config.source) - leave_one_out > 1
+    variants = choose_variants(norms, methods, controls, several)
+    cells = make_grid(config, variants, seeds)
+    times = f"{len(config.source)} x " if leave_one_out else ""
+    title = f"each of {', '.join(config.source)} left out" if leave_one_out else config.domains
+    say(f"{title}: {times}{len(cells)} trainings")
     try:
-        results = run_comparison(output, config, cells)
+        if leave_one_out:
+            results = run_leave_one_out(output, config, variants, seeds)
+        else:
+            results = run_comparison(output, config, cells)
     except (InterruptedTraining, KeyboardInterrupt) as stop:
         cure = "Continue with the same command"
         end_stopped(stop, f"\nstopped; everything is saved in {output}. {cure}")
-    say((output / "comparison.md").read_text(encoding="utf-8").partition("## Hardware")[0])
+    name = LEAVE_ONE_OUT if leave_one_out else COMPARISON
+    say((output / f"{name}.md").read_text(encoding="utf-8").partition("## Hardware")[0])
     if failed := sum(bool(result.why) for result in results):
-        say(f"{failed} of {len(cells)} trainings failed; the same command tries them again")
-    say(f"wrote {output}/comparison.md, comparison.csv and comparison.tex")
+        say(f"{failed} of {len(results)} trainings failed; the same command tries them again")
+    kinds = f" and {name}.csv" if leave_one_out else f", {name}.csv and {name}.tex"
+    say(f"wrote {output}/{name}.md{kinds}")
 
 
 def _refuse_single(config: TrainConfig) -> None:

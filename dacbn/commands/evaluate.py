@@ -21,10 +21,12 @@ from dacbn.training import (
     has_records,
     name_places,
     name_scores,
+    name_unseen,
     place_ids,
     read_records,
     write_json,
 )
+from dacbn.training.domain_names import AVERAGE
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
 
 
@@ -57,13 +59,15 @@ def evaluate(
     """Score a trained run on the test splits of its domains; write evaluation.json into it.
 
     The weights are those of the last step. A table shows, from the records of the training, which
-    evaluation each label-free validator would have selected instead.
+    evaluation each label-free validator would have selected instead. A run without target scores
+    the domains of --unseen, or one given by --target.
 
     Args:
         run: a run folder.
         target: score on this dataset or folder instead of the run's targets.
         domain: with --target, the domain of the run whose statistics are used, for networks whose
-            normalisers know the domains; "average" takes the mean of all sources.
+            normalisers know the domains; "average" takes the mean of all sources, as a run without
+            target does by itself.
         data_root: folder of the named datasets, if it has moved.
         recalibrate: re-estimate normaliser statistics on the target's training images (AdaBN), and
             score both domains before and after; the run's weights file is not changed.
@@ -78,11 +82,14 @@ def evaluate(
     check_new_run(save, recalibrate)
     adapter = DomainAdapter.from_pretrained(run, device, data_root)
     config = adapter.config
-    targets = config.target if target is None else (target,)
+    scored = config.target or config.unseen
+    targets = scored if target is None else (target,)
     if IN_MEMORY in targets:
         raise ValueError(f"{run} was trained from arrays: pass --target")
     if domain is not None and target is None:
         raise ValueError("--domain says whose statistics --target has: add --target")
+    if not targets:
+        say(f"{run} has no target: --target D scores a domain that it was not trained on")
     domains = _sources(config) + _targets(config, target, domain)
     for flat in [each for each in targets if is_flat_folder(each, config.columns)]:
         say(f"{flat} is a flat folder without labels: use dacbn predict {run} {flat}")
@@ -91,14 +98,14 @@ def evaluate(
         hold_out(adapter, run)
     before = _score(adapter, domains)
     scores = dict(before)
-    print_scores(before)
+    print_scores(before, unseen=not config.target)
     about: dict[str, object] = {"source": _shown(config.source), "target": _shown(targets)}
     if recalibrate:
         for each in _targets(config, target, domain):
             adapter.recalibrate(each.place, each.statistics)
         after = _score(adapter, [each for each in domains if _known(each.kind, before)])
         say(f"with statistics re-estimated on {', '.join(targets)}:")
-        print_scores(after, before)
+        print_scores(after, before, not config.target)
         about |= {"before": before, "after": after}
         # of each domain with the statistics meant for it
         scores |= {name: value for name, value in after.items() if name.startswith(TARGET_TEST)}
@@ -120,8 +127,8 @@ def evaluate(
         save_recalibrated(adapter, save)
     elif recalibrate:
         say("--save FOLDER keeps these statistics; dacbn predict --recalibrate uses its own images")
-    if has_records(run) and targets == config.target and not (recalibrate or label_shift):
-        print_choices(read_records(run))
+    if has_records(run) and targets == scored and not (recalibrate or label_shift):
+        print_choices(read_records(run), unseen=not config.target)
 
 
 def _sources(config: TrainConfig) -> list[Domain]:
@@ -133,6 +140,9 @@ def _targets(config: TrainConfig, target: str | None, domain: str | None) -> lis
     if target is not None and target not in config.target:
         return [Domain(TARGET_TEST, target, target, domain)]
     count = len(config.source)
+    if not config.target:
+        pairs = zip(name_unseen(config), config.unseen, strict=True)
+        return [Domain(TARGET_TEST, name, place, AVERAGE) for name, place in pairs]
     given = zip(name_places(config)[count:], config.target, place_ids(config)[count:], strict=True)
     return [
         Domain(TARGET_TEST, name, place, domain or own)

@@ -41,7 +41,8 @@ def predict(
             that first, with the confidence of the likeliest class.
         add: further columns: probabilities of all classes, logits, features.
         domain: the domain that the images are of, if the run knows several targets: whose
-            statistics are used. "average" takes the mean of all sources, for one never seen.
+            statistics are used. "average" takes the mean of all sources, for one never seen, as a
+            run without target does by itself.
         adapt: a test-time method, tent or sar, that adapts the network to the images while it
             labels them; the run is not changed. Give many images: a single one is labelled as
             without it.

@@ -14,7 +14,12 @@ from dacbn.training.metrics import (
     TEST_ACCURACY,
     TEST_CLASS_ACCURACY,
 )
-from dacbn.training.selection import LAST, MEDIAN, MEDIAN_OF, ORACLE
+from dacbn.training.selection import DOMAINBED, LAST, MEDIAN, MEDIAN_OF, ORACLE
+
+NOTES = {
+    "oracle": "(best on target labels; not available in practice)",
+    DOMAINBED[ORACLE]: "(best on the unseen labels; not available in practice)",
+}
 
 OPEN_SET = {
     "known classes": TARGET_TEST_KNOWN,
@@ -23,8 +28,18 @@ OPEN_SET = {
 }
 
 
-def print_scores(numbers: Mapping[str, float], before: Mapping[str, float] | None = None) -> None:
-    """Print the accuracies on the test splits, one line each, with the changes since `before`."""
+def print_scores(
+    numbers: Mapping[str, float],
+    before: Mapping[str, float] | None = None,
+    unseen: bool = False,
+) -> None:
+    """Print the accuracies on the test splits, one line each, with the changes since `before`.
+
+    Args:
+        numbers: scores by name.
+        before: earlier ones.
+        unseen: whether there was no target, so that its scores are those of unseen domains.
+    """
     for domain, name in TEST_ACCURACY.items():
         if name in numbers and TEST_CLASS_ACCURACY[domain] in numbers:
             accuracy, by_class = (
@@ -34,7 +49,8 @@ def print_scores(numbers: Mapping[str, float], before: Mapping[str, float] | Non
             several = by_domain(numbers, name)
             mean = f" (mean of {len(several)} domains)" if several else ""
             classes = _classes(numbers, domain)
-            say(f"{domain} test{mean}: accuracy {accuracy}, mean of {classes} {by_class}")
+            title = "unseen" if unseen and domain == "target" else domain
+            say(f"{title} test{mean}: accuracy {accuracy}, mean of {classes} {by_class}")
             _print_open_set(domain, numbers, before)
             _print_domains(several, by_domain(before or {}, name))
 
@@ -76,20 +92,28 @@ def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:
     return "" if before is None else f" ({100 * (score - before[key]):+.1f} points)"
 
 
-def print_choices(records: Sequence[Mapping[str, Any]]) -> None:
-    """Print the evaluation that each rule selects from the records of a training, one line each."""
+def print_choices(records: Sequence[Mapping[str, Any]], unseen: bool = False) -> None:
+    """Print the evaluation that each rule selects from the records of a training, one line each.
+
+    Args:
+        records: of the training.
+        unseen: whether there was no target, so that scores are those of unseen domains. Rules then
+            have the names of DomainBed.
+    """
     choices, count = choose(records), len(evaluations_of(records))
     if count < 2:  # there is nothing to choose between
         return
-    say(f"of {count} evaluations in training, with the target test accuracy there:")
+    tested = "accuracy on what was never trained on" if unseen else "target test accuracy"
+    say(f"of {count} evaluations in training, with the {tested} there:")
+    titles = {LAST: "last", MEDIAN: f"median of last {min(count, MEDIAN_OF)}"}
+    titles |= DOMAINBED if unseen else {ORACLE: "oracle"}
     for choice in choices:
-        say(_line(choice, min(count, MEDIAN_OF)).rstrip())
+        say(_line(choice, titles, 28 if unseen else 26).rstrip())
 
 
-def _line(choice: Choice, median_of: int) -> str:
+def _line(choice: Choice, titles: Mapping[str, str], width: int) -> str:
     step = "" if choice.step is None else f"step {choice.step}"
     accuracy = "" if choice.accuracy is None else f"{choice.accuracy:.1%}"
-    titles = {LAST: "last", MEDIAN: f"median of last {median_of}", ORACLE: "oracle"}
-    note = "(best on target labels; not available in practice)" if choice.rule == ORACLE else ""
+    note = NOTES.get(titles.get(choice.rule, ""), "")
     title = titles.get(choice.rule, choice.rule.replace("_", " "))
-    return f"  {title:<26}{step:<14}{accuracy:>6}  {note}"
+    return f"  {title:<{width}}{step:<14}{accuracy:>6}  {note}"

@@ -24,11 +24,13 @@ from dacbn.training import (
     IN_MEMORY,
     InterruptedTraining,
     TrainConfig,
+    check_without_target,
     choose_device,
     choose_size,
     describe_size,
     is_source_free,
 )
+from dacbn.training.setting_groups import NO_TARGET
 
 OWN_NORMS = Spec("own_norms")  # in the names of folders, for a backbone that keeps its norms
 WITH_RESUME = {"--resume", "--steps", "--help"}
@@ -86,6 +88,7 @@ def train(
         raise ValueError(
             f"{run} holds a run: continue it with --resume {run}, or choose another --run"
         )
+    check_without_target(config)
     adapter = DomainAdapter(**vars(config))
     with new_folder(_name(config)) if run is None else nullcontext(run) as folder:
         _fit(adapter, folder)
@@ -95,7 +98,7 @@ def _resume(folder: Path, steps: int) -> None:
     """Continue a run with its own settings, or to a larger number of steps."""
     adapter = DomainAdapter.from_run(folder)
     config = adapter.config
-    if IN_MEMORY in (*config.source, *config.target, *config.target_labelled):
+    if IN_MEMORY in (*(*config.source, *config.target, *config.target_labelled, *config.unseen),):
         raise ValueError(
             f"{folder} was trained from arrays: resume it in Python, with "
             f"DomainAdapter.from_run({str(folder)!r}).fit(..., run={str(folder)!r}, resume=True)"
@@ -116,12 +119,13 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     size = choose_size(config, choose_device(config.device), *config.source, *config.target)
     if not resume and (note := describe_size(config, size)):
         say(note)
-    flat = any(is_flat_folder(target, config.columns) for target in config.target)
-    target_test = None if flat else config.target
+    scored = config.target or config.unseen
+    flat = any(is_flat_folder(place, config.columns) for place in scored)
+    target_test = None if flat else scored or None
     try:
         adapter.fit(
             config.source,
-            config.target,
+            config.target or None,
             source_test=config.source,
             target_test=target_test,
             target_labelled=config.target_labelled or None,
@@ -131,14 +135,14 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
     except InterruptedTraining as stop:
         cure = f"Continue with: dacbn train --resume {folder}"
         end_stopped(stop, f"{stop}; everything is saved. {cure}")
-    print_scores(adapter.records[-1] if adapter.records else {})
+    print_scores(adapter.records[-1] if adapter.records else {}, unseen=not config.target)
     say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
 
 
 def _name(config: TrainConfig) -> str:
     """Name a folder after the settings."""
     names = (
-        "+".join(Path(each).resolve().name for each in places)
+        "+".join(Path(each).resolve().name for each in places) or NO_TARGET
         for places in (config.source, config.target)
     )
     domains = "-".join(names)

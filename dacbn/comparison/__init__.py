@@ -5,5 +5,6 @@ from dacbn.comparison.grid import Cell as Cell
 from dacbn.comparison.grid import Variant as Variant
 from dacbn.comparison.grid import choose_variants as choose_variants
 from dacbn.comparison.grid import make_grid as make_grid
+from dacbn.comparison.leave_one_out import run_leave_one_out as run_leave_one_out
 from dacbn.comparison.results import Result as Result
 from dacbn.comparison.run_comparison import run_comparison as run_comparison

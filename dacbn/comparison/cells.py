@@ -12,6 +12,7 @@ from dacbn.adapter import DomainAdapter
 from dacbn.comparison.grid import Cell
 from dacbn.datasets import is_flat_folder
 from dacbn.progress import LOGGER, Progress
+from dacbn.spelling import spell
 from dacbn.training import (
     CONFIG,
     FolderInUseError,
@@ -23,6 +24,7 @@ from dacbn.training import (
     check_labelled,
     check_names,
     check_needs_source,
+    check_without_target,
     choose_device,
     choose_size,
     create_state,
@@ -81,9 +83,9 @@ def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
     adapter = DomainAdapter(**vars(config))
     adapter.fit(
         config.source,
-        config.target,
+        config.target or None,
         source_test=config.source,
-        target_test=config.target,
+        target_test=config.target or config.unseen,
         target_labelled=config.target_labelled or None,
         run=folder,
         resume=(folder / CONFIG).exists(),
@@ -121,13 +123,20 @@ def check_cells(cells: Iterable[Cell]) -> None:
         check_names(config)
         check_needs_source(config)
         check_labelled(config)
-        if flat := [target for target in config.target if is_flat_folder(target, config.columns)]:
+        check_without_target(config)
+        scored = config.target or config.unseen
+        if not scored:
+            raise ValueError(
+                f"a comparison reports accuracies: give {spell('unseen')} a domain to score"
+            )
+        if flat := [target for target in scored if is_flat_folder(target, config.columns)]:
             raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")
     config = next(iter(kinds.values()))
     source, target = config.source, config.target
     size = choose_size(config, choose_device(config.device), *source, *target)
     domains = TrainingDomains.read(
-        config, size, source, target, source, target, config.target_labelled
+        *(config, size, source, target, source, target or config.unseen),
+        labelled_targets=config.target_labelled,
     )
     for config in kinds.values():
         untrained = dataclasses.replace(decide(config), pretrained=False)

@@ -3,13 +3,14 @@
 A mixture is controlled by a single cluster (which is BatchNorm), by random and by frozen gates, and
 by a BatchNorm with as many parameters. A normaliser that gets domain ids is controlled by random
 ids, and by ids that are swapped in evaluation. Both are controlled by standardising the input only,
-which explains much of the published gain of normalisers on digits.
+which explains much of the published gain of normalisers on digits. Where there are several sources,
+all that could know them apart is controlled by training on them as one.
 """
 
 from inspect import signature
 from typing import Any, NamedTuple
 
-from dacbn.models import resolve_norm
+from dacbn.models import resolve_norm, takes_ids
 from dacbn.norms import Norm, RandomGateNorm
 from dacbn.norms.contract import Need
 from dacbn.spec import Spec, Term
@@ -55,6 +56,18 @@ def controls_of(norm: str) -> list[Control]:
         controls = _of_mixture(Term(name, options), maps)
     standardised = (("input_norm", "instance_norm"),)
     return [*controls, Control("input standardisation", Spec("batch_norm"), standardised)]
+
+
+def controls_of_domains(norm: str, method: str) -> list[Control]:
+    """List the controls for knowing several sources apart; none if nothing here knows them.
+
+    Args:
+        norm: the normaliser.
+        method: the adaptation method.
+    """
+    if Spec(method).names == ("source_only",) and not takes_ids(norm):
+        return []
+    return [Control("all sources as one", Spec(norm), (("merge_sources", True),))]
 
 
 def _of_mixture(mixture: Term, maps: tuple[Term, ...]) -> list[Control]:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from dacbn.comparison.controls import controls_of
+from dacbn.comparison.controls import controls_of, controls_of_domains
 from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training import TrainConfig
@@ -51,9 +51,18 @@ class Cell(NamedTuple):
 
 
 def choose_variants(
-    norms: Iterable[str], methods: Iterable[str], controls: bool = False
+    norms: Iterable[str],
+    methods: Iterable[str],
+    controls: bool = False,
+    several_sources: bool = False,
 ) -> list[Variant]:
     """Combine all norms with all methods, followed by the controls of every norm, each once.
+
+    Args:
+        norms: normalisers.
+        methods: adaptation methods.
+        controls: whether to add controls.
+        several_sources: whether there are several sources, which has a control of its own.
 
     Raises:
         UnknownNameError: there is no such norm.
@@ -69,7 +78,10 @@ def choose_variants(
             Variant(control.norm, method, control.changes, control.title, norm)
             for method in some_methods
             for norm in some_norms
-            for control in controls_of(norm)
+            for control in (
+                *controls_of(norm),
+                *(controls_of_domains(norm, method) if several_sources else ()),
+            )
         ]
     different = {
         variant[:3]: variant for variant in reversed(variants)
@@ -121,9 +133,14 @@ def _find(variants: Sequence[Variant], wanted: object, but: Variant) -> Variant 
     return next((each for each in variants if each[:3] == wanted and each != but), None)
 
 
+def _words(variant: Variant) -> list[str]:
+    """Return the changes of a variant as its folder's name shows them."""
+    return [name if value is True else value for name, value in variant.changes]
+
+
 def _cell(variant: Variant, config: TrainConfig, seed: int) -> Cell:
     changes: dict[str, Any] = {"norm": variant.norm, "method": variant.method, "seed": seed}
-    name = "-".join([variant.method, variant.norm, *(value for _, value in variant.changes)])
+    name = "-".join([variant.method, variant.norm, *_words(variant)])
     readable = re.sub(r"[^\w.=+]+", "-", re.sub(r"['\" ]", "", name)).strip("-").replace("-+", "+")
     own = dataclasses.replace(config, **changes, **dict(variant.changes))
     return Cell(variant, own, f"{readable}-seed{seed}")

@@ -13,7 +13,7 @@ from dacbn.comparison.statistics import (
     summarise,
     weighted_rank_correlation,
 )
-from dacbn.training.selection import LAST, MEDIAN, ORACLE
+from dacbn.training.selection import DOMAINBED, LAST, MEDIAN, ORACLE
 
 NOTHING = "–"  # noqa: RUF001  # a dash in a cell
 
@@ -81,14 +81,21 @@ def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Tabl
         "that of the last ten evaluations, or of all if there are fewer. The oracle uses target "
         "labels, and is not available in practice."
     )
-    titles = {MEDIAN: "median of last ten", ORACLE: "oracle (not available)"}
-    headings = ["norm", "method", *(titles.get(rule, rule.replace("_", " ")) for rule in rules)]
+    has_target = bool(results[0].cell.config.target)
+    headings = ["norm", "method", *(rule_title(rule, has_target) for rule in rules)]
     rows = []
     for variant in variants:
         chosen = [summarise(list(accuracies(results, variant, rule).values())) for rule in rules]
         means = [NOTHING if each is None else f"{100 * each.mean:.1f}" for each in chosen]
         rows.append([variant.title, variant.method, *means])
     return Table("Accuracy by selection rule", caption, headings, rows)
+
+
+def rule_title(rule: str, has_target: bool) -> str:
+    """Return the heading of a selection rule; see `DOMAINBED` for those without a target."""
+    titles = {MEDIAN: "median of last ten", ORACLE: "oracle (not available)"}
+    titles |= {} if has_target else DOMAINBED
+    return titles.get(rule, rule.replace("_", " "))
 
 
 def rules_of(results: Sequence[Result]) -> list[str]:

@@ -16,6 +16,7 @@ from dacbn.methods.information_maximisation import (
     InformationMaximisation as InformationMaximisation,
 )
 from dacbn.methods.jan import JAN as JAN
+from dacbn.methods.m3sda import M3SDA as M3SDA
 from dacbn.methods.mcc import MCC as MCC
 from dacbn.methods.mcd import MCD as MCD
 from dacbn.methods.mdd import MDD as MDD

@@ -10,10 +10,13 @@ Differs from the paper: f' is of the current step, as in the authors' code, and 
 one; both domains weigh the same when their batches differ in size.
 """
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from dacbn.batch import Output
+from dacbn.batch import Output, join_domains
 from dacbn.limits import NotNegative
 from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
@@ -30,6 +33,8 @@ class AFN(Method):
         step: growth r of the norms.
     """
 
+    fewest_sources: ClassVar[int | None] = 1
+
     def __init__(
         self, network: Network, weight: NotNegative = 0.05, step: NotNegative = 1.0
     ) -> None:
@@ -37,17 +42,23 @@ class AFN(Method):
         self.weight = weight
         self.step = step
 
-    def transfer(
-        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    def transfer_domains(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
     ) -> Step:
-        """Compute the loss that makes feature norms grow."""
-        source_norms, target_norms = feature_norms(source.features), feature_norms(target.features)
-        loss = (growth_loss(source_norms, self.step) + growth_loss(target_norms, self.step)) / 2
-        metrics = {
-            "source_feature_norm": source_norms.detach().mean(),
-            "target_feature_norm": target_norms.detach().mean(),
+        """Compute the loss that makes feature norms grow, of all sources and of all targets."""
+        roles = {"source": sources, "target": targets}
+        norms = {
+            role: feature_norms(join_domains(outputs).features)
+            for role, outputs in roles.items()
+            if outputs
         }
-        return Step({"feature_norm": self.weight * loss}, metrics)
+        losses = [growth_loss(each, self.step) for each in norms.values()]
+        metrics = {f"{role}_feature_norm": each.detach().mean() for role, each in norms.items()}
+        return Step({"feature_norm": self.weight * torch.stack(losses).mean()}, metrics)
 
 
 def feature_norms(features: Tensor) -> Tensor:

@@ -9,10 +9,13 @@ Differs from the paper: the squares are divided by the batch size, so that batch
 sizes weigh the same; the default weight is the paper's 1e-4 at its batches of 36.
 """
 
+from collections.abc import Sequence
+from typing import ClassVar
+
 import torch
 from torch import Tensor
 
-from dacbn.batch import Output
+from dacbn.batch import Output, join_domains
 from dacbn.limits import Count, NotNegative
 from dacbn.losses import widened
 from dacbn.methods.method import Method, Step, methods
@@ -29,18 +32,24 @@ class BSP(Method):
         count: number k of penalised singular values.
     """
 
+    fewest_sources: ClassVar[int | None] = 1
+
     def __init__(self, network: Network, weight: NotNegative = 3.6e-3, count: Count = 1) -> None:
         super().__init__(network)
         self.weight = weight
         self.count = count
 
-    def transfer(
-        self, source: Output, target: Output, source_labels: Tensor, progress: float
+    def transfer_domains(
+        self,
+        sources: Sequence[Output],
+        targets: Sequence[Output],
+        source_labels: Tensor,
+        progress: float,
     ) -> Step:
-        """Compute the sum of both domains' penalties."""
-        of_source = spectral_penalty(source.features, self.count)
-        of_target = spectral_penalty(target.features, self.count)
-        return Step({"spectral": self.weight * (of_source + of_target)}, {})
+        """Compute the sum of the penalties of all sources together and of all targets."""
+        roles = [join_domains(each).features for each in (sources, targets) if each]
+        penalties = [spectral_penalty(features, self.count) for features in roles]
+        return Step({"spectral": self.weight * torch.stack(penalties).sum()}, {})
 
 
 def spectral_penalty(features: Tensor, count: int) -> Tensor:

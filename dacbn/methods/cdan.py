@@ -15,6 +15,7 @@ their batches differ in size; the strength ends at `weight`, as in DANN here, in
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -50,6 +51,7 @@ class CDAN(Method):
         projections: number d of random projections, used if the outer product is too large.
     """
 
+    fewest_sources: ClassVar[int | None] = 2
     feature_map: Tensor
     prediction_map: Tensor
 

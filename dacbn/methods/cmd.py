@@ -35,6 +35,7 @@ class CMD(Method):
     """
 
     by_pairs: ClassVar[bool] = True
+    fewest_sources: ClassVar[int | None] = 2
 
     def __init__(self, network: Network, weight: NotNegative = 1.0, moments: Count = 5) -> None:
         super().__init__(network)

@@ -33,6 +33,7 @@ class DAN(Method):
     """
 
     by_pairs: ClassVar[bool] = True
+    fewest_sources: ClassVar[int | None] = 2
 
     def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)

@@ -13,6 +13,7 @@ size; the strength ends at `weight` instead of 1; the default head is wide for a
 
 import math
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -36,6 +37,8 @@ class DANN(Method):
         batch_norm: put a BatchNorm into each hidden layer of the domain head; the features
             of each domain pass through the head separately, so it has its own batch statistics.
     """
+
+    fewest_sources: ClassVar[int | None] = 2
 
     def __init__(
         self,

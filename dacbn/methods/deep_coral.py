@@ -31,6 +31,7 @@ class DeepCORAL(Method):
     """
 
     by_pairs: ClassVar[bool] = True
+    fewest_sources: ClassVar[int | None] = 2
     of_predictions: ClassVar[bool] = True
 
     def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:

@@ -34,6 +34,7 @@ class JAN(Method):
     """
 
     by_pairs: ClassVar[bool] = True
+    fewest_sources: ClassVar[int | None] = 2
 
     def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
         super().__init__(network)

@@ -1,6 +1,7 @@
 """The interface of adaptation methods, and the registry that names them."""
 
 from collections.abc import Sequence
+from itertools import combinations, product
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -71,12 +72,15 @@ class Method(Objective):
     Attributes:
         by_pairs: with several sources or targets, the losses of `transfer` are the mean over all
             pairs of a source and a target; otherwise the sources are seen as one, and the targets
-            as one.
+            as one. Without a target the pairs are those of two sources.
         has_unknown_output: it trains an output of the network for unknown classes.
+        fewest_sources: how many sources it needs where there is no target; None if it needs a
+            target.
     """
 
     by_pairs: ClassVar[bool] = False
     has_unknown_output: ClassVar[bool] = False
+    fewest_sources: ClassVar[int | None] = None
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute losses and metrics of a batch."""
@@ -85,7 +89,7 @@ class Method(Objective):
         losses = {"classification": classification_loss(source, batch.source_labels, weights)}
         metrics = {"source_accuracy": accuracy(source.logits, batch.source_labels)}
         sources = split_domains(source, batch.source_counts)
-        targets = split_domains(target, batch.target_counts)
+        targets = split_domains(target, batch.target_counts) if len(target.logits) else []
         added = self.transfer_weighted(sources, targets, batch.source_labels, progress, weights)
         return Step(losses | added.losses, metrics | added.metrics)
 
@@ -138,7 +142,7 @@ class Method(Objective):
 
         Args:
             sources: outputs for each source, as in `transfer`; one may have no images in a batch.
-            targets: outputs for each target.
+            targets: outputs for each target; none where there is no target.
             source_labels: int64 (B,), of all sources in this order.
             progress: the share in [0, 1) of the training steps that are done.
         """
@@ -146,13 +150,15 @@ class Method(Objective):
             source, target = join_domains(sources), join_domains(targets)
             return self.transfer(source, target, source_labels, progress)
         labels = torch.split(source_labels, [len(source.logits) for source in sources])
+        filled = [each for each in zip(sources, labels, strict=True) if len(each[0].logits)]
+        others = [(target, source_labels[:0]) for target in targets if len(target.logits)]
+        pairs = list(product(filled, others) if targets else combinations(filled, 2))
         steps = [
-            self.transfer(source, target, of_source, progress)
-            for source, of_source in zip(sources, labels, strict=True)
-            for target in targets
-            if len(source.logits) and len(target.logits)
+            self.transfer(source, other, of_source, progress)
+            for (source, of_source), (other, _) in pairs or [(filled[0], filled[0])]
         ]
-        return Step(*(_mean(each) for each in zip(*steps, strict=True)))
+        share = 1.0 if pairs else 0.0  # a batch of one source alone has nothing to compare
+        return Step(*(_mean(each, share) for each in zip(*steps, strict=True)))
 
     def forward_source(self, batch: Batch) -> Output:
         """Run the network on the source images alone."""
@@ -178,11 +184,11 @@ class Method(Objective):
         return [Output(*pair) for pair in pairs]
 
 
-def _mean(named: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Average scalars of the same names."""
-    if len(named) == 1:
+def _mean(named: Sequence[dict[str, Tensor]], share: float = 1.0) -> dict[str, Tensor]:
+    """Average scalars of the same names, and take a share of that."""
+    if len(named) == 1 and share == 1:
         return named[0]
-    return {name: torch.stack([each[name] for each in named]).mean() for name in named[0]}
+    return {name: share * torch.stack([each[name] for each in named]).mean() for name in named[0]}
 
 
 def classification_loss(source: Output, labels: Tensor, weights: Tensor | None) -> Tensor:

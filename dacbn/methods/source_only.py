@@ -20,6 +20,7 @@ class SourceOnly(Method):
     """
 
     of_predictions: ClassVar[bool] = True
+    fewest_sources: ClassVar[int | None] = 1
 
     def __init__(self, network: Network, label_smoothing: Fraction = 0.0) -> None:
         super().__init__(network)

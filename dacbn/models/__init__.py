@@ -6,6 +6,7 @@ from dacbn.models.convert import ConversionReport as ConversionReport
 from dacbn.models.convert import convert_norms as convert_norms
 from dacbn.models.convert import resolve_norm as resolve_norm
 from dacbn.models.domain_clusters import takes_cluster_ids as takes_cluster_ids
+from dacbn.models.domain_clusters import takes_ids as takes_ids
 from dacbn.models.freezing import freeze_backbone as freeze_backbone
 from dacbn.models.heads import CosineClassifier as CosineClassifier
 from dacbn.models.heads import mlp as mlp

@@ -16,6 +16,15 @@ def takes_cluster_ids(model: nn.Module) -> bool:
     return any(Need.CLUSTER_IDS in layer.needs for layer in layers)
 
 
+def takes_ids(norm: str) -> bool:
+    """Whether a norm receives the ids of the domains.
+
+    Args:
+        norm: a specification, such as "scb_norm".
+    """
+    return Need.CLUSTER_IDS in resolve_norm(norm)[0].needs
+
+
 def clusters_for_domains(norm: str, num_domains: int) -> Spec:
     """Return a norm with a cluster for each domain, if it receives ids and does not say how many.
 

@@ -30,6 +30,7 @@ from dacbn.training.config import choose_device as choose_device
 from dacbn.training.domain_names import find_domain as find_domain
 from dacbn.training.domain_names import name_domains as name_domains
 from dacbn.training.domain_names import name_places as name_places
+from dacbn.training.domain_names import name_unseen as name_unseen
 from dacbn.training.domain_names import num_domains as num_domains
 from dacbn.training.domain_names import num_sources as num_sources
 from dacbn.training.domain_names import one_domain as one_domain
@@ -40,6 +41,7 @@ from dacbn.training.evaluation import average as average
 from dacbn.training.evaluation import class_accuracies as class_accuracies
 from dacbn.training.evaluation import evaluate as evaluate
 from dacbn.training.evaluation import name_scores as name_scores
+from dacbn.training.evaluation import run_by_domains as run_by_domains
 from dacbn.training.evaluation import run_network as run_network
 from dacbn.training.evaluation import score_answers as score_answers
 from dacbn.training.evaluation import score_logits as score_logits
@@ -49,8 +51,10 @@ from dacbn.training.held_out import save_held_out as save_held_out
 from dacbn.training.image_size import choose_size as choose_size
 from dacbn.training.image_size import describe_size as describe_size
 from dacbn.training.inference import LabelShift as LabelShift
+from dacbn.training.inference import answering_ids as answering_ids
 from dacbn.training.inference import infer as infer
 from dacbn.training.interrupt import raising_stopped as raising_stopped
+from dacbn.training.linear_probe import log_probe as log_probe
 from dacbn.training.linear_probe import start_from_probe as start_from_probe
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
@@ -92,3 +96,4 @@ from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs
 from dacbn.training.validators import validate as validate
 from dacbn.training.validators import validators as validators
 from dacbn.training.weighted_validators import importance_weights as importance_weights
+from dacbn.training.without_target import check_without_target as check_without_target

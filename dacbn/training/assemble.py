@@ -226,7 +226,7 @@ def create_state(
     freeze_backbone(network.backbone, config.train)
     activations = _check_size(network, image_size, config.backbone)
     check_batch(batch_sizes(config), image_size, device, activations)
-    _check_clusters(network, config.source_batch_size + config.target_batch_size)
+    _check_clusters(network, sum(batch_sizes(config).values()))
     state = TrainingState.create(methods.build(config.method, network).to(device), config)
     if checkpoint is not None:
         state.load_state_dict(checkpoint)
@@ -238,7 +238,8 @@ def batch_sizes(config: TrainConfig) -> dict[str, int]:
     sizes = {"source_batch_size": config.source_batch_size}
     if is_source_free(config):
         sizes = {}
-    sizes["target_batch_size"] = config.target_batch_size
+    if config.target:
+        sizes["target_batch_size"] = config.target_batch_size
     if config.target_labelled and not is_source_free(config):
         sizes["labelled_batch_size"] = config.labelled_batch_size
     return sizes

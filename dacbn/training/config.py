@@ -50,7 +50,9 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
     @property
     def domains(self) -> str:
         """Sources and targets in words, such as "mnist + usps → svhn"."""
-        return f"{' + '.join(self.source)} → {' + '.join(self.target)}"
+        unseen = f" ({' + '.join(self.unseen)} unseen)" if self.unseen else ""
+        target = " + ".join(self.target) or f"no target{unseen}"
+        return f"{' + '.join(self.source)} → {target}"
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings as values that JSON supports."""

@@ -44,6 +44,12 @@ def place_ids(config: TrainConfig) -> tuple[int, ...]:
     return (*sources, *targets)
 
 
+def name_unseen(config: TrainConfig) -> tuple[str, ...]:
+    """Return the name of each domain that is only scored; see `name_domains`."""
+    given = [*_numbered(config.source, "source"), *_numbered(config.unseen, "unseen")]
+    return tuple(_shortest(given)[len(config.source) :])
+
+
 def num_sources(config: TrainConfig) -> int:
     """Return the number of domain ids that belong to sources."""
     return 1 if config.merge_sources else len(config.source)

@@ -35,13 +35,13 @@ from dacbn.models import Network
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import place_ids
-from dacbn.training.evaluation import name_scores, run_network
+from dacbn.training.evaluation import name_scores, run_by_domains
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
 from dacbn.training.test_sets import TestSet, read_test_sets
 from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
-from dacbn.training.validators import validate
+from dacbn.training.validators import validate, without_target
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,8 @@ class TrainingDomains:
             sources: the sources, at least one.
             targets: the targets.
             source_tests: a test set for each source, or none.
-            target_tests: a test set for each target, or none.
+            target_tests: a test set for each target, or none; where there is no target, any number
+                of domains that are only scored.
             labelled_targets: a few labelled images of each target, or none.
 
         Raises:
@@ -114,7 +115,7 @@ class TrainingDomains:
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment
         return cls(
             *(tuple(labelled), tuple(unlabelled), place_ids(config), tests, family),
-            validators=config.validators,
+            validators=config.validators if targets else tuple(without_target(config.validators)),
             unknown=config.unknown,
             labelled=tuple(few),
         )
@@ -148,7 +149,7 @@ class TrainingDomains:
             tests=tuple(
                 test._replace(
                     images=dataclasses.replace(
-                        test.images, images=run(test.images.images, test.cluster_id)
+                        test.images, images=run(test.images.images, test.cluster_ids[0])
                     )
                 )
                 for test in self.tests
@@ -204,7 +205,9 @@ class TrainingDomains:
 
     def held_out(self) -> list[tuple[LabelledImages, int]]:
         """Return the test sets of the sources, with their domain ids."""
-        return [(test.images, test.cluster_id) for test in self.tests if test.kind == SOURCE_TEST]
+        return [
+            (test.images, test.cluster_ids[0]) for test in self.tests if test.kind == SOURCE_TEST
+        ]
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
         scores: dict[str, float] = {}
@@ -213,7 +216,7 @@ class TrainingDomains:
             threshold = find_threshold(network, self.targets, self.ids[len(self.sources) :], device)
             scores[UNKNOWN_THRESHOLD] = threshold
         found = [
-            (test, run_network(network, test.images.images, test.cluster_id, device))
+            (test, run_by_domains(network, test.images.images, test.cluster_ids, device))
             for test in self.tests
         ]
         for kind in (SOURCE_TEST, TARGET_TEST):
@@ -232,7 +235,7 @@ class TrainingDomains:
         self, network: Network, sources: Sequence[tuple[Output, Tensor]], device: torch.device
     ) -> dict[str, float]:
         """Compute the validators; `sources` are outputs and labels of the sources' test sets."""
-        if not self.validators or not sources or not self.targets:
+        if not self.validators or not sources:
             return {}
         outputs, labels = zip(*sources, strict=True)
         source = join_domains(outputs), torch.cat([each.cpu() for each in labels])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, LabelledImages, iterate
-from dacbn.models import Network
+from dacbn.models import Network, takes_cluster_ids
 from dacbn.norms import modes_kept
 from dacbn.progress import Progress
 from dacbn.training.metrics import OF_DOMAIN
@@ -52,6 +52,18 @@ def average(outputs: Sequence[Output]) -> Output:
         return outputs[0]
     features, logits = (torch.stack(parts) for parts in zip(*outputs, strict=True))
     return Output(features.mean(0), logits.log_softmax(2).logsumexp(0) - math.log(len(outputs)))
+
+
+def run_by_domains(
+    network: Network, images: Images, cluster_ids: Sequence[int], device: torch.device
+) -> Output:
+    """Average what the network answers by the statistics of each of several domains.
+
+    Arguments as in `run_network`.
+    """
+    if not takes_cluster_ids(network):
+        cluster_ids = cluster_ids[:1]  # all answer alike
+    return average([run_network(network, images, each, device) for each in cluster_ids])
 
 
 def class_accuracies(logits: Tensor, labels: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from dacbn.datasets import Images
 from dacbn.label_shift import HeldOut, check_estimator, correct, describe
 from dacbn.methods import test_time_methods
 from dacbn.models import Network, takes_cluster_ids
-from dacbn.training.domain_names import one_domain
-from dacbn.training.evaluation import average, run_network
+from dacbn.training.config import TrainConfig
+from dacbn.training.domain_names import find_domain, name_domains, one_domain
+from dacbn.training.evaluation import run_by_domains
 from dacbn.training.run_online import run_online
 
 LOG = logging.getLogger(__name__)
@@ -30,6 +31,22 @@ class LabelShift(NamedTuple):
     estimator: str | None
     held_out: HeldOut | None
     classes: Sequence[str]
+
+
+def answering_ids(
+    network: Network, config: TrainConfig, domain: str | int | None
+) -> tuple[int, ...]:
+    """Return the ids of the domains whose statistics answer; see `find_domain`.
+
+    Where there was no target, and none is named, a log record says whose are averaged.
+    """
+    found = find_domain(config, domain)
+    if len(found) == 1 or not takes_cluster_ids(network):
+        return found[:1]  # all answer alike
+    if domain is None:
+        names = ", ".join(name_domains(config)[: len(found)])
+        LOG.info("there was no target: answers by the statistics of %s are averaged", names)
+    return found
 
 
 def infer(
@@ -68,9 +85,7 @@ def infer(
         return Output(torch.empty(0, network.num_features), torch.empty(0, network.num_classes))
     if method is not None:
         return run_online(method, images, one_domain(cluster_ids), device)
-    if not takes_cluster_ids(network):
-        cluster_ids = cluster_ids[:1]  # all answer alike
-    output = average([run_network(network, images, each, device) for each in cluster_ids])
+    output = run_by_domains(network, images, cluster_ids, device)
     if shift.estimator is None or shift.held_out is None:
         return output
     corrected = correct(shift.estimator, shift.held_out, output.logits)

@@ -7,7 +7,8 @@ Differs from the paper: the probe is scikit-learn's logistic regression of the i
 without random views.
 """
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -17,8 +18,10 @@ from torch import nn
 from dacbn.datasets import LabelledImages
 from dacbn.models import CosineClassifier, Network
 from dacbn.training.features import compute_features
+from dacbn.training.metrics import TEST_ACCURACY
 from dacbn.training.validator_inputs import split_rows
 
+LOG = logging.getLogger(__name__)
 MAX_IMAGES = 10_000  # more change a probe little and take minutes to fit
 MAX_ITERATIONS = 1000
 
@@ -76,6 +79,14 @@ def start_from_probe(
         network.classifier.weight[probe.classes_] = weight.to(network.classifier.weight)
         if biased:
             network.classifier.bias[probe.classes_] = bias.to(network.classifier.bias)
+
+
+def log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:
+    """Log what the linear probe of the pretrained features reaches, for comparison."""
+    scores = {} if scorer is None else scorer(network)
+    known = {name: scores[key] for name, key in TEST_ACCURACY.items() if key in scores}
+    shown = "".join(f", {name} test accuracy {score:.1%}" for name, score in known.items())
+    LOG.info("the classifier starts as a linear probe of the features%s", shown)
 
 
 def _width(network: Network) -> int:

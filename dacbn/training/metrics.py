@@ -81,6 +81,7 @@ METRICS: dict[str, Metric] = {
     "margin_disparity": _LOSS,
     "mmd": _LOSS,
     "moment_discrepancy": _LOSS,
+    "moment_distance": _LOSS,
     "nuclear_norm": _LOSS,
     "open_set": _LOSS,
     "pseudo_label": _LOSS,

@@ -14,6 +14,9 @@ from dacbn.training.metrics import TARGET_TEST_ACCURACY, VALIDATOR, is_validator
 MEDIAN_OF = 10  # evaluations, as reported by the authors of AdaMatch
 
 LAST, MEDIAN, ORACLE = "last", "median", "oracle"
+# What DomainBed calls these rules (Gulrajani and Lopez-Paz, "In Search of Lost Domain
+# Generalization", ICLR 2021, https://arxiv.org/abs/2007.01434), for a training without a target.
+DOMAINBED = {"source_accuracy": "training-domain validation", ORACLE: "test-domain (oracle)"}
 
 
 class Choice(NamedTuple):

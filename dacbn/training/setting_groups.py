@@ -12,6 +12,8 @@ from dacbn.limits import AT_LEAST_0, AT_LEAST_1, BELOW_1, POSITIVE
 from dacbn.spec import Spec
 from dacbn.training.roles import Group, Role
 
+NO_TARGET = "none"  # in place of a target's name
+
 
 @dataclass(frozen=True)
 class DataSettings(Group):
@@ -21,10 +23,13 @@ class DataSettings(Group):
     """Labelled domains, one or several: a dataset's name, a folder with one sub-folder per class,
     or a table, which may hold several domains; TABLE:DOMAIN is one of them."""
     target: Annotated[tuple[str, ...], Role.IMAGES, Role.NAMING] = ("color_digits",)
-    """Domains to adapt to, as the sources; their labels, if any, are used for evaluation only."""
+    """Domains to adapt to, as the sources; their labels, if any, are used for evaluation only. none
+    trains on the sources alone."""
     target_labelled: Annotated[tuple[str, ...], Role.KEPT, Role.IMAGES, Role.ADDED] = ()
     """A few labelled images of each target, for methods that take them: a folder with one
     sub-folder per class, or a list of files and labels. All of them are trained on."""
+    unseen: Annotated[tuple[str, ...], Role.NEUTRAL, Role.KEPT, Role.ADDED] = ()
+    """With --target none: labelled domains that are only scored, and never trained on."""
     merge_sources: Annotated[bool, Role.KEPT, Role.ADDED] = False
     """Treat several sources as one domain."""
     merge_targets: Annotated[bool, Role.KEPT, Role.ADDED] = False
@@ -55,6 +60,11 @@ class DataSettings(Group):
     cache: Annotated[str, Role.UNREPORTED, Role.ADDED] = "auto"
     """Folder for the pixels of large domains of files, so that each image is decoded once; auto is
     in the user's cache folder, and none decodes in each run, or each pass if memory is short."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.target == (NO_TARGET,):
+            object.__setattr__(self, "target", ())
 
 
 @dataclass(frozen=True)

@@ -52,6 +52,7 @@ class TrainingOptions(AdaptationOptions, total=False):
     source: str | tuple[str, ...]
     target: str | tuple[str, ...]
     target_labelled: str | tuple[str, ...]
+    unseen: str | tuple[str, ...]
     merge_sources: bool
     merge_targets: bool
     balance_domains: bool

@@ -25,7 +25,7 @@ from dacbn.datasets import (
     to_unlabelled,
 )
 from dacbn.methods import SourceFreeMethod, source_free_methods
-from dacbn.models import Network, freeze_backbone
+from dacbn.models import Network, freeze_backbone, takes_ids
 from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training.assemble import build_network, has_unknown_output
@@ -61,6 +61,11 @@ def adaptation_config(
         )
     for term in Spec(method).terms:
         source_free_methods.check(term)
+    if not config.target and config.norm is not None and takes_ids(config.norm):
+        raise ValueError(
+            f"{config.norm} has statistics for each source and, without a target in training, none "
+            "for another domain: train with the target, or with another norm"
+        )
     if kept := sorted(options.keys() & config.names(Role.KEPT)):
         raise ValueError(
             "an adaptation keeps the network it starts from: leave out "

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from dacbn.datasets import LabelledImages, LabelledLike, log_class_set, to_labelled
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
-from dacbn.training.domain_names import name_places, place_ids
+from dacbn.training.domain_names import name_places, name_unseen, num_sources, place_ids
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
 
 
@@ -16,13 +16,14 @@ class TestSet(NamedTuple):
     Attributes:
         kind: "source_test" or "target_test".
         domain: name of the domain.
-        cluster_id: its id.
+        cluster_ids: ids of the domains whose statistics answer, on average: its own, or those of
+            all sources if it was never trained on.
         images: the images, with labels.
     """
 
     kind: str
     domain: str
-    cluster_id: int
+    cluster_ids: tuple[int, ...]
     images: LabelledImages
 
 
@@ -49,22 +50,22 @@ def read_test_sets(
             are not as many as domains.
     """
     tests = []
-    for kind, name, cluster_id, data in _tests(config, source_tests, target_tests):
+    for kind, name, cluster_ids, data in _tests(config, source_tests, target_tests):
         unknown = config.unknown and kind == TARGET_TEST
         images = to_labelled(data, size, False, classes, unknown, **options)
         log_class_set(f"{kind.replace('_', ' ')} {name}", images, classes)
-        tests.append(TestSet(kind, name, cluster_id, images))
+        tests.append(TestSet(kind, name, cluster_ids, images))
     return tuple(tests)
 
 
 def _tests(
     config: TrainConfig, source_tests: Sequence[LabelledLike], target_tests: Sequence[LabelledLike]
-) -> Iterator[tuple[str, str, int, LabelledLike]]:
-    """Yield kind, name of the domain, its id and data of each test set."""
+) -> Iterator[tuple[str, str, tuple[int, ...], LabelledLike]]:
+    """Yield kind, name of the domain, ids whose statistics answer, and data of each test set."""
     names, ids, count = name_places(config), place_ids(config), len(config.source)
     for kind, data, places in (
         (SOURCE_TEST, source_tests, config.source),
-        (TARGET_TEST, target_tests, config.target),
+        (TARGET_TEST, target_tests, config.target or config.unseen),
     ):
         if data and len(data) != len(places):
             raise ValueError(
@@ -72,6 +73,9 @@ def _tests(
                 "the same order"
             )
     for place, each in enumerate(source_tests):
-        yield SOURCE_TEST, names[place], ids[place], each
+        yield SOURCE_TEST, names[place], (ids[place],), each
     for place, each in enumerate(target_tests):
-        yield TARGET_TEST, names[count + place], ids[count + place], each
+        if config.target:
+            yield TARGET_TEST, names[count + place], (ids[count + place],), each
+        else:
+            yield TARGET_TEST, name_unseen(config)[place], tuple(range(num_sources(config))), each

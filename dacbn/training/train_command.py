@@ -4,6 +4,7 @@ from dacbn.spelling import quote, to_words
 from dacbn.training.automatic import automatic_values, decide
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import Role
+from dacbn.training.setting_groups import NO_TARGET
 
 
 def train_command(config: TrainConfig) -> str:
@@ -12,5 +13,5 @@ def train_command(config: TrainConfig) -> str:
     always = config.names(Role.NAMING | Role.VARIED)
     for name, value in vars(decide(config)).items():
         if value != default[name] or name in always:
-            words += to_words(name, value)
+            words += to_words(name, NO_TARGET if name == "target" and not value else value)
     return " ".join(map(quote, words))

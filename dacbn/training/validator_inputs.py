@@ -74,21 +74,21 @@ def collect_validator_inputs(
         network: on `device`.
         source: its outputs on the source's validation images and their labels, int64 (N,); None
             without a source.
-        targets: unlabelled images of each target.
+        targets: unlabelled images of each target; none without a target, if there is a source.
         cluster_ids: domain id of each target.
         device: device to compute on.
     """
     rows = sample_rows(sum(map(len, targets)))
-    outputs = join_domains(
-        [
-            run_network(network, subset, cluster_id, device)
-            for cluster_id, subset in zip(
-                cluster_ids, split_rows([each.images for each in targets], rows), strict=True
-            )
-            if len(subset)
-        ]
-    )
-    empty = Output(outputs.features[:0], outputs.logits[:0]), torch.zeros(0, dtype=torch.int64)
+    subsets = split_rows([each.images for each in targets], rows)
+    found = [
+        run_network(network, subset, cluster_id, device)
+        for cluster_id, subset in zip(cluster_ids, subsets, strict=True)
+        if len(subset)
+    ]
+    known = found[0] if source is None else source[0]
+    nothing = Output(known.features[:0], known.logits[:0])
+    outputs = join_domains(found or [nothing])
+    empty = nothing, torch.zeros(0, dtype=torch.int64)
     (features, logits), labels = empty if source is None else source
     rows = sample_rows(len(labels))
     return ValidatorInputs(Output(features[rows], logits[rows]), labels.cpu()[rows], outputs)

@@ -47,6 +47,15 @@ def without_source(names: Iterable[str]) -> list[str]:
     return [name for name in names if not getattr(validators[name], "needs", ())]
 
 
+def without_target(names: Iterable[str]) -> list[str]:
+    """Keep the names of validators that do not look at the target.
+
+    Raises:
+        UnknownNameError: there is no validator of that name.
+    """
+    return [name for name in names if validators[name] is source_accuracy]
+
+
 def validate(inputs: ValidatorInputs, names: Iterable[str]) -> dict[str, float]:
     """Compute validators by name; all are NaN if any output of the network is infinite or NaN.
 

@@ -19,6 +19,7 @@ REACHED = {
     "dan": (True, True, True, True),
     "deep_coral": (False, True, False, True),
     "jan": (True, True, True, True),
+    "m3sda": (True, False, True, False),
     "mcd(head=(8,))": (True, False, True, False),
     "mdd(head=(8,))": (True, False, True, False),
 }
@@ -167,6 +168,7 @@ def source_only_accuracy():
         ("dann(head=(32,)) + bsp", 0.07),
         ("deep_coral", 0.15),
         ("jan", 0.15),
+        ("m3sda", 0.15),
         ("mcd(head=(32,))", 0.15),
         ("mdd(head=(32,))", 0.07),
     ],

@@ -85,3 +85,22 @@ def spectral(features, count):
     """Return the largest eigenvalues of the features' Gram matrix, summed, per row."""
     rows = _rows(features)
     return np.sort(np.linalg.eigvalsh(rows @ rows.T))[::-1][:count].sum() / len(rows)
+
+
+def moment_distance(sources, targets, order):
+    """Return the distance of raw moments: means over source-target pairs, and pairs of sources."""
+
+    def distance(a, b, k):
+        moments = [[sum(v**k for v in column) / len(column) for column in x.T] for x in (a, b)]
+        return math.sqrt(_squared(*moments))
+
+    sources, targets = [_rows(x) for x in sources], [_rows(x) for x in targets]
+    count, total = len(sources), 0.0
+    for k in range(1, order + 1):
+        for source in sources:
+            for target in targets:
+                total += distance(source, target, k) / (count * len(targets))
+        for i in range(count):
+            for j in range(i):
+                total += distance(sources[i], sources[j], k) / (count * (count - 1) / 2)
+    return total

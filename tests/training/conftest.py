@@ -34,6 +34,12 @@ def target():
 
 
 @pytest.fixture
+def sources():
+    """Draw three sources."""
+    return [make_squares(count, seed) for count, seed in ((20, 0), (13, 2), (9, 3))]
+
+
+@pytest.fixture
 def tiny():
     """Build an adapter that trains for six steps; options replace the defaults."""
     return lambda **options: DomainAdapter(**{**TINY, **options})

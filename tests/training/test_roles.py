@@ -104,6 +104,7 @@ def test_every_role_has_the_settings_that_it_should():
     assert set(TrainConfig.names(RESUMABLE)) == {
         *("steps", "device", "compile", "data_root", "download", "on_unreadable", "tensorboard"),
         *("cache", "log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),
+        "unseen",
         "weights",  # where the file is; its hash may not change
     }
     assert set(TrainConfig.names(Role.UNREPORTED)) == {
@@ -115,7 +116,7 @@ def test_every_role_has_the_settings_that_it_should():
         *("target_labelled", "labelled_batch_size"),
         *("source", "source_batch_size", "image_size", "fit", "backbone", "pretrained", "norm"),
         *("norm_sites", "norm_replaces", "input_norm", "statistics", "cluster_ids"),
-        *("classifier", "classifier_temperature", "bottleneck"),
+        *("classifier", "classifier_temperature", "bottleneck", "unseen"),
         *("weights", "weights_sha256", "pixel_mean", "pixel_std"),
     }
     assert TrainConfig.names(Role.VARIED) == ["norm", "method", "seed"]

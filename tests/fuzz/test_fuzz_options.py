@@ -31,6 +31,7 @@ RULES = {
     "head": lambda v: isinstance(v, (tuple, list)) and all(map(COUNT, v)),
     "assign": lambda v: isinstance(v, str) and v in ("channel", "position", "sample"),
     "update": lambda v: isinstance(v, str) and v in ("em", "learned", "hybrid"),
+    "gate": lambda v: isinstance(v, str) and v in ("own", "shared"),
     "transition": lambda v: isinstance(v, str) and v in ("moments", "learned"),
     "function": lambda v: isinstance(v, str) and v in ("tanh", "erf"),
     "top": lambda v: v is None or COUNT(v),
@@ -59,7 +60,7 @@ MODEST = st.one_of(
     st.sampled_from(
         [
             *("em", "learned", "hybrid", "channel", "position", "sample", "moments", "inf"),
-            *("tanh", "erf"),
+            *("tanh", "erf", "own", "shared"),
         ]
     ),
     st.lists(st.integers(1, 9), max_size=2).map(tuple),
@@ -93,8 +94,15 @@ def draw_options(registry):
                     if each is registry and known == name
                 },
             ),
-        )
+        ).filter(suits)
     )
+
+
+def suits(entry):
+    """Whether options suit one another: one gate for all layers is of samples and by EM."""
+    _, options = entry
+    by_sample = options.get("assign") == "sample" and options.get("update", "em") == "em"
+    return options.get("gate") != "shared" or by_sample
 
 
 @examples(0.08)

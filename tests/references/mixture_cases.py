@@ -60,9 +60,9 @@ def assert_close(found, wanted, tolerance=1e-5):
         assert error <= tolerance, f"{name}: {error:.1e}"
 
 
-def by_definition(x, gate, components, affine, options, assign="channel"):
+def by_definition(x, gate, components, affine, options, assign="channel", weights=None):
     """Normalise as `normalise_by_mixture` does, by the formulas in `moments` and by autograd."""
-    assert assign == "channel"
+    assert assign == "channel" and weights is None
     flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
     weights = share = responsibilities(flat, *gate, "channel")
     mean, var, scale = components

@@ -127,5 +127,5 @@ def test_scores_are_of_source_and_target():
         compute_silhouette(source.features, source.labels)
     )
     assert np.isnan(scores.target_silhouette)
-    with pytest.raises(ValueError, match="only one domain, source"):
+    with pytest.raises(ValueError, match="there is only source: the scores need source and target"):
         compute_scores({"source": source})

@@ -54,7 +54,7 @@ def test_balance_compares_predictions_with_the_sources_labels():
     assert "target labels" not in compute_balance(
         {"source": SOURCE, "target": predict([0, 1], None)}
     )
-    with pytest.raises(ValueError, match="the source has no labels"):
+    with pytest.raises(ValueError, match="needs a source with labels"):
         compute_balance({"source": predict([0], None), "target": TARGET})
 
 

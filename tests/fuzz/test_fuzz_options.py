@@ -36,6 +36,7 @@ RULES = {
     "function": lambda v: isinstance(v, str) and v in ("tanh", "erf"),
     "top": lambda v: v is None or COUNT(v),
     "p": lambda v: (is_number(v) and v >= 1) or (isinstance(v, (str, float)) and v in ("inf", INF)),
+    "boundary": lambda v: is_number(v) and 0 < v < 1,
     "source_share": lambda v: is_number(v) and 0 <= v < 1,
     ("fixmatch", "threshold"): FRACTION,
     ("adamatch", "threshold"): NOT_NEGATIVE,

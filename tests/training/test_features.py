@@ -81,7 +81,8 @@ def test_every_method_trains_a_head_or_says_why_not(tiny, source, target, name):
     kind = {"bottleneck": 8, "classifier_temperature": methods[name].classifier_temperature}
     fresh = create_network("digits_cnn", adapter.config.norm, 2, **kind).state_dict()
     for key, value in adapter.network.state_dict().items():
-        assert value.equal(fresh[key]) == key.startswith(("backbone.", "pixel_")), key
+        if not key.startswith("unknown."):  # an output that osbp adds
+            assert value.equal(fresh[key]) == key.startswith(("backbone.", "pixel_")), key
 
 
 def test_scores_on_features_are_those_of_the_saved_network(tiny, source, target, tmp_path):

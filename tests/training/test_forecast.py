@@ -166,7 +166,7 @@ def test_the_images_of_an_evaluation_are_counted(tiny, source, target, monkeypat
         run_network(timed, state, config, images)
 
     monkeypatch.setattr(Forecast, "__init__", remember)
-    for module in ("domains", "validator_inputs"):
+    for module in ("evaluation", "validator_inputs"):
         original = __import__(f"dacbn.training.{module}", fromlist=["run_network"]).run_network
 
         def count(network, images, *rest, original=original):

@@ -167,7 +167,7 @@ def test_a_signal_during_a_long_evaluation_ends_the_training_after_it(
         signal.raise_signal(signal.SIGTERM)
         return {"accuracy": 1.0, "class_accuracy": 1.0}
 
-    monkeypatch.setattr("dacbn.training.domains.score_logits", score)
+    monkeypatch.setattr("dacbn.training.domains.score_output", score)
     adapter = tiny(eval_every=2, checkpoint_every=0, validators=())
     with pytest.raises(InterruptedTraining, match="stopped after step 2 of 6"):
         adapter.fit(source, target, source_test=source, run=tmp_path)

@@ -66,9 +66,15 @@ def run(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the photos, the weights and the data that the pages use."""
     place, random = tmp_path_factory.mktemp("workplace"), np.random.default_rng(0)
-    for number, folder in enumerate(
-        ["amazon/bike", "amazon/mug", "webcam/bike", "webcam/mug", "new"]
-    ):
+    objects = [
+        "amazon/bike",
+        "amazon/mug",
+        "webcam/bike",
+        "webcam/mug",
+        "street/bike",
+        "street/cup",
+    ]
+    for number, folder in enumerate([*objects, "new"]):
         path = place / "photos" / folder
         path.mkdir(parents=True)
         for index in range(6):
@@ -76,7 +82,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
             Image.fromarray(pixels).save(path / f"{index}.png")
     rows = [
         f"{file.relative_to(place)}\t{file.parts[-2]}\t{file.parts[-3]}\n"
-        for file in sorted(place.glob("photos/*/*/*.png"))
+        for camera in ("amazon", "webcam")
+        for file in sorted(place.glob(f"photos/{camera}/*/*.png"))
     ]
     (place / "photos.tsv").write_text("".join(["file\tobject\tcamera\n", *rows]))
     (place / "photos" / "few.txt").write_text("webcam/bike/0.png bike\nwebcam/mug/1.png mug\n")

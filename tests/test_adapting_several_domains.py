@@ -114,3 +114,13 @@ def test_adapt_asks_which_of_several_targets(places, run_cli):
     assert words in " ".join(run_cli("adapt", "r", fails=True).split())
     run_cli(*train.split(), "--source", "a.npz", "b.npz", "--target", "none", "--run", "n")
     assert "without a target: pass --target" in run_cli("adapt", "n", fails=True)
+
+
+def test_targets_that_share_statistics_are_recalibrated_one_at_a_time(places, run_cli):
+    train = "train --steps 1 --image-size 32 --method dann --device cpu --source a.npz"
+    both = ["--target", "t.npz", "u.npz"]
+    run_cli(*train.split(), *both, "--norm", "batch_norm", "--run", "r")
+    assert "add --target t.npz or u.npz" in run_cli("evaluate", "r", "--recalibrate", fails=True)
+    run_cli("evaluate", "r", "--recalibrate", "--target", "u.npz")
+    run_cli(*train.split(), *both, "--norm", BY_ID, "--run", "own")
+    assert "statistics re-estimated on t.npz, u.npz" in run_cli("evaluate", "own", "--recalibrate")

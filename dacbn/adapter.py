@@ -51,6 +51,7 @@ from dacbn.training import (
     save_checkpoint,
     save_network,
     start_from_probe,
+    start_network,
     train,
     use_features,
     write_run_info,
@@ -231,7 +232,7 @@ class DomainAdapter(SavedAdapter):
                     f"{folder} ended before its first checkpoint: adapt its run again, into the "
                     "same folder"
                 )
-            start = self.network if checkpoint is None else None
+            start = start_network(self.network, self.config, config) if checkpoint is None else None
             device, classes = choose_device(config.device), self._classes
             check_batch(batch_sizes(config), self._size, device)
             trained_on = tuple(dict.fromkeys((*self._trained_on, *folders_among(target))))

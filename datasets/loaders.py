@@ -172,7 +172,7 @@ def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
 def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:
     """Draw a view of each image, or one of those whose features are known."""
     if not len(plain):
-        return plain  # without a target
+        return plain[:, 0] if _are_features(plain) else plain  # without a target
     if _are_features(plain):
         return draw_view(plain, generator)
     return weak_view(plain, family, generator)

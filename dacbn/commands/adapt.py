@@ -43,7 +43,7 @@ def adapt(
 
     Args:
         run: a run folder.
-        target: a dataset's name, or a folder; by default the run's target.
+        target: a dataset's name, or a folder; by default the run's target, if it has one.
         method: source-free adaptation method, e.g. "shot(weight=0.1)"; see dacbn list.
         output: folder to write; by default a new one under runs/, named after the run.
         steps: optimiser steps.
@@ -56,9 +56,7 @@ def adapt(
         device: cpu, cuda, or auto.
     """
     adapter = DomainAdapter.from_pretrained(run, device or "auto")
-    target = target or adapter.config.target[0]
-    if target == IN_MEMORY:
-        raise ValueError(f"{run} was trained from arrays: pass --target")
+    target = target or _target_of(adapter, run)
     given = {
         "steps": steps,
         "lr": lr,
@@ -78,6 +76,17 @@ def adapt(
     name = f"{run.resolve().name}-{'+'.join(method.names)}"
     with new_folder(name) if output is None else nullcontext(output) as folder:
         run_adaptation(adapter, target, method, folder, resume=begun, **options)
+
+
+def _target_of(adapter: DomainAdapter, run: Path) -> str:
+    targets = adapter.config.target
+    if IN_MEMORY in targets:
+        raise ValueError(f"{run} was trained from arrays: pass --target")
+    if not targets:
+        raise ValueError(f"{run} was trained without a target: pass --target")
+    if len(targets) > 1:
+        raise ValueError(f"{run} has several targets: pass --target {' or '.join(targets)}")
+    return targets[0]
 
 
 def _has_only_begun(folder: Path) -> bool:

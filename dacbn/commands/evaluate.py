@@ -13,6 +13,7 @@ from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
 from dacbn.datasets import is_flat_folder
 from dacbn.label_shift import check_estimator
+from dacbn.models import takes_cluster_ids
 from dacbn.plain_text import say
 from dacbn.training import (
     IN_MEMORY,
@@ -91,6 +92,8 @@ def evaluate(
     if not targets:
         say(f"{run} has no target: --target D scores a domain that it was not trained on")
     domains = _sources(config) + _targets(config, target, domain)
+    recalibrated = _targets(config, target, domain) if recalibrate else []
+    _check_own_statistics(adapter, recalibrated)
     for flat in [each for each in targets if is_flat_folder(each, config.columns)]:
         say(f"{flat} is a flat folder without labels: use dacbn predict {run} {flat}")
         domains = [each for each in domains if each.place != flat or each.kind == SOURCE_TEST]
@@ -101,7 +104,7 @@ def evaluate(
     print_scores(before, unseen=not config.target)
     about: dict[str, object] = {"source": _shown(config.source), "target": _shown(targets)}
     if recalibrate:
-        for each in _targets(config, target, domain):
+        for each in recalibrated:
             adapter.recalibrate(each.place, each.statistics)
         after = _score(adapter, [each for each in domains if _known(each.kind, before)])
         say(f"with statistics re-estimated on {', '.join(targets)}:")
@@ -114,7 +117,7 @@ def evaluate(
         target_before = {key: value for key, value in scores.items() if key.startswith("target")}
         after = _score(adapter, shifted, label_shift)
         say(f"corrected for label shift by {label_shift}:")
-        print_scores(after, target_before)
+        print_scores(after, target_before, not config.target)
         about |= {"before": before, "after": after, "label_shift": label_shift}
         scores |= after
     try:
@@ -149,6 +152,21 @@ def _targets(config: TrainConfig, target: str | None, domain: str | None) -> lis
         for name, place, own in given
         if target in (None, place)
     ]
+
+
+def _check_own_statistics(adapter: DomainAdapter, domains: Sequence[Domain]) -> None:
+    """Check that no domain's statistics would be overwritten by those of the next.
+
+    Raises:
+        ValueError: several domains share statistics.
+    """
+    own = {each.statistics for each in domains} if takes_cluster_ids(adapter.network) else {None}
+    if len(own) < len(domains):
+        places = " or ".join(each.place for each in domains)
+        raise ValueError(
+            "--recalibrate estimates one set of statistics, which several domains cannot share: "
+            f"add --target {places}"
+        )
 
 
 def _shown(places: Sequence[str]) -> str | Sequence[str]:

@@ -5,6 +5,7 @@ from dacbn.models.backbones import trained_size as trained_size
 from dacbn.models.convert import ConversionReport as ConversionReport
 from dacbn.models.convert import convert_norms as convert_norms
 from dacbn.models.convert import resolve_norm as resolve_norm
+from dacbn.models.domain_clusters import clusters_for_domains as clusters_for_domains
 from dacbn.models.domain_clusters import takes_cluster_ids as takes_cluster_ids
 from dacbn.models.domain_clusters import takes_ids as takes_ids
 from dacbn.models.freezing import freeze_backbone as freeze_backbone

@@ -7,6 +7,7 @@ from dacbn.norms.batch_norm import BatchNorm as BatchNorm
 from dacbn.norms.bounded_weight_norm import BoundedWeightNorm as BoundedWeightNorm
 from dacbn.norms.by_id.context import ClusterContext as ClusterContext
 from dacbn.norms.by_id.context import share_context as share_context
+from dacbn.norms.by_id.swapped import swap_clusters as swap_clusters
 from dacbn.norms.channel_layer_norm import ChannelLayerNorm as ChannelLayerNorm
 from dacbn.norms.context_batch_norm import ContextBatchNorm as ContextBatchNorm
 from dacbn.norms.contract import Mixture as Mixture

@@ -90,6 +90,7 @@ from dacbn.training.storage import write_text as write_text
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state
+from dacbn.training.target_only import start_network as start_network
 from dacbn.training.target_only import use_features as use_features
 from dacbn.training.train_command import train_command as train_command
 from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs

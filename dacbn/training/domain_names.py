@@ -30,10 +30,13 @@ def name_places(config: TrainConfig) -> tuple[str, ...]:
     """Return a name for each source and target that was given.
 
     It is as much of the end of its path as tells it from the others; domains that were given as
-    images are called "source" or "target", with a number if there are several.
+    images are called "source" or "target", with a number if there are several. A place that is
+    given twice has its role in its name, such as "photos (source 1)".
     """
     given = [*_numbered(config.source, "source"), *_numbered(config.target, "target")]
-    return tuple(_shortest(given))
+    names, count = _shortest(given), len(config.source)
+    sources, targets = names[:count], names[count:]
+    return (*_apart(sources, "source", targets), *_apart(targets, "target", sources))
 
 
 def place_ids(config: TrainConfig) -> tuple[int, ...]:
@@ -123,6 +126,15 @@ def _shortest(places: Sequence[str]) -> list[str]:
         end = next((end for end in ends if not any(_ends(other, end) for other in others)), parts)
         names.append("/".join(end))
     return names
+
+
+def _apart(names: Sequence[str], role: str, others: Sequence[str]) -> list[str]:
+    """Add the role to names that occur twice, or among the others too."""
+    found = []
+    for index, name in enumerate(names):
+        number = f" {1 + names[:index].count(name)}" if names.count(name) > 1 else ""
+        found.append(f"{name} ({role}{number})" if number or name in others else name)
+    return found
 
 
 def _ends(parts: Sequence[str], end: Sequence[str]) -> bool:

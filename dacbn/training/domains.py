@@ -31,7 +31,7 @@ from dacbn.datasets import (
     to_unlabelled,
     with_unknown,
 )
-from dacbn.models import Network
+from dacbn.models import Network, takes_cluster_ids
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import place_ids
@@ -147,7 +147,9 @@ class TrainingDomains:
                 for number, each in enumerate(self.labelled)
             ),
             tests=tuple(
-                test._replace(
+                test
+                if len(test.cluster_ids) > 1 and takes_cluster_ids(network)  # several answer it
+                else test._replace(
                     images=dataclasses.replace(
                         test.images, images=run(test.images.images, test.cluster_ids[0])
                     )

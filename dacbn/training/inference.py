@@ -12,7 +12,7 @@ from dacbn.label_shift import HeldOut, check_estimator, correct, describe
 from dacbn.methods import test_time_methods
 from dacbn.models import Network, takes_cluster_ids
 from dacbn.training.config import TrainConfig
-from dacbn.training.domain_names import find_domain, name_domains, one_domain
+from dacbn.training.domain_names import find_domain, name_domains, num_sources, one_domain
 from dacbn.training.evaluation import run_by_domains
 from dacbn.training.run_online import run_online
 
@@ -40,9 +40,11 @@ def answering_ids(
 
     Where there was no target, and none is named, a log record says whose are averaged.
     """
+    if domain is None and not takes_cluster_ids(network):
+        return (num_sources(config),)  # all answer alike
     found = find_domain(config, domain)
     if len(found) == 1 or not takes_cluster_ids(network):
-        return found[:1]  # all answer alike
+        return found[:1]
     if domain is None:
         names = ", ".join(name_domains(config)[: len(found)])
         LOG.info("there was no target: answers by the statistics of %s are averaged", names)

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,19 @@ from dacbn.datasets import (
     to_unlabelled,
 )
 from dacbn.methods import SourceFreeMethod, source_free_methods
-from dacbn.models import Network, freeze_backbone, takes_ids
+from dacbn.models import (
+    Network,
+    clusters_for_domains,
+    freeze_backbone,
+    takes_cluster_ids,
+    takes_ids,
+)
+from dacbn.norms import swap_clusters
 from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training.assemble import build_network, has_unknown_output
 from dacbn.training.config import TrainConfig
-from dacbn.training.domain_names import num_sources
+from dacbn.training.domain_names import num_domains, num_sources, place_ids
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluation import run_network
 from dacbn.training.features import compute_features
@@ -41,6 +49,7 @@ from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate, without_source
 
+LOG = logging.getLogger(__name__)
 WHOLE_BATCH = 256  # images at a time, when all images are run
 
 
@@ -61,9 +70,10 @@ def adaptation_config(
         )
     for term in Spec(method).terms:
         source_free_methods.check(term)
-    if not config.target and config.norm is not None and takes_ids(config.norm):
+    by_id = [norm for norm in (config.norm, config.input_norm) if norm and takes_ids(norm)]
+    if by_id and not config.target:
         raise ValueError(
-            f"{config.norm} has statistics for each source and, without a target in training, none "
+            f"{by_id[0]} has statistics for each source and, without a target in training, none "
             "for another domain: train with the target, or with another norm"
         )
     if kept := sorted(options.keys() & config.names(Role.KEPT)):
@@ -71,7 +81,37 @@ def adaptation_config(
             "an adaptation keeps the network it starts from: leave out "
             f"{', '.join(map(spell, kept))}"
         )
-    return config.from_options(**{**vars(config), **options, "target": target, "method": method})
+    norms = {  # of the trained network, which may know more domains than the adapted one
+        name: norm and clusters_for_domains(norm, num_domains(config))
+        for name, norm in (("norm", config.norm), ("input_norm", config.input_norm))
+    }
+    return config.from_options(
+        **{**vars(config), **norms, **options, "target": target, "method": method}
+    )
+
+
+def start_network(network: Network, trained: TrainConfig, config: TrainConfig) -> Network:
+    """Return a trained network whose domains are its sources and the one target.
+
+    Normalisers that know the domains keep the statistics of the sources and, for the target, those
+    that it had in training; a place that was not trained on starts from those of the first target.
+
+    Args:
+        network: the trained network, which is not changed.
+        trained: settings of its training.
+        config: settings of the adaptation.
+    """
+    if not trained.target or not takes_cluster_ids(network):
+        return network
+    place, first = config.target[0], num_sources(trained)
+    ids = place_ids(trained)[len(trained.source) :]
+    own = ids[trained.target.index(place)] if place in trained.target else first
+    if place not in trained.target and len(set(ids)) > 1:
+        LOG.info("%s starts from the statistics of %s", place, trained.target[0])
+    network = copy.deepcopy(network)
+    network.num_domains = num_domains(config)
+    swap_clusters(network, first, own)
+    return network
 
 
 @dataclass(frozen=True)

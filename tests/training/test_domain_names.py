@@ -28,6 +28,8 @@ def config(source, target, **options):
             "in memory",
             ("source 1", "usps", "source 3", "target"),
         ),
+        (("a", "b"), "a", ("a (source)", "b", "a (target)")),
+        (("a", "a/"), "b", ("a (source 1)", "a (source 2)", "b")),
     ],
 )
 def test_a_name_is_the_end_of_a_path_that_tells_it_from_the_others(source, target, names):

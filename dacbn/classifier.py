@@ -265,7 +265,7 @@ class Classifier:
         With `label_shift`, logits are the logarithms of the corrected probabilities. Arguments and
         errors as in `predict_proba`; N may be 0.
         """
-        shift = LabelShift(label_shift, self.held_out, self.classes)
+        shift = LabelShift(label_shift, self.held_out, self.classes, self.config.unknown)
         ids = answering_ids(self.network, self.config, cluster_id)
         return infer(self.network, images, ids, adapt, shift)
 

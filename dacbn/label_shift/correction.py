@@ -29,12 +29,13 @@ class Corrected(NamedTuple):
     prior: Floats
 
 
-def check_estimator(spec: str, adapt: str | None = None) -> None:
+def check_estimator(spec: str, adapt: str | None = None, unknown: bool = False) -> None:
     """Check the name and options of an estimator, before images are loaded.
 
     Args:
         spec: an estimator, such as "em" or "bbse(soft=True)".
         adapt: test-time method that is to adapt the network while it predicts.
+        unknown: whether answers may be "unknown".
 
     Raises:
         UnknownNameError: there is no such estimator.
@@ -48,6 +49,12 @@ def check_estimator(spec: str, adapt: str | None = None) -> None:
         raise ValueError(
             f"{spell('adapt')} changes the network while it predicts, and {spell('label_shift')} "
             "compares its predictions with those of the trained one: choose one"
+        )
+    if unknown:
+        raise ValueError(
+            f"{spell('label_shift')} corrects the shares of known classes, and this network may "
+            'answer "unknown", by a threshold for predictions as they are: leave out '
+            f"{spell('label_shift')}"
         )
 
 

@@ -281,6 +281,7 @@ def _check_clusters(network: Network, batch_size: int) -> None:
     most = max((getattr(layer, "num_clusters", 1) for layer in network.modules()), default=1)
     if most > batch_size:
         raise ValueError(
-            f"num_clusters={most} exceeds the {batch_size} images of a batch: lower it, or raise "
-            f"{spell('source_batch_size')} and {spell('target_batch_size')}"
+            f"num_clusters={most} exceeds the {batch_size} images of a batch: lower it, or, where "
+            f"they are the domains, raise {spell('source_batch_size')} and "
+            f"{spell('target_batch_size')}"
         )

@@ -26,11 +26,13 @@ class LabelShift(NamedTuple):
         estimator: of the classes' shares, such as "em"; None asks for no correction.
         held_out: outputs for source images, if there are any.
         classes: names of the classes.
+        unknown: whether answers may be "unknown".
     """
 
     estimator: str | None
     held_out: HeldOut | None
     classes: Sequence[str]
+    unknown: bool = False
 
 
 def answering_ids(
@@ -76,7 +78,7 @@ def infer(
             cannot be corrected.
     """
     if shift.estimator is not None:
-        check_estimator(shift.estimator, adapt)
+        check_estimator(shift.estimator, adapt, shift.unknown)
         if shift.held_out is None:
             raise ValueError(
                 "label_shift needs outputs on held-out source images: call hold_out(source_test)"

@@ -11,6 +11,7 @@ from scipy.stats import entropy
 
 from dacbn.adapter import DomainAdapter
 from dacbn.batch import Output
+from dacbn.label_shift import check_estimator
 from dacbn.training import name_scores, read_run_info, score_answers
 from dacbn.training.unknown import answer, choose_threshold
 
@@ -245,3 +246,9 @@ def test_a_network_with_such_an_output_is_not_adapted_without_the_source(tiny, s
     adapter = tiny(method="osbp").fit(source, target[0])
     with pytest.raises(ValueError, match="osbp has an output for unknown classes"):
         adapter.adapt(target[0])
+
+
+def test_shares_of_known_classes_are_not_corrected_where_answers_may_be_unknown():
+    with pytest.raises(ValueError, match=r'may answer "unknown", .*: leave out label_shift'):
+        check_estimator("em", unknown=True)
+    check_estimator("em")

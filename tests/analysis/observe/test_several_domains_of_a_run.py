@@ -20,12 +20,12 @@ def info(source, target, **options):
     [({}, [0, 1, 2]), ({"merge_sources": True}, [0, 0, 1])],
 )
 def test_samples_have_the_names_and_ids_of_their_domains(options, ids):
-    given = info(("digits", "color_digits"), "color_digits", **options)
+    given = info(("digits", "color_digits"), "street_digits", **options)
     samples = read_samples(given, 6, 0)
     assert list(samples) == ["source digits", "source color_digits", "target"]
     assert [sample.cluster_id for sample in samples.values()] == ids
     titles = list(read_training_images(given, 2, 0))
-    assert titles[0] == "source digits: digits" and titles[2] == "target: color_digits"
+    assert titles[0] == "source digits: digits" and titles[2] == "target: street_digits"
 
 
 def test_a_mixed_target_keeps_its_true_populations_in_the_report():

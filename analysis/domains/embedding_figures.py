@@ -176,7 +176,11 @@ def _draw(
         by_domain.set_xlabel(f"{distance}, trustworthiness {trust[name]:.2f}", fontsize="small")
     keys = _keys(domains)
     figure.legend(
-        handles=keys, loc="outside lower center", ncols=4, frameon=False, fontsize="small"
+        handles=keys,
+        loc="outside lower center",
+        ncols=4 if len(keys) <= 4 else 2,  # names of several domains are long
+        frameon=False,
+        fontsize="small",
     )
     arrays = {
         f"{name}/{field}": array

@@ -25,6 +25,7 @@ from dacbn.training import RunFolderError, read_records
 from dacbn.training.metrics import (
     DOMAIN_ACCURACY,
     LEARNING_RATE,
+    OF_DOMAIN,
     TEST_ACCURACY,
     VALIDATOR,
     Panel,
@@ -63,6 +64,11 @@ def arrange(names: Iterable[str]) -> dict[Panel, tuple[str, ...]]:
     return {panel: tuple(by_panel[panel]) for panel in Panel if panel in by_panel}
 
 
+def has_several_domains(curves: Curves) -> bool:
+    """Whether there are scores of several sources or several targets."""
+    return any(OF_DOMAIN in name for name in curves)
+
+
 def to_own_range(curve: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rescale the values of a curve (points, 2) to [0, 1]; a constant becomes 0.5."""
     steps, values = curve.T
@@ -83,7 +89,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         axes.plot(
             *(steps, values), color=colour, marker=marker, markersize=3, linewidth=1.2, label=label
         )
-    if DOMAIN_ACCURACY in drawn:  # chance
+    if DOMAIN_ACCURACY in drawn and not has_several_domains(curves):  # chance between two
         axes.axhline(0.5, color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
     # a long legend would cover the lines
     below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.3), "ncols": 2}
@@ -107,9 +113,16 @@ def draw_curves(run: Path, folder: Path) -> Section:
 
 
 def plot_panels(curves: Curves) -> Figure:
-    """Draw all curves, each in the panel that the table of metrics names."""
+    """Draw all curves, each in the panel that the table of metrics names.
+
+    Of the scores of several domains their mean is drawn.
+    """
     # a validator is drawn in its own range, which a single score does not have
-    panels = arrange(name for name in curves if len(curves[name]) > 1 or not is_validator(name))
+    panels = arrange(
+        name
+        for name in curves
+        if (len(curves[name]) > 1 or not is_validator(name)) and OF_DOMAIN not in name
+    )
     rows = -(-len(panels) // 3)
     figure = Figure(figsize=(PAGE_WIDTH, 2.1 * rows), layout="constrained")
     all_axes = figure.subplots(rows, 3, squeeze=False).ravel()

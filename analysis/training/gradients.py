@@ -205,7 +205,11 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
         label_axes(axes, "layer, from input to output", f"gradient {field}", title)
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize="small"
+        *(handles, labels),
+        loc="outside lower center",
+        ncols=3 if len(labels) <= 3 else 2,  # names of several domains are long
+        frameon=False,
+        fontsize="small",
     )
     arrays = {
         f"{name}/{field}": np.array(value)

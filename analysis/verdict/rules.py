@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 from dacbn.analysis.clusters.compute import MAX_OVERLAP
 from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.predictions.predictions import compute_total_variation
-from dacbn.analysis.training.curves import Curves
+from dacbn.analysis.training.curves import Curves, has_several_domains
 from dacbn.spelling import spell
 from dacbn.training.metrics import (
     DOMAIN_ACCURACY,
@@ -139,6 +139,8 @@ def domain_head_at_chance(evidence: Evidence) -> Finding | None:
     """The domain head is at chance, although the features differ between the domains."""
     curve, distance = evidence.curves.get(DOMAIN_ACCURACY), evidence.proxy_distance
     if curve is None or distance is None or len(curve) < MIN_RECORDS:
+        return None
+    if has_several_domains(evidence.curves):  # chance is not one half
         return None
     if _late(curve).mean() > MIN_DOMAIN_ACCURACY or distance < MAX_PROXY_DISTANCE:
         return None

@@ -44,7 +44,6 @@ from dacbn.training.evaluation import name_scores as name_scores
 from dacbn.training.evaluation import run_by_domains as run_by_domains
 from dacbn.training.evaluation import run_network as run_network
 from dacbn.training.evaluation import score_answers as score_answers
-from dacbn.training.evaluation import score_logits as score_logits
 from dacbn.training.held_out import read_held_out as read_held_out
 from dacbn.training.held_out import run_held_out as run_held_out
 from dacbn.training.held_out import save_held_out as save_held_out

@@ -85,12 +85,8 @@ def evaluate(
     Returns:
         see `score_answers`.
     """
-    return score_logits(run_network(network, test.images, cluster_id, device).logits, test.labels)
-
-
-def score_logits(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    """Score logits (N, num_classes), on the CPU, with labels (N,); returns as `evaluate`."""
-    return score_answers(logits.argmax(1), labels, logits.shape[1])
+    logits = run_network(network, test.images, cluster_id, device).logits
+    return score_answers(logits.argmax(1), test.labels, logits.shape[1])
 
 
 def score_answers(answers: Tensor, labels: Tensor, num_classes: int) -> dict[str, float]:

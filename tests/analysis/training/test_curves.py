@@ -135,3 +135,14 @@ def test_the_findings_are_the_last_test_accuracies(run):
         "The target test accuracy is 25.0% at step 4.",
         "The source test accuracy is 80.0% at step 4.",
     )
+
+
+def test_of_several_domains_the_mean_is_drawn_and_chance_is_not():
+    points = np.array([[1.0, 0.4], [2.0, 0.6]])
+    mean, names = "target_test_accuracy", ("target_test_accuracy/usps", "target_test_accuracy/svhn")
+    curves = {mean: points, **dict.fromkeys(names, points), "domain_accuracy": points}
+    figure = plot_panels(curves)
+    lines = [line for axes in figure.axes for line in axes.get_lines()]
+    assert len(figure.axes) == 2 and len(lines) == 2  # no line at one half
+    del curves[names[0]], curves[names[1]]
+    assert len([line for axes in plot_panels(curves).axes for line in axes.get_lines()]) == 3

@@ -147,3 +147,10 @@ def test_chance_variation_is_the_mean_distance_of_two_samples_of_one_distributio
 def test_a_source_that_is_never_learned_is_found():
     found = rules.source_is_not_learned(records(source_accuracy=[0.6] * 20))
     assert found is not None and "ended at 0.60" in found.observation
+
+
+def test_a_head_of_several_domains_is_not_judged_by_the_chance_between_two():
+    curves = {"domain_accuracy": curve(*[0.5] * 20)}
+    assert rules.domain_head_at_chance(Evidence(curves, proxy_distance=1.8)) is not None
+    curves["source_test_accuracy/usps"] = curve(0.9)
+    assert rules.domain_head_at_chance(Evidence(curves, proxy_distance=1.8)) is None

@@ -13,6 +13,20 @@ SOURCE, TARGET = 0, 1  # domain ids of one source and one target
 NUM_DOMAINS = 2
 
 
+class Part(NamedTuple):
+    """Images of a step that go through the network together.
+
+    Attributes:
+        images: float32 (B, 3, H, W).
+        domains: their domain ids, int64 (B,).
+        sizes: how many images each view of them has; the views are one after the other.
+    """
+
+    images: Tensor
+    domains: Tensor
+    sizes: tuple[int, ...]
+
+
 class Batch(NamedTuple):
     """Everything that a training step may see. Images of the target have no labels.
 
@@ -57,6 +71,28 @@ class Batch(NamedTuple):
         """
         images, _ = self.labelled
         return _ids(images, self.labelled_counts, len(self.source_counts) or 1)
+
+    @property
+    def source(self) -> Part:
+        """The source images, with their domains."""
+        sizes = _sizes(self.source_images, self.source_counts)
+        return Part(self.source_images, self.source_domains, sizes)
+
+    @property
+    def target(self) -> Part:
+        """The target images, with their domains."""
+        sizes = _sizes(self.target_images, self.target_counts)
+        return Part(self.target_images, self.target_domains, sizes)
+
+    @property
+    def labelled_target(self) -> Part:
+        """The labelled target images, with their domains.
+
+        Raises:
+            ValueError: there are none.
+        """
+        images, _ = self.labelled
+        return Part(images, self.labelled_domains, _sizes(images, self.labelled_counts))
 
     @property
     def labelled(self) -> tuple[Tensor, Tensor]:
@@ -106,6 +142,12 @@ def join_domains(outputs: Sequence[Output]) -> Output:
     if len(outputs) == 1:
         return outputs[0]
     return Output(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
+
+
+def _sizes(images: Tensor, counts: Sequence[int]) -> tuple[int, ...]:
+    """Return the images of each of several views, one after the other."""
+    one = sum(counts) or len(images)
+    return (one,) * (len(images) // (one or 1))
 
 
 def _ids(images: Tensor, counts: Sequence[int], first: int) -> Tensor:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from dacbn.datasets.transforms import Place
+
 
 @dataclass(frozen=True, eq=False)
 class FeatureViews:
@@ -29,10 +31,9 @@ class FeatureViews:
         return self.values[indices.to(self.values.device, non_blocking=True)]
 
 
-def draw_view(views: Tensor, generator: torch.Generator) -> Tensor:
-    """Draw one of V views (B, V, ...) of each image: (B, ...)."""
-    rows = torch.arange(len(views), device=views.device)
-    shape = (len(views),)
-    return views[
-        rows, torch.randint(views.shape[1], shape, generator=generator, device=views.device)
-    ]
+def draw_view(views: Tensor, generator: torch.Generator, place: Place | None = None) -> Tensor:
+    """Draw one of V views (B, V, ...) of each image: (B, ...); `place` is as in `weak_view`."""
+    first, rows = place or (0, len(views))
+    drawn = torch.randint(views.shape[1], (rows,), generator=generator, device=views.device)
+    own = drawn[first : first + len(views)]
+    return views[torch.arange(len(views), device=views.device), own]

@@ -16,6 +16,7 @@ from dacbn.datasets.drawing import draw_rows, mix, permutation, rows_at
 from dacbn.datasets.features import FeatureViews, draw_view
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
+from dacbn.processes import own_rows
 
 # independent random numbers from one seed: of the first source, of the first target, of views, and
 # of the other domains
@@ -82,23 +83,31 @@ def stream_batches(
         balance,
     )
     labels = [source.labels.to(device) for source in sources]
-    source_images = _fetch_domains(sources, map(source_rows, steps), device)
-    target_images = _fetch_domains(targets, map(target_rows, steps), device)
+    source_images = _fetch_domains(sources, map(_own, map(source_rows, steps)), device)
+    target_images = _fetch_domains(targets, map(_own, map(target_rows, steps)), device)
     for step, plain_source, plain_target in zip(steps, source_images, target_images, strict=False):
         assert plain_source is not None
         plain_target = plain_source[:0] if plain_target is None else plain_target
         generator = torch.Generator(device).manual_seed(mix(seed, VIEWS, step))
-        weak = [_view(plain, family, generator) for plain in (plain_source, plain_target)]
-        rows = source_rows(step)
+        rows, others = source_rows(step), target_rows(step)
+        counts = [sum(map(len, each)) for each in (rows, others)]
+        plain = zip((plain_source, plain_target), counts, strict=True)
+        weak = [_view(own, family, generator, count) for own, count in plain]
         step_labels = [
             of_domain[chosen.to(device, non_blocking=True)]
             for of_domain, chosen in zip(labels, rows, strict=True)
         ]
-        views = [_strong(view, family, generator) for view in weak] if strong else [None, None]
+        views: list[Tensor | None] = [None, None]
+        if strong:
+            views = [
+                _whole(_strong(view, family, generator, count), count)
+                for view, count in zip(weak, counts, strict=True)
+            ]
+        source, target = map(_whole, weak, counts)
         yield Batch(
-            *(weak[0], torch.cat(step_labels), weak[1], views[0], views[1]),
-            () if merge_sources else tuple(map(len, rows)),
-            () if merge_targets else tuple(map(len, target_rows(step))),
+            *(source, torch.cat(step_labels), target, views[0], views[1]),
+            (counts[0],) if merge_sources else tuple(map(len, rows)),
+            (counts[1],) if merge_targets else tuple(map(len, others)),
         )
 
 
@@ -119,11 +128,12 @@ def stream_target(
     device = torch.device(device)
     rows = partial(rows_at, count=len(target), batch_size=batch_size, key=(seed, TARGET_ORDER))
     steps = range(start, stop)
-    images = _fetch(target.images, map(rows, steps), device)
+    images = _fetch(target.images, (_own([rows(step)])[0] for step in steps), device)
     for step, plain in zip(steps, images, strict=True):
         generator = torch.Generator(device).manual_seed(mix(seed, VIEWS, step))
         indices = rows(step).to(device, non_blocking=True)
-        yield TargetBatch(_view(plain, family, generator), indices)
+        view = _view(plain, family, generator, batch_size)
+        yield TargetBatch(_whole(view, batch_size), indices)
 
 
 def iterate(
@@ -169,17 +179,44 @@ def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
         )
 
 
-def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:
-    """Draw a view of each image, or one of those whose features are known."""
-    if not len(plain):
+def _own(rows: list[Tensor]) -> list[Tensor]:
+    """Return of the rows of a part of a batch, by domain, those of this process."""
+    counts = list(map(len, rows))
+    start, stop = own_rows(sum(counts))
+    firsts = [sum(counts[:number]) for number in range(len(counts))]
+    return [
+        each[max(0, start - first) : max(0, stop - first)]
+        for each, first in zip(rows, firsts, strict=True)
+    ]
+
+
+def _whole(own: Tensor, count: int) -> Tensor:
+    """Put the rows of this process where they belong among `count`; nothing reads the others."""
+    if len(own) == count:
+        return own
+    start, stop = own_rows(count)
+    whole = own.new_zeros(count, *own.shape[1:])
+    whole[start:stop] = own
+    return whole
+
+
+def _view(plain: Tensor, family: Family, generator: torch.Generator, count: int) -> Tensor:
+    """Draw a view of each image, or one of those whose features are known.
+
+    They are those of this process, in a part of `count` images.
+    """
+    if not count:
         return plain[:, 0] if _are_features(plain) else plain  # without a target
+    place = own_rows(count)[0], count
     if _are_features(plain):
-        return draw_view(plain, generator)
-    return weak_view(plain, family, generator)
+        return draw_view(plain, generator, place)
+    return weak_view(plain, family, generator, place)
 
 
-def _strong(weak: Tensor, family: Family, generator: torch.Generator) -> Tensor:
-    return strong_view(weak, family, generator) if len(weak) else weak
+def _strong(weak: Tensor, family: Family, generator: torch.Generator, count: int) -> Tensor:
+    if not count:
+        return weak
+    return strong_view(weak, family, generator, (own_rows(count)[0], count))
 
 
 def _are_features(batch: Tensor) -> bool:

@@ -14,6 +14,8 @@ from torch import Generator, Tensor
 from torchvision.transforms.v2 import functional as tv
 
 Family: TypeAlias = Literal["digits", "photos", "colour", "none"]
+Place: TypeAlias = tuple[int, int]
+"""The first row of some images in a batch, and the rows of the batch."""
 
 ROTATION = math.radians(15)
 ZOOM = 0.15
@@ -31,7 +33,9 @@ def to_float(images: Tensor) -> Tensor:
     return images.float() if images.is_floating_point() else images.float() / 255
 
 
-def weak_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
+def weak_view(
+    images: Tensor, family: Family, generator: Generator, place: Place | None = None
+) -> Tensor:
     """Apply a small affine map to digits; crop and randomly mirror photos, and jitter colours.
 
     Borders are filled by reflection, because black borders would reveal the domain.
@@ -40,40 +44,52 @@ def weak_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
         images: float (B, 3, S, S) in [0, 1].
         family: augmentation family.
         generator: on the device of the images.
+        place: where the images are in a batch, if they are only a part of it; their views are
+            those that they have in the whole one.
 
     Returns:
         float (B, 3, S, S) in [0, 1].
     """
     if family == "none":
         return images
-    draw = torch.rand(len(images), 6, generator=generator, device=images.device) * 2 - 1
+    draw = _draw(images, 6, generator, place) * 2 - 1
     images = warp(images, _move_digits(draw) if family == "digits" else _crop_photos(draw))
     if family == "colour":
-        draw = torch.rand(len(images), 3, generator=generator, device=images.device) * 2 - 1
+        draw = _draw(images, 3, generator, place) * 2 - 1
         images = _jitter(images, 1 + JITTER * draw)
     return images
 
 
-def strong_view(images: Tensor, family: Family, generator: Generator) -> Tensor:
+def strong_view(
+    images: Tensor, family: Family, generator: Generator, place: Place | None = None
+) -> Tensor:
     """Change colours and sharpness of each image and replace a random square by grey.
 
     Args:
         images: float (B, 3, S, S) in [0, 1]; weak views, if both views are to share one geometry.
         family: augmentation family.
         generator: on the device of the images.
+        place: as in `weak_view`.
 
     Returns:
         float (B, 3, S, S) in [0, 1], with unchanged geometry.
     """
     if family == "none":
         return images
-    draw = torch.rand(len(images), 11, 1, 1, 1, generator=generator, device=images.device)
+    draw = _draw(images, 11, generator, place)[..., None, None, None]
     invert, brightness, contrast, sharpness, side, x, y, fill = draw[:, :8].unbind(1)
     if family == "digits":
         images = torch.where(invert < INVERT_PROBABILITY, 1 - images, images)
     images = _colour(images, brightness, contrast, draw[:, 8:].reshape(-1, 3, 1, 1))
     images = _sharpen(images, 2 * sharpness).clamp(0, 1)
     return _cut_out(images, CUTOUT[0] + (CUTOUT[1] - CUTOUT[0]) * side, x, y, fill)
+
+
+def _draw(images: Tensor, count: int, generator: Generator, place: Place | None) -> Tensor:
+    """Draw parameters (B, count) in [0, 1) of images; in place, those of the whole batch."""
+    first, rows = place or (0, len(images))
+    draw = torch.rand(rows, count, generator=generator, device=images.device)
+    return draw[first : first + len(images)]
 
 
 def warp(images: Tensor, theta: Tensor) -> Tensor:

@@ -20,14 +20,42 @@ MAY_IMPORT = {
     "checkout": set(),
     "connection": set(),
     "batch": set(),
+    "processes": set(),
     "losses": set(),
     "label_shift": {"registry", "limits", "spec", "spelling"},
-    "norms": {"registry", "limits", "batch"},
-    "models": {"spec", "registry", "spelling", "memory", "batch", "norms", "connection"},
-    "methods": {"registry", "limits", "batch", "norms", "models", "losses"},
-    "datasets": {"registry", "spelling", "memory", "batch", "progress", "checkout", "connection"},
+    "norms": {"registry", "limits", "batch", "processes"},
+    "models": {
+        "spec",
+        "registry",
+        "spelling",
+        "memory",
+        "batch",
+        "norms",
+        "connection",
+        "processes",
+    },
+    "methods": {"registry", "limits", "batch", "norms", "models", "losses", "processes"},
+    "datasets": {
+        "registry",
+        "spelling",
+        "memory",
+        "batch",
+        "progress",
+        "checkout",
+        "connection",
+        "processes",
+    },
 }
-BUILDING_BLOCKS = {"spec", "limits", "registry", "spelling", "memory", "batch", "norms"}
+BUILDING_BLOCKS = {
+    "spec",
+    "limits",
+    "registry",
+    "spelling",
+    "memory",
+    "batch",
+    "norms",
+    "processes",
+}
 BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}
 MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits", "methods"} | {"training"}
 MAY_IMPORT["analysis"] |= {"plain_text", "progress"}

@@ -90,7 +90,7 @@ class ADDA(Method):
     def adapt(self, batch: Batch) -> Step:
         """Compute the losses of the domain head and of the features."""
         with torch.no_grad():
-            source = self.source_network.eval()(batch.source_images, batch.source_domains)
+            (source,) = self.forward_together(batch.source, network=self.source_network.eval())
         target = self.forward_target(batch)
         sources = split_domains(source, batch.source_counts)
         targets = split_domains(target, batch.target_counts)

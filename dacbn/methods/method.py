@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dacbn.batch import Batch, Output, join_domains, split_domains
+from dacbn.batch import Batch, Output, Part, join_domains, split_domains
 from dacbn.models import Network
+from dacbn.processes import by_rows
 from dacbn.registry import Registry
 
 
@@ -162,25 +163,29 @@ class Method(Objective):
 
     def forward_source(self, batch: Batch) -> Output:
         """Run the network on the source images alone."""
-        return self.network(batch.source_images, batch.source_domains)  # type: ignore[no-any-return]
+        return self.forward_together(batch.source)[0]
 
     def forward_target(self, batch: Batch) -> Output:
         """Run the network on the target images alone."""
-        return self.network(batch.target_images, batch.target_domains)  # type: ignore[no-any-return]
+        return self.forward_together(batch.target)[0]
 
     def forward_both(self, batch: Batch) -> tuple[Output, Output]:
         """Run the network once on source and target images together; return one output each."""
-        source, target = self.forward_together(
-            (batch.source_images, batch.source_domains), (batch.target_images, batch.target_domains)
-        )
+        source, target = self.forward_together(batch.source, batch.target)
         return source, target
 
-    def forward_together(self, *parts: tuple[Tensor, Tensor]) -> list[Output]:
-        """Run the network once on several images (B, 3, H, W) with their domain ids (B,)."""
-        images, ids = zip(*parts, strict=True)
-        features, logits = self.network(torch.cat(images), torch.cat(ids))
-        sizes = list(map(len, images))
-        pairs = zip(features.split(sizes), logits.split(sizes), strict=True)
+    def forward_together(self, *parts: Part, network: Network | None = None) -> list[Output]:
+        """Run the network, or another one, once on several parts of a batch.
+
+        On several processes each runs its rows, and all get the outputs of all rows.
+        """
+        images, ids, sizes = zip(*parts, strict=True)
+        together = images[0] if len(parts) == 1 else torch.cat(images)
+        of_all = ids[0] if len(parts) == 1 else torch.cat(ids)
+        runs = self.network if network is None else network
+        features, logits = by_rows(runs, together, of_all, sizes=sum(sizes, ()))
+        lengths = list(map(len, images))
+        pairs = zip(features.split(lengths), logits.split(lengths), strict=True)
         return [Output(*pair) for pair in pairs]
 
 

@@ -54,11 +54,8 @@ class MME(Method):
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute the classification loss and the entropy, which reaches the features reversed."""
-        images, _ = batch.labelled
         source, labelled, target = self.forward_together(
-            (batch.source_images, batch.source_domains),
-            (images, batch.labelled_domains),
-            (batch.target_images, batch.target_domains),
+            batch.source, batch.labelled_target, batch.target
         )
         step = classify(source, labelled, batch)
         logits = self.network.classifier(reverse_gradient(target.features, 1.0))

@@ -32,10 +32,7 @@ class SourceAndTarget(Method):
 
     def forward(self, batch: Batch, progress: float) -> Step:
         """Compute the classification loss of the labelled images of both domains."""
-        images, _ = batch.labelled
-        source, labelled = self.forward_together(
-            (batch.source_images, batch.source_domains), (images, batch.labelled_domains)
-        )
+        source, labelled = self.forward_together(batch.source, batch.labelled_target)
         return classify(source, labelled, batch)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from dacbn.batch import Output, TargetBatch, domain_ids
 from dacbn.methods.method import Objective, Step
 from dacbn.models import Network
+from dacbn.processes import by_rows
 from dacbn.registry import Registry
 
 
@@ -51,7 +52,7 @@ class SourceFreeMethod(Objective):
     def forward_target(self, images: Tensor) -> Output:
         """Run the network on target images (B, 3, S, S)."""
         ids = domain_ids(len(images), self.target.cluster_id, images.device)
-        return self.network(images, ids)  # type: ignore[no-any-return]
+        return by_rows(self.network, images, ids)  # type: ignore[no-any-return]
 
 
 source_free_methods: Registry[type[SourceFreeMethod]] = Registry("source-free method")

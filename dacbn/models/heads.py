@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from dacbn.memory import require_memory
 from dacbn.norms import BatchNorm
+from dacbn.processes import by_rows
 
 WEIGHT_BYTES = 4  # float32
 
@@ -31,6 +32,15 @@ class CosineClassifier(nn.Linear):
         return super().forward(F.normalize(features) / self.temperature)
 
 
+class Head(nn.Sequential):
+    """Layers on features (B, D); on several processes each runs its rows."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Compute logits (B, num_outputs)."""
+        logits: Tensor = by_rows(super().forward, features)
+        return logits
+
+
 def mlp(
     num_features: int,
     widths: tuple[int, ...],
@@ -38,7 +48,7 @@ def mlp(
     batch_norm: bool = False,
     called: str | None = None,
     temperature: float | None = None,
-) -> nn.Sequential:
+) -> Head:
     """Build a multi-layer perceptron: features (B, num_features) -> logits (B, num_outputs).
 
     Args:
@@ -65,7 +75,7 @@ def mlp(
         norm = [BatchNorm(width)] if batch_norm else []
         layers += [nn.Linear(num_features, width), *norm, nn.ReLU()]
         num_features = width
-    return nn.Sequential(*layers, output_layer(num_features, num_outputs, temperature))
+    return Head(*layers, output_layer(num_features, num_outputs, temperature))
 
 
 def output_layer(num_features: int, num_outputs: int, temperature: float | None) -> nn.Linear:

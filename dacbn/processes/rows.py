@@ -1,0 +1,137 @@
+"""Rows of a batch on the processes that they belong to, and the outputs of all of them.
+
+The gradient of what is gathered is, on each process, that of its own rows times the number of
+processes W: the mean over processes, which follows, makes it the gradient of the whole batch.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from dacbn.processes.share import Rows, Share, current, running, share_out, shared_rows
+
+
+def by_rows(run: Callable[..., Any], *inputs: Tensor, sizes: Sequence[int] | None = None) -> Any:
+    """Run a function of rows on those of this process, and return the outputs for all rows.
+
+    Args:
+        run: returns a tensor, or a named tuple of tensors, with a row for each row of the inputs.
+        inputs: the whole batch, of N rows each; only the rows of this process are read.
+        sizes: rows of the parts that were joined to the inputs; each part is shared out by itself.
+            By default it is one.
+    """
+    share = current()
+    if share is None or shared_rows() is not None:
+        return run(*inputs)
+    rows = share_out(tuple(sizes or (len(inputs[0]),)), share.count)
+    own = [_Take.apply(each, rows, share) for each in inputs]
+    with running(rows), _own_random_numbers(share.rank, inputs[0].device):
+        outputs = run(*own)
+    if isinstance(outputs, Tensor):
+        return _Gather.apply(outputs, rows, share)
+    return type(outputs)(*(_Gather.apply(each, rows, share) for each in outputs))
+
+
+def batch_rows(x: Tensor) -> int:
+    """Return how many samples the batch x (N, *) has on all processes together."""
+    rows, share = shared_rows(), current()
+    if rows is None or share is None:
+        return len(x)
+    own = rows.counts()[share.rank]
+    return sum(rows.sizes) * (max(1, len(x) // own) if own else 1)
+
+
+@torch.no_grad()
+def gather_whole(x: Tensor) -> Tensor:
+    """Return the batch x (N, *) of all processes, in the order that one process would have.
+
+    Raises:
+        ValueError: the network has turned positions into samples.
+    """
+    rows, share = shared_rows(), current()
+    if rows is None or share is None:
+        return x
+    if len(x) != rows.counts()[share.rank]:
+        raise ValueError("a layer whose samples are no images cannot start on several processes")
+    return gathered(x, rows, share)
+
+
+def gathered(own: Tensor, rows: Rows, share: Share) -> Tensor:
+    """Gather rows from all processes, in their order in the batch."""
+    most = max(rows.counts())
+    padded = own.new_zeros(most, *own.shape[1:])
+    padded[: len(own)] = own
+    parts = [torch.empty_like(padded) for _ in range(share.count)]
+    dist.all_gather(parts, padded, group=share.group)
+    return torch.cat(parts).index_select(0, _places(rows, own.device))
+
+
+def taken(x: Tensor, rows: Rows, rank: int) -> Tensor:
+    """Return the rows of a process."""
+    parts = [x[start:stop] for start, stop in rows.bounds[rank]]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+@cache
+def _places(rows: Rows, device: torch.device) -> Tensor:
+    """Return where each row of the batch is among the padded rows of all processes."""
+    most = max(rows.counts())
+    place = [0] * sum(rows.sizes)
+    for rank, parts in enumerate(rows.bounds):
+        own = [row for start, stop in parts for row in range(start, stop)]
+        for number, row in enumerate(own):
+            place[row] = rank * most + number
+    return torch.tensor(place, device=device, dtype=torch.int64)
+
+
+class _Take(torch.autograd.Function):
+    """The rows of this process; their gradient is that of one process, and others have none."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Rows, share: Share) -> Tensor:
+        ctx.rows, ctx.share, ctx.length = rows, share, len(x)
+        own = taken(x, rows, share.rank)
+        return own.clone() if len(rows.sizes) == 1 else own
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        whole = gradient.new_zeros(ctx.length, *gradient.shape[1:])
+        bounds = ctx.rows.bounds[ctx.share.rank]
+        own = gradient / ctx.share.count
+        pieces = own.split([stop - start for start, stop in bounds])
+        for (start, stop), piece in zip(bounds, pieces, strict=True):
+            whole[start:stop] = piece
+        return whole, None, None
+
+
+class _Gather(torch.autograd.Function):
+    """The rows of all processes; the gradient is that of the own rows, times the processes."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rows: Rows, share: Share) -> Tensor:
+        ctx.rows, ctx.share = rows, share
+        return gathered(own, rows, share)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return taken(gradient, ctx.rows, ctx.share.rank) * ctx.share.count, None, None
+
+
+@contextmanager
+def _own_random_numbers(rank: int, device: torch.device) -> Iterator[None]:
+    """Let a process draw numbers of its own in a `with` block, such as those of dropout.
+
+    Afterwards all go on with the same numbers, which what follows a gathering needs.
+    """
+    devices = [device] if device.type == "cuda" else []
+    seed = torch.Generator()
+    seed.set_state(torch.get_rng_state())
+    drawn = int(torch.randint(1 << 62, (), generator=seed))
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(drawn + rank)
+        yield

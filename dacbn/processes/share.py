@@ -1,0 +1,116 @@
+"""The share of this process in the batches of a training, and which rows it has of each."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
+from typing import NamedTuple
+
+from torch.distributed import ProcessGroup
+
+
+@dataclass(frozen=True)
+class Share:
+    """The part of a process in a training on several.
+
+    Args:
+        rank: which process this is, from 0.
+        count: processes W.
+        group: all processes, for what is gathered.
+        statistics: the processes whose batches normalisers see as one; usually all.
+    """
+
+    rank: int
+    count: int
+    group: ProcessGroup
+    statistics: ProcessGroup
+
+
+class Rows(NamedTuple):
+    """The rows of every process in a batch of one or several parts.
+
+    Attributes:
+        sizes: rows of each part.
+        bounds: for each process, the first row of each part that it has, and the one after.
+    """
+
+    sizes: tuple[int, ...]
+    bounds: tuple[tuple[tuple[int, int], ...], ...]
+
+    def counts(self) -> list[int]:
+        """Return how many rows each process has."""
+        return [sum(stop - start for start, stop in parts) for parts in self.bounds]
+
+
+_share: Share | None = None
+_rows: Rows | None = None
+
+
+def current() -> Share | None:
+    """Return the share of this process; None if the training is on one."""
+    return _share
+
+
+@contextmanager
+def sharing(share: Share | None) -> Iterator[None]:
+    """Let batches be shared with other processes in a `with` block."""
+    global _share
+    before, _share = _share, share
+    try:
+        yield
+    finally:
+        _share = before
+
+
+def is_shared() -> bool:
+    """Whether the batch that runs now is one process's rows of a larger one."""
+    return _rows is not None
+
+
+def shared_rows() -> Rows | None:
+    """Return the rows of all processes in the batch that runs now; None if it is whole."""
+    return _rows
+
+
+@contextmanager
+def running(rows: Rows) -> Iterator[None]:
+    """Run a batch that is one process's rows of a larger one in a `with` block."""
+    global _rows
+    before, _rows = _rows, rows
+    try:
+        yield
+    finally:
+        _rows = before
+
+
+def own_rows(count: int) -> tuple[int, int]:
+    """Return the first row of this process in a part of `count` rows, and the one after the last.
+
+    One process has all of them.
+    """
+    if _share is None:
+        return 0, count
+    ((bounds,),) = share_out((count,), _share.count).bounds[_share.rank : _share.rank + 1]
+    return bounds
+
+
+@cache
+def share_out(sizes: Sequence[int], count: int) -> Rows:
+    """Share the rows of parts out to `count` processes, as evenly as can be.
+
+    Example:
+        >>> share_out((5, 2), 2).bounds
+        (((0, 2), (5, 6)), ((2, 5), (6, 7)))
+    """
+    starts = [0, *accumulate(sizes)]
+    return Rows(
+        tuple(sizes),
+        tuple(
+            tuple(
+                (start + size * rank // count, start + size * (rank + 1) // count)
+                for start, size in zip(starts, sizes, strict=False)
+            )
+            for rank in range(count)
+        ),
+    )

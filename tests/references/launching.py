@@ -1,0 +1,34 @@
+"""Run a function on several processes of this machine, joined by gloo."""
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from dacbn.processes import Share, sharing
+
+
+def launch(function, count, folder, *arguments):
+    """Run function(rank, *arguments) on `count` processes, and return what each returned."""
+    folder = Path(folder)
+    mp.start_processes(_run, (function, count, str(folder), arguments), count, start_method="spawn")
+    return [torch.load(folder / f"result{rank}.pt", weights_only=False) for rank in range(count)]
+
+
+def _run(rank, function, count, folder, arguments):
+    torch.set_num_threads(1)
+    os.environ.pop("MASTER_ADDR", None)
+    store = dist.FileStore(f"{folder}/store", count)
+    dist.init_process_group(
+        "gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=60)
+    )
+    try:
+        with sharing(Share(rank, count, dist.group.WORLD, dist.group.WORLD)):
+            result = function(rank, *arguments)
+        torch.save(result, f"{folder}/result{rank}.pt")
+        dist.barrier()
+    finally:
+        dist.destroy_process_group()

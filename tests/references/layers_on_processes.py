@@ -1,0 +1,103 @@
+"""Run every normaliser on several processes and on one, and compare outputs, gradients, state."""
+
+import copy
+
+import torch
+import torch.distributed as dist
+
+from dacbn.norms import norms
+from dacbn.processes import by_rows, current, sharing
+
+CHANNELS = 6
+CASES = [
+    *norms,
+    "batch_channel_norm(estimate=True, num_groups=2)",
+    "ucb_norm(num_clusters=2, assign='sample')",
+    "ucb_norm(num_clusters=2, assign='position')",
+    "ucb_norm(num_clusters=2, update='learned')",
+    "ucb_norm(num_clusters=2, update='hybrid', prior_scale=True)",
+    "ucb_norm(num_clusters=2, update='hybrid', assign='sample')",
+    "domain_specific_whitening(group_size=2)",
+    "lp_batch_norm(p=2)",
+]
+# images of the parts of a batch: even, uneven, one image on a process, none on a process
+PARTS = [(4, 4), (5, 2), (1, 2), (1,)]
+SHAPES = [(CHANNELS, 3, 4), (CHANNELS,)]
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+
+
+def build(spec, dtype):
+    torch.manual_seed(0)
+    layer = norms.build(spec, CHANNELS).to(dtype).train()
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return layer
+
+
+def run(layer, x, ids, parts):
+    """Take two steps; return outputs, the gradients of input and layer, and the state."""
+    found = {}
+    context = getattr(layer, "context", None)
+
+    def forward(images, ids):
+        if context is None:
+            return layer(images)
+        with context.bind(ids):
+            return layer(images)
+
+    for step in range(2):
+        images = (x + step).requires_grad_()
+        layer.zero_grad()
+        y = by_rows(forward, images, ids, sizes=parts)
+        # a loss that sees the whole batch, and weighs each value otherwise
+        weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y).sin()
+        ((weights * y).sum() + y.mean(0).square().sum()).backward()
+        found[f"output {step}"] = y.detach()
+        found[f"gradient of the input {step}"] = summed(images.grad)
+        for name, parameter in layer.named_parameters():
+            grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+            found[f"gradient of {name} {step}"] = averaged(grad)
+    return found | {name: value.clone() for name, value in layer.state_dict().items()}
+
+
+def averaged(gradient):
+    return gradient if current() is None else summed(gradient) / current().count
+
+
+def summed(values):
+    if current() is None:
+        return values
+    values = values.clone()
+    dist.all_reduce(values)
+    return values
+
+
+def walk(rank):
+    """Run all cases on these processes and on one, and return what differs, by case."""
+    wrong = {}
+    for spec in CASES:
+        for dtype in TOLERANCE:
+            for shape in SHAPES:
+                for parts in PARTS:
+                    torch.manual_seed(1)
+                    count = sum(parts)
+                    x = torch.randn(count, *shape, dtype=dtype) * 2 + 1
+                    ids = (torch.arange(count) >= parts[0]).long()
+                    layer = build(spec, dtype)
+                    alone = copy.deepcopy(layer)
+                    case = f"{spec} {dtype} {shape} {parts}"
+                    try:
+                        found = run(layer, x, ids, parts)
+                        with sharing(None):
+                            wanted = run(alone, x, ids, parts)
+                    except Exception as error:
+                        wrong[case] = repr(error)[:200]
+                        continue
+                    for name, value in wanted.items():
+                        other = found[name]
+                        scale = value.double().abs().max().clamp_min(1) if value.numel() else 1
+                        far = (other.double() - value.double()).abs().max() / scale
+                        if not far <= TOLERANCE[dtype]:
+                            wrong.setdefault(case, f"{name}: {far:.1e}")
+    return wrong

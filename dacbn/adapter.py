@@ -16,6 +16,7 @@ from dacbn.datasets import (
     list_domains,
 )
 from dacbn.models import Network
+from dacbn.processes import lead
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
     AdaptationOptions,
@@ -35,7 +36,6 @@ from dacbn.training import (
     check_without_target,
     choose_device,
     choose_size,
-    claim_run,
     create_adaptation_state,
     create_state,
     describe_decisions,
@@ -44,6 +44,7 @@ from dacbn.training import (
     log_probe,
     memory_watched,
     num_sources,
+    open_run,
     pin_weights,
     read_records,
     read_run_info,
@@ -157,17 +158,16 @@ class DomainAdapter(SavedAdapter):
         )
         check_labelled(config)
         check_without_target(config)
-        with claim_run(run, resume, config) as (folder, checkpoint):
+        with open_run(run, resume, config) as (device, folder, checkpoint):
             self.config = config
-            if folder is not None and checkpoint is None and is_finished(folder):
-                return self._take_finished(folder)
+            if run is not None and checkpoint is None and lead(lambda: is_finished(Path(run))):
+                return self._take_finished(Path(run))
             if checkpoint is None and (chosen := describe_decisions(config)):
                 LOG.info(chosen)
             if checkpoint is None and self._module is None:
                 check_start(config)
-            device = choose_device(config.device)
-            if folder is not None and checkpoint is not None:
-                self._size = read_run_info(folder).image_size
+            if run is not None and checkpoint is not None:
+                self._size = lead(lambda: read_run_info(Path(run)).image_size)
             else:
                 self._size = choose_size(config, device, *sources, *targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
@@ -223,17 +223,17 @@ class DomainAdapter(SavedAdapter):
             DivergedError, InterruptedTraining, FolderInUseError, StorageError: as in `fit`.
         """
         config = adaptation_config(self.config, _names([target])[0], method, dict(options))
-        with claim_run(run, resume, config) as (folder, checkpoint):
-            if folder is not None and checkpoint is None and is_finished(folder):
+        with open_run(run, resume, config) as (device, folder, checkpoint):
+            if run is not None and checkpoint is None and lead(lambda: is_finished(Path(run))):
                 self.config = config
-                return self._take_finished(folder)
+                return self._take_finished(Path(run))
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
-                    f"{folder} ended before its first checkpoint: adapt its run again, into the "
+                    f"{run} ended before its first checkpoint: adapt its run again, into the "
                     "same folder"
                 )
             start = start_network(self.network, self.config, config) if checkpoint is None else None
-            device, classes = choose_device(config.device), self._classes
+            classes = self._classes
             check_batch(batch_sizes(config), self._size, device)
             trained_on = tuple(dict.fromkeys((*self._trained_on, *folders_among(target))))
             domain = TargetDomain.read(

@@ -7,8 +7,8 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, get_origin, get_type_hints
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
@@ -16,6 +16,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from dacbn import commands
 from dacbn.plain_text import silence
 from dacbn.printed_log import printed_log
+from dacbn.processes import Elsewhere, leads, rank
 from dacbn.spec import Spec
 from dacbn.spelling import as_option, spelling
 from dacbn.training import InterruptedTraining, TrainConfig, raising_stopped
@@ -72,7 +73,7 @@ def main() -> None:
     known, words = dict(COMMANDS), sys.argv[1:]
     log = sys.stderr if words[:1] == ["predict"] else sys.stdout  # where its table may go
     try:
-        with raising_stopped(), printed_log(log), _warnings_said_once():
+        with raising_stopped(), _said_by_first(log), _warnings_said_once():
             _refuse_repeated(words)
             if words[:1] == ["train"]:
                 known["train"], words[1:] = commands.read_defaults(words[1:])
@@ -81,6 +82,8 @@ def main() -> None:
             tyro.extras.subcommand_cli_from_dict(
                 known, prog="dacbn", description=DESCRIPTION, args=words, registry=ARGUMENTS
             )
+    except Elsewhere:
+        raise SystemExit(1) from None
     except (KeyboardInterrupt, InterruptedTraining) as stop:  # of a benchmark's training, unsaved
         raise SystemExit(128 + getattr(stop, "number", signal.SIGINT)) from None
     except BrokenPipeError:
@@ -89,8 +92,22 @@ def main() -> None:
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("DACBN_TRACEBACK"):
             raise
-        print(f"dacbn: {_one_line(_told(error))}", file=sys.stderr)
+        if leads():
+            print(f"dacbn: {_one_line(_told(error))}", file=sys.stderr)
+        else:
+            print(f"dacbn: process {rank()}: {_one_line(_told(error))}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+@contextmanager
+def _said_by_first(log: TextIO) -> Iterator[None]:
+    """Let the first of several processes alone write to stdout, and print what is logged."""
+    if leads():
+        with printed_log(log):
+            yield
+        return
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        yield
 
 
 def _refuse_repeated(words: list[str]) -> None:
@@ -113,7 +130,7 @@ def _warnings_said_once() -> Iterator[None]:
     said: set[str] = set()
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        if str(message) not in said:
+        if str(message) not in said and leads():
             said.add(str(message))
             _show_warning(message)
 

@@ -12,6 +12,8 @@ from typing import Self, TypeVar
 
 from tqdm import tqdm
 
+from dacbn.processes import leads
+
 T = TypeVar("T")
 
 LINE_EVERY = 30.0  # seconds between lines
@@ -44,7 +46,7 @@ class Progress:
             desc=title,
             leave=stays,
             delay=0 if stays else BAR_AFTER,
-            disable=None,
+            disable=None if leads() else True,
         )
 
     def show(self, text: str) -> None:

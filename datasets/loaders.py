@@ -137,17 +137,24 @@ def stream_target(
 
 
 def iterate(
-    images: Images, batch_size: int, device: torch.device | str, seed: int | None = None
+    images: Images,
+    batch_size: int,
+    device: torch.device | str,
+    seed: int | None = None,
+    turns: slice | None = None,
 ) -> Iterator[Tensor]:
     """Yield all images once, without augmentation, as float32 batches (B, 3, S, S) in [0, 1].
 
     The order is that of `images`, or shuffled if there is a seed. Sizes of batches differ by one at
     most, because layers that normalise by the batch would treat a small last one differently. In
     place of images with features, these are yielded, (B, D).
+
+    `turns` selects the batches that are yielded; by default all are.
     """
     count = len(images)
     order = torch.arange(count) if seed is None else shuffled_order(count, seed)
-    rows = iter(torch.tensor_split(order, max(1, math.ceil(count / batch_size))))
+    parts = torch.tensor_split(order, max(1, math.ceil(count / batch_size)))
+    rows = iter(parts if turns is None else parts[turns])
     for batch in _fetch(images, rows, torch.device(device)):
         yield batch[:, 0] if _are_features(batch) else batch
 

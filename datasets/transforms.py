@@ -53,11 +53,11 @@ def weak_view(
     if family == "none":
         return images
     draw = _draw(images, 6, generator, place) * 2 - 1
+    jitter = _draw(images, 3, generator, place) * 2 - 1 if family == "colour" else None
+    if not len(images):
+        return images
     images = warp(images, _move_digits(draw) if family == "digits" else _crop_photos(draw))
-    if family == "colour":
-        draw = _draw(images, 3, generator, place) * 2 - 1
-        images = _jitter(images, 1 + JITTER * draw)
-    return images
+    return images if jitter is None else _jitter(images, 1 + JITTER * jitter)
 
 
 def strong_view(
@@ -77,6 +77,8 @@ def strong_view(
     if family == "none":
         return images
     draw = _draw(images, 11, generator, place)[..., None, None, None]
+    if not len(images):
+        return images
     invert, brightness, contrast, sharpness, side, x, y, fill = draw[:, :8].unbind(1)
     if family == "digits":
         images = torch.where(invert < INVERT_PROBABILITY, 1 - images, images)

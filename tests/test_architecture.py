@@ -10,7 +10,7 @@ BESIDE = {"datasets": ROOT / "datasets", "analysis": ROOT / "analysis"}
 # A room, and the rooms of this package that its files may import besides their own.
 MAY_IMPORT = {
     "plain_text": set(),
-    "progress": set(),
+    "progress": {"processes"},
     "printed_log": {"plain_text", "progress"},
     "limits": set(),
     "spec": {"limits"},
@@ -76,7 +76,15 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "comparison",
     "plain_text",
 }
-MAY_IMPORT["cli"] = {"commands", "spec", "spelling", "training", "plain_text", "printed_log"}
+MAY_IMPORT["cli"] = {
+    "commands",
+    "spec",
+    "spelling",
+    "training",
+    "plain_text",
+    "printed_log",
+    "processes",
+}
 MAY_IMPORT["__main__"] = {"cli"}
 MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"checkout", "training", "recipes", "adapter"}
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Annotated
 
-from tyro.conf import OmitArgPrefixes, Positional
+from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.adapt import run_adaptation
 from dacbn.commands.default_config import default_config, list_flags
-from dacbn.commands.new_folder import new_folder
+from dacbn.commands.new_folder import RUNS, new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.commands.stopping import end_stopped
 from dacbn.datasets import is_flat_folder
 from dacbn.plain_text import say
+from dacbn.processes import Launched, leads
 from dacbn.recipes import recipes
 from dacbn.spec import Spec
 from dacbn.training import (
@@ -66,7 +68,7 @@ def read_defaults(words: list[str]) -> tuple[Callable[..., None], list[str]]:
 def train(
     recipe: Positional[str | None] = None,
     config: OmitArgPrefixes[TrainConfig] = TrainConfig(),  # noqa: B008  # frozen
-    run: Path | None = None,
+    output: Annotated[Path | None, arg(aliases=["--run"])] = None,
     resume: Path | None = None,
 ) -> None:
     """Train a classifier for a target domain, and score it on the test splits.
@@ -75,7 +77,7 @@ def train(
         recipe: name of a recipe, given first; later options override its settings. See dacbn list
             recipes.
         config: the settings.
-        run: folder to write; by default a new one under runs/, named after the settings.
+        output: folder to write; by default a new one under runs/, named after the settings.
         resume: continue the training in this run folder, with its own settings; a larger --steps
             makes it longer.
     """
@@ -84,14 +86,20 @@ def train(
         raise ValueError(f"a recipe comes before all options: dacbn train {recipe} ...")
     if resume is not None:
         return _resume(resume, config.steps)
-    if run is not None and (run / CONFIG).exists():
+    launched = Launched.read()
+    if launched is not None and output is None and launched.may_restart:
+        raise ValueError("a restart has to find the run that it goes on with: give it --output")
+    goes_on = output is not None and (output / CONFIG).exists()
+    if goes_on and launched is None:
         raise ValueError(
-            f"{run} holds a run: continue it with --resume {run}, or choose another --run"
+            f"{output} holds a run: continue it with --resume {output}, or choose another --output"
         )
     check_without_target(config)
     adapter = DomainAdapter(**vars(config))
-    with new_folder(_name(config)) if run is None else nullcontext(run) as folder:
-        _fit(adapter, folder)
+    # of several processes only the first makes a folder
+    makes, known = output is None and leads(), output or RUNS / _name(config)
+    with new_folder(_name(config)) if makes else nullcontext(known) as folder:
+        _fit(adapter, folder, resume=launched is not None and output is not None)
 
 
 def _resume(folder: Path, steps: int) -> None:

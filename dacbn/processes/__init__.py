@@ -10,19 +10,31 @@ comes out is gathered, so that every process computes the same losses of the who
 Without several processes all of them do nothing, so that layers and methods need not ask.
 """
 
+from dacbn.processes.launch import Agreement, Launched, LostProcessError, joined, leads, rank
+from dacbn.processes.leading import Elsewhere, lead, tell_all
 from dacbn.processes.rows import batch_rows, by_rows, gather_whole
-from dacbn.processes.share import Share, current, is_shared, own_rows, sharing
+from dacbn.processes.share import Share, current, is_shared, own_rows, sharing, turns
 from dacbn.processes.sums import merge_moments, total
 
 __all__ = [
+    "Agreement",
+    "Elsewhere",
+    "Launched",
+    "LostProcessError",
     "Share",
     "batch_rows",
     "by_rows",
     "current",
     "gather_whole",
     "is_shared",
+    "joined",
+    "lead",
+    "leads",
     "merge_moments",
     "own_rows",
+    "rank",
     "sharing",
+    "tell_all",
     "total",
+    "turns",
 ]

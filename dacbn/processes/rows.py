@@ -90,23 +90,20 @@ def _places(rows: Rows, device: torch.device) -> Tensor:
 
 
 class _Take(torch.autograd.Function):
-    """The rows of this process; their gradient is that of one process, and others have none."""
+    """The rows of this process.
+
+    Their gradient is gathered: the process that computed what was taken may be another one.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rows: Rows, share: Share) -> Tensor:
-        ctx.rows, ctx.share, ctx.length = rows, share, len(x)
+        ctx.rows, ctx.share = rows, share
         own = taken(x, rows, share.rank)
         return own.clone() if len(rows.sizes) == 1 else own
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        whole = gradient.new_zeros(ctx.length, *gradient.shape[1:])
-        bounds = ctx.rows.bounds[ctx.share.rank]
-        own = gradient / ctx.share.count
-        pieces = own.split([stop - start for start, stop in bounds])
-        for (start, stop), piece in zip(bounds, pieces, strict=True):
-            whole[start:stop] = piece
-        return whole, None, None
+        return gathered(gradient / ctx.share.count, ctx.rows, ctx.share), None, None
 
 
 class _Gather(torch.autograd.Function):

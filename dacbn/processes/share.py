@@ -19,12 +19,14 @@ class Share:
         count: processes W.
         group: all processes, for what is gathered.
         statistics: the processes whose batches normalisers see as one; usually all.
+        signals: all processes, for numbers that are on the CPU.
     """
 
     rank: int
     count: int
     group: ProcessGroup
     statistics: ProcessGroup
+    signals: ProcessGroup
 
 
 class Rows(NamedTuple):
@@ -93,6 +95,11 @@ def own_rows(count: int) -> tuple[int, int]:
         return 0, count
     ((bounds,),) = share_out((count,), _share.count).bounds[_share.rank : _share.rank + 1]
     return bounds
+
+
+def turns() -> slice:
+    """Return which of many equal pieces of work, in their order, are those of this process."""
+    return slice(None) if _share is None else slice(_share.rank, None, _share.count)
 
 
 @cache

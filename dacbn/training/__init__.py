@@ -79,6 +79,8 @@ from dacbn.training.selection import evaluations_of as evaluations_of
 from dacbn.training.setting_types import AdaptationOptions as AdaptationOptions
 from dacbn.training.setting_types import TrainingOptions as TrainingOptions
 from dacbn.training.setting_types import signature_of_settings as signature_of_settings
+from dacbn.training.several_processes import on_processes as on_processes
+from dacbn.training.several_processes import open_run as open_run
 from dacbn.training.state import TrainingState as TrainingState
 from dacbn.training.storage import StorageError as StorageError
 from dacbn.training.storage import remove_drafts as remove_drafts

@@ -8,6 +8,7 @@ from typing import Any, Self
 import torch
 
 from dacbn.limits import show
+from dacbn.processes import Launched
 from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training.roles import Role
@@ -74,7 +75,17 @@ def choose_device(name: str) -> torch.device:
         ValueError: torch does not know the name, or this machine has no such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and torch.cuda.is_available() and (launched := Launched.read()):
+        count = torch.cuda.device_count()
+        if launched.local_rank >= count:
+            raise ValueError(
+                f"{launched.local_count or launched.local_rank + 1} processes need as many GPUs, "
+                f"and this machine has {count}: start {count}, or choose {spell('device', 'cpu')}"
+            )
+        return torch.device("cuda", launched.local_rank)
+    if name == "cpu":
+        return torch.device("cpu")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from statistics import fmean
 
 import torch
@@ -11,6 +12,7 @@ from dacbn.batch import Output, domain_ids
 from dacbn.datasets import Images, LabelledImages, iterate
 from dacbn.models import Network, takes_cluster_ids
 from dacbn.norms import modes_kept
+from dacbn.processes import tell_all, turns
 from dacbn.progress import Progress
 from dacbn.training.metrics import OF_DOMAIN
 
@@ -29,15 +31,18 @@ def run_network(
         batch_size: images per forward pass.
 
     Returns:
-        features (N, D) and logits (N, num_classes), on the CPU.
+        features (N, D) and logits (N, num_classes), on the CPU. On several processes each runs its
+        batches, and all get the outputs of all.
     """
     outputs = []
     with Progress(len(images), "image", "predicting") as progress, modes_kept(network):
         network.eval()
-        for batch in iterate(images, batch_size, device):
+        for batch in iterate(images, batch_size, device, turns=turns()):
             ids = domain_ids(len(batch), cluster_id, device)
             outputs.append([tensor.float().cpu() for tensor in network(batch, ids)])
             progress.update(len(batch))
+    in_turn = zip_longest(*tell_all(outputs))  # each process ran every W-th batch
+    outputs = [output for each in in_turn for output in each if output is not None]
     features, logits = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     return Output(features, logits)
 

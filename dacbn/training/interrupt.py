@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
+from dacbn.processes import leads
+
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 SIGNALS = [signal.Signals[name] for name in NAMES if name in signal.Signals.__members__]
 PATIENCE = 2.0  # seconds in which further Ctrl-Cs are the same wish: fingers and terminals repeat
@@ -73,7 +75,8 @@ class Interrupt:
             self.requested, self._since = signal.Signals(number), time.monotonic()
             text = f"dacbn: {self.requested.name}: the training {self._promise} after this step"
             again = "; Ctrl-C again does not wait for that" if number == signal.SIGINT else ""
-            _say(text + again)
+            if leads():
+                _say(text + again)
         elif number == signal.SIGINT and time.monotonic() - self._since > PATIENCE:
             signal.signal(number, self._previous[signal.SIGINT])
             signal.raise_signal(number)

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
+from dacbn.processes import Agreement
 from dacbn.progress import Progress
 from dacbn.spelling import spell
 from dacbn.training.allocator import keep_freed_memory
@@ -25,6 +26,7 @@ from dacbn.training.metric_window import DivergedError, MetricWindow
 from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
 from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
+from dacbn.training.several_processes import in_parallel
 from dacbn.training.state import TrainingState
 
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress, after the loss
@@ -84,6 +86,7 @@ def train(
         state.method.to(memory_format=torch.channels_last)
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None
+    run, agreement = in_parallel(state.method), Agreement()
     window = MetricWindow()
     progress = Progress(config.steps, "step", "training", done=state.step, stays=True)
     promise = "stops" if folder is None else "is saved and stops"
@@ -93,7 +96,7 @@ def train(
             # step 0 is not compiled: layers initialise themselves from its batch
             with autocast, use_forward(state.method.network, forward if state.step else None):
                 arranged = _arrange(batch) if channels_last else batch
-                result = state.method(arranged, state.step / config.steps)
+                result = run(arranged, state.step / config.steps)
             optimise(state, result, config)
             window.add(result)
             forecast.after_step(batch)
@@ -103,7 +106,8 @@ def train(
 
             last = state.step == config.steps
             # read once: a request while numbers are written takes effect after the next step
-            stop = interrupt.requested is not None and not last
+            signal_number = agreement.ask(int(interrupt.requested or 0))
+            stop = signal_number > 0 and not last
             checkpoint_due = last or stop or _due(state.step, config.checkpoint_every)
             evaluation_due = last or _due(state.step, config.eval_every)
             # a log checks that everything is finite, so it precedes evaluations and checkpoints
@@ -112,13 +116,14 @@ def train(
                 _log(window, state, config, records, progress, folder)
             if evaluation_due and evaluate is not None:
                 records.add(state.step, evaluate(state.network))
-                stop = interrupt.requested is not None and not last  # it may have taken long
+                signal_number = agreement.ask(int(interrupt.requested or 0))
+                stop = signal_number > 0 and not last  # it may have taken long
             if (checkpoint_due or stop) and folder is not None:
                 save_network(folder, state.network)
                 save_checkpoint(folder, state.state_dict())
-            if stop and interrupt.requested is not None:
+            if stop:
                 reached = f"stopped after step {state.step} of {config.steps}"
-                raise InterruptedTraining(reached, interrupt.requested)
+                raise InterruptedTraining(reached, signal_number)
             if log_due:
                 window.restart()  # here, so that steps per second excludes all of the above
 

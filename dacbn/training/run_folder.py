@@ -1,10 +1,11 @@
 """Open a run folder for a training: claim it, and check what it holds before anything changes."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from dacbn.processes import lead, leads
 from dacbn.spelling import spell
 from dacbn.training.checkpoint import CHECKPOINT, MODEL, load_checkpoint
 from dacbn.training.claim import claim
@@ -24,6 +25,8 @@ def claim_run(
         resume: whether the training in the folder, if any, goes on.
         config: the settings.
 
+    On several processes the first claims it; the others get its checkpoint, and no folder.
+
     Raises:
         ValueError: the folder holds a run, or one that these settings cannot continue.
         FolderInUseError: another process works in it.
@@ -35,7 +38,16 @@ def claim_run(
             raise ValueError("resume=True continues a run: give its folder as run=")
         yield None, None
         return
-    folder = Path(run)
+    with ExitStack() as stack:
+        claimed = _claimed(Path(run), resume, config)
+        folder, checkpoint = lead(lambda: stack.enter_context(claimed))
+        yield (folder if leads() else None), checkpoint
+
+
+@contextmanager
+def _claimed(
+    folder: Path, resume: bool, config: TrainConfig
+) -> Iterator[tuple[Path, dict[str, Any] | None]]:
     with claim(folder):
         if not resume and (folder / CONFIG).exists():
             raise ValueError(

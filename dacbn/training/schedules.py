@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import SGD, AdamW, Optimizer
 
@@ -34,7 +35,12 @@ def create_optimizer(method: Objective, config: TrainConfig) -> Optimizer:
     if config.optimizer == "adamw":
         return AdamW(groups, lr=lr, weight_decay=config.weight_decay, fused=fused)
     decay = config.weight_decay
-    return SGD(groups, lr=lr, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+    sgd = SGD(groups, lr=lr, momentum=0.9, nesterov=True, weight_decay=decay, fused=fused)
+    for parameter in parameters:
+        # zeros, as good as none: with fused=True, torch 2.14 raises TypeError in a later step if a
+        # parameter has its first gradient then, as those of a second stage of training do
+        sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def default_lr(config: TrainConfig) -> float:

@@ -158,6 +158,10 @@ class OptimSettings(Group):
 
     seed: Annotated[int, AT_LEAST_0, Role.VARIED] = 0
     """Seed of the initial weights, the order of the images and their views."""
+    sync_group: Annotated[int, AT_LEAST_0, Role.ADDED] = 0
+    """On several processes: of how many the batches are one to the normalisers; 0 is all."""
+    process_timeout: Annotated[float, POSITIVE, Role.UNREPORTED, Role.ADDED] = 10.0
+    """Minutes after which a process that does not answer ends the others."""
     device: Annotated[str, Role.UNREPORTED] = "auto"
     """cpu, cuda, cuda:1, …; auto uses a GPU if there is one."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

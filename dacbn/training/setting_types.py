@@ -35,6 +35,8 @@ class AdaptationOptions(TypedDict, total=False):
     clip_norm: float | None
     ema_decay: float | None
     seed: int
+    sync_group: int
+    process_timeout: float
     device: str
     precision: Literal["auto", "float32", "bfloat16"]
     compile: bool

@@ -26,7 +26,8 @@ def _run(rank, function, count, folder, arguments):
         "gloo", store=store, rank=rank, world_size=count, timeout=timedelta(seconds=60)
     )
     try:
-        with sharing(Share(rank, count, dist.group.WORLD, dist.group.WORLD)):
+        everyone = dist.group.WORLD
+        with sharing(Share(rank, count, everyone, everyone, everyone)):
             result = function(rank, *arguments)
         torch.save(result, f"{folder}/result{rank}.pt")
         dist.barrier()

@@ -231,3 +231,24 @@ def test_scoring_leaves_the_network_in_training_mode(source, target):
     assert state.network.training
     run_network(state.network.eval(), test.images, 0, CPU)
     assert not state.network.training
+
+
+def test_sgd_takes_a_parameter_whose_first_gradient_comes_late(tiny, source, target):
+    """The domain head of adda waits for the second stage; torch's fused SGD cannot, by itself."""
+    tiny(method="adda", optimizer="sgd", steps=4).fit(source, target)
+
+
+def test_momentum_from_zeros_is_that_of_torch(source, target):
+    config, state, _ = start(source, target, optimizer="sgd", steps=3)
+    alone = copy.deepcopy(state.method)
+    parameters = list(alone.parameters())
+    reference = torch.optim.SGD(
+        parameters, lr=0.01, momentum=0.9, nesterov=True, weight_decay=config.weight_decay
+    )
+    for step in range(3):
+        for ours, theirs in zip(state.method.parameters(), parameters, strict=True):
+            theirs.grad = torch.full_like(theirs, 0.1 * (step + 1))
+            ours.grad = theirs.grad.clone()
+        state.optimizer.step()
+        reference.step()
+    assert torch.allclose(flat(state.method), flat(alone), rtol=1e-6, atol=1e-9)

@@ -105,10 +105,10 @@ def test_every_role_has_the_settings_that_it_should():
         *("steps", "device", "compile", "data_root", "download", "on_unreadable", "tensorboard"),
         *("cache", "log_every", "eval_every", "checkpoint_every", "snapshot_every", "validators"),
         "unseen",
-        "weights",  # where the file is; its hash may not change
+        *("weights", "process_timeout"),  # where the file is; its hash may not change
     }
     assert set(TrainConfig.names(Role.UNREPORTED)) == {
-        *("device", "data_root", "download", "cache", "tensorboard", "weights"),
+        *("device", "data_root", "download", "cache", "tensorboard", "weights", "process_timeout"),
         *("log_every", "checkpoint_every", "snapshot_every"),
     }
     assert set(TrainConfig.names(Role.KEPT)) == {

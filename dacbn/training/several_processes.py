@@ -1,0 +1,82 @@
+"""A training on several processes: one backward pass that averages gradients, and equal settings.
+
+Each process runs the same steps of the same training. Only the first has the run folder.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from inspect import signature
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+from dacbn.methods import Objective, Step
+from dacbn.processes import current, joined, tell_all
+from dacbn.spelling import spell
+from dacbn.training.config import TrainConfig, choose_device
+from dacbn.training.roles import Role
+from dacbn.training.run_folder import claim_run
+
+
+@contextmanager
+def on_processes(config: TrainConfig) -> Iterator[torch.device]:
+    """Join the processes of a training, if there are several, and yield the device of this one.
+
+    Raises:
+        ValueError: there is no such device, the processes have unequal settings, or are more than
+            the images of a step.
+        LostProcessError: another process has ended, or does not answer.
+    """
+    device = choose_device(config.device)
+    with joined(device, config.process_timeout, config.sync_group):
+        _check_equal(config)
+        yield device
+
+
+@contextmanager
+def open_run(
+    run: str | Path | None, resume: bool, config: TrainConfig
+) -> Iterator[tuple[torch.device, Path | None, dict[str, Any] | None]]:
+    """Join the processes and claim the run folder; yield the device, the folder, its checkpoint.
+
+    Arguments and errors as in `on_processes` and `claim_run`.
+    """
+    with on_processes(config) as device, claim_run(run, resume, config) as (folder, checkpoint):
+        yield device, folder, checkpoint
+
+
+def _check_equal(config: TrainConfig) -> None:
+    free = config.names(Role.UNREPORTED)
+    own = {name: value for name, value in config.to_json().items() if name not in free}
+    said = tell_all(own)
+    differing = [name for name in own if any(each[name] != said[0][name] for each in said)]
+    if differing:
+        raise ValueError(
+            f"the processes differ in {', '.join(map(spell, differing))}: start all with the same "
+            "settings"
+        )
+    images = config.source_batch_size + (config.target_batch_size if config.target else 0)
+    if len(said) > images:
+        raise ValueError(
+            f"{len(said)} processes are more than the {images} images of a step: start fewer, or "
+            f"raise {spell('source_batch_size')}"
+        )
+
+
+def in_parallel(method: Objective) -> Callable[..., Step]:
+    """Return what runs a step of the method so that its gradients are those of all processes.
+
+    A method alone is returned itself.
+    """
+    share = current()
+    if share is None:
+        return method
+    # statistics are equal on all processes by themselves; older torch has another name for that
+    known = signature(DistributedDataParallel).parameters
+    name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    options: dict[str, Any] = {name: False}
+    return DistributedDataParallel(
+        method, process_group=share.group, find_unused_parameters=True, **options
+    )

@@ -38,12 +38,13 @@ def by_rows(run: Callable[..., Any], *inputs: Tensor, sizes: Sequence[int] | Non
 
 
 def batch_rows(x: Tensor) -> int:
-    """Return how many samples the batch x (N, *) has on all processes together."""
+    """Return how many samples the batch x (N, *) has on the processes that share statistics."""
     rows, share = shared_rows(), current()
     if rows is None or share is None:
         return len(x)
-    own = rows.counts()[share.rank]
-    return sum(rows.sizes) * (max(1, len(x) // own) if own else 1)
+    counts = rows.counts()
+    own, together = counts[share.rank], sum(counts[rank] for rank in share.members)
+    return together * (max(1, len(x) // own) if own else 1)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
+import torch.distributed as dist
 from torch.distributed import ProcessGroup
 
 
@@ -27,6 +28,11 @@ class Share:
     group: ProcessGroup
     statistics: ProcessGroup
     signals: ProcessGroup
+
+    @property
+    def members(self) -> list[int]:
+        """The processes whose batches normalisers see as one with that of this process."""
+        return dist.get_process_group_ranks(self.statistics)
 
 
 class Rows(NamedTuple):

@@ -26,7 +26,7 @@ from dacbn.training.metric_window import DivergedError, MetricWindow
 from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
 from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
-from dacbn.training.several_processes import in_parallel
+from dacbn.training.several_processes import average_statistics, in_parallel
 from dacbn.training.state import TrainingState
 
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress, after the loss
@@ -98,6 +98,7 @@ def train(
                 arranged = _arrange(batch) if channels_last else batch
                 result = run(arranged, state.step / config.steps)
             optimise(state, result, config)
+            average_statistics(state.method)
             window.add(result)
             forecast.after_step(batch)
             progress.update()

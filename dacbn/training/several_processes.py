@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from dacbn.methods import Objective, Step
@@ -63,6 +64,23 @@ def _check_equal(config: TrainConfig) -> None:
             f"{len(said)} processes are more than the {images} images of a step: start fewer, or "
             f"raise {spell('source_batch_size')}"
         )
+
+
+@torch.no_grad()
+def average_statistics(method: Objective) -> None:
+    """Average running statistics over processes that see different batches, in one exchange.
+
+    Processes that see one batch have equal ones by themselves.
+    """
+    share = current()
+    if share is None or len(share.members) == share.count:
+        return
+    buffers = [buffer for buffer in method.buffers() if buffer.is_floating_point()]
+    flat = torch.cat([buffer.reshape(-1) for buffer in buffers])
+    dist.all_reduce(flat, group=share.group)
+    pieces = torch.split(flat / share.count, [buffer.numel() for buffer in buffers])
+    for buffer, piece in zip(buffers, pieces, strict=True):
+        buffer.copy_(piece.view_as(buffer))
 
 
 def in_parallel(method: Objective) -> Callable[..., Step]:

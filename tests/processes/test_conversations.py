@@ -1,0 +1,53 @@
+"""What processes say to each other: who leads, when to stop, unequal settings, and one folder."""
+
+import pytest
+from conversations import converse
+from launching import launch
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("two")
+    return launch(converse, 2, folder, str(folder / "run"))
+
+
+def test_random_numbers_differ_inside_of_the_rows_and_agree_after_them(said):
+    (inside, after), (inside_1, after_1) = (each["same draws"] for each in said)
+    assert inside == inside_1, "what is gathered is the same on both"
+    assert inside[:2] != inside[2:], "each has drawn its own"
+    assert after == after_1
+
+
+def test_the_first_leads(said):
+    assert [each["lead"] for each in said] == ["process 0", "process 0"]
+
+
+def test_an_error_of_the_first_ends_both_and_is_its_own(said):
+    assert said[0]["an error of the first"] == ("ValueError", "no such folder")
+    assert said[1]["an error of the first"] == ("Elsewhere", "no such folder")
+
+
+def test_all_agree_on_a_stop_one_step_later(said):
+    assert [each["agreement"] for each in said] == [[0, 15, 0], [0, 15, 0]]
+
+
+def test_unequal_settings_are_named(said):
+    for each in said:
+        kind, text = each["settings"]
+        assert kind == "ValueError"
+        assert text == "the processes differ in lr: start all with the same settings"
+
+
+def test_more_processes_than_images_are_refused(said):
+    assert "2 processes are more than the 1 images of a step" in said[0]["too many"][1]
+
+
+def test_one_folder_is_written_and_resumed_and_the_scores_are_those_of_one_process(said):
+    for each in said:
+        far, (shared, alone) = each["files"]
+        assert far < 1e-5
+        assert shared == alone
+
+
+def test_evaluation_in_turns_equals_that_of_one_process(said):
+    assert [each["outputs"] for each in said] == [0.0, 0.0]

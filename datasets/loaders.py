@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import islice, repeat, tee
 from operator import itemgetter
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,8 +16,10 @@ from dacbn.batch import Batch, TargetBatch
 from dacbn.datasets.drawing import draw_rows, mix, permutation, rows_at
 from dacbn.datasets.features import FeatureViews, draw_view
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
+from dacbn.datasets.streams import ShardStream
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
+T = TypeVar("T")
 # independent random numbers from one seed: of the first source, of the first target, of views, and
 # of the other domains
 SOURCE_ORDER, TARGET_ORDER, VIEWS, OTHERS = range(4)
@@ -24,8 +27,8 @@ PREFETCH = 3  # batches of files to decode in advance
 
 
 def stream_batches(
-    sources: Sequence[LabelledImages],
-    targets: Sequence[UnlabelledImages],
+    sources: Sequence[LabelledImages | ShardStream],
+    targets: Sequence[UnlabelledImages | ShardStream],
     *,
     source_batch_size: int,
     target_batch_size: int,
@@ -45,6 +48,9 @@ def stream_batches(
     Each domain is sampled epoch by epoch, independently of the others: every image appears once per
     epoch, in a new order. A batch may span two epochs, so batch sizes need not divide the number
     of images. Starting at step n yields the same batches as a run from step 0 has from step n.
+
+    A stream is read in its own order. Beside other domains of its side it needs `balance`, since
+    nobody knows how many images it has, and no source may be one with `balance_classes`.
 
     Args:
         sources: the source domains, at least one.
@@ -67,37 +73,36 @@ def stream_batches(
     """
     device, steps = torch.device(device), range(start, stop)
     _check_sizes([*sources, *targets])
-    source_rows = draw_rows(
-        list(map(len, sources)),
-        source_batch_size,
-        [(seed, stream) for stream in (SOURCE_ORDER, *range(OTHERS + 1, OTHERS + len(sources)))],
-        balance,
-        [source.labels for source in sources] if balance_classes else None,
-    )
     first = OTHERS + len(sources)
-    target_rows = draw_rows(
-        list(map(len, targets)),
-        target_batch_size,
-        [(seed, stream) for stream in (TARGET_ORDER, *range(first + 1, first + len(targets)))],
-        balance,
+    source_keys, target_keys = (
+        [(seed, stream) for stream in streams]
+        for streams in (
+            (SOURCE_ORDER, *range(OTHERS + 1, OTHERS + len(sources))),
+            (TARGET_ORDER, *range(first + 1, first + len(targets))),
+        )
     )
-    labels = [source.labels.to(device) for source in sources]
-    source_images = _fetch_domains(sources, map(source_rows, steps), device)
-    target_images = _fetch_domains(targets, map(target_rows, steps), device)
-    for step, plain_source, plain_target in zip(steps, source_images, target_images, strict=False):
-        assert plain_source is not None
+    labels = [each.labels for each in sources if not isinstance(each, ShardStream)]
+    source_rows = draw_rows(
+        list(map(_count, sources)),
+        source_batch_size,
+        source_keys,
+        balance,
+        labels if balance_classes else None,
+    )
+    target_rows = draw_rows(list(map(_count, targets)), target_batch_size, target_keys, balance)
+    source_images = _fetch_domains(sources, map(source_rows, steps), source_keys, device)
+    target_images = _fetch_domains(targets, map(target_rows, steps), target_keys, device)
+    for step, (plain_source, step_labels), (plain_target, _) in zip(
+        steps, source_images, target_images, strict=False
+    ):
+        assert plain_source is not None and step_labels is not None
         plain_target = plain_source[:0] if plain_target is None else plain_target
         generator = torch.Generator(device).manual_seed(mix(seed, VIEWS, step))
         weak = [_view(plain, family, generator) for plain in (plain_source, plain_target)]
-        rows = source_rows(step)
-        step_labels = [
-            of_domain[chosen.to(device, non_blocking=True)]
-            for of_domain, chosen in zip(labels, rows, strict=True)
-        ]
         views = [_strong(view, family, generator) for view in weak] if strong else [None, None]
         yield Batch(
-            *(weak[0], torch.cat(step_labels), weak[1], views[0], views[1]),
-            () if merge_sources else tuple(map(len, rows)),
+            *(weak[0], step_labels, weak[1], views[0], views[1]),
+            () if merge_sources else tuple(map(len, source_rows(step))),
             () if merge_targets else tuple(map(len, target_rows(step))),
         )
 
@@ -160,13 +165,18 @@ def place_images(images: Images, device: torch.device | str) -> Images:
     return images.to(device)
 
 
-def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
-    sizes = list(dict.fromkeys(domain.images.size for domain in domains))
+def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages | ShardStream]) -> None:
+    images = (each if isinstance(each, ShardStream) else each.images for each in domains)
+    sizes = list(dict.fromkeys(each.size for each in images))
     if len(sizes) > 1:
         raise ValueError(
             f"source images have {sizes[0]} pixels per side and target images {sizes[1]}: load "
             "both with the same size"
         )
+
+
+def _count(domain: LabelledImages | UnlabelledImages | ShardStream) -> int | None:
+    return None if isinstance(domain, ShardStream) else len(domain)
 
 
 def _view(plain: Tensor, family: Family, generator: torch.Generator) -> Tensor:
@@ -197,18 +207,43 @@ def _fetch(images: Images, rows: Iterator[Tensor], device: torch.device) -> Iter
 
 
 def _fetch_domains(
-    domains: Sequence[LabelledImages | UnlabelledImages],
+    domains: Sequence[LabelledImages | UnlabelledImages | ShardStream],
     rows: Iterator[list[Tensor]],
+    keys: Sequence[tuple[int, int]],
     device: torch.device,
-) -> Iterator[Tensor | None]:
-    """Yield batches of several domains, one after the other; None if there are no domains."""
+) -> Iterator[tuple[Tensor | None, Tensor | None]]:
+    """Yield images and labels of several domains, one after the other; None without any."""
     each = [
-        _fetch(domain.images, map(itemgetter(place), own), device)
+        _fetch_domain(domain, map(itemgetter(place), own), mix(*keys[place]), device)
         for place, (domain, own) in enumerate(zip(domains, tee(rows, len(domains)), strict=True))
     ]
     if not each:
-        return repeat(None)
-    return (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*each, strict=True))
+        yield from repeat((None, None))
+    for parts in zip(*each, strict=True):
+        images, labels = zip(*parts, strict=True)
+        yield _join(images), None if labels[0] is None else _join(labels)
+
+
+def _fetch_domain(
+    domain: LabelledImages | UnlabelledImages | ShardStream,
+    rows: Iterator[Tensor],
+    seed: int,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Yield images and labels of a domain; a stream has another order for each seed."""
+    if isinstance(domain, ShardStream):
+        for pixels, labels in _prefetch(domain.reader(seed), rows):
+            known = None if labels is None else labels.to(device, non_blocking=True)
+            yield to_float(pixels.to(device, non_blocking=True)), known
+        return
+    rows, own = tee(rows)
+    known = domain.labels.to(device) if isinstance(domain, LabelledImages) else None
+    for images, chosen in zip(_fetch(domain.images, rows, device), own, strict=True):
+        yield images, None if known is None else known[chosen.to(device, non_blocking=True)]
+
+
+def _join(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _gather(images: Images, rows: Tensor, pin: bool) -> Tensor:
@@ -216,10 +251,10 @@ def _gather(images: Images, rows: Tensor, pin: bool) -> Tensor:
     return batch.pin_memory() if pin and batch.device.type == "cpu" else batch
 
 
-def _prefetch(gather: Callable[[Tensor], Tensor], rows: Iterator[Tensor]) -> Iterator[Tensor]:
+def _prefetch(gather: Callable[[Tensor], T], rows: Iterator[Tensor]) -> Iterator[T]:
     """Map `gather` over rows in a thread, PREFETCH batches in advance."""
     with ThreadPoolExecutor(1, "prefetch") as thread:
-        pending: deque[Future[Tensor]] = deque(
+        pending: deque[Future[T]] = deque(
             thread.submit(gather, row) for row in islice(rows, PREFETCH)
         )
         while pending:

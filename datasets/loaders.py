@@ -16,7 +16,7 @@ from dacbn.batch import Batch, TargetBatch
 from dacbn.datasets.drawing import draw_rows, mix, permutation, rows_at
 from dacbn.datasets.features import FeatureViews, draw_view
 from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
-from dacbn.datasets.streams import ShardStream
+from dacbn.datasets.streams import ShardStream, StreamedBatch
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 T = TypeVar("T")
@@ -232,7 +232,8 @@ def _fetch_domain(
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Yield images and labels of a domain; a stream has another order for each seed."""
     if isinstance(domain, ShardStream):
-        for pixels, labels in _prefetch(domain.reader(seed), rows):
+        gather = partial(_read, domain.reader(seed), pin=device.type == "cuda")
+        for pixels, labels in _prefetch(gather, rows):
             known = None if labels is None else labels.to(device, non_blocking=True)
             yield to_float(pixels.to(device, non_blocking=True)), known
         return
@@ -249,6 +250,13 @@ def _join(parts: Sequence[Tensor]) -> Tensor:
 def _gather(images: Images, rows: Tensor, pin: bool) -> Tensor:
     batch = images.gather(rows)
     return batch.pin_memory() if pin and batch.device.type == "cpu" else batch
+
+
+def _read(read: Callable[[Tensor], StreamedBatch], rows: Tensor, pin: bool) -> StreamedBatch:
+    pixels, labels = read(rows)
+    if pin:
+        pixels, labels = pixels.pin_memory(), None if labels is None else labels.pin_memory()
+    return StreamedBatch(pixels, labels)
 
 
 def _prefetch(gather: Callable[[Tensor], T], rows: Iterator[Tensor]) -> Iterator[T]:

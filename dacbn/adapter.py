@@ -14,6 +14,7 @@ from dacbn.datasets import (
     folders_among,
     labelled_files,
     list_domains,
+    listed,
 )
 from dacbn.models import Network
 from dacbn.processes import lead
@@ -33,6 +34,7 @@ from dacbn.training import (
     check_labelled,
     check_needs_source,
     check_start,
+    check_streams,
     check_without_target,
     choose_device,
     choose_size,
@@ -43,6 +45,7 @@ from dacbn.training import (
     is_finished,
     log_probe,
     memory_watched,
+    name_given,
     num_sources,
     open_run,
     pin_weights,
@@ -57,7 +60,6 @@ from dacbn.training import (
     use_features,
     write_run_info,
 )
-from dacbn.training.run_info import IN_MEMORY
 from dacbn.training.setting_groups import NO_TARGET
 
 LOG = logging.getLogger(__name__)
@@ -102,8 +104,8 @@ class DomainAdapter(SavedAdapter):
         source: LabelledLike | Sequence[LabelledLike],
         target: UnlabelledLike | Sequence[UnlabelledLike] | None,
         *,
-        source_test: LabelledLike | Sequence[LabelledLike] | None = None,
-        target_test: LabelledLike | Sequence[LabelledLike] | None = None,
+        source_test: LabelledLike | Sequence[LabelledLike | None] | None = None,
+        target_test: LabelledLike | Sequence[LabelledLike | None] | None = None,
         target_labelled: LabelledLike | Sequence[LabelledLike] | None = None,
         run: str | Path | None = None,
         resume: bool = False,
@@ -116,10 +118,11 @@ class DomainAdapter(SavedAdapter):
 
         Args:
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
-                labels), or a domain; or a list of these, for several sources.
+                labels), a domain, or the address of shards; or a list of these, for several.
             target: the same, or images without labels; or a list of these, for several targets.
                 A list of image files is one target. None trains on the sources alone.
-            source_test: labelled source images to score on; a list has one for each source.
+            source_test: labelled source images to score on; a list has one for each source, or
+                None.
             target_test: labelled target images to score on; a list has one for each target. Without
                 a target, domains that are never trained on.
             target_labelled: a few labelled target images to train on, for methods that take them
@@ -141,6 +144,7 @@ class DomainAdapter(SavedAdapter):
         columns = config.columns
         sources = list_domains(source, columns)
         targets = [] if _is_none(target) else list_domains(target, columns)
+        check_streams(config, sources, targets)
         source_tests, target_tests = (
             each if test is same else [] if test is None else list_domains(test, columns)
             for test, same, each in (
@@ -151,10 +155,10 @@ class DomainAdapter(SavedAdapter):
         few = [] if target_labelled is None else list_domains(target_labelled, columns)
         config = dataclasses.replace(
             config,
-            source=_names(sources),
-            target=_names(targets),
-            target_labelled=_names(few),
-            unseen=() if targets else _names(target_tests),
+            source=name_given(sources),
+            target=name_given(targets),
+            target_labelled=name_given(few),
+            unseen=() if targets else name_given(target_tests),
         )
         check_labelled(config)
         check_without_target(config)
@@ -181,7 +185,7 @@ class DomainAdapter(SavedAdapter):
             )
             if config.classifier_start == "probe" and checkpoint is None:
                 start_from_probe(
-                    *(state.method.network, domains.sources, device, config.seed),
+                    *(state.method.network, listed(domains.sources), device, config.seed),
                     num_sources=num_sources(config),
                 )
                 log_probe(domains.scorer(device), state.method.network)
@@ -222,7 +226,7 @@ class DomainAdapter(SavedAdapter):
             ValueError: the target or settings do not work; the text gives the reason.
             DivergedError, InterruptedTraining, FolderInUseError, StorageError: as in `fit`.
         """
-        config = adaptation_config(self.config, _names([target])[0], method, dict(options))
+        config = adaptation_config(self.config, name_given([target])[0], method, dict(options))
         with open_run(run, resume, config) as (device, folder, checkpoint):
             if run is not None and checkpoint is None and lead(lambda: is_finished(Path(run))):
                 self.config = config
@@ -291,8 +295,3 @@ class DomainAdapter(SavedAdapter):
 def _is_none(target: object) -> bool:
     """Whether there is no target: None, or the word that the command line has for it."""
     return target is None or (isinstance(target, str | Path) and str(target) == NO_TARGET)
-
-
-def _names(domains: Sequence[LabelledLike | UnlabelledLike]) -> tuple[str, ...]:
-    """Return the names of domains as stored in the config."""
-    return tuple(str(data) if isinstance(data, str | Path) else IN_MEMORY for data in domains)

@@ -27,6 +27,7 @@ from dacbn.datasets.class_sets import (
 )
 from dacbn.datasets.every_image import EveryImage, read_every
 from dacbn.datasets.features import FeatureViews
+from dacbn.datasets.fetching import place_images
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import read_files
 from dacbn.datasets.images import (
@@ -60,7 +61,6 @@ from dacbn.datasets.load import (
 )
 from dacbn.datasets.loaders import (
     iterate,
-    place_images,
     shuffled_order,
     stream_batches,
     stream_target,
@@ -68,6 +68,16 @@ from dacbn.datasets.loaders import (
 from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.several import list_domains
+from dacbn.datasets.streams import ShardStream, is_stream, name_shards, record_place
+from dacbn.datasets.trained_domains import (
+    TrainedSource,
+    TrainedTarget,
+    listed,
+    order_classes,
+    place_domain,
+    to_source,
+    to_target,
+)
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
@@ -82,7 +92,10 @@ __all__ = [
     "LabelledImages",
     "LabelledLike",
     "OnUnreadable",
+    "ShardStream",
     "TensorImages",
+    "TrainedSource",
+    "TrainedTarget",
     "UnlabelledImages",
     "UnlabelledLike",
     "add_labelled",
@@ -93,21 +106,27 @@ __all__ = [
     "expand",
     "folders_among",
     "is_flat_folder",
+    "is_stream",
     "iterate",
     "labelled",
     "labelled_files",
     "list_domains",
     "list_images",
+    "listed",
     "load_labelled",
     "load_sample",
     "load_unlabelled",
     "log_class_set",
     "match_classes",
+    "name_shards",
     "natural_size",
+    "order_classes",
+    "place_domain",
     "place_images",
     "read_every",
     "read_files",
     "read_labelled_target",
+    "record_place",
     "shuffled_order",
     "size_of",
     "stream_batches",
@@ -115,6 +134,8 @@ __all__ = [
     "strong_view",
     "to_float",
     "to_labelled",
+    "to_source",
+    "to_target",
     "to_unlabelled",
     "unlabelled",
     "view_family",

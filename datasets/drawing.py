@@ -11,7 +11,7 @@ from dacbn.datasets.class_balance import balanced_rows
 
 
 def draw_rows(
-    counts: Sequence[int],
+    counts: Sequence[int | None],
     batch_size: int,
     keys: Sequence[tuple[int, int]],
     balance: bool = True,
@@ -20,7 +20,8 @@ def draw_rows(
     """Return a function: step -> indices of its images in each of several domains, int64.
 
     Args:
-        counts: images of each domain.
+        counts: images of each domain; None for a stream without end, whose indices are the
+            positions in it, one after the other.
         batch_size: images of the batch.
         keys: seed and stream of each domain.
         balance: take equally many of each domain, in turn if the batch size is no multiple;
@@ -32,15 +33,16 @@ def draw_rows(
         >>> [len(each) for each in rows(0)]
         [2, 2, 2]
     """
-    if not balance and counts:
-        ends = np.cumsum(counts).tolist()
-        draw = _draw(sum(counts), keys[0], None if labels is None else torch.cat(list(labels)))
+    listed = [count for count in counts if count is not None]
+    if not balance and listed:
+        ends = np.cumsum(listed).tolist()
+        draw = _draw(sum(listed), keys[0], None if labels is None else torch.cat(list(labels)))
 
         def of_all(step: int) -> list[Tensor]:
             rows = draw(step * batch_size, (step + 1) * batch_size)
             return [
                 rows[(rows >= end - count) & (rows < end)] - (end - count)
-                for end, count in zip(ends, counts, strict=True)
+                for end, count in zip(ends, listed, strict=True)
             ]
 
         return of_all
@@ -64,7 +66,11 @@ def rows_at(step: int, count: int, batch_size: int, key: tuple[int, int]) -> Ten
     return _rows(step * batch_size, (step + 1) * batch_size, count, key)
 
 
-def _draw(count: int, key: tuple[int, int], labels: Tensor | None) -> Callable[[int, int], Tensor]:
+def _draw(
+    count: int | None, key: tuple[int, int], labels: Tensor | None
+) -> Callable[[int, int], Tensor]:
+    if count is None:
+        return torch.arange
     if labels is not None:
         return balanced_rows(labels, key)
     return partial(_rows, count=count, key=key)

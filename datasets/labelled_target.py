@@ -9,12 +9,13 @@ import numpy as np
 import torch
 
 from dacbn.batch import Batch
+from dacbn.datasets.fetching import place_images
 from dacbn.datasets.images import LabelledImages
 from dacbn.datasets.inputs import LabelledLike, to_labelled, without_labels
 from dacbn.datasets.layout import find_parts
 from dacbn.datasets.listing import list_folder
 from dacbn.datasets.load import is_dataset
-from dacbn.datasets.loaders import place_images, stream_batches
+from dacbn.datasets.loaders import stream_batches
 from dacbn.datasets.packed import ImageFile
 from dacbn.datasets.recognise import files_in
 from dacbn.datasets.transforms import Family

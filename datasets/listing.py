@@ -16,6 +16,7 @@ from dacbn.datasets.packed import ImageFile, PackedFile
 from dacbn.datasets.packed_folders import find_packed, is_packed
 from dacbn.datasets.parts import choose_part
 from dacbn.datasets.rows import list_rows, list_rows_by_class
+from dacbn.datasets.streams import is_stream
 
 WHERE_TO_GET = {  # folders that recipes read
     "office31": "get Office-31 from https://faculty.cc.gatech.edu/~judy/domainadapt and unpack it "
@@ -102,8 +103,13 @@ def list_folder(
 
 
 def is_flat_folder(name_or_path: str | Path, columns: Sequence[str] = ()) -> bool:
-    """Return whether this is a folder, table, list or file of images without labels."""
+    """Return whether this is a folder, table, list or file of images without labels.
+
+    Of a stream it is not asked.
+    """
     path = Path(name_or_path)
+    if is_stream(name_or_path):
+        return False
     if is_packed(path):
         return list_folder(path, train=False)[1] is None
     if (rows := read_rows(path, columns)) is not None:

@@ -178,14 +178,17 @@ def is_dataset(name_or_path: str | Path) -> bool:
 
 
 def folders_among(*data: object) -> tuple[Path, ...]:
-    """Return the absolute paths of those that are paths, and not names of datasets or images."""
+    """Return the absolute paths of those that are paths: no names of datasets, images, streams."""
     paths = [each for each in data if isinstance(each, Path)]
-    paths += [Path(each) for each in data if isinstance(each, str) and each not in datasets]
+    texts = (each for each in data if isinstance(each, str) and not is_stream(each))
+    paths += [Path(each) for each in texts if each not in datasets]
     return tuple(path if is_named(path) else path.absolute() for path in paths)
 
 
 def natural_size(name_or_path: str | Path) -> int:
     """Return the default pixels per side of a domain."""
+    if is_stream(name_or_path):
+        return PHOTO_SIZE
     if is_array_file(name_or_path):
         return size_of_file(Path(name_or_path))
     return DIGIT_SIZE if is_dataset(name_or_path) else PHOTO_SIZE
@@ -193,6 +196,8 @@ def natural_size(name_or_path: str | Path) -> int:
 
 def view_family(name_or_path: str | Path) -> Literal["digits", "photos"]:
     """Return the augmentation family of a domain; digits, and arrays, must not be mirrored."""
+    if is_stream(name_or_path):
+        return "photos"
     return "digits" if is_array_file(name_or_path) or is_dataset(name_or_path) else "photos"
 
 
@@ -203,10 +208,10 @@ def _folder(name_or_path: str | Path) -> Path | None:
         UnknownNameError: `name_or_path` is neither.
     """
     path, text = Path(name_or_path), str(name_or_path)
-    if is_stream(name_or_path):
+    if is_stream(text):
         raise ValueError(
-            f"{text} is a stream, which has no parts: copy the shards here and give their path, or "
-            "read batches with dacbn.datasets.streams.open_stream"
+            f"{text} is a stream, whose address, as text, may be a source or a target to train on "
+            "and nothing else: copy the shards here and give their path, or give other images"
         )
     if isinstance(name_or_path, str) and text in datasets:
         return None

@@ -1,32 +1,29 @@
 """Streams of batches. A batch depends only on its step, so a resumed run sees the same batches."""
 
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from functools import partial
-from itertools import islice, repeat, tee
-from operator import itemgetter
 
 import torch
 from torch import Tensor
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.datasets.drawing import draw_rows, mix, permutation, rows_at
-from dacbn.datasets.features import FeatureViews, draw_view
-from dacbn.datasets.images import Images, LabelledImages, TensorImages, UnlabelledImages
-from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
+from dacbn.datasets.features import draw_view
+from dacbn.datasets.fetching import are_features, fetch, fetch_domains
+from dacbn.datasets.images import Images, LabelledImages, UnlabelledImages
+from dacbn.datasets.streams import ShardStream
+from dacbn.datasets.transforms import Family, strong_view, weak_view
 from dacbn.processes import own_rows
 
 # independent random numbers from one seed: of the first source, of the first target, of views, and
 # of the other domains
 SOURCE_ORDER, TARGET_ORDER, VIEWS, OTHERS = range(4)
-PREFETCH = 3  # batches of files to decode in advance
 
 
 def stream_batches(
-    sources: Sequence[LabelledImages],
-    targets: Sequence[UnlabelledImages],
+    sources: Sequence[LabelledImages | ShardStream],
+    targets: Sequence[UnlabelledImages | ShardStream],
     *,
     source_batch_size: int,
     target_batch_size: int,
@@ -46,6 +43,9 @@ def stream_batches(
     Each domain is sampled epoch by epoch, independently of the others: every image appears once per
     epoch, in a new order. A batch may span two epochs, so batch sizes need not divide the number
     of images. Starting at step n yields the same batches as a run from step 0 has from step n.
+
+    A stream is read in its own order. Beside other domains of its side it needs `balance`, since
+    nobody knows how many images it has, and no source may be one with `balance_classes`.
 
     Args:
         sources: the source domains, at least one.
@@ -68,35 +68,35 @@ def stream_batches(
     """
     device, steps = torch.device(device), range(start, stop)
     _check_sizes([*sources, *targets])
-    source_rows = draw_rows(
-        list(map(len, sources)),
-        source_batch_size,
-        [(seed, stream) for stream in (SOURCE_ORDER, *range(OTHERS + 1, OTHERS + len(sources)))],
-        balance,
-        [source.labels for source in sources] if balance_classes else None,
-    )
     first = OTHERS + len(sources)
-    target_rows = draw_rows(
-        list(map(len, targets)),
-        target_batch_size,
-        [(seed, stream) for stream in (TARGET_ORDER, *range(first + 1, first + len(targets)))],
-        balance,
+    source_keys, target_keys = (
+        [(seed, stream) for stream in streams]
+        for streams in (
+            (SOURCE_ORDER, *range(OTHERS + 1, OTHERS + len(sources))),
+            (TARGET_ORDER, *range(first + 1, first + len(targets))),
+        )
     )
-    labels = [source.labels.to(device) for source in sources]
-    source_images = _fetch_domains(sources, map(_own, map(source_rows, steps)), device)
-    target_images = _fetch_domains(targets, map(_own, map(target_rows, steps)), device)
-    for step, plain_source, plain_target in zip(steps, source_images, target_images, strict=False):
-        assert plain_source is not None
+    labels = [each.labels for each in sources if not isinstance(each, ShardStream)]
+    source_rows = draw_rows(
+        list(map(_count, sources)),
+        source_batch_size,
+        source_keys,
+        balance,
+        labels if balance_classes else None,
+    )
+    target_rows = draw_rows(list(map(_count, targets)), target_batch_size, target_keys, balance)
+    source_images = fetch_domains(sources, map(source_rows, steps), source_keys, device)
+    target_images = fetch_domains(targets, map(target_rows, steps), target_keys, device)
+    for step, (plain_source, step_labels), (plain_target, _) in zip(
+        steps, source_images, target_images, strict=False
+    ):
+        assert plain_source is not None and step_labels is not None
         plain_target = plain_source[:0] if plain_target is None else plain_target
         generator = torch.Generator(device).manual_seed(mix(seed, VIEWS, step))
         rows, others = source_rows(step), target_rows(step)
         counts = [sum(map(len, each)) for each in (rows, others)]
         plain = zip((plain_source, plain_target), counts, strict=True)
         weak = [_view(own, family, generator, count) for own, count in plain]
-        step_labels = [
-            of_domain[chosen.to(device, non_blocking=True)]
-            for of_domain, chosen in zip(labels, rows, strict=True)
-        ]
         views: list[Tensor | None] = [None, None]
         if strong:
             views = [
@@ -105,7 +105,7 @@ def stream_batches(
             ]
         source, target = map(_whole, weak, counts)
         yield Batch(
-            *(source, torch.cat(step_labels), target, views[0], views[1]),
+            *(source, step_labels, target, views[0], views[1]),
             (counts[0],) if merge_sources else tuple(map(len, rows)),
             (counts[1],) if merge_targets else tuple(map(len, others)),
         )
@@ -128,7 +128,8 @@ def stream_target(
     device = torch.device(device)
     rows = partial(rows_at, count=len(target), batch_size=batch_size, key=(seed, TARGET_ORDER))
     steps = range(start, stop)
-    images = _fetch(target.images, (_own([rows(step)])[0] for step in steps), device)
+    start_row, stop_row = own_rows(batch_size)
+    images = fetch(target.images, (rows(step)[start_row:stop_row] for step in steps), device)
     for step, plain in zip(steps, images, strict=True):
         generator = torch.Generator(device).manual_seed(mix(seed, VIEWS, step))
         indices = rows(step).to(device, non_blocking=True)
@@ -155,8 +156,8 @@ def iterate(
     order = torch.arange(count) if seed is None else shuffled_order(count, seed)
     parts = torch.tensor_split(order, max(1, math.ceil(count / batch_size)))
     rows = iter(parts if turns is None else parts[turns])
-    for batch in _fetch(images, rows, torch.device(device)):
-        yield batch[:, 0] if _are_features(batch) else batch
+    for batch in fetch(images, rows, torch.device(device)):
+        yield batch[:, 0] if are_features(batch) else batch
 
 
 def shuffled_order(count: int, seed: int) -> Tensor:
@@ -164,21 +165,9 @@ def shuffled_order(count: int, seed: int) -> Tensor:
     return permutation(count, seed, 0, 0)
 
 
-def place_images(images: Images, device: torch.device | str) -> Images:
-    """Move images to the device if they are in memory and take at most half of its free memory.
-
-    `stream_batches` and `iterate` do this in every call; call it once before repeated calls.
-    """
-    device = torch.device(device)
-    if not isinstance(images, TensorImages) or images.pixels.device.type == device.type:
-        return images
-    if device.type == "cuda" and images.pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:
-        return images
-    return images.to(device)
-
-
-def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
-    sizes = list(dict.fromkeys(domain.images.size for domain in domains))
+def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages | ShardStream]) -> None:
+    images = (each if isinstance(each, ShardStream) else each.images for each in domains)
+    sizes = list(dict.fromkeys(each.size for each in images))
     if len(sizes) > 1:
         raise ValueError(
             f"source images have {sizes[0]} pixels per side and target images {sizes[1]}: load "
@@ -186,15 +175,8 @@ def _check_sizes(domains: Sequence[LabelledImages | UnlabelledImages]) -> None:
         )
 
 
-def _own(rows: list[Tensor]) -> list[Tensor]:
-    """Return of the rows of a part of a batch, by domain, those of this process."""
-    counts = list(map(len, rows))
-    start, stop = own_rows(sum(counts))
-    firsts = [sum(counts[:number]) for number in range(len(counts))]
-    return [
-        each[max(0, start - first) : max(0, stop - first)]
-        for each, first in zip(rows, firsts, strict=True)
-    ]
+def _count(domain: LabelledImages | UnlabelledImages | ShardStream) -> int | None:
+    return None if isinstance(domain, ShardStream) else len(domain)
 
 
 def _whole(own: Tensor, count: int) -> Tensor:
@@ -213,9 +195,9 @@ def _view(plain: Tensor, family: Family, generator: torch.Generator, count: int)
     They are those of this process, in a part of `count` images.
     """
     if not count:
-        return plain[:, 0] if _are_features(plain) else plain  # without a target
+        return plain[:, 0] if are_features(plain) else plain  # without a target
     place = own_rows(count)[0], count
-    if _are_features(plain):
+    if are_features(plain):
         return draw_view(plain, generator, place)
     return weak_view(plain, family, generator, place)
 
@@ -224,49 +206,3 @@ def _strong(weak: Tensor, family: Family, generator: torch.Generator, count: int
     if not count:
         return weak
     return strong_view(weak, family, generator, (own_rows(count)[0], count))
-
-
-def _are_features(batch: Tensor) -> bool:
-    return batch.ndim == 3  # (B, V, D) of `FeatureViews`
-
-
-def _fetch(images: Images, rows: Iterator[Tensor], device: torch.device) -> Iterator[Tensor]:
-    """Yield float batches on the device; files are decoded in advance."""
-    images = place_images(images, device)
-    gather = partial(_gather, images, pin=device.type == "cuda")
-    in_memory = isinstance(images, TensorImages | FeatureViews)
-    batches = map(gather, rows) if in_memory else _prefetch(gather, rows)
-    for batch in batches:
-        yield to_float(batch.to(device, non_blocking=True))
-
-
-def _fetch_domains(
-    domains: Sequence[LabelledImages | UnlabelledImages],
-    rows: Iterator[list[Tensor]],
-    device: torch.device,
-) -> Iterator[Tensor | None]:
-    """Yield batches of several domains, one after the other; None if there are no domains."""
-    each = [
-        _fetch(domain.images, map(itemgetter(place), own), device)
-        for place, (domain, own) in enumerate(zip(domains, tee(rows, len(domains)), strict=True))
-    ]
-    if not each:
-        return repeat(None)
-    return (parts[0] if len(parts) == 1 else torch.cat(parts) for parts in zip(*each, strict=True))
-
-
-def _gather(images: Images, rows: Tensor, pin: bool) -> Tensor:
-    batch = images.gather(rows)
-    return batch.pin_memory() if pin and batch.device.type == "cpu" else batch
-
-
-def _prefetch(gather: Callable[[Tensor], Tensor], rows: Iterator[Tensor]) -> Iterator[Tensor]:
-    """Map `gather` over rows in a thread, PREFETCH batches in advance."""
-    with ThreadPoolExecutor(1, "prefetch") as thread:
-        pending: deque[Future[Tensor]] = deque(
-            thread.submit(gather, row) for row in islice(rows, PREFETCH)
-        )
-        while pending:
-            batch = pending.popleft().result()
-            pending.extend(thread.submit(gather, row) for row in islice(rows, 1))
-            yield batch

@@ -19,7 +19,7 @@ def list_domains(data: Any, columns: Sequence[str] = ()) -> list[Any]:
     """Return the domains in a list or tuple of domains; anything else is one domain.
 
     A list of image files or pictures is one domain, and so is a pair (images, labels). A table
-    with several domains gives each of them.
+    with several domains gives each of them. None in a list of test sets is a domain without one.
 
     Args:
         data: a domain, or several.
@@ -50,4 +50,4 @@ def _is_domain(item: Any) -> bool:
         return len(item) == 2 and isinstance(item[0], Sequence | Dataset) | is_array(item[0])
     if is_array(item):
         return len(item.shape) > SMALLEST_BATCH
-    return isinstance(item, LabelledImages | UnlabelledImages | Dataset)
+    return item is None or isinstance(item, LabelledImages | UnlabelledImages | Dataset)

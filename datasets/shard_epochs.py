@@ -7,6 +7,7 @@ program of a pipe failed. Both are noticed here.
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
+from itertools import chain, count, islice
 from typing import IO, Any
 
 import numpy as np
@@ -36,13 +37,37 @@ class StreamedFile(PackedFile):
         return self.content
 
 
-def read_epoch(shards: tuple[str, ...], seed: int, epoch: int) -> Iterator[StreamedFile]:
+def read_epochs(shards: tuple[str, ...], seed: int, start: int) -> Iterator[StreamedFile]:
+    """Yield the images of all epochs, without end, from image number `start` on.
+
+    Every process reads all of them. All epochs have as many images as the first: what is skipped
+    is read once at most, to count it.
+
+    Args:
+        shards: addresses.
+        seed: as in `read_epoch`.
+        start: images to skip.
+
+    Raises:
+        ValueError: a shard cannot be read, or holds a sample that is not one image.
+    """
+    first = read_epoch(shards, seed, 0, split=False)
+    skipped = sum(1 for _ in islice(first, start))
+    begin, rest = (1, 0) if skipped == start else divmod(start, skipped)
+    others = (read_epoch(shards, seed, epoch, split=False) for epoch in count(begin))
+    return chain(first, islice(chain.from_iterable(others), rest, None))
+
+
+def read_epoch(
+    shards: tuple[str, ...], seed: int, epoch: int, split: bool = True
+) -> Iterator[StreamedFile]:
     """Yield every image of this process and worker once, with the fields of its label.
 
     Args:
-        shards: addresses; each process, and each worker in it, reads others of them.
+        shards: addresses.
         seed: seed of the orders of shards and images; the same in all processes.
         epoch: number of the epoch; each has orders of its own.
+        split: whether each process, and each worker in it, reads others of the shards.
 
     Raises:
         ValueError: a shard cannot be read, or holds a sample that is not one image; or there are
@@ -54,8 +79,7 @@ def read_epoch(shards: tuple[str, ...], seed: int, epoch: int) -> Iterator[Strea
     pipeline = library.DataPipeline(
         library.SimpleShardList(list(shards)),
         library.detshuffle(len(shards), len(shards), **one),
-        library.split_by_node,
-        library.split_by_worker,
+        *((library.split_by_node, library.split_by_worker) if split else ()),
         _read_members,
         library.tariterators.group_by_keys,
         _take_images,

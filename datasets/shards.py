@@ -11,6 +11,7 @@ import tarfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
@@ -73,25 +74,43 @@ def list_shards(pattern: str | Path) -> Rows:
         ModuleNotFoundError: webdataset, whose patterns are read, is not installed.
         ValueError: a shard is broken or holds no images, or only some images have labels.
     """
-    shards = expand(pattern)
-    images, labels = [], []
+    shards = tuple(expand(pattern))
+    names = shards[0].parent / CLASSES
+    known = names if names.is_file() else None
+    states = tuple(map(_state, shards if known is None else (*shards, known)))
+    return _list(str(pattern), shards, known, states)
+
+
+@lru_cache(maxsize=8)  # a training asks for the parts of each domain, and what was trained on
+def _list(
+    pattern: str, shards: tuple[Path, ...], names: Path | None, _: tuple[tuple[int, ...], ...]
+) -> Rows:
+    """List shards; they are listed again if their state has changed, which is the last argument."""
+    images: list[ShardImage] = []
+    labels: list[str | None] = []
     for shard in shards:
         content = _read_shard(shard)
         images += content.images
         labels += _match(shard, content)
     if missing := [image for image, label in zip(images, labels, strict=True) if label is None]:
         if len(missing) == len(images):
-            return Rows(images, None)
+            return Rows(tuple(images), None)
         raise ValueError(
             f"{len(missing)} of {len(images)} images of {pattern} have no label, the first is "
             f"{missing[0]}: write a field cls for each, or for none"
         )
-    names = shards[0].parent / CLASSES
     try:
-        known = parse_classes(names.read_text("utf-8")) if names.is_file() else None
-        return Rows(images, name_labels([label for label in labels if label], known))
+        known = None if names is None else parse_classes(names.read_text("utf-8"))
+        named = name_labels([label for label in labels if label], known)
+        return Rows(tuple(images), tuple(named))  # type: ignore[arg-type]  # all are of one type
     except ValueError as error:
         raise ValueError(f"{names}: {error}") from error
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """Return what changes when a file is written or replaced."""
+    about = path.stat()
+    return about.st_ino, about.st_size, about.st_mtime_ns
 
 
 def expand(pattern: str | Path) -> list[Path]:

@@ -3,10 +3,13 @@
 In every epoch the shards come in another order, and images are drawn from a buffer: both orders
 follow from the seed and the epoch alone. A start at image n reads, and does not decode, what comes
 before it.
+
+An address may be a command. It is run if it was given in this process, and never if it was read
+from a file: a run folder that came from somewhere else must not run anything.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, count, islice
@@ -19,12 +22,23 @@ from dacbn.connection import try_to_connect
 from dacbn.datasets.decoding import UnreadableImageError, decode
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.many_files import OnUnreadable, report_unreadable
-from dacbn.datasets.shard_epochs import StreamedFile, error_line, import_webdataset, read_epoch
+from dacbn.datasets.shard_epochs import (
+    StreamedFile,
+    error_line,
+    import_webdataset,
+    read_epoch,
+    read_epochs,
+)
 from dacbn.datasets.shard_labels import CLASSES, FIELDS, name_labels, parse_classes, read_label
 from dacbn.datasets.shards import expand_braces
 
-ADDRESS = re.compile(r"[a-z][a-z0-9]+:", re.ASCII)  # a drive of Windows has one letter
-SHARD_NAME = re.compile(r"[^/\s'\"]+\.(tar|tgz)\b[^/\s'\"]*")
+COMMAND = "the command "  # begins the recorded name of an address that may run a program
+ADDRESS = re.compile(rf"[a-z][a-z0-9]+:|{COMMAND}", re.ASCII)  # a drive of Windows has one letter
+# what runs no program of the reader's choice, whatever webdataset hands it to
+HARMLESS = re.compile(
+    r"file:.*|https?:[^\s'\"`\\$]*|(?!pipe:)[a-z][a-z0-9]+:[\w./:@%=+,~{}-]*", re.ASCII
+)
+SHARD_NAME = re.compile(r"([^/\s'\"]+)\.(?:tar|tgz)\b[^/\s'\"]*")
 
 
 class StreamedBatch(NamedTuple):
@@ -49,6 +63,13 @@ class StreamedImages(Protocol):
         """Yield a batch of each size, from image number `start` of the stream on.
 
         The same seed gives the same stream: its images depend on neither sizes nor start.
+        """
+
+    def reader(self, seed: int) -> Callable[[Tensor], StreamedBatch]:
+        """Return a function: positions in the stream, int64 (B,) -> the images there.
+
+        Positions must increase, also from call to call. The same seed gives the same stream, in
+        every process.
         """
 
 
@@ -85,13 +106,37 @@ class ShardStream:
         files = islice(chain.from_iterable(epochs), start, None)
         with ThreadPoolExecutor() as threads:  # decoding releases the GIL
             for size in sizes:
-                batch = list(islice(files, size))
-                pictures = list(threads.map(self._read, batch))
-                good = {row: each for row, each in enumerate(pictures) if isinstance(each, Tensor)}
-                rows = self._rows(batch, pictures, list(good))
-                none = torch.zeros(0, 3, self.size, self.size, dtype=torch.uint8)
-                pixels = torch.stack([good[row] for row in rows]) if batch else none
-                yield StreamedBatch(pixels, self._labels([batch[row] for row in rows]))
+                yield self._decode(list(islice(files, size)), threads)
+
+    def reader(self, seed: int) -> Callable[[Tensor], StreamedBatch]:
+        """Return a function as `StreamedImages` says; it decodes no other images.
+
+        Raises:
+            ModuleNotFoundError, ValueError: as in `batches`, when the function is called.
+        """
+        files: Iterator[StreamedFile] = iter(())
+        reached: int | None = None
+
+        def read(positions: Tensor) -> StreamedBatch:
+            nonlocal files, reached
+            batch: list[StreamedFile] = []
+            for position in positions.tolist():
+                if reached is None:
+                    files, reached = read_epochs(self.shards, seed, position), position
+                batch += islice(files, position - reached, position - reached + 1)
+                reached = position + 1
+            with ThreadPoolExecutor() as threads:
+                return self._decode(batch, threads)
+
+        return read
+
+    def _decode(self, files: list[StreamedFile], threads: ThreadPoolExecutor) -> StreamedBatch:
+        pictures = list(threads.map(self._read, files))
+        good = {row: each for row, each in enumerate(pictures) if isinstance(each, Tensor)}
+        rows = self._rows(files, pictures, list(good))
+        none = torch.zeros(0, 3, self.size, self.size, dtype=torch.uint8)
+        pixels = torch.stack([good[row] for row in rows]) if files else none
+        return StreamedBatch(pixels, self._labels([files[row] for row in rows]))
 
     def _read(self, file: StreamedFile) -> Tensor | str:
         try:
@@ -121,8 +166,33 @@ class ShardStream:
 
 
 def is_stream(data: object) -> TypeGuard[str]:
-    """Return whether this is the address of shards, which may hold a brace pattern."""
+    """Return whether this is the address of shards, or its recorded name.
+
+    It may hold a brace pattern.
+    """
     return isinstance(data, str) and bool(ADDRESS.match(data)) and bool(SHARD_NAME.search(data))
+
+
+def name_shards(place: str) -> str:
+    """Return the name of the shards of a stream, as a name of files; empty of another place.
+
+    Example:
+        >>> name_shards("https://host/photos-{000..010}.tar?key=1"), name_shards("digits")
+        ('photos-{000..010}', '')
+    """
+    return SHARD_NAME.findall(place)[0].rpartition(":")[2] if is_stream(place) else ""
+
+
+def record_place(place: str) -> str:
+    """Return what a file may hold of a place: an address that may run a program is only named.
+
+    Example:
+        >>> record_place("https://host/a.tar"), record_place("pipe:cat a.tar")
+        ('https://host/a.tar', 'the command cat a.tar')
+    """
+    if not is_stream(place) or place.startswith(COMMAND) or HARMLESS.fullmatch(place):
+        return place
+    return COMMAND + place.removeprefix("pipe:")
 
 
 def open_stream(
@@ -144,8 +214,15 @@ def open_stream(
 
     Raises:
         ModuleNotFoundError: webdataset is not installed.
-        ValueError: the network cannot be reached, or `classes.txt` is missing or broken.
+        ValueError: the network cannot be reached, `classes.txt` is missing or broken, or the
+            address is the name of a command in a file, which is not run.
     """
+    if pattern.startswith(COMMAND):
+        raise ValueError(
+            f"{pattern} is named in config.json, whose commands are never run: if you trust it, "
+            f"give it yourself, in Python: DomainAdapter.from_run(RUN).fit("
+            f"{'pipe:' + pattern.removeprefix(COMMAND)!r}, ..., run=RUN, resume=True)"
+        )
     library = import_webdataset(pattern)
     shards = tuple(expand_braces(pattern))
     if pattern.startswith("http") and (reason := try_to_connect(shards[0])):

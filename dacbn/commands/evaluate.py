@@ -11,7 +11,7 @@ from dacbn.adapter import DomainAdapter
 from dacbn.commands.held_out import hold_out
 from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
-from dacbn.datasets import is_flat_folder
+from dacbn.datasets import is_flat_folder, is_stream
 from dacbn.label_shift import check_estimator
 from dacbn.models import takes_cluster_ids
 from dacbn.plain_text import say
@@ -97,6 +97,11 @@ def evaluate(
     for flat in [each for each in targets if is_flat_folder(each, config.columns)]:
         say(f"{flat} is a flat folder without labels: use dacbn predict {run} {flat}")
         domains = [each for each in domains if each.place != flat or each.kind == SOURCE_TEST]
+    own = domains if target is None else _sources(config)  # one that is given is refused below
+    unscored = [each for each in own if is_stream(each.place)]
+    for stream in dict.fromkeys(each.place for each in unscored):
+        say(f"{stream} is a stream, which has no test split: it is not scored")
+    domains = [each for each in domains if each not in unscored]
     if label_shift is not None and adapter.held_out is None:
         hold_out(adapter, run)
     before = _score(adapter, domains)

@@ -16,7 +16,7 @@ from dacbn.commands.default_config import default_config, list_flags
 from dacbn.commands.new_folder import RUNS, new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.commands.stopping import end_stopped
-from dacbn.datasets import is_flat_folder
+from dacbn.datasets import is_flat_folder, name_shards
 from dacbn.plain_text import say
 from dacbn.processes import Launched, leads
 from dacbn.recipes import recipes
@@ -31,6 +31,7 @@ from dacbn.training import (
     choose_size,
     describe_size,
     is_source_free,
+    test_places,
 )
 from dacbn.training.setting_groups import NO_TARGET
 
@@ -129,12 +130,12 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
         say(note)
     scored = config.target or config.unseen
     flat = any(is_flat_folder(place, config.columns) for place in scored)
-    target_test = None if flat else scored or None
+    target_test = None if flat else test_places(scored) or None
     try:
         adapter.fit(
             config.source,
             config.target or None,
-            source_test=config.source,
+            source_test=test_places(config.source),
             target_test=target_test,
             target_labelled=config.target_labelled or None,
             run=folder,
@@ -150,7 +151,7 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
 def _name(config: TrainConfig) -> str:
     """Name a folder after the settings."""
     names = (
-        "+".join(Path(each).resolve().name for each in places) or NO_TARGET
+        "+".join(name_shards(each) or Path(each).resolve().name for each in places) or NO_TARGET
         for places in (config.source, config.target)
     )
     domains = "-".join(names)

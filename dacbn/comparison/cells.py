@@ -10,7 +10,7 @@ import torch
 
 from dacbn.adapter import DomainAdapter
 from dacbn.comparison.grid import Cell
-from dacbn.datasets import is_flat_folder
+from dacbn.datasets import is_flat_folder, is_stream
 from dacbn.progress import LOGGER, Progress
 from dacbn.spelling import spell
 from dacbn.training import (
@@ -128,6 +128,11 @@ def check_cells(cells: Iterable[Cell]) -> None:
         if not scored:
             raise ValueError(
                 f"a comparison reports accuracies: give {spell('unseen')} a domain to score"
+            )
+        if streams := list(filter(is_stream, (*config.source, *scored))):
+            raise ValueError(
+                f"a comparison scores all domains, and {streams[0]} is a stream, which has no test "
+                "split: copy its shards here and give their path"
             )
         if flat := [target for target in scored if is_flat_folder(target, config.columns)]:
             raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")

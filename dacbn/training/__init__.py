@@ -29,6 +29,7 @@ from dacbn.training.config import TrainConfig as TrainConfig
 from dacbn.training.config import choose_device as choose_device
 from dacbn.training.domain_names import find_domain as find_domain
 from dacbn.training.domain_names import name_domains as name_domains
+from dacbn.training.domain_names import name_given as name_given
 from dacbn.training.domain_names import name_places as name_places
 from dacbn.training.domain_names import name_unseen as name_unseen
 from dacbn.training.domain_names import num_domains as num_domains
@@ -88,11 +89,13 @@ from dacbn.training.storage import write_atomically as write_atomically
 from dacbn.training.storage import write_json as write_json
 from dacbn.training.storage import write_output as write_output
 from dacbn.training.storage import write_text as write_text
+from dacbn.training.streamed import check_streams as check_streams
 from dacbn.training.target_only import TargetDomain as TargetDomain
 from dacbn.training.target_only import adaptation_config as adaptation_config
 from dacbn.training.target_only import create_adaptation_state as create_adaptation_state
 from dacbn.training.target_only import start_network as start_network
 from dacbn.training.target_only import use_features as use_features
+from dacbn.training.test_sets import test_places as test_places
 from dacbn.training.train_command import train_command as train_command
 from dacbn.training.validator_inputs import ValidatorInputs as ValidatorInputs
 from dacbn.training.validators import validate as validate

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 
+from dacbn.datasets import record_place
 from dacbn.limits import show
 from dacbn.processes import Launched
 from dacbn.spec import Spec
@@ -64,8 +65,18 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Self:
-        """Return the configuration that `to_json` wrote."""
-        return cls.from_options(**fields)
+        """Return the configuration that `to_json` wrote.
+
+        Commands in it become names: a file must not run anything.
+        """
+        config = cls.from_options(**fields)
+        return dataclasses.replace(
+            config,
+            source=tuple(map(record_place, config.source)),
+            target=tuple(map(record_place, config.target)),
+            target_labelled=tuple(map(record_place, config.target_labelled)),
+            unseen=tuple(map(record_place, config.unseen)),
+        )
 
 
 def choose_device(name: str) -> torch.device:

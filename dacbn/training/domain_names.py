@@ -2,12 +2,20 @@
 
 from collections.abc import Sequence
 from numbers import Integral
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
+from dacbn.datasets import LabelledLike, UnlabelledLike, record_place
 from dacbn.training.config import TrainConfig
 from dacbn.training.run_info import IN_MEMORY
 
 AVERAGE = "average"  # in place of a domain's name: all sources, for a domain that is none of them
+
+
+def name_given(domains: Sequence[LabelledLike | UnlabelledLike | None]) -> tuple[str, ...]:
+    """Return what the settings record of domains: what was given, or that it was in memory."""
+    return tuple(
+        record_place(str(data)) if isinstance(data, str | Path) else IN_MEMORY for data in domains
+    )
 
 
 def name_domains(config: TrainConfig) -> tuple[str, ...]:

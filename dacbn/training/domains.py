@@ -16,6 +16,8 @@ from dacbn.datasets import (
     Images,
     LabelledImages,
     LabelledLike,
+    TrainedSource,
+    TrainedTarget,
     UnlabelledImages,
     UnlabelledLike,
     add_labelled,
@@ -23,12 +25,13 @@ from dacbn.datasets import (
     choose_family,
     folders_among,
     labelled_files,
-    match_classes,
-    place_images,
+    listed,
+    order_classes,
+    place_domain,
     read_labelled_target,
     stream_batches,
-    to_labelled,
-    to_unlabelled,
+    to_source,
+    to_target,
     with_unknown,
 )
 from dacbn.models import Network, takes_cluster_ids
@@ -49,8 +52,8 @@ class TrainingDomains:
     """The domains of a training, with images of one size.
 
     Args:
-        sources: labelled images of each source.
-        targets: unlabelled images of each target.
+        sources: labelled images of each source, or a stream of them.
+        targets: unlabelled images of each target, or a stream of them.
         ids: domain id of each source and target, which normalisers receive.
         tests: test sets.
         family: augmentation family.
@@ -59,8 +62,8 @@ class TrainingDomains:
         labelled: a few labelled images of each target, or none.
     """
 
-    sources: tuple[LabelledImages, ...]
-    targets: tuple[UnlabelledImages, ...]
+    sources: tuple[TrainedSource, ...]
+    targets: tuple[TrainedTarget, ...]
     ids: tuple[int, ...]
     tests: tuple[TestSet, ...]
     family: Family
@@ -75,8 +78,8 @@ class TrainingDomains:
         size: int,
         sources: Sequence[LabelledLike],
         targets: Sequence[UnlabelledLike],
-        source_tests: Sequence[LabelledLike] = (),
-        target_tests: Sequence[LabelledLike] = (),
+        source_tests: Sequence[LabelledLike | None] = (),
+        target_tests: Sequence[LabelledLike | None] = (),
         labelled_targets: Sequence[LabelledLike] = (),
     ) -> Self:
         """Load the domains and test sets from names, folders, arrays, files or domains.
@@ -86,9 +89,9 @@ class TrainingDomains:
             size: pixels per side.
             sources: the sources, at least one.
             targets: the targets.
-            source_tests: a test set for each source, or none.
-            target_tests: a test set for each target, or none; where there is no target, any number
-                of domains that are only scored.
+            source_tests: a test set for each source, or none; None where one has none.
+            target_tests: the same of targets; where there is no target, any number of domains that
+                are only scored.
             labelled_targets: a few labelled images of each target, or none.
 
         Raises:
@@ -100,22 +103,27 @@ class TrainingDomains:
                 f"leave out {spell('unknown')}: its threshold is chosen on images of a target"
             )
         options = reading_options(config)
-        labelled = [to_labelled(each, size, train=True, **options) for each in sources]
-        classes = labelled[0].classes
+        labelled = [to_source(each, size, **options) for each in sources]
+        classes = labelled[0].classes or ()
         for place, each in zip(config.source, labelled, strict=True):
-            check_one_class_set(config.source[0], classes, place, each.classes)
-        labelled = [match_classes(each, classes) for each in labelled]
+            check_one_class_set(config.source[0], classes, place, each.classes or ())
+        labelled = [order_classes(each, classes) for each in labelled]
         if config.unknown:
             with_unknown(classes)  # raises if the source has a class of that name
-        unlabelled = [to_unlabelled(each, size, train=True, **options) for each in targets]
+        unlabelled = [to_target(each, size, **options) for each in targets]
         few = [read_labelled_target(each, size, classes, **options) for each in labelled_targets]
         trained_on = (*folders_among(*sources, *targets), *labelled_files(*labelled_targets))
         options |= {"classes": classes, "trained_on": trained_on}
         tests = read_test_sets(config, size, source_tests, target_tests, **options)
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment
+        known = listed(unlabelled)
         return cls(
             *(tuple(labelled), tuple(unlabelled), place_ids(config), tests, family),
-            validators=config.validators if targets else tuple(without_target(config.validators)),
+            validators=(
+                config.validators
+                if known and len(known) == len(targets)
+                else tuple(without_target(config.validators))
+            ),
             unknown=config.unknown,
             labelled=tuple(few),
         )
@@ -123,7 +131,13 @@ class TrainingDomains:
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names of the sources."""
-        return self.sources[0].classes
+        return self.sources[0].classes or ()
+
+    @property
+    def listed_targets(self) -> list[UnlabelledImages]:
+        """The targets, if none is a stream: those of a stream cannot be sampled."""
+        known = listed(self.targets)
+        return known if len(known) == len(self.targets) else []
 
     def with_features(self, network: Network, config: TrainConfig, device: torch.device) -> Self:
         """Return the domains with what the backbone makes of their images in place of these."""
@@ -136,11 +150,11 @@ class TrainingDomains:
             self,
             sources=tuple(
                 dataclasses.replace(each, images=run(each.images, ids[number], self.family))
-                for number, each in enumerate(self.sources)
+                for number, each in enumerate(listed(self.sources))
             ),
             targets=tuple(
                 UnlabelledImages(run(each.images, ids[count + number], self.family))
-                for number, each in enumerate(self.targets)
+                for number, each in enumerate(self.listed_targets)
             ),
             labelled=tuple(
                 dataclasses.replace(each, images=run(each.images, ids[count + number], self.family))
@@ -165,11 +179,8 @@ class TrainingDomains:
         sources, targets = self.sources, self.targets
         return add_labelled(
             lambda start: stream_batches(
-                [
-                    LabelledImages(place_images(each.images, device), each.labels, each.classes)
-                    for each in sources
-                ],
-                [UnlabelledImages(place_images(each.images, device)) for each in targets],
+                [place_domain(each, device) for each in sources],
+                [place_domain(each, device) for each in targets],
                 source_batch_size=config.source_batch_size,
                 target_batch_size=config.target_batch_size,
                 family=self.family,
@@ -202,7 +213,7 @@ class TrainingDomains:
         """Images that an evaluation runs: the test sets, and for validators those of the target."""
         count = sum(len(test.images) for test in self.tests)
         if self.validators and any(test.kind == SOURCE_TEST for test in self.tests):
-            count += min(sum(map(len, self.targets)), MAX_IMAGES)
+            count += min(sum(map(len, self.listed_targets)), MAX_IMAGES)
         return count
 
     def held_out(self) -> list[tuple[LabelledImages, int]]:
@@ -215,7 +226,8 @@ class TrainingDomains:
         scores: dict[str, float] = {}
         threshold = None
         if self.unknown:
-            threshold = find_threshold(network, self.targets, self.ids[len(self.sources) :], device)
+            own_ids = self.ids[len(self.sources) :]
+            threshold = find_threshold(network, self.listed_targets, own_ids, device)
             scores[UNKNOWN_THRESHOLD] = threshold
         found = [
             (test, run_by_domains(network, test.images.images, test.cluster_ids, device))
@@ -241,8 +253,9 @@ class TrainingDomains:
             return {}
         outputs, labels = zip(*sources, strict=True)
         source = join_domains(outputs), torch.cat([each.cpu() for each in labels])
-        own_ids = self.ids[len(self.sources) :]
-        inputs = collect_validator_inputs(network, source, self.targets, own_ids, device)
+        targets = self.listed_targets
+        own_ids = self.ids[len(self.sources) :][: len(targets)]
+        inputs = collect_validator_inputs(network, source, targets, own_ids, device)
         scores = validate(inputs, self.validators)
         return {f"{VALIDATOR}{name}": score for name, score in scores.items()}
 

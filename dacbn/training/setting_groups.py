@@ -21,7 +21,8 @@ class DataSettings(Group):
 
     source: Annotated[tuple[str, ...], Role.KEPT, Role.IMAGES, Role.NAMING] = ("digits",)
     """Labelled domains, one or several: a dataset's name, a folder with one sub-folder per class,
-    or a table, which may hold several domains; TABLE:DOMAIN is one of them."""
+    or a table, which may hold several domains; TABLE:DOMAIN is one of them; or the address of
+    shards, which are read as a stream."""
     target: Annotated[tuple[str, ...], Role.IMAGES, Role.NAMING] = ("color_digits",)
     """Domains to adapt to, as the sources; their labels, if any, are used for evaluation only. none
     trains on the sources alone."""

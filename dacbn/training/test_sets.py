@@ -1,13 +1,16 @@
 """The labelled images that a training scores its network on."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from dacbn.datasets import LabelledImages, LabelledLike, log_class_set, to_labelled
+from dacbn.datasets import LabelledImages, LabelledLike, is_stream, log_class_set, to_labelled
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import name_places, name_unseen, num_sources, place_ids
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
+
+LOG = logging.getLogger(__name__)
 
 
 class TestSet(NamedTuple):
@@ -27,11 +30,18 @@ class TestSet(NamedTuple):
     images: LabelledImages
 
 
+def test_places(places: Sequence[str]) -> list[str | None]:
+    """Return where the test split of each domain is: in its own place; None of a stream."""
+    for stream in filter(is_stream, places):
+        LOG.info("%s is a stream, which has no test split: it is not scored", stream)
+    return [None if is_stream(place) else place for place in places]
+
+
 def read_test_sets(
     config: TrainConfig,
     size: int,
-    source_tests: Sequence[LabelledLike],
-    target_tests: Sequence[LabelledLike],
+    source_tests: Sequence[LabelledLike | None],
+    target_tests: Sequence[LabelledLike | None],
     classes: tuple[str, ...],
     **options: Any,
 ) -> tuple[TestSet, ...]:
@@ -40,8 +50,8 @@ def read_test_sets(
     Args:
         config: the settings.
         size: pixels per side.
-        source_tests: a test set for each source, or none.
-        target_tests: a test set for each target, or none.
+        source_tests: a test set for each source, or none; None where one has none.
+        target_tests: the same of targets.
         classes: the names of the source's classes.
         options: other arguments of `to_labelled`.
 
@@ -51,6 +61,8 @@ def read_test_sets(
     """
     tests = []
     for kind, name, cluster_ids, data in _tests(config, source_tests, target_tests):
+        if data is None:
+            continue
         unknown = config.unknown and kind == TARGET_TEST
         images = to_labelled(data, size, False, classes, unknown, **options)
         log_class_set(f"{kind.replace('_', ' ')} {name}", images, classes)
@@ -59,8 +71,10 @@ def read_test_sets(
 
 
 def _tests(
-    config: TrainConfig, source_tests: Sequence[LabelledLike], target_tests: Sequence[LabelledLike]
-) -> Iterator[tuple[str, str, tuple[int, ...], LabelledLike]]:
+    config: TrainConfig,
+    source_tests: Sequence[LabelledLike | None],
+    target_tests: Sequence[LabelledLike | None],
+) -> Iterator[tuple[str, str, tuple[int, ...], LabelledLike | None]]:
     """Yield kind, name of the domain, ids whose statistics answer, and data of each test set."""
     names, ids, count = name_places(config), place_ids(config), len(config.source)
     for kind, data, places in (

@@ -125,13 +125,13 @@ def test_several_domains_go_on_where_they_stopped():
 
 def test_merged_sources_are_one_domain():
     batch = batches(SOURCES, TARGETS, merge_sources=True)[0]
-    assert batch.source_counts == () and batch.source_domains.tolist() == [0] * 7
+    assert batch.source_counts == (7,) and batch.source_domains.tolist() == [0] * 7
     assert set(batch.target_domains.tolist()) == {1, 2}
 
 
 def test_merged_targets_are_one_domain():
     batch = batches(SOURCES, TARGETS, merge_targets=True)[0]
-    assert batch.target_counts == () and batch.target_domains.tolist() == [3] * 5
+    assert batch.target_counts == (5,) and batch.target_domains.tolist() == [3] * 5
 
 
 def test_without_a_target_there_are_no_target_images():

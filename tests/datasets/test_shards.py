@@ -17,6 +17,7 @@ from dacbn.datasets import (
     list_images,
     load_labelled,
     read_every,
+    shards,
     stream_batches,
     to_labelled,
     to_unlabelled,
@@ -216,6 +217,24 @@ def test_a_shard_that_was_cut_short_is_named(tmp_path: Path, lost: int) -> None:
         ValueError, match=r"photos-001\.tar cannot be read .*: write or copy it again"
     ):
         read(f"{tmp_path}/photos-{{000..001}}.tar")
+
+
+def test_shards_are_listed_once_and_again_when_they_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training asks for both parts of a domain, and what it was trained on, nine times in all."""
+    pattern, listed = write_shards(tmp_path, shards=2), []
+    read_shard = shards._read_shard
+    monkeypatch.setattr(
+        shards, "_read_shard", lambda shard: listed.append(shard.name) or read_shard(shard)
+    )
+    first = shards.list_shards(pattern)
+    assert shards.list_shards(pattern) == first and listed == ["photos-000.tar", "photos-001.tar"]
+    assert len(read(pattern)) + len(read(pattern, train=False)) == 40 and len(listed) == 2
+    write_shards(tmp_path, shards=2)
+    assert shards.list_shards(pattern) == first and len(listed) == 4
+    (tmp_path / "classes.txt").write_text("mug\nbike\ncup\n")
+    assert shards.list_shards(pattern).labels[:3] == ("mug", "bike", "cup") and len(listed) == 6
 
 
 def test_a_compressed_shard_is_refused(tmp_path: Path) -> None:

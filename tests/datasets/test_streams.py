@@ -253,9 +253,12 @@ def test_without_a_network_the_message_comes_at_once(monkeypatch: pytest.MonkeyP
         open_stream("https://host/photos-{0..3}.tar", SIZE, with_labels=True)
 
 
-def test_a_stream_in_place_of_a_folder_is_refused_with_its_cure() -> None:
-    with pytest.raises(ValueError, match="is a stream, which has no parts: copy the shards here"):
-        load_unlabelled("https://host/a-{0..3}.tar", train=True, root=Path())
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_stream_in_place_of_a_folder_is_refused_with_its_cure(
+    kind: type[str] | type[Path],
+) -> None:
+    with pytest.raises(ValueError, match=r"is a stream, .* nothing else: copy the shards here"):
+        load_unlabelled(kind("https://host/a-{0..3}.tar"), train=True, root=Path())
 
 
 def test_what_is_the_address_of_a_stream() -> None:

@@ -16,7 +16,7 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, Pri
 from dacbn import commands
 from dacbn.plain_text import silence
 from dacbn.printed_log import printed_log
-from dacbn.processes import Elsewhere, leads, rank
+from dacbn.processes import Elsewhere, Launched, has_met, leads, rank
 from dacbn.spec import Spec
 from dacbn.spelling import as_option, spelling
 from dacbn.training import InterruptedTraining, TrainConfig, raising_stopped
@@ -36,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
+ON_ONE_PROCESS = ("analyse", "compare", "benchmark")  # while others may be started on several
 ARGUMENTS = ConstructorRegistry()
 
 
@@ -75,6 +76,7 @@ def main() -> None:
     try:
         with raising_stopped(), _said_by_first(log), _warnings_said_once():
             _refuse_repeated(words)
+            _refuse_processes(words)
             if words[:1] == ["train"]:
                 known["train"], words[1:] = commands.read_defaults(words[1:])
             if words[:1] == ["compare"]:
@@ -94,7 +96,7 @@ def main() -> None:
             raise
         if leads():
             print(f"dacbn: {_one_line(_told(error))}", file=sys.stderr)
-        else:
+        elif has_met():  # before that, the first has said the same
             print(f"dacbn: process {rank()}: {_one_line(_told(error))}", file=sys.stderr)
         raise SystemExit(1) from None
 
@@ -122,6 +124,15 @@ def _refuse_repeated(words: list[str]) -> None:
             several = get_origin(kinds[name]) is tuple
             cure = f"give all in one: {flag} a b" if several else "keep one"
             raise ValueError(f"{flag} is given twice: {cure}")
+
+
+def _refuse_processes(words: list[str]) -> None:
+    """Raise if a launcher has started several processes of a command that runs on one."""
+    launched, command = Launched.read(), "".join(words[:1])
+    if launched is None or launched.count == 1 or command not in ON_ONE_PROCESS:
+        return
+    others = "; it has --workers" if command == "compare" else ""
+    raise ValueError(f"{command} runs on one process: start it without a launcher{others}")
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
+from dacbn.commands.by_turns import by_turns
 from dacbn.commands.held_out import hold_out
 from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
@@ -47,6 +48,7 @@ class Domain(NamedTuple):
     statistics: str | int | None
 
 
+@by_turns
 def evaluate(
     run: Positional[Path],
     target: str | None = None,

@@ -7,6 +7,7 @@ from typing import Literal
 from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
+from dacbn.commands.by_turns import by_turns
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
 from dacbn.datasets import UnlabelledImages
@@ -17,6 +18,7 @@ from dacbn.plain_text import say
 from dacbn.training import write_output
 
 
+@by_turns
 def predict(
     run: Positional[Path],
     images: Positional[tuple[Path, ...]],

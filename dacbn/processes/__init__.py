@@ -10,7 +10,15 @@ comes out is gathered, so that every process computes the same losses of the who
 Without several processes all of them do nothing, so that layers and methods need not ask.
 """
 
-from dacbn.processes.launch import Agreement, Launched, LostProcessError, joined, leads, rank
+from dacbn.processes.launch import (
+    Agreement,
+    Launched,
+    LostProcessError,
+    has_met,
+    joined,
+    leads,
+    rank,
+)
 from dacbn.processes.leading import Elsewhere, lead, tell_all
 from dacbn.processes.rows import batch_rows, by_rows, gather_whole
 from dacbn.processes.share import Share, current, is_shared, own_rows, sharing, turns
@@ -26,6 +34,7 @@ __all__ = [
     "by_rows",
     "current",
     "gather_whole",
+    "has_met",
     "is_shared",
     "joined",
     "lead",

@@ -19,6 +19,8 @@ PORT = 29400  # of Slurm's jobs, which have none: this and the next thousand, by
 PATIENCE = 3.0  # seconds for the others to say that they wait too
 ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
 
+_met = False
+
 
 class LostProcessError(RuntimeError):
     """Another process has ended, or does not answer."""
@@ -70,6 +72,11 @@ def rank() -> int:
     return 0 if launched is None else launched.rank
 
 
+def has_met() -> bool:
+    """Whether this process has joined others, also if it has left them again."""
+    return _met
+
+
 def leads() -> bool:
     """Whether this process is the first, or the only one: the one that writes and prints."""
     return rank() == 0
@@ -116,6 +123,7 @@ def joined(device: torch.device, minutes: float = 10.0, sync_group: int = 0) -> 
 
 
 def _join(launched: Launched, device: torch.device, timeout: timedelta) -> None:
+    global _met
     host, port = _meeting_point()
     agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun holds the store
     try:
@@ -138,6 +146,7 @@ def _join(launched: Launched, device: torch.device, timeout: timedelta) -> None:
     dist.init_process_group(
         backend, store=attempt, rank=launched.rank, world_size=launched.count, timeout=timeout
     )
+    _met = True
 
 
 def _meeting_point() -> tuple[str, int]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from dacbn.processes import leads
 from dacbn.training.storage import StorageError
 
 LOCK = ".lock"
@@ -22,13 +23,16 @@ def claim(folder: Path) -> Iterator[None]:
     """Hold a folder alone; it is made if there is none, and removed if nothing is written to it.
 
     The lock is one of the operating system on a file in the folder: it ends with the process, also
-    if that is killed.
+    if that is killed. Of several processes of one training, the first holds it.
 
     Raises:
         ValueError: the folder is the current one.
         FolderInUseError: it is held already.
         StorageError: it cannot be made or written.
     """
+    if not leads():
+        yield
+        return
     if folder == Path():
         raise ValueError("a run needs a folder of its own, not the current one: give its name")
     made = [each for each in (folder, *folder.parents) if not each.exists()]

@@ -12,6 +12,7 @@ from typing import Any
 from safetensors import SafetensorError
 
 from dacbn.models.first_line import first_line as first_line
+from dacbn.processes import leads
 from dacbn.spelling import spell
 
 # Names of files need not be UTF-8; what is not is written as an escape.
@@ -58,6 +59,8 @@ class StorageError(RuntimeError):
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Write to a new draft and rename it, so that a crash leaves the old file intact.
 
+    Of several processes, only the first writes.
+
     The draft has a name that no other process uses or can guess. A link at `path` is replaced;
     what it leads to is not touched.
 
@@ -68,6 +71,8 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
+    if not leads():
+        return
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +117,7 @@ def write_output(path: Path, text: str) -> None:
     """
     if path.is_dir():
         raise ValueError(f"{spell('output')} needs a file to write, and {path} is a folder")
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if leads() and (path.is_symlink() or (path.exists() and not path.is_file())):
         try:
             path.write_text(text, **UTF8)
         except BrokenPipeError:

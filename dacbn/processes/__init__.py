@@ -10,12 +10,20 @@ comes out is gathered, so that every process computes the same losses of the who
 Without several processes all of them do nothing, so that layers and methods need not ask.
 """
 
-from dacbn.processes.rows import batch_rows, by_rows, gather_whole
+from dacbn.processes.rows import (
+    as_one_process,
+    batch_rows,
+    by_rows,
+    gather_whole,
+    row_ranges,
+    whole_batch,
+)
 from dacbn.processes.share import Share, current, is_shared, own_rows, sharing
 from dacbn.processes.sums import merge_moments, total
 
 __all__ = [
     "Share",
+    "as_one_process",
     "batch_rows",
     "by_rows",
     "current",
@@ -23,6 +31,8 @@ __all__ = [
     "is_shared",
     "merge_moments",
     "own_rows",
+    "row_ranges",
     "sharing",
     "total",
+    "whole_batch",
 ]

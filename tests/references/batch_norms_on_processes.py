@@ -23,9 +23,9 @@ TORCHS = {
     "an activation": lambda: BatchNormAct2d(CHANNELS, act_layer=nn.SiLU),
 }
 POSITIONS = {"one dimension": (), "three dimensions": (2, 3, 2)}
-# what needs one exchange forward and one backward; `lp_batch_norm` needs two of each
+# What needs one exchange forward and one backward. `lp_batch_norm` needs two of each; `auto_dial` a
+# second one backward, by which all agree whether alpha would leave its range.
 ONE_EXCHANGE = [
-    "auto_dial",
     "batch_channel_norm",
     "batch_instance_norm",
     "batch_norm",

@@ -11,7 +11,8 @@ from dacbn.processes import by_rows, sharing
 CLASSES = 3
 STEPS = 3
 PARTS = (4, 3)
-# backbone, norm, and whether activations are checkpointed
+# Backbone, norm, and whether activations are checkpointed. Mixture Norm is left out: a component of
+# one position gives exactly 0 there, and rounding decides whether a ReLU passes its gradient.
 CASES = [
     *(
         ("digits_cnn", norm, False)
@@ -26,7 +27,6 @@ CASES = [
             "scb_norm",
             "domain_specific_whitening",
             "latent_domain_norm",
-            "mixture_norm",
             "ucb_norm(num_clusters=2)",
             "ucb_norm(num_clusters=2, assign='sample')",
         )

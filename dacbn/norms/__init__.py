@@ -47,6 +47,7 @@ from dacbn.norms.scb_norm import SCBNorm as SCBNorm
 from dacbn.norms.scb_norm import SCBNormBase as SCBNormBase
 from dacbn.norms.self_normalizing import SelfNormalizing as SelfNormalizing
 from dacbn.norms.switchable_norm import SwitchableNorm as SwitchableNorm
+from dacbn.norms.torchs_batch_norms import shared_batch_norms as shared_batch_norms
 from dacbn.norms.trans_norm import TransNorm as TransNorm
 from dacbn.norms.ucb_norm import UAN as UAN
 from dacbn.norms.ucb_norm import UCBNorm as UCBNorm

@@ -25,6 +25,8 @@ from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
 from dacbn.norms.contract import norms
+from dacbn.processes import is_shared
+from dacbn.processes.sums import add_up_going_back
 
 
 @norms.register("auto_dial")
@@ -89,10 +91,13 @@ class _Within(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         alpha, ctx.low = inputs
+        ctx.shared = is_shared()
         ctx.save_for_backward(alpha)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         (alpha,) = ctx.saved_tensors
-        outwards = ((alpha >= 1) & (gradient < 0)) | ((alpha <= ctx.low) & (gradient > 0))
+        # where it points is decided by the gradient of the whole batch
+        whole = add_up_going_back(gradient) if ctx.shared else gradient
+        outwards = ((alpha >= 1) & (whole < 0)) | ((alpha <= ctx.low) & (whole > 0))
         return gradient.masked_fill(outwards, 0), None

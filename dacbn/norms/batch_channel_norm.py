@@ -22,11 +22,13 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.batch_moments import batch_means, batch_moments
 from dacbn.norms.batch_norm import apply_kernel
 from dacbn.norms.contract import norms
 from dacbn.norms.group_norm import fitting_groups, standardise_groups
 from dacbn.norms.recomputation import PastTables
 from dacbn.norms.running_statistics import HIDDEN_VARIANCE, RunningStatistics
+from dacbn.processes import batch_rows
 
 
 @norms.register("batch_channel_norm")
@@ -74,7 +76,7 @@ class BatchChannelNorm(RunningStatistics):
         """Normalise each channel by the batch, or by estimates, and apply the inner affine map."""
         mean, var = self.running_moments()
         by_batch = self.uses_batch(x) and not self.estimate
-        if self.estimate and self.training and len(x):
+        if self.estimate and self.training and batch_rows(x):
             self._update_estimates(x.detach())
             mean, var = self.past.read(x, mean, var)
         if not by_batch:
@@ -85,10 +87,10 @@ class BatchChannelNorm(RunningStatistics):
 
     def _update_estimates(self, x: Tensor) -> None:
         """Move the estimates towards the batch's mean, and squares about the previous mean."""
-        mean = x.mean((0, 2))
-        # with momentum 1, as in the first batch of a recalibration, there is no previous mean
-        centre = mean if self.momentum == 1 else self.running_mean
-        squares = (x - centre[:, None]).square().mean((0, 2))
+        if self.momentum == 1:  # as in the first batch of a recalibration: no previous mean
+            mean, squares = batch_moments(x)
+        else:
+            mean, squares = batch_means(x, (x - self.running_mean[:, None]).square())
         self.update_statistics(running_mean=mean, running_variance=squares)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:

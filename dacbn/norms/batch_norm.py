@@ -8,13 +8,13 @@ variance, training falls back to the running statistics (torch's layer raises).
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from dacbn.norms.contract import laid_out_like, norms
 from dacbn.norms.mixture.routes import HALF
 from dacbn.norms.recomputation import is_recomputation
 from dacbn.norms.running_statistics import RunningStatistics
+from dacbn.norms.shared_batch_norm import batch_norm
 
 
 @norms.register("batch_norm")
@@ -73,7 +73,7 @@ def apply_kernel(
     weight, bias = affine
     types = {table.dtype for table in (mean, var, weight, bias) if table is not None}
     if types <= {x.dtype} or (types == {torch.float32} and x.dtype in HALF):
-        y = F.batch_norm(x, mean, var, weight, bias, by_batch, momentum, eps)
+        y = batch_norm(x, mean, var, weight, bias, by_batch, momentum, eps)
         return laid_out_like(x, y)
     wide = torch.float32
     for dtype in (x.dtype, *types):
@@ -81,7 +81,7 @@ def apply_kernel(
     mean, var, weight, bias = (
         None if table is None else table.to(wide) for table in (mean, var, weight, bias)
     )
-    y = F.batch_norm(x.to(wide), mean, var, weight, bias, by_batch, momentum, eps)
+    y = batch_norm(x.to(wide), mean, var, weight, bias, by_batch, momentum, eps)
     if by_batch and moments is not None and mean is not None and var is not None:
         moments[0].copy_(mean), moments[1].copy_(var)
     return laid_out_like(x, y.to(x.dtype))

@@ -29,6 +29,7 @@ import torch
 from torch import Tensor, fx, nn
 
 from dacbn.limits import Fraction, Positive
+from dacbn.norms.batch_moments import batch_moments, values_per_channel
 from dacbn.norms.batch_norm import batch_normalise
 from dacbn.norms.contract import Need, norms, trained_statistics
 from dacbn.norms.network.kalman_chain import Chain, LearnedTransition
@@ -36,6 +37,7 @@ from dacbn.norms.network.kalman_graph import MomentGraph
 from dacbn.norms.network.moment_propagation import Moments, stretch
 from dacbn.norms.network.trace import trace
 from dacbn.norms.running_statistics import RunningStatistics
+from dacbn.processes import batch_rows, whole_batch
 
 Transition = Literal["moments", "learned"]
 
@@ -87,7 +89,7 @@ class KalmanNorm(RunningStatistics):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
         predicted = self.graph is not None or self.learned is not None
-        if predicted and self.training and x.numel() and self.gain < 1:
+        if predicted and self.training and batch_rows(x) and self.gain < 1:
             return super().forward(x)
         self.check_input(x)
         return batch_normalise(self, x)
@@ -95,16 +97,16 @@ class KalmanNorm(RunningStatistics):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the corrected prediction."""
         if self.learned is not None and self.learned.uninitialised:
-            self.learned.init_from_batch(x)
+            with whole_batch(x) as (whole,):
+                self.learned.init_from_batch(whole)
         prediction = self.predict(x)
         assert prediction is not None
-        batch_mean = x.mean((0, 2))
-        batch = batch_mean, (x - batch_mean[:, None]).square().mean((0, 2))
+        batch = batch_moments(x)
         mean, var = fuse(prediction, batch, self.gain)
         if self.learned is not None:
             self.learned.chain.store(self.learned.position, (mean, var))
         # the batch's part of the variance is made unbiased
-        unbiased = var + self.gain * batch[1] / max(x.shape[0] * x.shape[2] - 1, 1)
+        unbiased = var + self.gain * batch[1] / max(values_per_channel(x) - 1, 1)
         self.update_statistics(running_mean=mean, running_var=unbiased)
         return self.affine((x - mean[:, None]) * (var + self.eps).rsqrt()[:, None])
 

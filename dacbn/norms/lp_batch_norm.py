@@ -20,12 +20,15 @@ import math
 from typing import Annotated, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import AT_LEAST_1, OR_INFINITE, Count, Fraction, Positive
+from dacbn.norms.batch_moments import batch_means, of_all_processes, values_per_channel
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.running_statistics import RunningStatistics
+from dacbn.processes import is_shared
 
 FITS = 4  # powers up to this one of any activation fit into float32
 TINY = 1e-30
@@ -75,20 +78,33 @@ class LpBatchNorm(RunningStatistics):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L)."""
         by_batch = self.uses_batch(x)
-        mean = x.mean((0, 2)) if by_batch else self.running_mean.to(x)
+        mean = batch_means(x)[0] if by_batch else self.running_mean.to(x)
         centred = x - mean[:, None]
-        scale = self._scale(centred) if by_batch else self.running_scale.to(x)
+        num_values = values_per_channel(x)
+        scale = self._scale(centred, num_values) if by_batch else self.running_scale.to(x)
         if by_batch:
             self.update_statistics(running_mean=mean, running_scale=scale)
         return self.affine(centred * (scale.square() + self.eps).rsqrt()[:, None])
 
-    def _scale(self, centred: Tensor) -> Tensor:
-        """Estimate the standard deviation of each channel of (N, C, L)."""
+    def _scale(self, centred: Tensor, num_values: int) -> Tensor:
+        """Estimate the standard deviation of each channel of (N, C, L); of all processes' values.
+
+        Args:
+            centred: the values of this process.
+            num_values: values per channel on all processes.
+        """
         distance = centred.transpose(0, 1).flatten(1).abs()
-        num_values = distance.shape[1]
+        if is_shared() and not len(centred):  # a distance of 0 adds nothing
+            distance = F.pad(distance, (0, 1))
         if self.top is not None:
-            distance = distance.topk(min(self.top, num_values)).values
-        return _power_mean(distance, self.p) / self._gaussian_scale(num_values, centred)
+            farthest = min(self.top, num_values)
+            own = distance.topk(min(farthest, distance.shape[1])).values
+            padded = F.pad(own, (0, farthest - own.shape[1]))
+            distance = of_all_processes(padded).topk(farthest).values if is_shared() else own
+            scale = _power_mean(distance, self.p)
+        else:
+            scale = _power_mean(distance, self.p, num_values)
+        return scale / self._gaussian_scale(num_values, centred)
 
     def _gaussian_scale(self, num_values: int, like: Tensor) -> float | Tensor:
         """Compute the same measure of `num_values` draws from a standard Gaussian."""
@@ -119,14 +135,26 @@ class LpBatchNorm(RunningStatistics):
         )
 
 
-def _power_mean(values: Tensor, p: float) -> Tensor:
-    """Compute mean(|values|^p)^(1/p) over the last dimension, whose gradient at zero is zero."""
+def _power_mean(values: Tensor, p: float, number: int | None = None) -> Tensor:
+    """Compute mean(|values|^p)^(1/p) over the last dimension, whose gradient at zero is zero.
+
+    Args:
+        values: (C, n).
+        p: the power.
+        number: of values on all processes, if these are the ones of this process.
+    """
     if FITS < p < torch.inf:  # powers of values above 1 would overflow
-        largest = values.detach().abs().amax(-1, keepdim=True).clamp_min(TINY)
-        return _power_mean_of(values / largest, p) * largest[..., 0]
-    return _power_mean_of(values, p)
+        largest = values.detach().abs().amax(-1, keepdim=True)
+        if number is not None:
+            largest = of_all_processes(largest).amax(-1, keepdim=True)
+        largest = largest.clamp_min(TINY)
+        return _power_mean_of(values / largest, p, number) * largest[..., 0]
+    return _power_mean_of(values, p, number)
 
 
-def _power_mean_of(values: Tensor, p: float) -> Tensor:
-    mean: Tensor = torch.linalg.vector_norm(values, p, dim=-1) * values.shape[-1] ** (-1 / p)
+def _power_mean_of(values: Tensor, p: float, number: int | None) -> Tensor:
+    norm = torch.linalg.vector_norm(values, p, dim=-1)
+    if number is not None and is_shared():
+        norm = torch.linalg.vector_norm(of_all_processes(norm[:, None]), p, dim=-1)
+    mean: Tensor = norm * (number or values.shape[-1]) ** (-1 / p)
     return mean

@@ -15,6 +15,7 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.norms.batch_moments import batch_means
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.running_statistics import RunningStatistics
 
@@ -39,7 +40,7 @@ class MeanOnlyBatchNorm(RunningStatistics):
         """Normalise x of shape (N, C, L)."""
         if not self.uses_batch(x):
             return self.affine(x - self.running_mean[:, None])
-        mean = x.mean((0, 2))
+        (mean,) = batch_means(x)
         self.update_statistics(running_mean=mean)
         return self.affine(x - mean[:, None])
 

@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.batch_moments import batch_moments, values_per_channel
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, in_type
 from dacbn.norms.mixture.by_position import (
@@ -40,6 +41,7 @@ from dacbn.norms.mixture.by_position import (
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
 from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
+from dacbn.processes import as_one_process, is_shared, row_ranges, total
 
 # Maximum number of positions of a batch that the mixture is fitted to.
 FITTING_SAMPLE = 4096
@@ -88,7 +90,7 @@ class MixtureNorm(Norm):
         """Normalise x of shape (N, C, L), then scale and shift it."""
         running = self.running
         prior, mean, var = in_type(x.dtype, running.prior, running.mean, running.var)
-        num_values, rows = x.shape[0] * x.shape[2], as_one_sample(x)
+        num_values, rows = values_per_channel(x), as_one_sample(x)
         if self.training and num_values > 1:
             weights = self._assign(rows, *self.fit(x))
             prior, mean, var = pool_positions(rows, weights, mean, var)
@@ -129,13 +131,14 @@ class MixtureNorm(Norm):
             priors (K, 1), means (K, C) and variances (K, C).
         """
         running, some = self.running, some_positions(x, FITTING_SAMPLE)
-        if len(some) >= self.num_clusters and running.uninitialised:
-            running.init_from_batch(some)
-        prior, mean, var = in_type(x.dtype, *running.read_by(x))
-        enough = len(some) >= MIN_POSITIONS * self.num_clusters
-        for _ in range(self.em_steps if enough else 0):
-            weights = self.posterior(some, prior, mean, var)
-            prior, mean, var = weighted_moments(some, weights, mean, var)
+        with as_one_process():  # which all have the same positions
+            if len(some) >= self.num_clusters and running.uninitialised:
+                running.init_from_batch(some)
+            prior, mean, var = in_type(x.dtype, *running.read_by(x))
+            enough = len(some) >= MIN_POSITIONS * self.num_clusters
+            for _ in range(self.em_steps if enough else 0):
+                weights = self.posterior(some, prior, mean, var)
+                prior, mean, var = weighted_moments(some, weights, mean, var)
         return prior, mean, var
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
@@ -160,15 +163,31 @@ class MixtureNorm(Norm):
 
 def variance(x: Tensor) -> Tensor:
     """Compute the biased variance of each channel (C,) of x (N, C, L)."""
+    if is_shared():
+        return batch_moments(x)[1]
     mean, var = sample_moments(x)
     return var.mean(0) + mean.var(0, correction=0)
 
 
 def some_positions(x: Tensor, at_most: int) -> Tensor:
-    """Take evenly spaced positions of x (N, C, L): (M, C, 1); all of them where there are few."""
-    num_samples, _, length = x.shape
-    step = math.ceil(num_samples * length / at_most)
+    """Take evenly spaced positions of x (N, C, L): (M, C, 1); all of them where there are few.
+
+    Those of a batch that processes share are the same on all of them, and have no gradient.
+    """
+    num_values, length = values_per_channel(x), x.shape[2]
+    step = math.ceil(num_values / at_most)
     while math.gcd(step, length) > 1:  # otherwise all would be in few columns of the map
         step += 1
-    chosen = torch.arange(0, num_samples * length, step, device=x.device)
-    return x[chosen // length, :, chosen % length, None]
+    taken, places, row = [], [], 0
+    for start, stop in row_ranges(x):
+        first, last = (-(-edge * length // step) for edge in (start, stop))
+        place = torch.arange(first, last, device=x.device)
+        chosen = place * step - (start - row) * length
+        taken.append(x[chosen // length, :, chosen % length, None])
+        places.append(place)
+        row += stop - start
+    if not is_shared():
+        return taken[0]
+    some = x.new_zeros(math.ceil(num_values / step), x.shape[1], 1)
+    (found,) = total(some.index_copy(0, torch.cat(places), torch.cat(taken)))
+    return found

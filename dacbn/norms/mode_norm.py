@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
@@ -62,7 +63,7 @@ class ModeNorm(Norm):
         """Normalise x of shape (N, C, L), then scale and shift it."""
         samples = sample_moments(x)
         weights = self.gate_samples(samples[0]).T
-        num_values = x.shape[0] * x.shape[2]
+        num_values = values_per_channel(x)
         mean, var = in_type(x.dtype, self.running.mean, self.running.var)
         if self.training and num_values > 1:
             _, mean, var = in_type(x.dtype, *self.running.read_by(x))

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
 from dacbn.norms.contract import norms
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
@@ -36,7 +37,7 @@ class PredictionTimeBatchNorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""
-        if self.training or x.numel() <= self.num_features:
+        if self.training or values_per_channel(x) <= 1:
             return super().forward(x)
         self.check_input(x)
         return apply_kernel(x, None, (self.weight, self.bias), True, 0.0, self.eps)

@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.batch import domain_ids
 from dacbn.limits import Fraction, Positive
+from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.contract import Norm, trained_statistics
 from dacbn.norms.host_value import HostValue
 from dacbn.norms.modes import modes_kept
@@ -54,7 +55,7 @@ class RunningStatistics(Norm):
 
         In training it is, unless channels have a single value, whose variance is meaningless.
         """
-        return self.training and x.numel() > self.num_features
+        return self.training and values_per_channel(x) > 1
 
     @torch.no_grad()
     def update_statistics(self, **newest: Tensor) -> None:

@@ -22,10 +22,12 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Positive
+from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.by_id.cluster_norm import ClusterNorm
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.host_value import remember
 from dacbn.norms.mixture.moments import weighted_moments
+from dacbn.processes import whole_batch
 
 
 @norms.register("scb_norm")
@@ -74,8 +76,9 @@ class SCBNorm(ClusterNorm):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the bound clusters."""
         ids = self.ids_of(x)
-        if self.training and x.shape[0] * x.shape[2] > 1 and self.uninitialised:
-            self._init_from_batch(x.detach(), ids)
+        if self.training and values_per_channel(x) > 1 and self.uninitialised:
+            with whole_batch(x, ids) as (images, all_ids):
+                self._init_from_batch(images, all_ids)
         mean, log_std = self.mean[ids], self.log_std[ids]
         if self.shared_mean is not None and self.shared_log_std is not None:
             mean, log_std = mean + self.shared_mean, log_std + self.shared_log_std

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.contract import norms
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE, RunningStatistics
+from dacbn.processes import batch_rows, merge_moments
 
 
 @norms.register("switchable_norm")
@@ -57,25 +58,28 @@ class SwitchableNorm(RunningStatistics):
 
     def _batch_moments(self, mean: Tensor, var: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Pool the instances' moments (N, C, 1) in training, and update the running ones."""
-        count = len(mean) * length
+        count = batch_rows(mean) * length
         if not self.training or count <= 1:
             # copies: a training batch may move them before the backward pass
             return self.running_mean[:, None].clone(), self.running_variance[:, None].clone()
-        mean, var = _pooled(mean, var, 0)
+        own = mean.new_full((1, 1, 1), len(mean) * length, dtype=torch.float64)
+        _, mean, var = merge_moments(own, *_pooled(mean, var, 0))
         unbiased = var * count / (count - 1)
         self.update_statistics(running_mean=mean[0, :, 0], running_variance=unbiased[0, :, 0])
         return mean, var
 
 
 def _moments(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    mean = x.mean(dim, keepdim=True)
-    return mean, (x - mean).square().mean(dim, keepdim=True)
+    average = torch.mean if x.numel() else torch.sum  # the mean of no samples counts for nothing
+    mean = average(x, dim, keepdim=True)
+    return mean, average((x - mean).square(), dim, keepdim=True)
 
 
 def _pooled(mean: Tensor, var: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Pool moments of parts of equal size: the variance within parts, plus that of their means."""
     pooled_mean, between = _moments(mean, dim)
-    return pooled_mean, var.mean(dim, keepdim=True) + between
+    within = var.mean(dim, keepdim=True) if var.numel() else torch.zeros_like(between)
+    return pooled_mean, within + between
 
 
 def _mixed(values: tuple[Tensor, ...], logits: Tensor) -> Tensor:

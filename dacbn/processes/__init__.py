@@ -20,7 +20,14 @@ from dacbn.processes.launch import (
     rank,
 )
 from dacbn.processes.leading import Elsewhere, lead, tell_all
-from dacbn.processes.rows import batch_rows, by_rows, gather_whole
+from dacbn.processes.rows import (
+    as_one_process,
+    batch_rows,
+    by_rows,
+    gather_whole,
+    row_ranges,
+    whole_batch,
+)
 from dacbn.processes.share import Share, current, is_shared, own_rows, sharing, turns
 from dacbn.processes.sums import merge_moments, total
 
@@ -30,6 +37,7 @@ __all__ = [
     "Launched",
     "LostProcessError",
     "Share",
+    "as_one_process",
     "batch_rows",
     "by_rows",
     "current",
@@ -42,8 +50,10 @@ __all__ = [
     "merge_moments",
     "own_rows",
     "rank",
+    "row_ranges",
     "sharing",
     "tell_all",
     "total",
     "turns",
+    "whole_batch",
 ]

@@ -13,7 +13,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dacbn.processes.share import Rows, Share, current, running, share_out, shared_rows
+from dacbn.processes.share import (
+    Rows,
+    Share,
+    current,
+    going_back,
+    running,
+    share_out,
+    shared_rows,
+    sharing,
+)
 
 
 def by_rows(run: Callable[..., Any], *inputs: Tensor, sizes: Sequence[int] | None = None) -> Any:
@@ -57,9 +66,45 @@ def gather_whole(x: Tensor) -> Tensor:
     rows, share = shared_rows(), current()
     if rows is None or share is None:
         return x
+    _check_rows(x, rows, share)
+    return gathered(x, rows, share)
+
+
+def _check_rows(x: Tensor, rows: Rows, share: Share) -> None:
     if len(x) != rows.counts()[share.rank]:
         raise ValueError("a layer whose samples are no images cannot start on several processes")
-    return gathered(x, rows, share)
+
+
+@contextmanager
+def whole_batch(*own: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Give all rows of the batch, as `gather_whole` does, to code that then sees one process.
+
+    Yields:
+        each of the tensors (N, *), detached, with the rows of all processes.
+    """
+    whole = tuple(gather_whole(each.detach()) for each in own)
+    with as_one_process():
+        yield whole
+
+
+@contextmanager
+def as_one_process() -> Iterator[None]:
+    """Let code in a `with` block take its batch for a whole one, which all processes have."""
+    with sharing(None), running(None):
+        yield
+
+
+def row_ranges(x: Tensor) -> Sequence[tuple[int, int]]:
+    """Return where the rows x (N, *) of this process are in the batch: from, and up to, which.
+
+    Raises:
+        ValueError: the network has turned positions into samples.
+    """
+    rows, share = shared_rows(), current()
+    if rows is None or share is None:
+        return [(0, len(x))]
+    _check_rows(x, rows, share)
+    return rows.bounds[share.rank]
 
 
 def gathered(own: Tensor, rows: Rows, share: Share) -> Tensor:
@@ -117,6 +162,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        going_back(ctx.rows)  # for layers that are recomputed
+        engine = torch.autograd.Variable._execution_engine
+        engine.queue_callback(lambda: going_back(None))
         return taken(gradient, ctx.rows, ctx.share.rank) * ctx.share.count, None, None
 
 

@@ -86,12 +86,12 @@ def train(
         state.method.to(memory_format=torch.channels_last)
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None
-    run, agreement = in_parallel(state.method), Agreement()
+    parallel, agreement = in_parallel(state.method), Agreement()
     window = MetricWindow()
     progress = Progress(config.steps, "step", "training", done=state.step, stays=True)
     promise = "stops" if folder is None else "is saved and stops"
     timed = closing(Forecast(state, config, images_to_evaluate))
-    with progress, timed as forecast, Interrupt(promise) as interrupt:
+    with progress, timed as forecast, Interrupt(promise) as interrupt, parallel as run:
         for batch in stream(state.step):
             # step 0 is not compiled: layers initialise themselves from its batch
             with autocast, use_forward(state.method.network, forward if state.step else None):

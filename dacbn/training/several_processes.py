@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
 from dacbn.methods import Objective, Step
+from dacbn.norms import shared_batch_norms
 from dacbn.processes import current, joined, tell_all
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig, choose_device
@@ -83,18 +84,22 @@ def average_statistics(method: Objective) -> None:
         buffer.copy_(piece.view_as(buffer))
 
 
-def in_parallel(method: Objective) -> Callable[..., Step]:
-    """Return what runs a step of the method so that its gradients are those of all processes.
+@contextmanager
+def in_parallel(method: Objective) -> Iterator[Callable[..., Step]]:
+    """Yield what runs a step of the method so that its gradients are those of all processes.
 
-    A method alone is returned itself.
+    Of one process it is the method itself.
     """
     share = current()
     if share is None:
-        return method
+        yield method
+        return
     # statistics are equal on all processes by themselves; older torch has another name for that
     known = signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {name: False}
-    return DistributedDataParallel(
-        method, process_group=share.group, find_unused_parameters=True, **options
-    )
+    with shared_batch_norms(method):
+        # a step need not use every parameter: those of another stage wait
+        yield DistributedDataParallel(
+            method, process_group=share.group, find_unused_parameters=True, **options
+        )

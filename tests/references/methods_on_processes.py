@@ -105,11 +105,13 @@ def train(case, dtype):
         stream = domains.stream(config, device, state.method.wants_strong_views)
     state.method.to(dtype).train()
     state.optimizer = create_optimizer(state.method, config)
-    run, losses = in_parallel(state.method), {}
-    for batch in stream(0):
-        result = run(in_type(batch, dtype), state.step / config.steps)
-        optimise(state, result, config)
-        losses |= {f"{name} {state.step}": each.detach() for name, each in result.losses.items()}
+    losses = {}
+    with in_parallel(state.method) as run:
+        for batch in stream(0):
+            result = run(in_type(batch, dtype), state.step / config.steps)
+            optimise(state, result, config)
+            found = result.losses.items()
+            losses |= {f"{name} {state.step}": each.detach() for name, each in found}
     return {name: each.clone() for name, each in state.method.state_dict().items()} | losses
 
 

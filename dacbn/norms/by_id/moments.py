@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms.recomputation import is_recomputation
+from dacbn.processes import is_shared, total
 
 
 def sums_by_cluster(values: Tensor, ids: Tensor, num_clusters: int) -> Tensor:
@@ -78,7 +79,23 @@ class RunningMoments(nn.Module):
         mean = sums_by_cluster(x.sum(2), ids, num_clusters) / some[:, None]
         squares = self.squares(x - gather_by_id(mean, ids)[..., None])
         var = sums_by_cluster(squares, ids, num_clusters)
-        return count, mean, var / as_factor(some, var)
+        return self._of_all_processes(count, mean, var / as_factor(some, var))
+
+    def _of_all_processes(
+        self, count: Tensor, mean: Tensor, var: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Merge the moments of the rows of each process to those of the batch."""
+        if not is_shared():
+            return count, mean, var
+        mass, centre = count.double(), mean.double()
+        second = var.double() + self.squares(centre[..., None])
+        mass, first, second = total(
+            mass, as_factor(mass, mean) * centre, as_factor(mass, var) * second
+        )
+        some = mass.clamp_min(1)
+        centre = first / as_factor(some, mean)
+        spread = second / as_factor(some, var) - self.squares(centre[..., None])
+        return mass.to(count), centre.to(mean), spread.to(var)
 
     def squares(self, offset: Tensor) -> Tensor:
         """Sum the squares of offsets from the mean (N, C, L) over positions, to (N, C)."""

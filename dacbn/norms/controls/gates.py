@@ -13,11 +13,13 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.controls.scramble import hash_to_int
 from dacbn.norms.mixture.arguments import in_type
 from dacbn.norms.mixture.moments import Assign, mix, weighted_moments
 from dacbn.norms.mixture.state import RunningMixture
+from dacbn.processes import batch_rows, whole_batch
 
 SHARED_DIMS: dict[Assign, tuple[int, ...]] = {"channel": (), "position": (1,), "sample": (1, 2)}
 
@@ -59,10 +61,11 @@ class RandomGateNorm(Norm):
         """Normalise x of shape (N, C, L)."""
         mean, var = in_type(x.dtype, self.running.mean, self.running.var)
         weights = self.assignments(x)
-        if self.training and x.shape[0] * x.shape[2] > 1:
+        num_values = values_per_channel(x)
+        if self.training and num_values > 1:
             _, mean, var = in_type(x.dtype, *self.running.read_by(x))
             share, mean, var = weighted_moments(x, weights, mean, var)
-            self.running.update(share.detach(), mean.detach(), var.detach(), x[:, 0].numel())
+            self.running.update(share.detach(), mean.detach(), var.detach(), num_values)
         return self.affine(mix(x, weights, mean, var + self.eps))
 
     def mixture(self) -> Mixture:
@@ -120,10 +123,11 @@ class FrozenGateNorm(RandomGateNorm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L); the first batch with at least K values initialises."""
-        num_assigned = len(x) if self.assign == "sample" else x[:, 0].numel()
+        num_assigned = batch_rows(x) if self.assign == "sample" else values_per_channel(x)
         if self.training and num_assigned >= self.num_clusters and self.gate.uninitialised:
-            for mixture in (self.gate, self.running):
-                mixture.init_from_batch(x.detach().to(mixture.mean))
+            with whole_batch(x) as (whole,):
+                for mixture in (self.gate, self.running):
+                    mixture.init_from_batch(whole.to(mixture.mean))
         return super().normalise(x)
 
     def mixture(self) -> Mixture:

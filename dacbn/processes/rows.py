@@ -13,7 +13,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dacbn.processes.share import Rows, Share, current, running, share_out, shared_rows
+from dacbn.processes.share import (
+    Rows,
+    Share,
+    current,
+    going_back,
+    running,
+    share_out,
+    shared_rows,
+)
 
 
 def by_rows(run: Callable[..., Any], *inputs: Tensor, sizes: Sequence[int] | None = None) -> Any:
@@ -119,6 +127,9 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        going_back(ctx.rows)  # for layers that are recomputed
+        engine = torch.autograd.Variable._execution_engine
+        engine.queue_callback(lambda: going_back(None))
         return taken(gradient, ctx.rows, ctx.share.rank) * ctx.share.count, None, None
 
 

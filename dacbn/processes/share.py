@@ -7,6 +7,7 @@ from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
+import torch
 from torch.distributed import ProcessGroup
 
 
@@ -45,6 +46,7 @@ class Rows(NamedTuple):
 
 _share: Share | None = None
 _rows: Rows | None = None
+_rows_going_back: Rows | None = None
 
 
 def current() -> Share | None:
@@ -65,17 +67,28 @@ def sharing(share: Share | None) -> Iterator[None]:
 
 def is_shared() -> bool:
     """Whether the batch that runs now is one process's rows of a larger one."""
-    return _rows is not None
+    return shared_rows() is not None
 
 
 def shared_rows() -> Rows | None:
-    """Return the rows of all processes in the batch that runs now; None if it is whole."""
+    """Return the rows of all processes in the batch that runs now; None if it is whole.
+
+    A layer that a backward pass recomputes runs on the rows whose gradients go back.
+    """
+    if _rows is None and _rows_going_back is not None and not torch.compiler.is_compiling():
+        return _rows_going_back if torch._C._current_graph_task_id() != -1 else None
     return _rows
 
 
+def going_back(rows: Rows | None) -> None:
+    """Note the rows whose gradients go back; None at the end of a backward pass."""
+    global _rows_going_back
+    _rows_going_back = rows
+
+
 @contextmanager
-def running(rows: Rows) -> Iterator[None]:
-    """Run a batch that is one process's rows of a larger one in a `with` block."""
+def running(rows: Rows | None) -> Iterator[None]:
+    """Run a batch that is one process's rows of a larger one, or a whole one, in a `with` block."""
     global _rows
     before, _rows = _rows, rows
     try:

@@ -65,6 +65,12 @@ def add_up(values: Tensor) -> Tensor:
     return _sum(values, share.statistics)
 
 
+def add_up_going_back(values: Tensor) -> Tensor:
+    """Return the sum over processes in the backward pass of a batch that is shared."""
+    share = current()
+    return values if share is None else _sum(values, share.statistics)
+
+
 def _sum(values: Tensor, group: dist.ProcessGroup) -> Tensor:
     # a copy: the exchange writes into it, and reads memory in a row, which a view may not be
     copy = values.detach().clone(memory_format=torch.contiguous_format)

@@ -111,14 +111,23 @@ def likely(parts, options):
     return Around(layer_of(**options), call), draw(parts, 6, 3, 4)
 
 
-CASES = (inherited, apart, laid_out, frozen, recomputed, sharing_a_gate, likely)
+EM = [options for options in WAYS if options["update"] == "em"]
+CASES = {
+    inherited: WAYS,
+    apart: EM,
+    laid_out: EM,
+    frozen: EM,
+    recomputed: WAYS,
+    sharing_a_gate: EM[:1],
+    likely: WAYS[1::2],
+}
 
 
-def walk(rank, ways=WAYS):
+def walk(rank, cases=CASES):
     """Return how far processes are from one, by case and type."""
     far = {}
-    for case in CASES:
-        for options in ways if case is not sharing_a_gate else WAYS[:1]:
+    for case, ways in cases.items():
+        for options in ways:
             for parts in PARTS:
                 layer, x = case(parts, options)
                 for dtype in (torch.float32, torch.float64):
@@ -134,7 +143,7 @@ def walk(rank, ways=WAYS):
 def plain_walk(rank):
     """The same without compiled code."""
     choose.find_kernels = lambda *_: "not wanted"
-    return walk(rank, WAYS[1:2])
+    return walk(rank, {case: WAYS[1:2] for case in (apart, laid_out, recomputed)})
 
 
 def in_half(rank):

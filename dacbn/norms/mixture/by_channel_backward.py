@@ -59,7 +59,7 @@ def chunked_backward(
         components' mean and variance are constants, and their rows are meaningless.
     """
     dx, table = torch.empty_like(saved.x), saved.table
-    d_weight, d_bias = table.new_empty(2, table.shape[2])
+    d_weight, d_bias = torch.empty_like(table[0, 0]), torch.empty_like(table[0, 0])
     rows = GRADIENT_ROWS if tables_too else 0
     gradients = table.new_empty(rows, *table.shape[1:])
     out = positions_last(dx)
@@ -83,7 +83,7 @@ def chunked_sums(gradient: Tensor, saved: Saved, eps: float) -> tuple[Tensor, Te
         those of the tables, (GRADIENT_ROWS, K, C), not yet of the gate; of weight and bias, (C,).
     """
     table = saved.table
-    d_weight, d_bias = table.new_zeros(2, table.shape[2])
+    d_weight, d_bias = torch.empty_like(table[0, 0]), torch.empty_like(table[0, 0])
     gradients = torch.zeros_like(table[:GRADIENT_ROWS])
     for part, g, some in _parts(gradient, saved):
         sums = _sum_gradients(g, some, _terms(some, eps), gradients[:, :, part])

@@ -22,6 +22,7 @@ from dacbn.norms.mixture.kernels import choose
 from dacbn.norms.mixture.kernels.cpu import Kernel, fused_forward
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.operators import forward_operator
+from dacbn.processes.share import running, share_out
 
 # Whole and partial vectors, channels that share a vector, several tiles, rows used in place.
 SHAPES = [
@@ -267,7 +268,8 @@ def test_c_refuses_what_it_would_read_wrongly():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_compilation_sees_one_operator_with_gradients(training):
+@pytest.mark.parametrize("shared", [None, share_out((8,), 1)])
+def test_compilation_sees_one_operator_with_gradients(path, training, shared):
     layer = UCBNorm(4, update="hybrid")
     layer(torch.randn(8, 4, 5))
     twin, x = copy.deepcopy(layer.train(training)), torch.randn(8, 4, 5)
@@ -276,7 +278,8 @@ def test_compilation_sees_one_operator_with_gradients(training):
     results = []
     for each, call in ((layer, compiled), (twin, twin)):
         leaf = x.clone().requires_grad_()
-        y = call(leaf)
+        with running(shared):
+            y = call(leaf)
         y.sin().sum().backward()
         gradients = {f"d {name}": value.grad for name, value in each.named_parameters()}
         results.append({"y": y, "d x": leaf.grad} | gradients | dict(each.named_buffers()))

@@ -18,6 +18,7 @@ affine map follows, as in BatchNorm. `gate="shared"` is ours: layers with gates 
 the same images into different components.
 """
 
+from math import prod
 from typing import Literal, Self
 
 import torch
@@ -33,6 +34,7 @@ from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
 from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
 from dacbn.norms.recomputation import PastTables, is_recomputation
+from dacbn.processes import batch_rows, is_shared, total
 
 Update = Literal["em", "learned", "hybrid"]
 Gating = Literal["own", "shared"]
@@ -134,7 +136,7 @@ class UCBNorm(Norm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, *), then scale and shift it."""
-        num_values = x.numel() // self.num_features
+        num_values = batch_rows(x) * prod(x.shape[2:])
         by_batch = self.training and num_values > 1
         if by_batch:
             self._init_from_batch(x)
@@ -153,7 +155,7 @@ class UCBNorm(Norm):
             gate,
             Components(mean, var, scale),
             Affine(self.weight, self.bias),
-            Options(self.eps, from_batch),
+            Options(self.eps, from_batch, is_shared()),
             self.assign,
             None if self.shared is None else self.share(x, self.shared, gate),
         )
@@ -195,9 +197,11 @@ class UCBNorm(Norm):
         The task's loss alone does not make learned components fit the data; add this loss if they
         should.
         """
-        gate, flat = self.gate, x.reshape(x.shape[0], x.shape[1], -1)
+        gate, flat = self.gate, x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
         joint = log_joint(flat, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
-        return -joint.logsumexp(0).mean()
+        found = joint.logsumexp(0)
+        (summed,) = total(found.sum())
+        return -summed / (batch_rows(x) * prod(found.shape[1:]))
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Start all components on a trained BatchNorm's statistics, which keeps its function.
@@ -240,11 +244,12 @@ class UCBNorm(Norm):
         """
         if not self.assigns:
             return
-        num_assigned = x.shape[0] if self.assign == "sample" else x.numel() // self.num_features
+        num_assigned = batch_rows(x) * (1 if self.assign == "sample" else prod(x.shape[2:]))
         for mixture in (self.running, self.learned):
             if mixture is None or num_assigned < self.num_clusters or not mixture.uninitialised:
                 continue
-            mixture.init_from_batch(x.detach().to(mixture.mean).reshape(*x.shape[:2], -1))
+            flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
+            mixture.init_from_batch(flat.detach().to(mixture.mean))
 
 
 def check_shareable(update: Update, assign: Assign) -> None:

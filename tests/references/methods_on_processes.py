@@ -18,7 +18,7 @@ from dacbn.training.several_processes import in_parallel
 from dacbn.training.target_only import TargetDomain, create_adaptation_state
 
 STEPS = 10
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 CASES = {
     **{name: {} for name in methods},
     **{name: {} for name in source_free_methods},
@@ -142,16 +142,19 @@ def is_float(value):
 
 def walk_methods(rank, cases=None):
     """Train all cases on these processes and on one, and return what differs, by case."""
-    wrong = {}
+    wrong, exact = {}, {}
     for case in cases or CASES:
         for dtype, tolerance in TOLERANCE.items():
             found = train(case, dtype)
             with sharing(None):
                 wanted = train(case, dtype)
+            exact = wanted if dtype == torch.float64 else exact
             for name, value in wanted.items():
-                scale = value.double().abs().max().clamp_min(1)
+                scale = exact[name].double().abs().max().clamp_min(1)
                 far = (found[name].double() - value.double()).abs().max() / scale
-                if not far <= tolerance:
+                # float32 may be as wrong as one process itself is, where rounding grows
+                own = (value.double() - exact[name].double()).abs().max() / scale
+                if not far <= tolerance + 2 * own:
                     wrong.setdefault(f"{case} {dtype}", f"{name}: {far:.1e}")
             sums = tell_all({name: each.double().sum().item() for name, each in found.items()})
             if any(each != sums[0] for each in sums):

@@ -4,7 +4,9 @@ import torch
 
 from dacbn.norms.mixture.arguments import SHARE, VAR, Affine, Components, Gate, Options
 from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
+from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.operators import _Eager
+from dacbn.processes.share import running, share_out
 
 NAMES = ["log_prior", "gate_mean", "gate_var", "mean", "var", "scale", "weight", "bias"]
 
@@ -79,6 +81,13 @@ def operate(x, gate, components, affine, options):
     """Apply the operator to x of any type, without the conversions of `normalise_by_mixture`."""
     y, table = _Eager.apply(x, *gate, *components, *affine, *options)
     return y, *table[SHARE : VAR + 1]
+
+
+def in_passes(x, gate, components, affine, options, assign="channel", weights=None):
+    """Normalise as processes do that share a batch, of which this one has all rows."""
+    records = gate, components, affine, options._replace(shared=True)
+    with running(share_out((len(x),), 1)):
+        return normalise_by_mixture(x, *records, assign, weights)
 
 
 def doubled(values):

@@ -74,10 +74,12 @@ class Options(NamedTuple):
         from_batch: standardise by the moments of the batch, weighted by responsibility, instead of
             those of the components; needs at least one value. The sums start from a vanishing mass
             of the components' moments, which are constants then.
+        shared: the batch is one process's part, and the moments are those of all parts.
     """
 
     eps: float
     from_batch: bool
+    shared: bool = False
 
 
 class Saved(NamedTuple):

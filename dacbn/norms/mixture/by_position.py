@@ -19,15 +19,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dacbn.norms.mixture.arguments import Affine, Components, Gate
+from dacbn.norms.mixture.arguments import Affine, Components, Gate, in_type
 from dacbn.norms.mixture.moments import (
     PSEUDO_COUNT,
+    VANISHING_COUNT,
     log_joint,
     mix,
     per_component,
+    pool,
+    shares,
+    to_float64,
     weighted_moments,
 )
-from dacbn.norms.mixture.routes import needs_formulas
+from dacbn.norms.mixture.routes import has_no_memory, needs_formulas
+from dacbn.processes import is_shared, total
+from dacbn.processes.share import running, shared_rows
 
 VALUES = 1 << 18  # activations processed at a time on a CPU: they fit in its cache
 
@@ -65,6 +71,8 @@ def pool_positions(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute each component's share, mean and biased variance, as `moments.weighted_moments` does.
 
+    A batch that processes share is pooled over all of them, in one exchange, and so are gradients.
+
     Args:
         x: (N, C, L).
         r: (N, K, L).
@@ -72,12 +80,15 @@ def pool_positions(
         prior_var: (K, C); likewise.
 
     Returns:
-        share of the data (K, 1), mean (K, C), variance (K, C).
+        share of the data (K, 1), mean (K, C), variance (K, C). The share has no gradient
+        where processes share the batch.
     """
-    if needs_formulas(x):
+    shared = is_shared()
+    # what one process exchanges has to suit the others, also where it has nothing
+    if has_no_memory(x) or (x.numel() == 0 and not shared):
         return weighted_moments(x, _as_weights(r), prior_mean, prior_var)
-    mean, var = _Pool.apply(x, r, prior_mean, prior_var)
-    return r.mean((0, 2))[:, None], mean, var
+    share, mean, var = _Pool.apply(x, r, prior_mean, prior_var)
+    return share if shared else r.mean((0, 2))[:, None], mean, var
 
 
 def mix_positions(x: Tensor, r: Tensor, components: Components, affine: Affine) -> Tensor:
@@ -137,31 +148,45 @@ class _Distances(torch.autograd.Function):
 
 
 class _Pool(torch.autograd.Function):
-    """Mean and biased variance of each component, (K, C) each, of x and r."""
+    """Share (K, 1), mean and biased variance of each component, (K, C) each, of x and r."""
 
     @staticmethod
     def forward(
         ctx: Any, x: Tensor, r: Tensor, prior_mean: Tensor, prior_var: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        count = r.sum((0, 2))[:, None] + PSEUDO_COUNT
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.rows = shared_rows()
+        few = PSEUDO_COUNT if ctx.rows is None else VANISHING_COUNT
+        mass = r.sum((0, 2))[:, None]
+        count = mass + few
         centre = prior_mean.mean(0)
-        sums, squares_of = PSEUDO_COUNT * (prior_mean - centre), PSEUDO_COUNT * prior_var
+        sums, squares_of = few * (prior_mean - centre), few * prior_var
         with _no_autocast(x):
             for part in _samples(x):
                 offset = x[part] - centre[:, None]
                 sums += (r[part] @ offset.transpose(1, 2)).sum(0)
-            mean = centre + sums / count
+            away = sums / count
+            mean = centre + away
             for part in _samples(x):
                 for k, squares in _squares(x[part], mean):
                     squares_of[k] += (squares @ r[part, k, :, None]).sum((0, 2))
         var = squares_of / count
+        if ctx.rows is not None:
+            wide, away = to_float64(mass), to_float64(away)
+            sums, squares_of = wide * away, wide * (to_float64(var) + away.square())
+            wide, away, spread = pool(wide, sums, squares_of, prior_mean - centre, prior_var)
+            mass, mean, var = in_type(x.dtype, shares(wide), centre + away, spread)
         ctx.save_for_backward(x, r, mean, var, prior_mean.clone())
-        return mean, var
+        ctx.mark_non_differentiable(mass)
+        return mass, mean, var
 
     @staticmethod
-    def backward(ctx: Any, of_mean: Tensor, of_var: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, _: Tensor, of_mean: Tensor, of_var: Tensor) -> tuple[Tensor | None, ...]:
         x, r, mean, var, prior_mean = ctx.saved_tensors
-        count = r.sum((0, 2))[:, None] + PSEUDO_COUNT
+        mass = r.sum((0, 2))[:, None]
+        if ctx.rows is not None:
+            with running(ctx.rows):
+                mass, of_mean, of_var = total(mass, of_mean, of_var)
+        count = mass + PSEUDO_COUNT
         drag = -2 * PSEUDO_COUNT * (mean - prior_mean) / count  # d var / d mean
         by_mean, by_var = (of_mean + of_var * drag) / count, of_var / count
         dx, dr = torch.empty_like(x), torch.empty_like(r)
@@ -220,9 +245,14 @@ def _squares(x: Tensor, mean: Tensor) -> Iterator[tuple[int, Tensor]]:
 
 
 def _samples(x: Tensor) -> Iterator[slice]:
-    """Split the samples of x (N, C, L) so that a part stays in a CPU's cache."""
-    step = max(1, VALUES // x[0].numel()) if x.device.type == "cpu" else len(x)
-    return (slice(start, start + step) for start in range(0, len(x), step))
+    """Split the samples of x (N, C, L) so that a part stays in a CPU's cache.
+
+    Without samples there is one empty part: gradients have the same graph on all processes then.
+    """
+    step = max(1, len(x))
+    if x.device.type == "cpu":
+        step = max(1, VALUES // max(1, x.shape[1] * x.shape[2]))
+    return (slice(start, start + step) for start in range(0, max(1, len(x)), step))
 
 
 def _no_autocast(x: Tensor) -> AbstractContextManager[None]:

@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from dacbn.norms.mixture.arguments import Affine, Components, Gate
-from dacbn.norms.mixture.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.moments import pool, shares, to_float64
 from dacbn.norms.mixture.routes import needs_formulas
+from dacbn.processes import is_shared
 
 VALUES = 1 << 20  # activations multiplied at a time, to keep temporary tensors small
 
@@ -59,6 +60,8 @@ def pool_samples(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute each component's share, mean and biased variance from those of the samples.
 
+    A batch that processes share is pooled over all of them, in one exchange.
+
     Args:
         mean: of each sample's channels, (N, C).
         var: of each sample's channels, biased, (N, C).
@@ -70,16 +73,14 @@ def pool_samples(
     Returns:
         share of the data (K, 1), mean (K, C), variance (K, C), as in `moments.weighted_moments`.
     """
-    centre = mean[0].detach()
+    shared = is_shared()
+    centre = prior_mean[0] if shared else mean[0].detach()
     offset, mass = to_float64(mean - centre), length * to_float64(weights)
     count = mass.sum(1, keepdim=True)
-    total = count + PSEUDO_COUNT
     first, second = mass @ offset, mass @ torch.addcmul(to_float64(var), offset, offset)
-    pooled = (first + PSEUDO_COUNT * (prior_mean - centre)) / total
-    squares = second - (2 * first - count * pooled) * pooled
-    pooled_var = (squares + PSEUDO_COUNT * prior_var) / total
-    share = weights.mean(1, keepdim=True)
-    return share, centre + pooled.to(mean.dtype), pooled_var.clamp_min(0).to(mean.dtype)
+    count, pooled, pooled_var = pool(count, first, second, prior_mean - centre, prior_var)
+    share = shares(count).to(mean.dtype) if shared else weights.mean(1, keepdim=True)
+    return share, centre + pooled.to(mean.dtype), pooled_var.to(mean.dtype)
 
 
 def mix_samples(x: Tensor, weights: Tensor, components: Components, affine: Affine) -> Tensor:
@@ -104,15 +105,6 @@ def mix_samples(x: Tensor, weights: Tensor, components: Components, affine: Affi
         return torch.addcmul(shift[..., None], x, slope[..., None])
     y: Tensor = _Line.apply(x, slope, shift)
     return y
-
-
-def to_float64(table: Tensor) -> Tensor:
-    """Copy a table to float64, where sums of squares do not cancel and autocast has no effect.
-
-    A float64 table is copied too, because running moments may change before the backward pass.
-    """
-    dtype = table.dtype if table.device.type == "mps" else torch.float64  # MPS has no float64
-    return table.to(dtype, copy=True)
 
 
 class _SampleMoments(torch.autograd.Function):

@@ -11,10 +11,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from dacbn.processes import is_shared, total
+
 Assign = Literal["channel", "position", "sample"]
 
 # Weight of a component's previous moments, so that without data it keeps them.
 PSEUDO_COUNT = 1e-5
+# The same where only a part of the data is summed up: it counts as nothing beside the other.
+VANISHING_COUNT = 1e-30
 
 
 def per_component(statistic: Tensor) -> Tensor:
@@ -62,7 +66,7 @@ def weighted_moments(
     """Compute each component's share, mean and biased variance, pooled over batch and positions.
 
     The sums start from a vanishing mass of the previous moments, so that a component without data
-    keeps them and nothing divides by zero.
+    keeps them and nothing divides by zero. A batch that processes share is pooled over all of them.
 
     Args:
         x: (N, C, L).
@@ -73,12 +77,67 @@ def weighted_moments(
     Returns:
         share of the data (K, C) or (K, 1), mean (K, C), variance (K, C).
     """
+    if is_shared():
+        wide, centre = to_float64(weights), per_component(to_float64(prior_mean))
+        offset = to_float64(x) - centre
+        mass = wide.sum((1, 3)) * (x.shape[2] if weights.shape[3] == 1 else 1)
+        first, second = (wide * offset).sum((1, 3)), (wide * offset.square()).sum((1, 3))
+        mass, offset, var = pool(mass, first, second, torch.zeros_like(prior_mean), prior_var)
+        return shares(mass).to(x.dtype), prior_mean + offset.to(x.dtype), var.to(x.dtype)
+    return own_moments(x, weights, prior_mean, prior_var, PSEUDO_COUNT)
+
+
+def own_moments(
+    x: Tensor, weights: Tensor, prior_mean: Tensor, prior_var: Tensor, pseudo_count: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute `weighted_moments` of what this process has, with a weight of the previous moments.
+
+    Two passes, so that squares do not cancel.
+    """
     share = weights.mean((1, 3))
-    count = share * (x.shape[0] * x.shape[2]) + PSEUDO_COUNT
+    count = share * (x.shape[0] * x.shape[2]) + pseudo_count
     offset = x - per_component(prior_mean)
     mean = prior_mean + (weights * offset).sum((1, 3)) / count
     squares = (weights * (x - per_component(mean)).square()).sum((1, 3))
-    return share, mean, (squares + PSEUDO_COUNT * prior_var) / count
+    return share, mean, (squares + pseudo_count * prior_var) / count
+
+
+def pool(
+    mass: Tensor, first: Tensor, second: Tensor, prior: Tensor, prior_var: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute moments from sums, those of all processes that share the batch, in one exchange.
+
+    Offsets are from a centre that all processes have in common.
+
+    Args:
+        mass: sum of each component's weights, (K, C) or (K, 1), in float64 like the next two.
+        first: weighted sum of the offsets, (K, C).
+        second: weighted sum of their squares, (K, C).
+        prior: offset of the previous mean, (K, C).
+        prior_var: previous variance, (K, C).
+
+    Returns:
+        mass, offset of the mean, and biased variance, in float64.
+    """
+    mass, first, second = total(mass, first, second)
+    count = mass + PSEUDO_COUNT
+    offset = (first + PSEUDO_COUNT * prior) / count
+    squares = second - (2 * first - mass * offset) * offset
+    return mass, offset, ((squares + PSEUDO_COUNT * prior_var) / count).clamp_min(0)
+
+
+def shares(mass: Tensor) -> Tensor:
+    """Return each component's share of the data: weights sum to one over K."""
+    return mass / mass.sum(0, keepdim=True)
+
+
+def to_float64(table: Tensor) -> Tensor:
+    """Copy a table to float64, where sums of squares do not cancel and autocast has no effect.
+
+    A float64 table is copied too, because running moments may change before the backward pass.
+    """
+    dtype = table.dtype if table.device.type == "mps" else torch.float64  # MPS has no float64
+    return table.to(dtype, copy=True)
 
 
 def mix(x: Tensor, weights: Tensor, mean: Tensor, var: Tensor) -> Tensor:

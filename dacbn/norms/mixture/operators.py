@@ -27,6 +27,8 @@ from dacbn.norms.mixture.arguments import (
 from dacbn.norms.mixture.kernels.choose import kernels_for
 from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
 from dacbn.norms.mixture.routes import HALF, PLAIN_TYPES, is_recorded, is_transformed
+from dacbn.norms.mixture.shared import shared_backward, shared_forward
+from dacbn.processes.share import running, shared_rows
 
 # The inputs whose gradients are rows of one table: log prior, ..., scale.
 TABLES = slice(1, 1 + GRADIENT_ROWS)
@@ -77,7 +79,7 @@ def _in_one_type(x: Tensor, *tables: Tensor | None) -> tuple[Any, ...]:
 def _by_formulas(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
     """Compute the output and the table by what torch can differentiate and transform."""
     gate, (mean, var, scale) = Gate(*flat[:3]), Components(*flat[3:6])
-    weight, bias, eps, from_batch = flat[6:]
+    weight, bias, eps, from_batch, _ = flat[6:]
     wide = (x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)).to(gate.mean.dtype)
     r = responsibilities(wide, *gate, "channel")
     share = torch.zeros_like(mean)
@@ -94,19 +96,24 @@ def _by_formulas(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
 
 def _forward(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
     gate, components = Gate(*flat[:3]), Components(*flat[3:6])
+    affine, options = Affine(*flat[6:8]), Options(*flat[8:])
     kernels = kernels_for(x, len(gate.mean))
-    return kernels.forward(x, gate, components, Affine(*flat[6:8]), Options(*flat[8:]))
+    if options.from_batch and options.shared:
+        return shared_forward(kernels, x, gate, components, affine, options)
+    return kernels.forward(x, gate, components, affine, options)
 
 
 def _backward(gradient: Tensor, *flat: Any) -> tuple[Tensor, ...]:
-    saved, options = Saved(*flat[:4]), Options(*flat[4:6])
+    saved, options, tables_too = Saved(*flat[:4]), Options(*flat[4:7]), flat[7]
     kernels = kernels_for(saved.x, saved.table.shape[1])
-    return kernels.backward(gradient, saved, options, flat[6])
+    if options.from_batch and options.shared:
+        return shared_backward(kernels, gradient, saved, options, tables_too)
+    return kernels.backward(gradient, saved, options, tables_too)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, *_, scale, weight, _bias, eps, from_batch = inputs
-    ctx.options = eps, from_batch
+    ctx.options = Options(*inputs[9:])  # torch leaves out a last argument that is the default
+    x, scale, weight = inputs[0], *inputs[6:8]
     ctx.save_for_backward(x, output[1], scale, weight)
 
 
@@ -115,8 +122,8 @@ def _save_all(ctx: Any, inputs: tuple[Any, ...], table: Tensor) -> None:
 
     Running moments are not saved themselves, because a later batch moves them.
     """
-    x, log_prior, *tables, scale, weight, _bias, eps, from_batch = inputs
-    ctx.options = eps, from_batch
+    x, log_prior, *tables, scale, weight = inputs[:8]
+    ctx.options, ctx.rows = Options(*inputs[9:]), shared_rows()
     learned = [each if each.requires_grad else None for each in tables]
     ctx.save_for_backward(x, table, scale, weight, log_prior, *learned)
 
@@ -130,8 +137,8 @@ def _gradients(ctx: Any, gradient: Tensor | None, backward: Any) -> tuple[Tensor
     saved = ctx.saved_tensors[:4]
     dx, tables, d_weight, d_bias = backward(gradient, *saved, *ctx.options, tables_too)
     of_tables = tables.unbind() if tables_too else (None,) * GRADIENT_ROWS
-    gradients = (dx, *of_tables, d_weight, d_bias, None, None)
-    return tuple(each if need else None for each, need in zip(gradients, needed, strict=True))
+    gradients = (dx, *of_tables, d_weight, d_bias, None, None, None)
+    return tuple(each if need else None for each, need in zip(gradients, needed, strict=False))
 
 
 def _gradients_by_formulas(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
@@ -156,7 +163,8 @@ def _gradients_by_formulas(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, .
         found = iter(torch.autograd.grad(y, wanted, gradient, **options) if wanted else ())
     gradients = [next(found) if need else None for _, need in zip(inputs, needed, strict=False)]
     of_bias = gradient.flatten(2).sum((0, 2)) if gradient.ndim > 2 else gradient.sum(0)
-    return (*gradients, of_bias.to(inputs[1].dtype) if needed[len(inputs)] else None, None, None)
+    last = of_bias.to(inputs[1].dtype) if needed[len(inputs)] else None
+    return (*gradients, last, None, None, None)
 
 
 class _Eager(torch.autograd.Function):
@@ -174,7 +182,8 @@ class _Eager(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
         plain = torch.is_grad_enabled() or is_transformed() or type(gradient) not in PLAIN_TYPES
         if plain and gradient is not None:
-            return _gradients_by_formulas(ctx, gradient)
+            with running(ctx.rows):
+                return _gradients_by_formulas(ctx, gradient)
         return _gradients(ctx, gradient, _backward)
 
 
@@ -182,7 +191,8 @@ class _Eager(torch.autograd.Function):
     "dacbn::normalise_by_mixture",
     mutates_args=(),
     schema="(Tensor x, Tensor log_prior, Tensor gate_mean, Tensor gate_var, Tensor mean,"
-    " Tensor var, Tensor? scale, Tensor? weight, Tensor? bias, float eps, bool from_batch)"
+    " Tensor var, Tensor? scale, Tensor? weight, Tensor? bias, float eps, bool from_batch,"
+    " bool shared=False)"
     " -> (Tensor, Tensor)",
 )
 def forward_operator(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
@@ -194,7 +204,7 @@ def forward_operator(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
     "dacbn::normalise_by_mixture_backward",
     mutates_args=(),
     schema="(Tensor gradient, Tensor x, Tensor table, Tensor? scale, Tensor? weight, float eps,"
-    " bool from_batch, bool tables_too) -> (Tensor, Tensor, Tensor, Tensor)",
+    " bool from_batch, bool shared, bool tables_too) -> (Tensor, Tensor, Tensor, Tensor)",
 )
 def backward_operator(gradient: Tensor, x: Tensor, *flat: Any) -> tuple[Tensor, ...]:
     """The backward operator for torch.compile."""

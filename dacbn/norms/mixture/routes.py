@@ -28,9 +28,14 @@ def is_recorded(x: Tensor) -> bool:
     )
 
 
+def has_no_memory(x: Tensor) -> bool:
+    """Whether only torch's operations may compute with x, because of a tracer or a transform."""
+    return is_transformed() or is_recorded(x)
+
+
 def needs_formulas(x: Tensor) -> bool:
     """Whether the formulas of `moments` have to be used for x (N, C, *).
 
     They suit tracers, transforms and batches without values.
     """
-    return x.numel() == 0 or is_transformed() or is_recorded(x)
+    return x.numel() == 0 or has_no_memory(x)

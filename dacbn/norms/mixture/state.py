@@ -20,6 +20,8 @@ from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.placement import init_components
 from dacbn.norms.mixture.routes import is_recorded
 from dacbn.norms.recomputation import PastTables, is_recomputation
+from dacbn.processes import gather_whole
+from dacbn.processes.share import running
 
 # A component without data keeps this share, so that data can be assigned to it again.
 SMALLEST_PRIOR = 1e-6
@@ -80,8 +82,15 @@ class MixtureState(nn.Module):
         return True
 
     def init_from_batch(self, x: Tensor) -> None:
-        """Place the components on the activations x (N, C, L), or part those that inherited."""
-        x = x.detach()
+        """Place the components on the activations x (N, C, L), or part those that inherited.
+
+        Processes that share a batch do so on all of it.
+        """
+        x = gather_whole(x.detach())
+        with running(None):
+            self._start_on(x)
+
+    def _start_on(self, x: Tensor) -> None:
         mean, var = init_components(x, self.num_clusters, self.assign)
         if self._count.read(self.num_batches_tracked) != INHERITED:
             return self.set_components(mean, var)
@@ -207,7 +216,7 @@ class RunningMixture(MixtureState):
             share: each component's share of the batch, (K, C) or (K, 1).
             mean: (K, C).
             var: biased, (K, C).
-            num_values: values per channel in the batch, more than one.
+            num_values: values per channel in the batch, on all processes; more than one.
         """
         if is_recomputation():
             return

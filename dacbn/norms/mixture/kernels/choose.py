@@ -8,37 +8,54 @@ variable DACBN_KERNEL is "plain". All have the same arguments.
 import os
 from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from dacbn.norms.mixture import by_channel, by_channel_backward
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, Saved
-from dacbn.norms.mixture.by_channel import chunked_backward, chunked_forward
+from dacbn.norms.mixture.kernels import cpu
 from dacbn.norms.mixture.kernels.compile_c import CompilationError, cache_folder
-from dacbn.norms.mixture.kernels.cpu import compile_kernel, fused_backward, fused_forward
 
 MAX_COMPONENTS = 16
 GPU_SIZE_LIMIT = 1 << 31  # values: Triton kernels count in 32 bits
 
 
 class Kernels(NamedTuple):
-    """An implementation of mixtures per channel.
+    """An implementation of mixtures per channel, whole and in the passes between exchanges.
 
     Attributes:
         forward: as `by_channel.chunked_forward`.
-        backward: as `by_channel.chunked_backward`.
+        backward: as `by_channel_backward.chunked_backward`.
+        moments: the first pass of forward, as `by_channel.chunked_moments`.
+        mix: the second, as `by_channel.chunked_mix`.
+        sums: the first pass of backward, as `by_channel_backward.chunked_sums`.
+        spread: the second, as `by_channel_backward.chunked_spread`.
         backend: its name, for users.
         origin: where it comes from, for users.
     """
 
     forward: Callable[[Tensor, Gate, Components, Affine, Options], tuple[Tensor, Tensor]]
     backward: Callable[[Tensor, Saved, Options, bool], tuple[Tensor, ...]]
+    moments: Callable[[Tensor, Gate, Components], Tensor]
+    mix: Callable[[Tensor, Tensor, Tensor | None, Affine, float], Tensor]
+    sums: Callable[[Tensor, Saved, float], tuple[Tensor, Tensor, Tensor]]
+    spread: Callable[[Tensor, Saved, float, Tensor, bool], Tensor]
     backend: str
     origin: str
 
 
-PLAIN = Kernels(chunked_forward, chunked_backward, "plain torch", "")
+PLAIN = Kernels(
+    by_channel.chunked_forward,
+    by_channel_backward.chunked_backward,
+    by_channel.chunked_moments,
+    by_channel.chunked_mix,
+    by_channel_backward.chunked_sums,
+    by_channel_backward.chunked_spread,
+    "plain torch",
+    "",
+)
 
 
 def kernels_for(x: Tensor, num_clusters: int) -> Kernels:
@@ -72,11 +89,11 @@ def find_kernels(device_type: str, num_clusters: int) -> Kernels | str:
 
 def _find_c(num_clusters: int) -> Kernels | str:
     try:
-        kernel = compile_kernel(num_clusters)
+        kernel = cpu.compile_kernel(num_clusters)
     except CompilationError as error:
         return str(error)
-    functions = partial(fused_forward, kernel), partial(fused_backward, kernel)
-    return Kernels(*functions, "fused C kernel", f"compiled into {cache_folder()}")
+    functions: Any = [partial(function, kernel) for function in cpu.FUNCTIONS]
+    return Kernels._make((*functions, "fused C kernel", f"compiled into {cache_folder()}"))
 
 
 def _find_triton(num_clusters: int) -> Kernels | str:
@@ -86,11 +103,9 @@ def _find_triton(num_clusters: int) -> Kernels | str:
     try:
         import triton
 
-        from dacbn.norms.mixture.kernels.gpu import triton_backward, triton_forward
+        from dacbn.norms.mixture.kernels import gpu
 
-        kernels = Kernels(
-            triton_forward, triton_backward, "Triton kernels", f"triton {triton.__version__}"
-        )
+        kernels = Kernels(*gpu.FUNCTIONS, "Triton kernels", f"triton {triton.__version__}")
         _try(kernels, num_clusters)
     except Exception as error:  # an old GPU, an old Triton, no C compiler for it, …
         return f"{type(error).__name__}: {error}".splitlines()[0]

@@ -28,6 +28,9 @@ static const int64_t KEPT_BYTES = 3 << 19;
 typedef struct { float *x, *g, *kept; } Buffers;
 
 enum { MOMENTS, MIX, GRADIENTS, MIX_GRADIENTS };
+/* Which passes a call makes: both, or only one, because the other processes that share the batch
+   add to what the first finds before the second. */
+enum { ALL, FIRST, SECOND };
 
 /* Pass over blocks first ... first + count - 1, tile by tile. */
 static void sweep(const Call *call, int pass, Block *blocks, int64_t first, int64_t count,
@@ -48,7 +51,7 @@ static void sweep(const Call *call, int pass, Block *blocks, int64_t first, int6
             if (pass == MOMENTS || pass == GRADIENTS) continue;
             Tile out = tile_of(l, to, block, t, buffers.x, 0);
             if (pass == MIX) mix(b, x, out, edge, buffers.kept);
-            else if (call->gradients) mix_gradients(b, x, g, out, edge, buffers.kept, 1);
+            else if (call->gate_too) mix_gradients(b, x, g, out, edge, buffers.kept, 1);
             else mix_gradients(b, x, g, out, edge, buffers.kept, 0);
             tile_of(l, to, block, t, buffers.x, -1);
         }
@@ -60,15 +63,15 @@ static void forward_blocks(const Call *call, Block *blocks, int64_t first, int64
                            Buffers buffers) {
     for (int64_t i = 0; i < count; i++) open_block(call, blocks + i, first + i);
     /* Sum a second time only if the first shift was too far from a mean. */
-    for (int again = call->from_batch, times = 0; again && times < 2; times++) {
+    int sums = call->from_batch && call->passes != SECOND;
+    for (int again = sums, times = 0; again && times < 2; times++) {
         sweep(call, MOMENTS, blocks, first, count, buffers);
         again = 0;
         for (int64_t i = 0; i < count; i++) again |= find_moments(call, blocks + i);
     }
-    if (!call->from_batch) {
-        buffers.kept = 0;
-        for (int64_t i = 0; i < count; i++) take_moments(call, blocks + i);
-    }
+    if (call->passes == FIRST) return;
+    if (!sums) buffers.kept = 0;
+    for (int64_t i = 0; !call->from_batch && i < count; i++) take_moments(call, blocks + i);
     for (int64_t i = 0; i < count; i++) prepare_mix(call, blocks + i);
     sweep(call, MIX, blocks, first, count, buffers);
 }
@@ -80,20 +83,26 @@ static void backward_blocks(const Call *call, Block *blocks, int64_t first, int6
         for (int k = 0; k < K; k++)
             blocks[i].shift[k] = narrow(read(call, blocks + i, call->table, OFFSET, k));
     }
-    sweep(call, GRADIENTS, blocks, first, count, buffers);
-    for (int64_t i = 0; i < count; i++) pass_through_moments(call, blocks + i);
+    if (call->passes == SECOND) {
+        buffers.kept = 0;
+        for (int64_t i = 0; i < count; i++) take_gradients(call, blocks + i);
+    } else {
+        sweep(call, GRADIENTS, blocks, first, count, buffers);
+        for (int64_t i = 0; i < count; i++) pass_through_moments(call, blocks + i);
+        if (call->passes == FIRST) return;
+    }
     sweep(call, MIX_GRADIENTS, blocks, first, count, buffers);
-    for (int64_t i = 0; call->gradients && i < count; i++) find_gate_gradients(call, blocks + i);
+    for (int64_t i = 0; call->gate_too && i < count; i++) find_gate_gradients(call, blocks + i);
 }
 
 /* Split the blocks over threads; returns nonzero if memory runs out. */
 static int run(const Call *call, int threads, int backward) {
     const Layout *l = &call->layout;
     int64_t kept_bytes = l->vectors * K * BYTES;
-    int keeps = K > 1 && kept_bytes <= KEPT_BYTES, failed = 0;
+    int fits = K > 1 && kept_bytes <= KEPT_BYTES, keeps = fits && call->passes == ALL, failed = 0;
     /* Columns that do not fit in the cache are read from memory in whole rows: a thread processes
        all its blocks at once, tile by tile. */
-    int64_t group = !l->by_columns || keeps ? 1 : (l->blocks + threads - 1) / threads;
+    int64_t group = !l->by_columns || fits ? 1 : (l->blocks + threads - 1) / threads;
 #pragma omp parallel num_threads(threads)
     {
         Block *blocks = aligned_alloc(_Alignof(Block), group * sizeof(Block));
@@ -119,26 +128,29 @@ int mixture_forward(float *x, float *y, float *table, const float *level,
                     const float *gate_mean, const float *gate_var, const float *mean,
                     const float *var, const float *scale, const float *weight, const float *bias,
                     int64_t samples, int64_t channels, int64_t positions, int channels_last,
-                    int from_batch, double eps, double pseudo_count, int threads) {
+                    int passes, int from_batch, double eps, double pseudo_count, int threads) {
     size_t bytes = K * channels * sizeof(float);
-    memcpy(table + LEVEL * K * channels, level, bytes);
-    memcpy(table + GATE_MEAN * K * channels, gate_mean, bytes);
-    memcpy(table + GATE_VAR * K * channels, gate_var, bytes);
+    if (passes != SECOND) {
+        memcpy(table + LEVEL * K * channels, level, bytes);
+        memcpy(table + GATE_MEAN * K * channels, gate_mean, bytes);
+        memcpy(table + GATE_VAR * K * channels, gate_var, bytes);
+    }
     Call call = {.layout = layout_of(samples, channels, positions, channels_last),
                  .x = x, .y = y, .table = table, .mean = mean, .var = var, .scale = scale,
-                 .weight = weight, .bias = bias, .from_batch = from_batch, .eps = eps,
-                 .pseudo_count = pseudo_count};
+                 .weight = weight, .bias = bias, .passes = passes, .from_batch = from_batch,
+                 .eps = eps, .pseudo_count = pseudo_count};
     return run(&call, threads, 0);
 }
 
-int mixture_backward(float *x, float *gradient, float *dx, float *table, float *gradients,
+int mixture_backward(float *x, float *gradient, float *table, float *dx, float *gradients,
                      float *d_weight, float *d_bias, const float *scale, const float *weight,
-                     int64_t samples, int64_t channels, int64_t positions, int channels_last,
-                     int from_batch, double eps, double pseudo_count, int threads) {
+                     int gate_too, int64_t samples, int64_t channels, int64_t positions,
+                     int channels_last, int passes, int from_batch, double eps,
+                     double pseudo_count, int threads) {
     Call call = {.layout = layout_of(samples, channels, positions, channels_last),
                  .x = x, .gradient = gradient, .dx = dx, .table = table, .gradients = gradients,
                  .d_weight = d_weight, .d_bias = d_bias, .scale = scale, .weight = weight,
-                 .from_batch = from_batch, .eps = eps,
+                 .gate_too = gate_too, .passes = passes, .from_batch = from_batch, .eps = eps,
                  .pseudo_count = pseudo_count};
     return run(&call, threads, 1);
 }

@@ -14,7 +14,9 @@ from torch import Tensor
 
 from dacbn.norms.mixture.arguments import (
     GRADIENT_ROWS,
+    MEAN,
     TABLE_ROWS,
+    VAR,
     Affine,
     Components,
     Gate,
@@ -22,15 +24,19 @@ from dacbn.norms.mixture.arguments import (
     Saved,
 )
 from dacbn.norms.mixture.kernels.compile_c import load_library
-from dacbn.norms.mixture.moments import PSEUDO_COUNT
+from dacbn.norms.mixture.moments import PSEUDO_COUNT, VANISHING_COUNT
 
 SOURCE = Path(__file__).with_suffix(".c")
 # Work for which another thread pays off, in values times components.
 GRAIN = 1 << 16
 
-# Three sizes, channels_last, from_batch, eps, pseudo-count and threads.
-_LAST_ARGUMENTS: list[Any] = [*[ctypes.c_int64] * 3, *[ctypes.c_int] * 2]
+# Three sizes, channels_last, passes, from_batch, eps, pseudo-count and threads.
+_LAST_ARGUMENTS: list[Any] = [*[ctypes.c_int64] * 3, *[ctypes.c_int] * 3]
 _LAST_ARGUMENTS += [ctypes.c_double, ctypes.c_double, ctypes.c_int]
+
+
+# Which passes over the activations to make, as in `cpu.c`.
+ALL, FIRST, SECOND = range(3)
 
 
 class Kernel(NamedTuple):
@@ -48,7 +54,7 @@ def compile_kernel(num_clusters: int) -> Kernel:
     """
     library = load_library(SOURCE, f"COMPONENTS={num_clusters}")
     library.mixture_forward.argtypes = [*[ctypes.c_void_p] * 11, *_LAST_ARGUMENTS]
-    library.mixture_backward.argtypes = [*[ctypes.c_void_p] * 9, *_LAST_ARGUMENTS]
+    library.mixture_backward.argtypes = [*[ctypes.c_void_p] * 9, ctypes.c_int, *_LAST_ARGUMENTS]
     return Kernel(library.mixture_forward, library.mixture_backward)
 
 
@@ -62,43 +68,120 @@ def fused_forward(
 ) -> tuple[Tensor, Tensor]:
     """Compute `by_channel.chunked_forward` with all tensors in float32."""
     y, table = torch.empty_like(x), x.new_empty(TABLE_ROWS, *gate.mean.shape)
-    level = torch.sub(gate.log_prior, gate.var.log(), alpha=0.5)
-    size = gate.mean.numel()
-    tables = [_dense(t, size) for t in (level, gate.mean, gate.var, *components)]
-    tables += [_dense(t, x.shape[1]) for t in affine]
-    _run(
-        kernel.forward,
-        *(_address(tensor) for tensor in (x, y, table, *tables)),
-        *_layout(x),
-        options.from_batch,
-        options.eps,
-        PSEUDO_COUNT,
-        _threads(x, len(gate.mean)),
-    )
+    _forward(kernel, ALL, x, y, table, gate, components, affine, options)
     return y, table
+
+
+def fused_moments(kernel: Kernel, x: Tensor, gate: Gate, components: Components) -> Tensor:
+    """Compute `by_channel.chunked_moments` with all tensors in float32."""
+    table, options = x.new_empty(TABLE_ROWS, *gate.mean.shape), Options(0.0, from_batch=True)
+    _forward(kernel, FIRST, x, None, table, gate, components, Affine(), options, VANISHING_COUNT)
+    return table
+
+
+def fused_mix(
+    kernel: Kernel, x: Tensor, table: Tensor, scale: Tensor | None, affine: Affine, eps: float
+) -> Tensor:
+    """Compute `by_channel.chunked_mix` with all tensors in float32."""
+    y, options = torch.empty_like(x), Options(eps, from_batch=True)
+    components = Components(table[MEAN], table[VAR], scale)
+    _forward(kernel, SECOND, x, y, table, None, components, affine, options)
+    return y
 
 
 def fused_backward(
     kernel: Kernel, gradient: Tensor, saved: Saved, options: Options, tables_too: bool
 ) -> tuple[Tensor, ...]:
-    """Compute `by_channel.chunked_backward` with all tensors in float32."""
-    x, table, scale, weight = saved
-    _, clusters, channels = table.shape
+    """Compute `by_channel_backward.chunked_backward` with all tensors in float32."""
+    x, (_, clusters, channels) = saved.x, saved.table.shape
     dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
     tables = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
-    results = (dx, table, tables if tables_too else None, d_weight, d_bias)
+    results = dx, tables if tables_too else None, d_weight, d_bias
+    _backward(kernel, ALL, gradient, saved, results, options, tables_too)
+    return dx, tables, d_weight, d_bias
+
+
+def fused_sums(
+    kernel: Kernel, gradient: Tensor, saved: Saved, eps: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Compute `by_channel_backward.chunked_sums` with all tensors in float32."""
+    x, (_, clusters, channels) = saved.x, saved.table.shape
+    d_weight, d_bias = x.new_empty(channels), x.new_empty(channels)
+    tables = x.new_empty(GRADIENT_ROWS, clusters, channels)
+    results = None, tables, d_weight, d_bias
+    _backward(kernel, FIRST, gradient, saved, results, Options(eps, True), False)
+    return tables, d_weight, d_bias
+
+
+def fused_spread(
+    kernel: Kernel, gradient: Tensor, saved: Saved, eps: float, gradients: Tensor, tables_too: bool
+) -> Tensor:
+    """Compute `by_channel_backward.chunked_spread` with all tensors in float32."""
+    dx = torch.empty_like(saved.x)
+    results = dx, gradients, None, None
+    _backward(kernel, SECOND, gradient, saved, results, Options(eps, True), tables_too)
+    return dx
+
+
+# In the order of `choose.Kernels`; each gets the kernel first.
+FUNCTIONS = fused_forward, fused_backward, fused_moments, fused_mix, fused_sums, fused_spread
+
+
+def _forward(
+    kernel: Kernel,
+    passes: int,
+    x: Tensor,
+    y: Tensor | None,
+    table: Tensor,
+    gate: Gate | None,
+    components: Components,
+    affine: Affine,
+    options: Options,
+    pseudo_count: float = PSEUDO_COUNT,
+) -> None:
+    clusters, channels = table.shape[1:]
+    of_gate: tuple[Tensor | None, ...] = (None, None, None)
+    if gate is not None:
+        of_gate = torch.sub(gate.log_prior, gate.var.log(), alpha=0.5), gate.mean, gate.var
+    tables = [_dense(each, clusters * channels) for each in (*of_gate, *components)]
+    tables += [_dense(each, channels) for each in affine]
+    _run(
+        kernel.forward,
+        *(_address(tensor) for tensor in (x, y, table, *tables)),
+        *_layout(x),
+        passes,
+        options.from_batch,
+        options.eps,
+        pseudo_count,
+        _threads(x, clusters),
+    )
+
+
+def _backward(
+    kernel: Kernel,
+    passes: int,
+    gradient: Tensor,
+    saved: Saved,
+    results: tuple[Tensor | None, ...],
+    options: Options,
+    gate_too: bool,
+) -> None:
+    """Fill in the gradients of x, of the tables, of weight and of bias."""
+    x, table, scale, weight = saved
+    clusters, channels = table.shape[1:]
     factors = _dense(scale, clusters * channels), _dense(weight, channels)
-    tensors = (x, with_layout_of(x, gradient), *results, *factors)
+    tensors = (x, with_layout_of(x, gradient), table, *results, *factors)
     _run(
         kernel.backward,
         *(_address(tensor) for tensor in tensors),
+        gate_too,
         *_layout(x),
+        passes,
         options.from_batch,
         options.eps,
         PSEUDO_COUNT,
         _threads(x, clusters),
     )
-    return dx, tables, d_weight, d_bias
 
 
 def _run(function: Callable[..., int], *arguments: Any) -> None:

@@ -17,7 +17,7 @@ typedef struct {
     float *table, *gradients, *d_weight, *d_bias;
     const float *mean, *var, *scale, *weight, *bias;
     double eps, pseudo_count;
-    int from_batch;
+    int from_batch, passes, gate_too;
 } Call;
 
 /* Read a table's row for component k, in the channel of every lane; 0 if there is no table. */
@@ -147,6 +147,19 @@ static void pass_through_moments(const Call *call, Block *b) {
     write(call, b, call->d_weight, 0, 0, d_weight);
     write(call, b, call->d_bias, 0, 0, d_bias);
     memset(b->sums, 0, sizeof b->sums);
+}
+
+/* Take what `pass_through_moments` finds from the gradients of all processes' sums. */
+static void take_gradients(const Call *call, Block *b) {
+    for (int k = 0; k < K; k++) {
+        wide var = read(call, b, call->table, VAR, k);
+        wide by_var = read(call, b, call->gradients, D_VAR, k);
+        wide slope = weight_of(call, b) * scale_of(call, b, k) / root(var + call->eps);
+        b->slope[k] = narrow(slope);
+        b->by_mean[k] = narrow(read(call, b, call->gradients, D_MEAN, k));
+        b->by_var[k] = narrow(by_var);
+        b->drop[k] = narrow(by_var * var);
+    }
 }
 
 static void find_gate_gradients(const Call *call, Block *b) {

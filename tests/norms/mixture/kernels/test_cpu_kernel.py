@@ -12,6 +12,7 @@ from mixture_cases import (
     doubled,
     draw_tables,
     evaluate,
+    in_passes,
     operate,
 )
 
@@ -21,6 +22,7 @@ from dacbn.norms.mixture.kernels import choose
 from dacbn.norms.mixture.kernels.cpu import Kernel, fused_forward
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.operators import forward_operator
+from dacbn.processes.share import running, share_out
 
 # Whole and partial vectors, channels that share a vector, several tiles, rows used in place.
 SHAPES = [
@@ -32,6 +34,8 @@ SHAPES = [
     (2, 3, 32, 32),
     (2, 3, 4, 5, 3),
 ]
+# By the moments of the batch, at once or as processes that share it do; or by given moments.
+WAYS = [(True, normalise_by_mixture), (True, in_passes), (False, normalise_by_mixture)]
 
 
 @pytest.fixture(params=["fused", "chunked"])
@@ -47,21 +51,21 @@ def path(request, monkeypatch):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("lay_out", [torch.clone, channels_last])
-@pytest.mark.parametrize("from_batch", [True, False])
-def test_all_results_are_those_of_autograd_in_double(path, shape, lay_out, from_batch):
+@pytest.mark.parametrize(("from_batch", "function"), WAYS)
+def test_all_results_are_those_of_autograd_in_double(path, shape, lay_out, from_batch, function):
     x, tables = lay_out(torch.randn(shape) * 1.5 + 0.5), draw_tables(3, shape[1])
     gradient = torch.randn(shape)
-    found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
+    found = evaluate(function, x, tables, gradient, from_batch)
     wanted = evaluate(by_definition, x.double(), doubled(tables), gradient.double(), from_batch)
     assert found["y"].stride() == x.stride() == found["d x"].stride()
     assert_close(found, wanted)
 
 
 @pytest.mark.parametrize("clusters", [1, 16, 17])
-@pytest.mark.parametrize("from_batch", [True, False])
-def test_any_number_of_components(path, clusters, from_batch):
+@pytest.mark.parametrize(("from_batch", "function"), WAYS)
+def test_any_number_of_components(path, clusters, from_batch, function):
     x, tables, gradient = torch.randn(5, 6, 49), draw_tables(clusters, 6), torch.randn(5, 6, 49)
-    found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
+    found = evaluate(function, x, tables, gradient, from_batch)
     wanted = evaluate(by_definition, x.double(), doubled(tables), gradient.double(), from_batch)
     assert_close(found, wanted)
 
@@ -87,14 +91,14 @@ def test_half_precision_is_converted_a_few_channels_at_a_time(dtype, monkeypatch
         assert_close({name: found[name]}, {name: value}, 4e-3 if rounded else 1e-5)
 
 
-@pytest.mark.parametrize("from_batch", [True, False])
-def test_gradients_in_double_are_those_of_finite_differences(from_batch):
+@pytest.mark.parametrize(("from_batch", "function"), WAYS)
+def test_gradients_in_double_are_those_of_finite_differences(from_batch, function):
     tables = {name: value.requires_grad_() for name, value in doubled(draw_tables(3, 2)).items()}
     x = torch.randn(3, 2, 4, dtype=torch.float64, requires_grad=True)
 
     def forward(x, *values):
         records = as_records(dict(zip(tables, values, strict=True)), from_batch)
-        return normalise_by_mixture(x, *records, Options(1e-5, from_batch))[0]
+        return function(x, *records, Options(1e-5, from_batch))[0]
 
     assert torch.autograd.gradcheck(forward, (x, *tables.values()))
 
@@ -132,10 +136,11 @@ def test_layers_train_and_evaluate_as_with_plain_torch(
         twin.load_state_dict(layer.state_dict())
 
 
-def test_the_batchs_moments_are_exact_however_stale_the_mixture(path):
+@pytest.mark.parametrize("function", [normalise_by_mixture, in_passes])
+def test_the_batchs_moments_are_exact_however_stale_the_mixture(path, function):
     x, tables = torch.randn(50, 4, 20) * 1e-2 + 1e3, draw_tables(3, 4)
     del tables["scale"], tables["weight"], tables["bias"]
-    y, share, mean, var = normalise_by_mixture(x, *as_records(tables), Options(1e-12, True))
+    y, share, mean, var = function(x, *as_records(tables), Options(1e-12, True))
     flat = x.double().transpose(0, 1).flatten(1)
     holder = share.argmax(0)[None]  # so far out, one component has all values
     held = mean.gather(0, holder)[0], var.gather(0, holder)[0]
@@ -156,12 +161,13 @@ def test_outliers_belong_to_the_widest_component(path, far):
     torch.testing.assert_close(x.grad, torch.full_like(x, 0.5))
 
 
-def test_a_component_without_data_keeps_its_moments(path):
+@pytest.mark.parametrize("function", [normalise_by_mixture, in_passes])
+def test_a_component_without_data_keeps_its_moments(path, function):
     means, var = torch.tensor([[0.0], [1e4]]), torch.tensor([[1.0], [0.5]])
     gate = Gate(torch.full((2, 1), 0.5).log(), means, var)
     components, options = Components(means, var), Options(1e-5, True)
     x = torch.randn(9, 1)
-    _, share, mean, kept = normalise_by_mixture(x, gate, components, Affine(), options)
+    _, share, mean, kept = function(x, gate, components, Affine(), options)
     assert share[1] == 0 and mean[1] == 1e4
     torch.testing.assert_close(kept[1], var[1])
 
@@ -206,18 +212,18 @@ def test_the_output_may_be_changed_in_place(path, shape, lay_out):
     assert torch.equal(found, x.grad)
 
 
-@pytest.mark.parametrize("from_batch", [True, False])
-def test_a_second_derivative_is_that_of_autograd_in_double(path, from_batch):
+@pytest.mark.parametrize(("from_batch", "function"), WAYS)
+def test_a_second_derivative_is_that_of_autograd_in_double(path, from_batch, function):
     x, tables = torch.randn(6, 4, 5), draw_tables(3, 4)
     results = []
-    for function, start in (
-        (normalise_by_mixture, (x, tables)),
+    for one, start in (
+        (function, (x, tables)),
         (by_definition, (x.double(), doubled(tables))),
     ):
         leaves = {"x": start[0], **start[1]}
         leaves = {name: value.detach().requires_grad_() for name, value in leaves.items()}
         records = as_records(leaves, from_batch)
-        y, *_ = function(leaves["x"], *records, Options(1e-5, from_batch))
+        y, *_ = one(leaves["x"], *records, Options(1e-5, from_batch))
         (first,) = torch.autograd.grad(y.sin().sum(), leaves["x"], create_graph=True)
         grads = torch.autograd.grad(first.square().sum(), leaves.values(), allow_unused=True)
         results.append(dict(zip(leaves, grads, strict=True)))
@@ -262,7 +268,8 @@ def test_c_refuses_what_it_would_read_wrongly():
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_compilation_sees_one_operator_with_gradients(training):
+@pytest.mark.parametrize("shared", [None, share_out((8,), 1)])
+def test_compilation_sees_one_operator_with_gradients(path, training, shared):
     layer = UCBNorm(4, update="hybrid")
     layer(torch.randn(8, 4, 5))
     twin, x = copy.deepcopy(layer.train(training)), torch.randn(8, 4, 5)
@@ -271,7 +278,8 @@ def test_compilation_sees_one_operator_with_gradients(training):
     results = []
     for each, call in ((layer, compiled), (twin, twin)):
         leaf = x.clone().requires_grad_()
-        y = call(leaf)
+        with running(shared):
+            y = call(leaf)
         y.sin().sum().backward()
         gradients = {f"d {name}": value.grad for name, value in each.named_parameters()}
         results.append({"y": y, "d x": leaf.grad} | gradients | dict(each.named_buffers()))

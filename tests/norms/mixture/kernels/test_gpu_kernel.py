@@ -17,6 +17,7 @@ from mixture_cases import (
     doubled,
     draw_tables,
     evaluate,
+    in_passes,
     operate,
 )
 
@@ -59,7 +60,7 @@ def kernels(monkeypatch):
     monkeypatch.setattr(triton_mixture, "_tile_size", lambda clusters: 128)
     monkeypatch.setattr(triton_mixture, "PROGRAMS", 9)
     monkeypatch.setattr(triton_mixture, "CHANNELS_LAST_BLOCK", 4)
-    found = Kernels(triton_mixture.triton_forward, triton_mixture.triton_backward, "", "")
+    found = Kernels(*triton_mixture.FUNCTIONS, "", "")
     monkeypatch.setattr(operators, "kernels_for", lambda x, clusters: found)
     return triton_mixture
 
@@ -81,10 +82,11 @@ def in_double(x, tables, gradient, from_batch):
 
 
 @pytest.mark.parametrize(("shape", "lay_out", "from_batch"), CASES)
-def test_all_results_are_those_of_autograd_in_double(shape, lay_out, from_batch):
+@pytest.mark.parametrize("function", [normalise_by_mixture, in_passes])
+def test_all_results_are_those_of_autograd_in_double(function, shape, lay_out, from_batch):
     x, gradient, tables = draw(shape)
     x = lay_out(x)
-    found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
+    found = evaluate(function, x, tables, gradient, from_batch)
     assert found["y"].stride() == x.stride() == found["d x"].stride()
     assert_close(found, in_double(x, tables, gradient, from_batch))
 

@@ -3,14 +3,7 @@
 import pytest
 import torch
 from launching import launch
-from mixtures_on_processes import exchanges, in_half, plain_walk, second_derivatives, walk
-
-
-def everything(rank):
-    return {
-        function.__name__: function(rank)
-        for function in (in_half, second_derivatives, exchanges, walk, plain_walk)
-    }
+from mixtures_on_processes import everything
 
 
 @pytest.fixture(scope="module")

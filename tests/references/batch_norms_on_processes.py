@@ -5,7 +5,7 @@ from functools import partial
 
 import torch
 import torch.distributed as dist
-from layers_on_processes import averaged, build, distances, summed, with_ids
+from layers_on_processes import averaged, build, distances, with_ids
 from timm.layers import BatchNormAct2d
 from torch import nn
 from torch.utils.checkpoint import checkpoint
@@ -69,7 +69,7 @@ def step(layer, x, run=None):
     x, ids = x.requires_grad_(), (torch.arange(len(x)) >= 4).long()
     y = by_rows(run or with_ids(layer), x, ids)
     (y.double() * drawn(*y.shape)).sum().backward()
-    found = {"output": y.detach(), "input": summed(x.grad)}
+    found = {"output": y.detach(), "input": x.grad}
     for name, parameter in layer.named_parameters():
         found[name] = averaged(parameter.grad)
     return found | {name: value.clone().double() for name, value in layer.state_dict().items()}
@@ -87,7 +87,7 @@ def second_derivatives(count, affine):
 
     x, weights = x.requires_grad_(), weights.requires_grad_()
     by_rows(gradient, x, weights).square().sum().backward()
-    return {"input": summed(x.grad), "weights": summed(weights.grad)} | {
+    return {"input": x.grad, "weights": weights.grad} | {
         name: averaged(parameter.grad)
         for name, parameter in layer.named_parameters()
         if name == "weight"

@@ -68,7 +68,7 @@ def run(layer, x, ids, parts):
         weights = torch.linspace(-1, 1, y.numel(), dtype=y.dtype).view_as(y).sin()
         ((weights * y).sum() + y.mean(0).square().sum()).backward()
         found[f"output {step}"] = y.detach()
-        found[f"gradient of the input {step}"] = summed(images.grad)
+        found[f"gradient of the input {step}"] = images.grad
         for name, parameter in layer.named_parameters():
             grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
             found[f"gradient of {name} {step}"] = averaged(grad)

@@ -27,10 +27,10 @@ CASES = {
     "mcc + dann": {},
     "several sources": {"method": "m3sda", "sources": 2},
     "several sources and targets": {"method": "dann", "sources": 2, "targets": 2},
-    "adamw": {"method": "cdan", "optimizer": "adamw", "lr": 1e-4},
+    "adamw": {"method": "cdan", "optimizer": "adamw", "lr": 1e-4, "norm": "layer_norm"},
     "uneven": {"method": "adamatch", "source_batch_size": 3, "target_batch_size": 6},
     "one image": {"method": "dann", "source_batch_size": 1, "target_batch_size": 1},
-    "classifier": {"method": "dann", "classifier": (6,)},
+    "classifier": {"method": "dann", "classifier": (6,), "lr": 1e-3},
     "bottleneck": {"method": "mcd", "bottleneck": 6},
     "id-aware": {"method": "dann", "norm": "domain_specific_batch_norm"},
 }

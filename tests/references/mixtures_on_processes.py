@@ -216,3 +216,11 @@ def exchanges(rank):
         counts[tuple(options.values())] = forward, done.number
     sums._sum = exchange
     return counts
+
+
+def everything(rank):
+    """Return the results of all functions here, by their names."""
+    return {
+        function.__name__: function(rank)
+        for function in (in_half, second_derivatives, exchanges, walk, plain_walk)
+    }

@@ -1,19 +1,26 @@
 """DomainAdapter: a classifier of the target from labelled source and unlabelled target images."""
 
-import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Any, Self, Unpack, overload
+
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import (
-    LabelledLike,
-    UnlabelledLike,
-    folders_among,
-    labelled_files,
-    list_domains,
+from dacbn.datasets import LabelledLike, ManyImages, UnlabelledLike, folders_among, kind_of_labels
+from dacbn.given_domains import (
+    NOT_GIVEN,
+    FitOptions,
+    OnEvaluation,
+    Sources,
+    Targets,
+    list_given,
+    names_of,
+    sort_arguments,
+    without_target_labels,
 )
 from dacbn.models import Network
 from dacbn.saved_adapter import SavedAdapter
@@ -56,8 +63,6 @@ from dacbn.training import (
     use_features,
     write_run_info,
 )
-from dacbn.training.run_info import IN_MEMORY
-from dacbn.training.setting_groups import NO_TARGET
 
 LOG = logging.getLogger(__name__)
 
@@ -84,7 +89,7 @@ class DomainAdapter(SavedAdapter):
     Attributes:
         config: the settings.
         network: the trained `Network`; `network.backbone` is a module without dacbn's head.
-        classes: class names, in the order of the logits.
+        classes: class names, in the order of the logits; `classes_` are the labels as given.
         records: the rows of metrics.jsonl, as dictionaries.
 
     Example:
@@ -96,28 +101,48 @@ class DomainAdapter(SavedAdapter):
         (8,)
     """
 
+    @overload
+    def fit(self, source: Sources, target: Targets, **options: Unpack[FitOptions]) -> Self: ...
+
+    @overload
     def fit(
         self,
-        source: LabelledLike | Sequence[LabelledLike],
-        target: UnlabelledLike | Sequence[UnlabelledLike] | None,
+        images: ManyImages,
+        y: ArrayLike | Tensor,
+        /,
         *,
-        source_test: LabelledLike | Sequence[LabelledLike] | None = None,
-        target_test: LabelledLike | Sequence[LabelledLike] | None = None,
-        target_labelled: LabelledLike | Sequence[LabelledLike] | None = None,
+        target: Targets = ...,
+        **options: Unpack[FitOptions],
+    ) -> Self: ...
+
+    def fit(  # type: ignore[misc]  # `y` by position is the target of the first form
+        self,
+        source: Sources | ManyImages,
+        y: Any = NOT_GIVEN,
+        *,
+        target: Targets = NOT_GIVEN,
+        source_test: Sources | None = None,
+        target_test: Sources | None = None,
+        target_labelled: Sources | None = None,
         run: str | Path | None = None,
         resume: bool = False,
+        on_evaluation: OnEvaluation | None = None,
     ) -> Self:
         """Train on labelled source and unlabelled target images.
 
+        Call it as `fit(source, target)` or, as scikit-learn does, `fit(images, labels)`, with the
+        target as `target=` or in the settings.
+
         Labels in `target` are dropped before training; those of `target_labelled` are trained on.
-        The test domains are only scored, every `eval_every` steps; they do not influence the
-        training.
+        Test domains are only scored, every `eval_every` steps, and do not influence the training.
 
         Args:
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
-                labels), or a domain; or a list of these, for several sources.
-            target: the same, or images without labels; or a list of these, for several targets.
-                A list of image files is one target. None trains on the sources alone.
+                labels), or a domain; or a list of these, for several sources. Of the second form,
+                an array, files or pictures.
+            y: the target or, of the second form, the labels.
+            target: as the source, or images without labels; or a list, for several targets. A list
+                of image files is one target. None trains on the sources alone.
             source_test: labelled source images to score on; a list has one for each source.
             target_test: labelled target images to score on; a list has one for each target. Without
                 a target, domains that are never trained on.
@@ -126,6 +151,8 @@ class DomainAdapter(SavedAdapter):
                 left out of test parts.
             run: folder for checkpoints, records and the trained network; None writes no files.
             resume: continue the training in `run`, if there is one.
+            on_evaluation: called after each evaluation, with the step and the scores that need no
+                labels of the target (`records` has all); if it returns True, the training ends.
 
         Raises:
             ValueError: the domains or settings do not work; the text gives the reason.
@@ -135,30 +162,15 @@ class DomainAdapter(SavedAdapter):
             FolderInUseError: another process works in `run`.
             StorageError: `run` cannot be written, or its disk is full.
         """
-        check_needs_source(self.config)
-        config = pin_weights(self.config)
-        columns = config.columns
-        sources = list_domains(source, columns)
-        targets = [] if _is_none(target) else list_domains(target, columns)
-        source_tests, target_tests = (
-            each if test is same else [] if test is None else list_domains(test, columns)
-            for test, same, each in (
-                (source_test, source, sources),
-                (target_test, target, targets),
-            )
-        )
-        few = [] if target_labelled is None else list_domains(target_labelled, columns)
-        config = dataclasses.replace(
-            config,
-            source=_names(sources),
-            target=_names(targets),
-            target_labelled=_names(few),
-            unseen=() if targets else _names(target_tests),
-        )
+        check_needs_source(self._chosen)
+        config = pin_weights(self._chosen)
+        pair, target = sort_arguments(source, y, target, self._params["target"])
+        given = list_given(pair, target, source_test, target_test, target_labelled, config.columns)
+        config = given.named_in(config)
         check_labelled(config)
         check_without_target(config)
         with claim_run(run, resume, config) as (folder, checkpoint):
-            self.config = config
+            self._config = config
             if folder is not None and checkpoint is None and is_finished(folder):
                 return self._take_finished(folder)
             if checkpoint is None and (chosen := describe_decisions(config)):
@@ -169,13 +181,11 @@ class DomainAdapter(SavedAdapter):
             if folder is not None and checkpoint is not None:
                 self._size = read_run_info(folder).image_size
             else:
-                self._size = choose_size(config, device, *sources, *targets)
+                self._size = choose_size(config, device, *given.sources, *given.targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
-            domains = TrainingDomains.read(
-                config, self._size, sources, targets, source_tests, target_tests, few
-            )
-            self._classes = domains.classes
-            self._trained_on = (*folders_among(*sources, *targets), *labelled_files(*few))
+            domains = TrainingDomains.read(config, self._size, *given)
+            self._classes, self._label_kind = domains.classes, kind_of_labels(given.sources[0])
+            self._trained_on = given.trained_on()
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
@@ -189,10 +199,10 @@ class DomainAdapter(SavedAdapter):
                 domains = domains.with_features(state.method.network, config, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
-            self._train(state, stream, scorer, folder, count)
+            self._train(state, stream, scorer, folder, count, on_evaluation)
             if held_out := domains.held_out():
                 self._keep(run_held_out(state.network, held_out, device), folder)
-            return self
+        return self
 
     def adapt(
         self,
@@ -202,6 +212,7 @@ class DomainAdapter(SavedAdapter):
         target_test: LabelledLike | None = None,
         run: str | Path | None = None,
         resume: bool = False,
+        on_evaluation: OnEvaluation | None = None,
         **options: Unpack[AdaptationOptions],
     ) -> Self:
         """Adapt the trained network to unlabelled target images, without the source.
@@ -215,6 +226,7 @@ class DomainAdapter(SavedAdapter):
             target_test: labelled target images to score on, every `eval_every` steps.
             run: folder for checkpoints, records and the adapted network; not that of the training.
             resume: continue the adaptation in `run`, if there is one.
+            on_evaluation: called after each evaluation, as in `fit`.
             options: other fields of `TrainConfig`, such as `steps`, `lr` or `target_batch_size`.
 
         Raises:
@@ -222,10 +234,10 @@ class DomainAdapter(SavedAdapter):
             ValueError: the target or settings do not work; the text gives the reason.
             DivergedError, InterruptedTraining, FolderInUseError, StorageError: as in `fit`.
         """
-        config = adaptation_config(self.config, _names([target])[0], method, dict(options))
+        config = adaptation_config(self.config, names_of([target])[0], method, dict(options))
         with claim_run(run, resume, config) as (folder, checkpoint):
             if folder is not None and checkpoint is None and is_finished(folder):
-                self.config = config
+                self._config = config
                 return self._take_finished(folder)
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
@@ -244,20 +256,18 @@ class DomainAdapter(SavedAdapter):
             )
             if config.train == "head":
                 domain = use_features(state, domain, config.seed)
-            self.config, self._trained_on = config, trained_on
+            self._config, self._trained_on = config, trained_on
             if folder is not None and checkpoint is None:
                 # before config.json: what can be resumed then does not need the trained network
                 save_checkpoint(folder, state.state_dict())
             stream, count = domain.stream(config), domain.images_to_evaluate
-            return self._train(state, stream, domain.scorer(), folder, count)
+            return self._train(state, stream, domain.scorer(), folder, count, on_evaluation)
 
     def _take_finished(self, folder: Path) -> Self:
         """Load a finished run that has lost its checkpoint."""
         LOG.info("%s is finished, and its weights are whole: there is nothing to train", folder)
         self.records = read_records(folder)
-        info = read_run_info(folder)
-        self._classes, self._size = info.classes, info.image_size
-        self._threshold = info.unknown_threshold
+        self._take_info(read_run_info(folder))
         return self._load(folder, choose_device(self.config.device))
 
     def _train(
@@ -266,8 +276,10 @@ class DomainAdapter(SavedAdapter):
         stream: Callable[[int], Iterator[Batch | TargetBatch]],
         scorer: Callable[[Network], dict[str, float]] | None,
         folder: Path | None,
-        images_to_evaluate: int,
+        count: int,
+        on_evaluation: OnEvaluation | None,
     ) -> Self:
+        then = without_target_labels(on_evaluation, evaluates=scorer is not None)
         if folder is not None:
             write_run_info(folder, self._run_info())
             if state.step and not holds_network(folder, state.network):
@@ -278,7 +290,7 @@ class DomainAdapter(SavedAdapter):
             self.records = records.rows
             try:
                 with memory_watched(batch_sizes(self.config)):
-                    train(state, stream, self.config, records, folder, scorer, images_to_evaluate)
+                    train(state, stream, self.config, records, folder, scorer, count, then)
             except (InterruptedTraining, StorageError):
                 self._network = state.network.eval()  # of the last step, so that it can be used
                 self._take_threshold(None)
@@ -286,13 +298,3 @@ class DomainAdapter(SavedAdapter):
         self._network = state.network.eval()
         self._take_threshold(folder)
         return self
-
-
-def _is_none(target: object) -> bool:
-    """Whether there is no target: None, or the word that the command line has for it."""
-    return target is None or (isinstance(target, str | Path) and str(target) == NO_TARGET)
-
-
-def _names(domains: Sequence[LabelledLike | UnlabelledLike]) -> tuple[str, ...]:
-    """Return the names of domains as stored in the config."""
-    return tuple(str(data) if isinstance(data, str | Path) else IN_MEMORY for data in domains)

@@ -29,6 +29,7 @@ from dacbn.datasets.every_image import EveryImage, read_every
 from dacbn.datasets.features import FeatureViews
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import read_files
+from dacbn.datasets.given_labels import POSITIONS, kind_of_labels, label_values, to_labels
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -38,6 +39,7 @@ from dacbn.datasets.images import (
 )
 from dacbn.datasets.inputs import (
     LabelledLike,
+    ManyImages,
     UnlabelledLike,
     choose_family,
     size_of,
@@ -67,10 +69,11 @@ from dacbn.datasets.loaders import (
 )
 from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.packed import ImageFile
-from dacbn.datasets.several import list_domains
+from dacbn.datasets.several import is_unlabelled, list_domains
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
+    "POSITIONS",
     "UNKNOWN",
     "EveryImage",
     "Family",
@@ -81,6 +84,7 @@ __all__ = [
     "Images",
     "LabelledImages",
     "LabelledLike",
+    "ManyImages",
     "OnUnreadable",
     "TensorImages",
     "UnlabelledImages",
@@ -93,7 +97,10 @@ __all__ = [
     "expand",
     "folders_among",
     "is_flat_folder",
+    "is_unlabelled",
     "iterate",
+    "kind_of_labels",
+    "label_values",
     "labelled",
     "labelled_files",
     "list_domains",
@@ -115,6 +122,7 @@ __all__ = [
     "strong_view",
     "to_float",
     "to_labelled",
+    "to_labels",
     "to_unlabelled",
     "unlabelled",
     "view_family",

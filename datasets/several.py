@@ -9,8 +9,9 @@ from torch.utils.data import Dataset
 from dacbn.datasets.addresses import expand
 from dacbn.datasets.catalogue import datasets
 from dacbn.datasets.decoding import SUFFIXES
+from dacbn.datasets.hugging_face import is_hugging_face
 from dacbn.datasets.images import LabelledImages, UnlabelledImages
-from dacbn.datasets.recognise import is_array
+from dacbn.datasets.recognise import is_array, is_pair, items_in
 
 SMALLEST_BATCH = 3  # dimensions of an array of several images; one with fewer is no domain
 
@@ -31,16 +32,33 @@ def list_domains(data: Any, columns: Sequence[str] = ()) -> list[Any]:
         >>> list_domains(["a.png", "b.png"])
         [['a.png', 'b.png']]
     """
-    several = isinstance(data, list | tuple) and bool(data) and all(map(_is_domain, data))
     pair = isinstance(data, tuple) and any(map(is_array, data))
-    domains = list(data) if several and not pair else [data]
+    domains = list(data) if _are_domains(data) and not pair else [data]
     return [part for domain in domains for part in _parts(domain, columns)]
+
+
+def is_unlabelled(data: Any) -> bool:
+    """Whether these are images alone, which have no labels: an array, pictures or image files.
+
+    Example:
+        >>> is_unlabelled(["a.png", "b.png"]), is_unlabelled(["mnist", "usps"])
+        (True, False)
+    """
+    if isinstance(data, UnlabelledImages):
+        return True
+    if isinstance(data, str | Path | Dataset) or is_hugging_face(data) or is_pair(data):
+        return False
+    return is_array(data) or (items_in(data) is not None and not _are_domains(data))
 
 
 def _parts(domain: Any, columns: Sequence[str]) -> Sequence[Any]:
     """Return an address for each domain of a table that has several; anything else as it is."""
     addresses = expand(domain, columns) if isinstance(domain, str | Path) else ()
     return addresses if len(addresses) > 1 else [domain]
+
+
+def _are_domains(data: Any) -> bool:
+    return isinstance(data, list | tuple) and bool(data) and all(map(_is_domain, data))
 
 
 def _is_domain(item: Any) -> bool:

@@ -78,6 +78,8 @@ from dacbn.training.selection import choose as choose
 from dacbn.training.selection import evaluations_of as evaluations_of
 from dacbn.training.setting_types import AdaptationOptions as AdaptationOptions
 from dacbn.training.setting_types import TrainingOptions as TrainingOptions
+from dacbn.training.setting_types import parameters_of_settings as parameters_of_settings
+from dacbn.training.setting_types import shows_settings as shows_settings
 from dacbn.training.setting_types import signature_of_settings as signature_of_settings
 from dacbn.training.state import TrainingState as TrainingState
 from dacbn.training.storage import StorageError as StorageError

@@ -5,10 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, TypedDict
 
+import numpy as np
+
 from dacbn.datasets import (
     LabelledLike,
     UnlabelledLike,
     folders_among,
+    has_labels,
     is_unlabelled,
     labelled_files,
     list_domains,
@@ -62,8 +65,8 @@ def sort_arguments(source: Any, second: Any, target: Any, setting: Any) -> tuple
     """Return source and target of a call in one of two forms.
 
     `fit(source, target)` has the labels in the source, and `fit(images, labels, target=target)`,
-    which scikit-learn calls, has them beside it. Images without labels are no source, so that they
-    tell the second form.
+    which scikit-learn calls, has them beside it. Images without labels are no source, so they tell
+    the second form.
 
     Args:
         source: the first argument.
@@ -74,13 +77,13 @@ def sort_arguments(source: Any, second: Any, target: Any, setting: Any) -> tuple
     Raises:
         ValueError: a target or labels are missing or given twice, or were cut by scikit-learn.
     """
-    if not is_unlabelled(source):
-        given = [each for each in (second, target) if each is not NOT_GIVEN]
+    given = [each for each in (second, target) if each is not NOT_GIVEN]
+    if has_labels(source) or (len(given) < 2 and not is_unlabelled(source)):
         if len(given) != 1:
             problem = "the target is given twice" if given else "there is no target"
             raise ValueError(f"{problem}: call fit(source, target), or fit(source, None)")
         return source, given[0]
-    if second is NOT_GIVEN or second is None:
+    if not _may_be_labels(second):
         raise ValueError(
             "the source has images and no labels: call fit((images, labels), target), or "
             "fit(images, labels, target=target)"
@@ -92,9 +95,7 @@ def sort_arguments(source: Any, second: Any, target: Any, setting: Any) -> tuple
             "there are labels and no target: call fit(images, labels, target=target), where None "
             "is no target, or set target=FOLDER in the settings of the adapter"
         )
-    if isinstance(target, list) and all(
-        isinstance(each, str) and len(each) == 1 for each in target
-    ):
+    if isinstance(target, list) and target and all(map(_is_letter, target)):
         raise ValueError(
             f"the target came as {len(target)} letters, as scikit-learn cuts a text of as many as "
             "there are images: pass pathlib.Path(folder)"
@@ -153,6 +154,13 @@ def without_target_labels(
 def names_of(domains: Sequence[LabelledLike | UnlabelledLike]) -> tuple[str, ...]:
     """Return the names of domains as stored in the settings."""
     return tuple(str(data) if isinstance(data, str | Path) else IN_MEMORY for data in domains)
+
+
+def _may_be_labels(data: Any) -> bool:
+    if (shape := getattr(data, "shape", None)) is not None:
+        return len(shape) in (1, 2)
+    listed = isinstance(data, Sequence) and not isinstance(data, str) and bool(data)
+    return listed and np.ndim(data[0]) == 0
 
 
 def _is_letter(item: object) -> bool:

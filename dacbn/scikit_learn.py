@@ -77,6 +77,11 @@ class ScikitLearnProtocol(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self.evaluate(test, cluster_id, adapt, on_unreadable, label_shift)
         return float(scores["accuracy"])
 
+    def fit_transform(self, source: Any, y: Any = None, **options: Any) -> NDArray[np.float32]:
+        """Train as by `fit`, and compute the features (N, D) of the source's images."""
+        features: NDArray[np.float32] = self.fit(source, y, **options).transform(source)
+        return features
+
     def predict_frame(
         self,
         images: UnlabelledLike,
@@ -142,8 +147,11 @@ class ScikitLearnProtocol(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._network is not None
 
     def __sklearn_tags__(self) -> Any:
-        """Say that samples are images, or names of files: no rows of features."""
+        """Say that samples are images, or names of files, and no rows of features."""
+        from sklearn.utils import TransformerTags  # versions without it do not ask for tags
+
         tags = super().__sklearn_tags__()
+        tags.transformer_tags = TransformerTags(preserves_dtype=[])
         tags.input_tags.one_d_array = tags.input_tags.string = True
         tags.input_tags.two_d_array = False
         tags.input_tags.three_d_array = True

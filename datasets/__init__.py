@@ -69,7 +69,7 @@ from dacbn.datasets.loaders import (
 )
 from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.packed import ImageFile
-from dacbn.datasets.several import is_unlabelled, list_domains
+from dacbn.datasets.several import has_labels, is_unlabelled, list_domains
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
@@ -96,6 +96,7 @@ __all__ = [
     "datasets",
     "expand",
     "folders_among",
+    "has_labels",
     "is_flat_folder",
     "is_unlabelled",
     "iterate",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from dacbn.datasets.addresses import expand
 from dacbn.datasets.catalogue import datasets
@@ -19,8 +19,8 @@ SMALLEST_BATCH = 3  # dimensions of an array of several images; one with fewer i
 def list_domains(data: Any, columns: Sequence[str] = ()) -> list[Any]:
     """Return the domains in a list or tuple of domains; anything else is one domain.
 
-    A list of image files or pictures is one domain, and so is a pair (images, labels). A table
-    with several domains gives each of them.
+    A list of image files or pictures is one domain, and so is a pair (images, labels); a list of
+    such lists has several. A table with several domains gives each of them.
 
     Args:
         data: a domain, or several.
@@ -37,6 +37,17 @@ def list_domains(data: Any, columns: Sequence[str] = ()) -> list[Any]:
     return [part for domain in domains for part in _parts(domain, columns)]
 
 
+def has_labels(data: Any) -> bool:
+    """Whether data may have labels of its own: by a name, a pair, a dataset, or a list of these.
+
+    Example:
+        >>> has_labels(["mnist", "usps"]), has_labels(["a.png", "b.png"])
+        (True, False)
+    """
+    single = isinstance(data, str | Path | LabelledImages | Dataset | DataLoader)
+    return single or is_hugging_face(data) or is_pair(data) or _are_domains(data)
+
+
 def is_unlabelled(data: Any) -> bool:
     """Whether these are images alone, which have no labels: an array, pictures or image files.
 
@@ -44,11 +55,9 @@ def is_unlabelled(data: Any) -> bool:
         >>> is_unlabelled(["a.png", "b.png"]), is_unlabelled(["mnist", "usps"])
         (True, False)
     """
-    if isinstance(data, UnlabelledImages):
-        return True
-    if isinstance(data, str | Path | Dataset) or is_hugging_face(data) or is_pair(data):
+    if has_labels(data):
         return False
-    return is_array(data) or (items_in(data) is not None and not _are_domains(data))
+    return isinstance(data, UnlabelledImages) or is_array(data) or items_in(data) is not None
 
 
 def _parts(domain: Any, columns: Sequence[str]) -> Sequence[Any]:
@@ -58,7 +67,10 @@ def _parts(domain: Any, columns: Sequence[str]) -> Sequence[Any]:
 
 
 def _are_domains(data: Any) -> bool:
-    return isinstance(data, list | tuple) and bool(data) and all(map(_is_domain, data))
+    if not isinstance(data, list | tuple) or not data:
+        return False
+    nested = isinstance(data, list) and isinstance(data[0], list)  # a tuple: files and labels
+    return all(map(items_in if nested else _is_domain, data))
 
 
 def _is_domain(item: Any) -> bool:

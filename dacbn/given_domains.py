@@ -146,7 +146,8 @@ def without_target_labels(
     def call(step: int, scores: dict[str, float]) -> bool:
         known = {name: find_metric(name) for name in scores}
         free = {n: scores[n] for n, kind in known.items() if kind and not kind.needs_target_labels}
-        return on_evaluation(step, free) is True
+        answer = on_evaluation(step, free)
+        return isinstance(answer, bool | np.bool_) and bool(answer)
 
     return call
 

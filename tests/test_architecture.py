@@ -10,7 +10,8 @@ BESIDE = {"datasets": ROOT / "datasets", "analysis": ROOT / "analysis"}
 # A room, and the rooms of this package that its files may import besides their own.
 MAY_IMPORT = {
     "plain_text": set(),
-    "progress": set(),
+    "log_between_bars": set(),
+    "progress": {"log_between_bars"},
     "printed_log": {"plain_text", "progress"},
     "limits": set(),
     "spec": {"limits"},

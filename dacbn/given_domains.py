@@ -158,8 +158,8 @@ def names_of(domains: Sequence[LabelledLike | UnlabelledLike]) -> tuple[str, ...
 
 
 def _may_be_labels(data: Any) -> bool:
-    if (shape := getattr(data, "shape", None)) is not None:
-        return len(shape) in (1, 2)
+    if hasattr(data, "ndim") or hasattr(data, "__array__"):
+        return (data if hasattr(data, "ndim") else np.asarray(data)).ndim in (1, 2)
     listed = isinstance(data, Sequence) and not isinstance(data, str) and bool(data)
     return listed and np.ndim(data[0]) == 0
 

@@ -1,20 +1,26 @@
 """DomainAdapter: a classifier of the target from labelled source and unlabelled target images."""
 
-import dataclasses
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Any, Self, Unpack, overload
+
+from numpy.typing import ArrayLike
+from torch import Tensor
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
-from dacbn.datasets import (
-    LabelledLike,
-    UnlabelledLike,
-    folders_among,
-    labelled_files,
-    list_domains,
-    listed,
+from dacbn.datasets import LabelledLike, ManyImages, UnlabelledLike, folders_among, kind_of_labels
+from dacbn.given_domains import (
+    NOT_GIVEN,
+    FitOptions,
+    OnEvaluation,
+    Sources,
+    Targets,
+    Tests,
+    list_given,
+    sort_arguments,
+    without_target_labels,
 )
 from dacbn.models import Network
 from dacbn.processes import lead
@@ -43,10 +49,8 @@ from dacbn.training import (
     describe_decisions,
     holds_network,
     is_finished,
-    log_probe,
     memory_watched,
     name_given,
-    num_sources,
     open_run,
     pin_weights,
     read_records,
@@ -54,13 +58,12 @@ from dacbn.training import (
     run_held_out,
     save_checkpoint,
     save_network,
-    start_from_probe,
+    start_as_probe,
     start_network,
     train,
     use_features,
     write_run_info,
 )
-from dacbn.training.setting_groups import NO_TARGET
 
 LOG = logging.getLogger(__name__)
 
@@ -87,7 +90,7 @@ class DomainAdapter(SavedAdapter):
     Attributes:
         config: the settings.
         network: the trained `Network`; `network.backbone` is a module without dacbn's head.
-        classes: class names, in the order of the logits.
+        classes: class names, in the order of the logits; `classes_` are the labels as given.
         records: the rows of metrics.jsonl, as dictionaries.
 
     Example:
@@ -99,28 +102,48 @@ class DomainAdapter(SavedAdapter):
         (8,)
     """
 
+    @overload
+    def fit(self, source: Sources, target: Targets, **options: Unpack[FitOptions]) -> Self: ...
+
+    @overload
     def fit(
         self,
-        source: LabelledLike | Sequence[LabelledLike],
-        target: UnlabelledLike | Sequence[UnlabelledLike] | None,
+        images: ManyImages,
+        y: ArrayLike | Tensor,
+        /,
         *,
-        source_test: LabelledLike | Sequence[LabelledLike | None] | None = None,
-        target_test: LabelledLike | Sequence[LabelledLike | None] | None = None,
-        target_labelled: LabelledLike | Sequence[LabelledLike] | None = None,
+        target: Targets = ...,
+        **options: Unpack[FitOptions],
+    ) -> Self: ...
+
+    def fit(  # type: ignore[misc]  # `y` by position is the target of the first form
+        self,
+        source: Sources | ManyImages,
+        y: Any = NOT_GIVEN,
+        *,
+        target: Targets = NOT_GIVEN,
+        source_test: Tests | None = None,
+        target_test: Tests | None = None,
+        target_labelled: Sources | None = None,
         run: str | Path | None = None,
         resume: bool = False,
+        on_evaluation: OnEvaluation | None = None,
     ) -> Self:
         """Train on labelled source and unlabelled target images.
 
+        Call it as `fit(source, target)` or, as scikit-learn does, `fit(images, labels)`, with the
+        target as `target=` or in the settings.
+
         Labels in `target` are dropped before training; those of `target_labelled` are trained on.
-        The test domains are only scored, every `eval_every` steps; they do not influence the
-        training.
+        Test domains are only scored, every `eval_every` steps, and do not influence the training.
 
         Args:
             source: a dataset's name, a folder with one sub-folder per class, a pair (images,
-                labels), a domain, or the address of shards; or a list of these, for several.
-            target: the same, or images without labels; or a list of these, for several targets.
-                A list of image files is one target. None trains on the sources alone.
+                labels), a domain, or the address of shards; or a list of these, for several. Of the
+                second form, an array, files or pictures.
+            y: the target or, of the second form, the labels.
+            target: as the source, or images without labels; or a list, for several targets. A list
+                of image files is one target. None trains on the sources alone.
             source_test: labelled source images to score on; a list has one for each source, or
                 None.
             target_test: labelled target images to score on; a list has one for each target. Without
@@ -130,6 +153,8 @@ class DomainAdapter(SavedAdapter):
                 left out of test parts.
             run: folder for checkpoints, records and the trained network; None writes no files.
             resume: continue the training in `run`, if there is one.
+            on_evaluation: called after each evaluation, with the step and the scores that need no
+                labels of the target (`records` has all); if it returns True, the training ends.
 
         Raises:
             ValueError: the domains or settings do not work; the text gives the reason.
@@ -139,31 +164,16 @@ class DomainAdapter(SavedAdapter):
             FolderInUseError: another process works in `run`.
             StorageError: `run` cannot be written, or its disk is full.
         """
-        check_needs_source(self.config)
-        config = pin_weights(self.config)
-        columns = config.columns
-        sources = list_domains(source, columns)
-        targets = [] if _is_none(target) else list_domains(target, columns)
-        check_streams(config, sources, targets)
-        source_tests, target_tests = (
-            each if test is same else [] if test is None else list_domains(test, columns)
-            for test, same, each in (
-                (source_test, source, sources),
-                (target_test, target, targets),
-            )
-        )
-        few = [] if target_labelled is None else list_domains(target_labelled, columns)
-        config = dataclasses.replace(
-            config,
-            source=name_given(sources),
-            target=name_given(targets),
-            target_labelled=name_given(few),
-            unseen=() if targets else name_given(target_tests),
-        )
+        check_needs_source(self._chosen)
+        config = pin_weights(self._chosen)
+        pair, target = sort_arguments(source, y, target, self._params["target"])
+        given = list_given(pair, target, source_test, target_test, target_labelled, config.columns)
+        check_streams(config, given.sources, given.targets)
+        config = given.named_in(config)
         check_labelled(config)
         check_without_target(config)
         with open_run(run, resume, config) as (device, folder, checkpoint):
-            self.config = config
+            self._config = config
             if run is not None and checkpoint is None and lead(lambda: is_finished(Path(run))):
                 return self._take_finished(Path(run))
             if checkpoint is None and (chosen := describe_decisions(config)):
@@ -173,30 +183,25 @@ class DomainAdapter(SavedAdapter):
             if run is not None and checkpoint is not None:
                 self._size = lead(lambda: read_run_info(Path(run)).image_size)
             else:
-                self._size = choose_size(config, device, *sources, *targets)
+                self._size = choose_size(config, device, *given.sources, *given.targets)
             check_batch(batch_sizes(config), self._size, device)  # before anything of that size
-            domains = TrainingDomains.read(
-                config, self._size, sources, targets, source_tests, target_tests, few
-            )
-            self._classes = domains.classes
-            self._trained_on = (*folders_among(*sources, *targets), *labelled_files(*few))
+            domains = TrainingDomains.read(config, self._size, *given)
+            self._classes, self._label_kind = domains.classes, kind_of_labels(given.sources[0])
+            self._trained_on = given.trained_on()
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
             if config.classifier_start == "probe" and checkpoint is None:
-                start_from_probe(
-                    *(state.method.network, listed(domains.sources), device, config.seed),
-                    num_sources=num_sources(config),
-                )
-                log_probe(domains.scorer(device), state.method.network)
+                scorer = domains.scorer(device)
+                start_as_probe(state.method.network, domains.sources, scorer, config, device)
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
-            self._train(state, stream, scorer, folder, count)
+            self._train(state, stream, scorer, folder, count, on_evaluation)
             if held_out := domains.held_out():
                 self._keep(run_held_out(state.network, held_out, device), folder)
-            return self
+        return self
 
     def adapt(
         self,
@@ -206,6 +211,7 @@ class DomainAdapter(SavedAdapter):
         target_test: LabelledLike | None = None,
         run: str | Path | None = None,
         resume: bool = False,
+        on_evaluation: OnEvaluation | None = None,
         **options: Unpack[AdaptationOptions],
     ) -> Self:
         """Adapt the trained network to unlabelled target images, without the source.
@@ -219,6 +225,7 @@ class DomainAdapter(SavedAdapter):
             target_test: labelled target images to score on, every `eval_every` steps.
             run: folder for checkpoints, records and the adapted network; not that of the training.
             resume: continue the adaptation in `run`, if there is one.
+            on_evaluation: called after each evaluation, as in `fit`.
             options: other fields of `TrainConfig`, such as `steps`, `lr` or `target_batch_size`.
 
         Raises:
@@ -229,7 +236,7 @@ class DomainAdapter(SavedAdapter):
         config = adaptation_config(self.config, name_given([target])[0], method, dict(options))
         with open_run(run, resume, config) as (device, folder, checkpoint):
             if run is not None and checkpoint is None and lead(lambda: is_finished(Path(run))):
-                self.config = config
+                self._config = config
                 return self._take_finished(Path(run))
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
@@ -248,20 +255,18 @@ class DomainAdapter(SavedAdapter):
             )
             if config.train == "head":
                 domain = use_features(state, domain, config.seed)
-            self.config, self._trained_on = config, trained_on
+            self._config, self._trained_on = config, trained_on
             if folder is not None and checkpoint is None:
                 # before config.json: what can be resumed then does not need the trained network
                 save_checkpoint(folder, state.state_dict())
             stream, count = domain.stream(config), domain.images_to_evaluate
-            return self._train(state, stream, domain.scorer(), folder, count)
+            return self._train(state, stream, domain.scorer(), folder, count, on_evaluation)
 
     def _take_finished(self, folder: Path) -> Self:
         """Load a finished run that has lost its checkpoint."""
         LOG.info("%s is finished, and its weights are whole: there is nothing to train", folder)
         self.records = read_records(folder)
-        info = read_run_info(folder)
-        self._classes, self._size = info.classes, info.image_size
-        self._threshold = info.unknown_threshold
+        self._take_info(read_run_info(folder))
         return self._load(folder, choose_device(self.config.device))
 
     def _train(
@@ -270,8 +275,10 @@ class DomainAdapter(SavedAdapter):
         stream: Callable[[int], Iterator[Batch | TargetBatch]],
         scorer: Callable[[Network], dict[str, float]] | None,
         folder: Path | None,
-        images_to_evaluate: int,
+        count: int,
+        on_evaluation: OnEvaluation | None,
     ) -> Self:
+        then = without_target_labels(on_evaluation, evaluates=scorer is not None)
         if folder is not None:
             write_run_info(folder, self._run_info())
             if state.step and not holds_network(folder, state.network):
@@ -282,7 +289,7 @@ class DomainAdapter(SavedAdapter):
             self.records = records.rows
             try:
                 with memory_watched(batch_sizes(self.config)):
-                    train(state, stream, self.config, records, folder, scorer, images_to_evaluate)
+                    train(state, stream, self.config, records, folder, scorer, count, then)
             except (InterruptedTraining, StorageError):
                 self._network = state.network.eval()  # of the last step, so that it can be used
                 self._take_threshold(None)
@@ -290,8 +297,3 @@ class DomainAdapter(SavedAdapter):
         self._network = state.network.eval()
         self._take_threshold(folder)
         return self
-
-
-def _is_none(target: object) -> bool:
-    """Whether there is no target: None, or the word that the command line has for it."""
-    return target is None or (isinstance(target, str | Path) and str(target) == NO_TARGET)

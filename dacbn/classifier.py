@@ -11,6 +11,7 @@ from torch import Tensor
 from dacbn.answers import NO_LABEL, Answer, in_place
 from dacbn.batch import Output
 from dacbn.datasets import (
+    POSITIONS,
     UNKNOWN,
     EveryImage,
     Images,
@@ -21,11 +22,14 @@ from dacbn.datasets import (
     iterate,
     read_every,
     to_labelled,
+    to_labels,
     to_unlabelled,
 )
 from dacbn.label_shift import HeldOut
 from dacbn.models import Network
 from dacbn.norms import recalibrate
+from dacbn.scikit_learn import NotFittedError as NotFittedError
+from dacbn.scikit_learn import ScikitLearnProtocol
 from dacbn.training import (
     LabelShift,
     TrainConfig,
@@ -40,11 +44,7 @@ from dacbn.training.unknown import answer, choose_threshold, require_threshold
 BATCH_SIZE = 256  # for estimating statistics
 
 
-class NotFittedError(RuntimeError):
-    """The classifier has not been trained or loaded."""
-
-
-class Classifier:
+class Classifier(ScikitLearnProtocol):
     """A network for images of one size, with the names of its classes.
 
     Predictions have a row for every image, in the order of an array or list; images of a folder, at
@@ -71,7 +71,8 @@ class Classifier:
 
     def __init__(self) -> None:
         self._network: Network | None = None
-        self._classes: tuple[str, ...] = ()
+        self._classes = ()
+        self._label_kind = POSITIONS
         self._size = 0
         self._trained_on: tuple[Path, ...] = ()
         self.held_out: HeldOut | None = None
@@ -167,18 +168,18 @@ class Classifier:
         adapt: str | None = None,
         on_unreadable: OnUnreadable | None = None,
         label_shift: str | None = None,
-    ) -> NDArray[np.int64]:
-        """Predict the labels (N,) of images, as indices into `classes`.
+    ) -> NDArray[Any]:
+        """Predict the labels (N,) of images, as they stand in `classes_`.
 
-        The label of an image that cannot be read is `NO_LABEL`, a negative number far below the
-        range of any index. With the setting `unknown`, the label `len(classes)` is "unknown".
+        The label of an image that cannot be read is "" among names, and otherwise `NO_LABEL`, a
+        negative number far below the range of any index. With the setting `unknown`, there is also
+        the label "unknown", or the number after the largest one.
         """
         every = self._read(images, on_unreadable)
         labels = torch.full((len(every.files),), NO_LABEL)
         output = self.outputs(every.images, cluster_id, adapt, label_shift)
         labels[every.readable] = self.labels_of(output)
-        found: NDArray[np.int64] = labels.numpy()
-        return found
+        return to_labels(labels.numpy(), self.classes_, NO_LABEL)
 
     def transform(
         self,
@@ -190,17 +191,6 @@ class Classifier:
         """Compute the features (N, D) of images; NaN where one cannot be read."""
         every = self._read(images, on_unreadable)
         return in_place(self.outputs(every.images, cluster_id, adapt).features, every)
-
-    def score(
-        self,
-        test: LabelledLike,
-        cluster_id: int | str | None = None,
-        adapt: str | None = None,
-        on_unreadable: OnUnreadable | None = None,
-        label_shift: str | None = None,
-    ) -> float:
-        """Compute the accuracy on labelled images, which are chosen as by `evaluate`."""
-        return self.evaluate(test, cluster_id, adapt, on_unreadable, label_shift)["accuracy"]
 
     def evaluate(
         self,

@@ -1,17 +1,20 @@
-"""Progress of long work: a bar on a terminal, and log records that other output can show.
+"""Progress of long work: a bar on a terminal or in a notebook, and log records for other output.
 
 Lines are records of the logger `dacbn.progress`, at level INFO. The command line prints them where
 its output is no terminal; in Python, `logging.basicConfig(level="INFO")` does.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from tqdm import tqdm
+from tqdm.auto import tqdm
 
+from dacbn.log_between_bars import log_between_bars
 from dacbn.processes import leads
 
 T = TypeVar("T")
@@ -38,26 +41,40 @@ class Progress:
         self.done, self._total, self._unit, self._title = done, total, unit, title
         self._begun_with = done
         self._started = self._said = time.monotonic()
-        self._shown = ""
+        self._shown, self._stays = "", stays
+        self._bar: Any = None
+        self._open = ExitStack()
+        if stays:
+            self._draw()
+
+    def _draw(self) -> None:
+        """Begin the bar. tqdm's `delay` leaves one behind if other text came before it."""
         self._bar = tqdm(
-            total=total,
-            initial=done,
-            unit=unit,
-            desc=title,
-            leave=stays,
-            delay=0 if stays else BAR_AFTER,
-            disable=None if leads() else True,
+            total=self._total,
+            initial=self.done,
+            unit=self._unit,
+            desc=self._title,
+            leave=self._stays,
+            disable=(False if _is_notebook() else None) if leads() else True,
         )
+        self._open.callback(self._bar.close)
+        if not self._bar.disable:
+            self._open.enter_context(log_between_bars())
 
     def show(self, text: str) -> None:
         """Show some words after the counts, from the next update on."""
         self._shown = text
-        self._bar.set_postfix_str(text, refresh=False)
+        if self._bar is not None:
+            self._bar.set_postfix_str(text, refresh=False)
 
     def update(self, count: int = 1, quiet: bool = False) -> None:
         """Count units that were done; `quiet` writes no line."""
         self.done += count
-        self._bar.update(count)
+        if self._bar is not None:
+            self._bar.update(count)
+        elif time.monotonic() - self._started >= BAR_AFTER:
+            self._draw()
+            self.show(self._shown)
         if not quiet and time.monotonic() - self._said >= LINE_EVERY:
             self._said = time.monotonic()
             LOGGER.info(self.line())
@@ -86,7 +103,12 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
-        self._bar.close()
+        self._open.close()
+
+
+def _is_notebook() -> bool:
+    """Whether stderr ends in a notebook, which is no terminal and shows bars all the same."""
+    return type(sys.stderr).__module__.startswith("ipykernel")
 
 
 def counted(items: Iterable[T], total: int, unit: str, title: str) -> Iterator[T]:

@@ -1,6 +1,5 @@
 """A classifier with its settings, which can be saved and loaded."""
 
-import dataclasses
 import logging
 from pathlib import Path
 from typing import Any, Self, Unpack
@@ -24,12 +23,14 @@ from dacbn.training import (
     claim,
     decide,
     load_weights,
+    parameters_of_settings,
     place_ids,
     read_held_out,
     read_run_info,
     run_held_out,
     save_held_out,
     save_network,
+    shows_settings,
     signature_of_settings,
     starting_defaults,
     write_run_info,
@@ -46,6 +47,7 @@ class SavedAdapter(Classifier):
 
     __signature__ = signature_of_settings("backbone", "norm", "method")
 
+    @shows_settings(norm=DEFAULT, method=DEFAULT)
     def __init__(
         self,
         backbone: str | nn.Module = TrainConfig.backbone,
@@ -56,23 +58,37 @@ class SavedAdapter(Classifier):
         super().__init__()
         self._module = None if isinstance(backbone, str) else copy_module(backbone)
         name = backbone if self._module is None else name_module(self._module)
+        self._params = {each.name: each.default for each in parameters_of_settings()}
+        self._params |= options | {"norm": norm, "method": method}
+        self._params["backbone"] = backbone if self._module is None else self._module
         given = {**options, "backbone": name}
         given |= {n: v for n, v in (("norm", norm), ("method", method)) if v != DEFAULT}
         pretrained = bool(options.get("pretrained") or options.get("weights"))
         defaults = starting_defaults(pretrained, str(options.get("train")))
         config = TrainConfig.from_options(**{**defaults, **given})
-        self.config = decide(config)
-        check_names(self.config)
+        self._config = self._chosen = decide(config)
+        check_names(self._config)
         if self._module is not None:
-            check_module(self._module, self.config)
+            check_module(self._module, self._config)
         self.records: list[dict[str, Any]] = []
+
+    @property
+    def config(self) -> TrainConfig:
+        """The settings in use: of the trained network, or of the next training."""
+        return self._config
+
+    @config.setter
+    def config(self, config: TrainConfig) -> None:
+        self._config = self._chosen = config
+        own = {"backbone"} if self._module is not None else set()
+        self._params |= {name: value for name, value in vars(config).items() if name not in own}
 
     def __repr__(self) -> str:
         """Return the call that makes an adapter of these settings, without the defaults."""
-        default = {**vars(TrainConfig()), **automatic_values(self.config)}
+        default = {**vars(TrainConfig()), **automatic_values(self._chosen)}
         shown = ", ".join(
             f"{name}={(str(value) if isinstance(value, Path) else value)!r}"
-            for name, value in vars(self.config).items()
+            for name, value in vars(self._chosen).items()
             if value != default[name]
         )
         return f"{type(self).__name__}({shown})"
@@ -106,7 +122,15 @@ class SavedAdapter(Classifier):
             save_held_out(folder, self.held_out)
 
     def _run_info(self) -> RunInfo:
-        return RunInfo(self.config, self.classes, self._size, self._trained_on, self._threshold)
+        state = self._size, self._trained_on, self._threshold, self._label_kind
+        return RunInfo(self.config, self.classes, *state)
+
+    def _take_info(self, info: RunInfo) -> None:
+        """Take what a run says of its network, besides the settings."""
+        self._classes, self._size, self._trained_on, self._threshold, self._label_kind = (
+            *(info.classes, info.image_size, info.trained_on, info.unknown_threshold),
+            info.label_kind,
+        )
 
     def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
         """Keep outputs on held-out source images, also in the run folder."""
@@ -145,7 +169,7 @@ class SavedAdapter(Classifier):
         """
         adapter = cls.from_run(path, backbone)
         if data_root is not None:
-            adapter.config = dataclasses.replace(adapter.config, data_root=data_root)
+            adapter.set_params(data_root=data_root)
         return adapter._load(Path(path), choose_device(device))
 
     @classmethod
@@ -164,8 +188,7 @@ class SavedAdapter(Classifier):
         check_given(info.config.backbone, backbone, str(path))
         settings = vars(info.config) | ({} if backbone is None else {"backbone": backbone})
         adapter = cls(**settings)
-        adapter._classes, adapter._size = info.classes, info.image_size
-        adapter._trained_on, adapter._threshold = info.trained_on, info.unknown_threshold
+        adapter._take_info(info)
         return adapter
 
     def _load(self, folder: Path, device: torch.device) -> Self:

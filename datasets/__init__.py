@@ -30,6 +30,7 @@ from dacbn.datasets.features import FeatureViews
 from dacbn.datasets.fetching import place_images
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.folders import read_files
+from dacbn.datasets.given_labels import POSITIONS, kind_of_labels, label_values, to_labels
 from dacbn.datasets.images import (
     FileImages,
     Images,
@@ -39,6 +40,7 @@ from dacbn.datasets.images import (
 )
 from dacbn.datasets.inputs import (
     LabelledLike,
+    ManyImages,
     UnlabelledLike,
     choose_family,
     size_of,
@@ -67,7 +69,7 @@ from dacbn.datasets.loaders import (
 )
 from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.packed import ImageFile
-from dacbn.datasets.several import list_domains
+from dacbn.datasets.several import has_labels, is_unlabelled, list_domains
 from dacbn.datasets.streams import ShardStream, is_stream, name_shards, record_place
 from dacbn.datasets.trained_domains import (
     TrainedSource,
@@ -81,6 +83,7 @@ from dacbn.datasets.trained_domains import (
 from dacbn.datasets.transforms import Family, strong_view, to_float, weak_view
 
 __all__ = [
+    "POSITIONS",
     "UNKNOWN",
     "EveryImage",
     "Family",
@@ -91,6 +94,7 @@ __all__ = [
     "Images",
     "LabelledImages",
     "LabelledLike",
+    "ManyImages",
     "OnUnreadable",
     "ShardStream",
     "TensorImages",
@@ -105,9 +109,13 @@ __all__ = [
     "datasets",
     "expand",
     "folders_among",
+    "has_labels",
     "is_flat_folder",
     "is_stream",
+    "is_unlabelled",
     "iterate",
+    "kind_of_labels",
+    "label_values",
     "labelled",
     "labelled_files",
     "list_domains",
@@ -134,6 +142,7 @@ __all__ = [
     "strong_view",
     "to_float",
     "to_labelled",
+    "to_labels",
     "to_source",
     "to_target",
     "to_unlabelled",

@@ -39,6 +39,7 @@ from dacbn.datasets.recognise import (
     Array,
     files_in,
     is_array,
+    is_pair,
     items_in,
     names_in,
     refusal,
@@ -119,7 +120,7 @@ def _to_labelled(
         images, labels = read_map_style(data, size, fit)
         if not labels:
             raise refusal_without_labels(data)
-    elif isinstance(data, tuple) and len(data) == 2:
+    elif is_pair(data):
         images, labels = data
     else:
         raise refusal_without_labels(data)

@@ -75,6 +75,11 @@ def is_array(data: Any) -> TypeGuard[Array]:
     return hasattr(data, "__array__") and hasattr(data, "shape") and not _holds_objects(data)
 
 
+def is_pair(data: Any) -> TypeGuard[tuple[Any, Any]]:
+    """Return whether this is a pair (images, labels), by its form alone."""
+    return isinstance(data, tuple) and len(data) == 2
+
+
 def names_in(folder: ImageFolder) -> list[str]:
     """Return the class name of each sample of torchvision's ImageFolder."""
     names = {number: name for name, number in folder.class_to_idx.items()}

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from dacbn.datasets.addresses import expand
 from dacbn.datasets.catalogue import datasets
 from dacbn.datasets.decoding import SUFFIXES
+from dacbn.datasets.hugging_face import is_hugging_face
 from dacbn.datasets.images import LabelledImages, UnlabelledImages
-from dacbn.datasets.recognise import is_array
+from dacbn.datasets.recognise import is_array, is_pair, items_in
 
 SMALLEST_BATCH = 3  # dimensions of an array of several images; one with fewer is no domain
 
@@ -18,8 +19,9 @@ SMALLEST_BATCH = 3  # dimensions of an array of several images; one with fewer i
 def list_domains(data: Any, columns: Sequence[str] = ()) -> list[Any]:
     """Return the domains in a list or tuple of domains; anything else is one domain.
 
-    A list of image files or pictures is one domain, and so is a pair (images, labels). A table
-    with several domains gives each of them. None in a list of test sets is a domain without one.
+    A list of image files or pictures is one domain, and so is a pair (images, labels); a list of
+    such lists has several. A table with several domains gives each of them. None in a list of test
+    sets is a domain without one.
 
     Args:
         data: a domain, or several.
@@ -31,16 +33,45 @@ def list_domains(data: Any, columns: Sequence[str] = ()) -> list[Any]:
         >>> list_domains(["a.png", "b.png"])
         [['a.png', 'b.png']]
     """
-    several = isinstance(data, list | tuple) and bool(data) and all(map(_is_domain, data))
     pair = isinstance(data, tuple) and any(map(is_array, data))
-    domains = list(data) if several and not pair else [data]
+    domains = list(data) if _are_domains(data) and not pair else [data]
     return [part for domain in domains for part in _parts(domain, columns)]
+
+
+def has_labels(data: Any) -> bool:
+    """Whether data may have labels of its own: by a name, a pair, a dataset, or a list of these.
+
+    Example:
+        >>> has_labels(["mnist", "usps"]), has_labels(["a.png", "b.png"])
+        (True, False)
+    """
+    single = isinstance(data, str | Path | LabelledImages | Dataset | DataLoader)
+    return single or is_hugging_face(data) or is_pair(data) or _are_domains(data)
+
+
+def is_unlabelled(data: Any) -> bool:
+    """Whether these are images alone, which have no labels: an array, pictures or image files.
+
+    Example:
+        >>> is_unlabelled(["a.png", "b.png"]), is_unlabelled(["mnist", "usps"])
+        (True, False)
+    """
+    if has_labels(data):
+        return False
+    return isinstance(data, UnlabelledImages) or is_array(data) or items_in(data) is not None
 
 
 def _parts(domain: Any, columns: Sequence[str]) -> Sequence[Any]:
     """Return an address for each domain of a table that has several; anything else as it is."""
     addresses = expand(domain, columns) if isinstance(domain, str | Path) else ()
     return addresses if len(addresses) > 1 else [domain]
+
+
+def _are_domains(data: Any) -> bool:
+    if not isinstance(data, list | tuple) or not data:
+        return False
+    nested = isinstance(data, list) and isinstance(data[0], list)  # a tuple: files and labels
+    return all(map(items_in if nested else _is_domain, data))
 
 
 def _is_domain(item: Any) -> bool:

@@ -10,7 +10,8 @@ BESIDE = {"datasets": ROOT / "datasets", "analysis": ROOT / "analysis"}
 # A room, and the rooms of this package that its files may import besides their own.
 MAY_IMPORT = {
     "plain_text": set(),
-    "progress": {"processes"},
+    "log_between_bars": set(),
+    "progress": {"log_between_bars", "processes"},
     "printed_log": {"plain_text", "progress"},
     "limits": set(),
     "spec": {"limits"},
@@ -63,9 +64,13 @@ MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress"}
 MAY_IMPORT["answers"] = {"datasets"}
-MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training", "answers"}
+MAY_IMPORT["prediction_frame"] = {"answers"}
+MAY_IMPORT["scikit_learn"] = {"datasets", "training", "answers", "prediction_frame"}
+MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training", "answers", "scikit_learn"}
 MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
+MAY_IMPORT["given_domains"] = {"datasets", "training"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier", "saved_adapter"}
+MAY_IMPORT["adapter"] |= {"given_domains"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",

@@ -54,7 +54,7 @@ from dacbn.training.inference import LabelShift as LabelShift
 from dacbn.training.inference import answering_ids as answering_ids
 from dacbn.training.inference import infer as infer
 from dacbn.training.interrupt import raising_stopped as raising_stopped
-from dacbn.training.linear_probe import log_probe as log_probe
+from dacbn.training.linear_probe import start_as_probe as start_as_probe
 from dacbn.training.linear_probe import start_from_probe as start_from_probe
 from dacbn.training.loop import InterruptedTraining as InterruptedTraining
 from dacbn.training.loop import optimise as optimise
@@ -79,6 +79,8 @@ from dacbn.training.selection import choose as choose
 from dacbn.training.selection import evaluations_of as evaluations_of
 from dacbn.training.setting_types import AdaptationOptions as AdaptationOptions
 from dacbn.training.setting_types import TrainingOptions as TrainingOptions
+from dacbn.training.setting_types import parameters_of_settings as parameters_of_settings
+from dacbn.training.setting_types import shows_settings as shows_settings
 from dacbn.training.setting_types import signature_of_settings as signature_of_settings
 from dacbn.training.several_processes import on_processes as on_processes
 from dacbn.training.several_processes import open_run as open_run

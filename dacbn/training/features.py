@@ -2,12 +2,12 @@
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from dacbn.batch import domain_ids
 from dacbn.datasets import Family, FeatureViews, Images, iterate, weak_view
 from dacbn.models import Network
 from dacbn.norms import modes_kept
+from dacbn.progress import Progress
 from dacbn.spelling import spell
 
 VIEWS = 4  # of each image for training: itself and random ones
@@ -47,7 +47,7 @@ def compute_features(
         )
     generator = torch.Generator(device).manual_seed(seed)
     parts: list[Tensor] = []
-    bar = tqdm(total=views * len(images), unit="view", desc="features", leave=False, disable=None)
+    bar = Progress(views * len(images), "view", "features")
     forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
     with bar, modes_kept(network), forked:
         torch.manual_seed(seed)  # for layers that draw numbers: a resumed run has the same

@@ -15,8 +15,10 @@ import torch.nn.functional as F
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from dacbn.datasets import LabelledImages
+from dacbn.datasets import LabelledImages, TrainedSource, listed
 from dacbn.models import CosineClassifier, Network
+from dacbn.training.config import TrainConfig
+from dacbn.training.domain_names import num_sources
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import TEST_ACCURACY
 from dacbn.training.validator_inputs import split_rows
@@ -24,6 +26,18 @@ from dacbn.training.validator_inputs import split_rows
 LOG = logging.getLogger(__name__)
 MAX_IMAGES = 10_000  # more change a probe little and take minutes to fit
 MAX_ITERATIONS = 1000
+
+
+def start_as_probe(
+    network: Network,
+    sources: Sequence[TrainedSource],
+    scorer: Callable[[Network], dict[str, float]] | None,
+    config: TrainConfig,
+    device: torch.device,
+) -> None:
+    """Start a training from a probe on its sources, and log the scores of that."""
+    start_from_probe(network, listed(sources), device, config.seed, num_sources=num_sources(config))
+    log_probe(scorer, network)
 
 
 def start_from_probe(

@@ -1,8 +1,10 @@
 """The training loop, the same for all methods."""
 
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
 from dacbn.models import Network
-from dacbn.processes import Agreement
+from dacbn.processes import Agreement, lead
 from dacbn.progress import Progress
 from dacbn.spelling import spell
 from dacbn.training.allocator import keep_freed_memory
@@ -29,6 +31,7 @@ from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
 from dacbn.training.several_processes import average_statistics, in_parallel
 from dacbn.training.state import TrainingState
 
+LOG = logging.getLogger(__name__)
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress, after the loss
 
 
@@ -53,6 +56,7 @@ def train(
     folder: Path | None = None,
     evaluate: Callable[[Network], dict[str, float]] | None = None,
     images_to_evaluate: int = 0,
+    after_evaluation: Callable[[int, dict[str, float]], bool] | None = None,
 ) -> None:
     """Train from `state.step` to `config.steps`.
 
@@ -69,6 +73,7 @@ def train(
         evaluate: scores the network. It may use test splits: its scores are recorded and have no
             influence on the training.
         images_to_evaluate: images that `evaluate` runs, for the forecast of the duration.
+        after_evaluation: receives step and scores; the training ends where it returns True.
 
     Raises:
         DivergedError: a loss or weight is infinite or NaN; the last checkpoint is from before.
@@ -115,16 +120,22 @@ def train(
             log_due = checkpoint_due or evaluation_due or _due(state.step, config.log_every)
             if log_due:
                 _log(window, state, config, records, progress, folder)
+            enough = False
             if evaluation_due and evaluate is not None:
-                records.add(state.step, evaluate(state.network))
+                records.add(state.step, scores := evaluate(state.network))
+                if after_evaluation is not None:
+                    enough = lead(partial(after_evaluation, state.step, scores))
                 signal_number = agreement.ask(int(interrupt.requested or 0))
                 stop = signal_number > 0 and not last  # it may have taken long
-            if (checkpoint_due or stop) and folder is not None:
+            if (checkpoint_due or stop or enough) and folder is not None:
                 save_network(folder, state.network)
                 save_checkpoint(folder, state.state_dict())
             if stop:
                 reached = f"stopped after step {state.step} of {config.steps}"
                 raise InterruptedTraining(reached, signal_number)
+            if enough and not last:
+                LOG.info("ended after step %d of %d, as asked", state.step, config.steps)
+                return
             if log_due:
                 window.restart()  # here, so that steps per second excludes all of the above
 

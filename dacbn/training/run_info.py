@@ -10,7 +10,7 @@ from typing import Any
 import timm
 import torch
 
-from dacbn.datasets import folders_among
+from dacbn.datasets import POSITIONS, folders_among, label_values
 from dacbn.limits import Count, check_values, show
 from dacbn.spelling import spell
 from dacbn.training.automatic import FROM_SCRATCH
@@ -37,6 +37,7 @@ class RunInfo:
         image_size: pixels per side.
         trained_on: absolute paths of all folders and lists of files that it was trained on.
         unknown_threshold: entropy, in nats, above which an answer is "unknown", if it may be.
+        label_kind: the form of the labels, as `dacbn.datasets.kind_of_labels` names it.
     """
 
     config: TrainConfig
@@ -44,6 +45,7 @@ class RunInfo:
     image_size: int
     trained_on: tuple[Path, ...] = ()
     unknown_threshold: float | None = None
+    label_kind: str = POSITIONS
 
 
 def write_run_info(folder: Path, info: RunInfo) -> None:
@@ -66,6 +68,8 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
     }
     if info.unknown_threshold is not None:
         content["unknown_threshold"] = info.unknown_threshold
+    if info.label_kind != POSITIONS:
+        content["labels"] = info.label_kind
     write_json(folder / CONFIG, content)
 
 
@@ -99,7 +103,9 @@ def read_run_info(folder: Path) -> RunInfo:
         threshold = content.get("unknown_threshold")
         check_values("", {"unknown_threshold": float | None}, {"unknown_threshold": threshold})
         classes = tuple(content["classes"])
-        return RunInfo(config, classes, content["image_size"], trained_on, threshold)
+        kind = content.get("labels", POSITIONS)  # missing in earlier versions
+        label_values(kind, classes)  # raises if it is none
+        return RunInfo(config, classes, content["image_size"], trained_on, threshold, kind)
     except (KeyError, ValueError) as error:
         reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
         raise RunFolderError(

@@ -6,11 +6,16 @@ missing.
 """
 
 import dataclasses
-from inspect import Parameter, Signature
+from collections.abc import Callable
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar, get_type_hints
+
+from torch import nn
 
 from dacbn.training.config import TrainConfig
+
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 class AdaptationOptions(TypedDict, total=False):
@@ -79,19 +84,53 @@ class TrainingOptions(AdaptationOptions, total=False):
     labelled_batch_size: int
 
 
-def signature_of_settings(*first: str) -> Signature:
-    """Return the signature of a constructor of all settings, for `help` and notebooks.
+def parameters_of_settings(*first: str, **defaults: Any) -> list[Parameter]:
+    """Return all settings as parameters, with the types that a user may give.
 
     Args:
         first: the settings that may be given by position; the others are given by name.
+        defaults: values to show in place of those of `TrainConfig`.
     """
+    types = {
+        **get_type_hints(TrainingOptions),
+        "backbone": str | nn.Module,
+        "norm": str | None,
+        "method": str,
+    }
     by_name = {
         field.name: Parameter(
             field.name,
             Parameter.POSITIONAL_OR_KEYWORD if field.name in first else Parameter.KEYWORD_ONLY,
-            default=field.default,
+            default=defaults.get(field.name, field.default),
+            annotation=types[field.name],
         )
         for field in dataclasses.fields(TrainConfig)
     }
     others = [each for name, each in by_name.items() if name not in first]
-    return Signature([*map(by_name.__getitem__, first), *others])
+    return [*map(by_name.__getitem__, first), *others]
+
+
+def signature_of_settings(*first: str) -> Signature:
+    """Return the signature of a class with all settings, for `help` and notebooks.
+
+    Args:
+        first: the settings that may be given by position; the others are given by name.
+    """
+    return Signature(parameters_of_settings(*first))
+
+
+def shows_settings(**defaults: Any) -> Callable[[T], T]:
+    """Show all settings in the signature of a constructor, whose arguments they are.
+
+    Args:
+        defaults: the default of each setting that depends on others.
+    """
+
+    def show(constructor: T) -> T:
+        own = list(signature(constructor).parameters.values())
+        named = [each.name for each in own if each.kind is Parameter.POSITIONAL_OR_KEYWORD][1:]
+        shown = [own[0], *parameters_of_settings(*named, **defaults)]
+        constructor.__signature__ = Signature(shown)  # type: ignore[attr-defined]
+        return constructor
+
+    return show

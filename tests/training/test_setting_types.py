@@ -10,6 +10,7 @@ from types import UnionType
 from typing import get_args, get_origin, get_type_hints
 
 import pytest
+from torch import nn
 
 from dacbn import DomainAdapter
 from dacbn.saved_adapter import DEFAULT
@@ -66,6 +67,16 @@ def test_the_signature_shows_every_setting_with_its_default():
         given = DEFAULT if name in ("norm", "method") else parameters[name].default
         assert constructor[name].default == given  # of those two, it depends on the weights
         assert constructor[name].kind == parameters[name].kind
+
+
+def test_every_signature_shows_the_types_that_a_user_may_give():
+    types = {**get_type_hints(TrainingOptions), "backbone": str | nn.Module}
+    types |= {"norm": str | None, "method": str}
+    parameters = inspect.signature(DomainAdapter.__init__).parameters
+    for shown in (inspect.signature(DomainAdapter).parameters, parameters):
+        assert {n: each.annotation for n, each in shown.items() if n != "self"} == types
+    settings = {each.name: each.default for each in parameters.values() if each.name != "self"}
+    assert DomainAdapter().get_params() == settings
 
 
 USE = """

@@ -3,3 +3,4 @@
 from dacbn.export.formats import Formats as Formats
 from dacbn.export.formats import formats as formats
 from dacbn.export.formats import write as write
+from dacbn.export.timm_layout import write_timm as write_timm

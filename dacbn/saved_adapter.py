@@ -23,9 +23,11 @@ from dacbn.training import (
     choose_device,
     claim,
     decide,
+    has_records,
     load_weights,
     place_ids,
     read_held_out,
+    read_records,
     read_run_info,
     run_held_out,
     save_held_out,
@@ -173,4 +175,5 @@ class SavedAdapter(Classifier):
         load_weights(folder, network)
         self._network = network.to(device).eval()
         self.held_out = read_held_out(folder, len(self.classes))
+        self.records = read_records(folder) if has_records(folder) else []
         return self

@@ -3,4 +3,5 @@
 from dacbn.export.formats import Formats as Formats
 from dacbn.export.formats import formats as formats
 from dacbn.export.formats import write as write
+from dacbn.export.hub_folder import write_hub as write_hub
 from dacbn.export.timm_layout import write_timm as write_timm

@@ -7,11 +7,11 @@ from typing import Any
 
 import timm
 import torch
-from timm.models import save_for_hf
+from timm.models._hub import save_for_hf  # older versions have it only here
 from torch import Tensor, nn
 
-from dacbn.batch import Output, domain_ids
 from dacbn.export.formats import formats
+from dacbn.export.network_answers import answers
 from dacbn.export.sample_images import sample_images
 from dacbn.export.written_folder import write_folder
 from dacbn.models import Network
@@ -59,7 +59,7 @@ def write_timm(
     if head:
         _check_head(network)
     images, words = sample_images(adapter)
-    expected = _answers(network, images, domain, head)
+    expected = answers(network, images, domain, head)
     try:
         fold_normalisers(network, domain)
     except NoChannelMapError as error:
@@ -89,12 +89,15 @@ def write_timm(
 
 def _check_head(network: Network) -> None:
     """Raise ValueError if timm has no such layers after the backbone."""
-    cure = f"export the backbone alone, {spell('format', 'timm(head=False)')}, or {ELSEWHERE}"
     if not isinstance(network.bottleneck, nn.Identity):
-        raise ValueError(f"timm's models have no bottleneck before the classifier: {cure}")
+        raise ValueError(f"timm's models have no bottleneck before the classifier: {_cure()}")
     if type(network.classifier) is not nn.Linear:
         kind = "hidden layers" if isinstance(network.classifier, nn.Sequential) else "a temperature"
-        raise ValueError(f"timm's models have no classifier with {kind}: {cure}")
+        raise ValueError(f"timm's models have no classifier with {kind}: {_cure()}")
+
+
+def _cure() -> str:
+    return f"export the backbone alone, {spell('format', 'timm(head=False)')}, or {ELSEWHERE}"
 
 
 def _one_domain(adapter: SavedAdapter, cluster_id: int | str | None) -> int:
@@ -140,10 +143,12 @@ def _model_of_timm(name: str, network: Network, head: bool) -> Any:
     tensors = {key: ours.pop(our) for key in theirs if (our := _our_name(key, ours)) in ours}
     if head:
         tensors |= _head_of_timm(model, network.classifier, set(theirs) - set(tensors))
-    left = [key for key in ours if not key.startswith("input_norm.")]
-    for missing in (*left, *sorted(set(theirs) - set(tensors))):
-        layer = missing.rpartition(".")[0]
+    for key in (key for key in ours if not key.startswith("input_norm.")):
+        layer = key.rpartition(".")[0]
         raise ValueError(f"{layer} is another layer in timm's {name}: {ELSEWHERE}")
+    for key in (key for key in theirs if key not in tensors):
+        layer = key.rpartition(".")[0]
+        raise ValueError(f"timm's {name} has a layer {layer} that the network lacks: {_cure()}")
     model.load_state_dict(tensors)
     return model
 
@@ -193,20 +198,10 @@ def _head_of_timm(model: Any, classifier: Any, lacking: set[str]) -> dict[str, T
         if not known or key not in lacking or there is None or there.numel() != values.numel():
             raise ValueError(
                 f"the classifier of timm's {type(model).__name__} is no linear layer of these "
-                f"features: export the backbone alone, {spell('format', 'timm(head=False)')}"
+                f"features: {_cure()}"
             )
         found[key] = values.reshape(there.shape)
     return found
-
-
-@torch.inference_mode()
-def _answers(network: Network, images: Tensor, domain: int, head: bool) -> Tensor:
-    """Compute class probabilities, or the features of the backbone."""
-    ids = domain_ids(len(images), domain, images.device)
-    if not head:
-        return network.run_backbone(images, ids)
-    output: Output = network(images, ids)
-    return output.logits.softmax(1)
 
 
 @torch.inference_mode()

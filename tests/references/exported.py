@@ -33,7 +33,8 @@ def trained_run(folder, **options):
     settings = {"method": "source_only", "steps": 2, "source_batch_size": 8, "image_size": SIZE}
     settings |= {"target_batch_size": 8, "augment": "none", "cache": "none", **options}
     adapter = DomainAdapter("resnet10t", "domain_specific_batch_norm", **settings)
-    adapter.fit(*places, run=folder / "run")
+    source, target = places
+    adapter.fit(source, target, source_test=source, target_test=target, run=folder / "run")
     return folder / "run", places
 
 

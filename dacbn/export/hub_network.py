@@ -1,6 +1,6 @@
 """A trained network as huggingface_hub's mixin loads it, from a folder of the format "hub"."""
 
-from typing import Any
+from typing import Any, Self
 
 from huggingface_hub import PyTorchModelHubMixin
 
@@ -25,3 +25,8 @@ class HubNetwork(Network, PyTorchModelHubMixin, library_name="dacbn"):
         built = build_network(config, len(classes), False, None, image_size)
         vars(self).update(vars(built))
         self.eval()  # older mixins load into a network as it was built
+
+    @classmethod
+    def _from_pretrained(cls, **options: Any) -> Self:
+        # the mixin's default leaves weights that the file lacks as random as they were built
+        return super()._from_pretrained(**{"strict": True, **options})  # type: ignore[no-any-return]

@@ -125,7 +125,7 @@ def _entries(kind: str, spec: Spec, *registries: Registry[Any]) -> list[str]:
     for term in spec.terms:
         about = next(each.describe(term.name) for each in registries if term.name in each)
         paper = f" Paper: {about['paper']}" if "paper" in about else ""
-        lines.append(f"{kind}: `{term}`. {about['does']}{paper}")
+        lines.append(f"{kind}: `{term}`. {about.get('does', '')}{paper}")
     return lines
 
 

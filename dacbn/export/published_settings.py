@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path, PurePath
 
 from dacbn.datasets import datasets
+from dacbn.datasets.hugging_face import is_named
 from dacbn.training import TrainConfig, name_places, name_unseen
 from dacbn.training.run_info import IN_MEMORY
 
@@ -32,11 +33,15 @@ def publish(config: TrainConfig) -> TrainConfig:
 
 
 def _names(places: tuple[str, ...], names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what stands for each place: what has a name keeps it."""
+    """Return what stands for each place: what is known by a name everywhere keeps it."""
     return tuple(
-        place if place == IN_MEMORY or place in datasets else published_name(name)
+        place if _is_known(place) else published_name(name)
         for place, name in zip(places, names, strict=True)
     )
+
+
+def _is_known(place: str) -> bool:
+    return place == IN_MEMORY or place in datasets or is_named(place)
 
 
 def published_name(name: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from dacbn.datasets import to_labelled
+from dacbn.export.published_settings import published_name
 from dacbn.training import RunInfo, TrainConfig, name_places, name_unseen
 from dacbn.training.domains import reading_options
 from dacbn.training.metrics import OF_DOMAIN, SOURCE_TEST, TARGET_TEST
@@ -41,7 +42,8 @@ def recorded_scores(info: RunInfo, records: Sequence[dict[str, Any]]) -> list[Sc
         suffix = "" if alone else f"{OF_DOMAIN}{name}"
         accuracy, mean = (row.get(f"{kind}_{of}accuracy{suffix}") for of in ("", "class_"))
         if accuracy is not None and mean is not None:
-            scores.append(Score(role, name, accuracy, mean, _count(info, place, accuracy)))
+            count = _count(info, place, accuracy)
+            scores.append(Score(role, published_name(name), accuracy, mean, count))
     return scores
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,8 @@ def write_timm(
 
     def fill(draft: Path) -> None:
         save_for_hf(model, str(draft), names, safe_serialization=True)
+        # safetensors makes a file that its owner alone may read
+        shutil.copymode(draft / "config.json", draft / WEIGHTS)
         with torch.random.fork_rng():
             made = timm.create_model(name, num_classes=count, checkpoint_path=str(draft / WEIGHTS))
         away = _difference(made.eval(), images, pixels, expected, head)
@@ -83,6 +86,8 @@ def write_timm(
         LOG.info("timm's model differs from the network by at most %.1e, on %s", away, words)
 
     write_folder(path, fill)
+    if adapter.config.unknown:
+        LOG.info("timm's model answers known classes alone, and none of its answers is unknown")
     call = "timm.create_model(%r, num_classes=%d, checkpoint_path=%r, pretrained_cfg_overlay=%r)"
     LOG.info(call, name, count, str(path / WEIGHTS), shown)
 

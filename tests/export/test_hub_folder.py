@@ -17,6 +17,7 @@ from dacbn import DomainAdapter, cli
 from dacbn.datasets import to_float
 from dacbn.export import hub_folder
 from dacbn.export.hub_network import HubNetwork
+from dacbn.export.model_card import write_card
 from dacbn.export.published_settings import publish
 from dacbn.export.scores import recorded_scores
 from dacbn.models import digits_cnn
@@ -181,6 +182,14 @@ def test_published_domains_keep_their_names(places):
     assert "/home" not in text and "/a" not in text.replace("r/a", "") and '"/d' not in text
     if places["source"] != places["target"]:
         assert name_domains(published) == name_domains(config)
+
+
+def test_names_on_the_hub_stay_and_become_metadata(tmp_path):
+    config = publish(TrainConfig(source=("hf:me/photos",), target=("/home/me/phone",)))
+    assert config.source == ("hf:me/photos",)
+    write_card(tmp_path / "README.md", RunInfo(config, CLASSES, SIZE), [])
+    card = card_of(tmp_path)
+    assert card.data.datasets == ["me/photos"] and "None were recorded." in card.text
 
 
 def test_a_module_of_ones_own_is_refused(tmp_path):

@@ -95,7 +95,9 @@ def test_timms_own_idioms_work(name, folder):
 
 def test_timm_reads_the_folder_and_images_as_the_network_does(adapter, folder, tmp_path):
     adapter.export(folder, "timm")
-    about = json.loads((folder / "config.json").read_text())
+    weights, config = folder / "model.safetensors", folder / "config.json"
+    assert weights.stat().st_mode == config.stat().st_mode  # not for its owner alone
+    about = json.loads(config.read_text())
     assert about["label_names"] == list(CLASSES)
     assert "license" not in about["pretrained_cfg"]  # that of weights it did not start from
     try:

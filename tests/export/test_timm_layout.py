@@ -77,6 +77,14 @@ def test_a_domain_is_chosen(domain, adapter, folder):
     assert abs(away).max() > 0.01
 
 
+def test_statistics_re_estimated_on_the_target_are_exported(folder):
+    adapter = trained_adapter(norm="batch_norm")
+    before = adapter.predict_proba(NEW)
+    adapter.recalibrate(drawn_images(16, seed=2) // 2).export(folder, "timm")
+    assert_alike(made_by_timm(folder), folder, adapter)
+    assert abs(adapter.predict_proba(NEW) - before).max() > 0.01
+
+
 @pytest.mark.parametrize("name", BACKBONES)
 def test_timms_own_idioms_work(name, folder):
     adapter = trained_adapter(name, "trans_norm")

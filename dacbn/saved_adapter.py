@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -13,6 +14,7 @@ from dacbn.datasets import LabelledLike
 from dacbn.label_shift import HeldOut
 from dacbn.models.own_module import check_given, copy_module, name_module
 from dacbn.training import (
+    RunFolderError,
     RunInfo,
     TrainConfig,
     TrainingOptions,
@@ -23,7 +25,6 @@ from dacbn.training import (
     choose_device,
     claim,
     decide,
-    has_records,
     load_weights,
     place_ids,
     read_held_out,
@@ -175,5 +176,6 @@ class SavedAdapter(Classifier):
         load_weights(folder, network)
         self._network = network.to(device).eval()
         self.held_out = read_held_out(folder, len(self.classes))
-        self.records = read_records(folder) if has_records(folder) else []
+        with suppress(RunFolderError):  # a network that was saved without training has none
+            self.records = read_records(folder)
         return self

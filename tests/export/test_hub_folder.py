@@ -87,7 +87,7 @@ def test_the_card_names_data_method_and_norm(exported):
     assert "labelled images of studio and unlabelled images of phone" in text
     assert "4 classes: ant, bee, cat, dog" in text and f"{SIZE} x {SIZE} pixels" in text
     assert re.search(r"normaliser: `domain_specific_batch_norm`.*arxiv.org/abs/1906.03950", text)
-    assert "method: `source_only`. " in text and "resnet10t, from random weights" in text
+    assert "method: `source_only`. " in text and "test_resnet, from random weights" in text
 
 
 def test_the_snippet_of_the_card_runs_as_printed(exported, monkeypatch, capsys):

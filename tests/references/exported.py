@@ -32,13 +32,13 @@ def trained_run(folder, **options):
     places = photo_folders(folder / "photos", "studio", "phone")
     settings = {"method": "source_only", "steps": 2, "source_batch_size": 8, "image_size": SIZE}
     settings |= {"target_batch_size": 8, "augment": "none", "cache": "none", **options}
-    adapter = DomainAdapter("resnet10t", "domain_specific_batch_norm", **settings)
+    adapter = DomainAdapter("test_resnet", "domain_specific_batch_norm", **settings)
     source, target = places
     adapter.fit(source, target, source_test=source, target_test=target, run=folder / "run")
     return folder / "run", places
 
 
-def trained_adapter(backbone="resnet10t", norm="domain_specific_batch_norm", **options):
+def trained_adapter(backbone="test_resnet", norm="domain_specific_batch_norm", **options):
     """Train two steps, and then give all weights and statistics other values."""
     images = drawn_images()
     labels = np.array([*CLASSES] * 6)

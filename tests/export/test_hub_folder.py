@@ -192,6 +192,14 @@ def test_names_on_the_hub_stay_and_become_metadata(tmp_path):
     assert card.data.datasets == ["me/photos"] and "None were recorded." in card.text
 
 
+def test_pretrained_weights_are_named_as_the_base_model(tmp_path):
+    config = TrainConfig(backbone="resnet18", pretrained=True, target=(), unseen=("usps",))
+    write_card(tmp_path / "README.md", RunInfo(config, CLASSES, SIZE), [], "mit")
+    card = card_of(tmp_path)
+    assert card.data.base_model == "timm/resnet18.a1_in1k"
+    assert "labelled images of digits.\n" in card.text and "pretrained weights of timm" in card.text
+
+
 def test_a_module_of_ones_own_is_refused(tmp_path):
     adapter = trained_adapter(digits_cnn.DigitsCNN(), "batch_norm")
     with pytest.raises(ValueError, match="only your code can make"):

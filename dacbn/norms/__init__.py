@@ -51,6 +51,6 @@ from dacbn.norms.scb_norm import SCBNormBase as SCBNormBase
 from dacbn.norms.self_normalizing import SelfNormalizing as SelfNormalizing
 from dacbn.norms.switchable_norm import SwitchableNorm as SwitchableNorm
 from dacbn.norms.trans_norm import TransNorm as TransNorm
-from dacbn.norms.ucb_norm import UAN as UAN
+from dacbn.norms.uan import UAN as UAN
 from dacbn.norms.ucb_norm import UCBNorm as UCBNorm
 from dacbn.norms.weight_standardization import WeightStandardization as WeightStandardization

@@ -198,7 +198,8 @@ class UCBNorm(Norm):
     def nll(self, x: Tensor) -> Tensor:
         """Compute the mean negative log-likelihood of activations x (N, C, *): a scalar.
 
-        Add it to the task's loss, which alone does not make learned components fit the data.
+        The task's loss alone does not make learned components fit the data; add this loss if they
+        should.
         """
         gate, flat = self.gate, x.reshape(x.shape[0], x.shape[1], -1)
         joint = log_joint(flat, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)
@@ -263,38 +264,4 @@ def check_shareable(update: Update, assign: Assign) -> None:
         raise ValueError(
             f"gate='shared' of ucb_norm needs update='em', got {update!r}: a learned mixture is "
             "that of its own layer's activations"
-        )
-
-
-@norms.register("uan")
-class UAN(UCBNorm):
-    """Normalise by a mixture whose assignment is learned: UCB-Norm as it was published as UAN.
-
-    According to UAN's paper, gradient descent learns its parameters, and moving averages of the
-    batches follow each component. Both hold only with update="hybrid": gradients update the mixture
-    that assigns, averages the moments that normalise in evaluation. Values are assigned one by one,
-    and terms are divided by the square root of their prior. The paper has no affine map:
-    `affine=False`.
-
-    Args:
-        num_features: channels C.
-        num_clusters: components K.
-        eps: added to every variance.
-        momentum: weight of the newest batch in the running moments.
-        affine: learn `weight` and `bias`.
-
-    Raises:
-        ValueError: an option has no such value.
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        num_clusters: Count = 3,
-        eps: Positive = 1e-3,
-        momentum: Fraction = 0.1,
-        affine: bool = True,
-    ) -> None:
-        super().__init__(
-            num_features, num_clusters, eps, momentum, affine, "hybrid", "channel", prior_scale=True
         )

@@ -1,6 +1,7 @@
 """A classifier with its settings, which can be saved and loaded."""
 
 import logging
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -12,6 +13,7 @@ from dacbn.datasets import LabelledLike
 from dacbn.label_shift import HeldOut
 from dacbn.models.own_module import check_given, copy_module, name_module
 from dacbn.training import (
+    RunFolderError,
     RunInfo,
     TrainConfig,
     TrainingOptions,
@@ -26,6 +28,7 @@ from dacbn.training import (
     parameters_of_settings,
     place_ids,
     read_held_out,
+    read_records,
     read_run_info,
     run_held_out,
     save_held_out,
@@ -196,4 +199,6 @@ class SavedAdapter(Classifier):
         load_weights(folder, network)
         self._network = network.to(device).eval()
         self.held_out = read_held_out(folder, len(self.classes))
+        with suppress(RunFolderError):  # a network that was saved without training has none
+            self.records = read_records(folder)
         return self

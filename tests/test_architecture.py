@@ -68,14 +68,17 @@ MAY_IMPORT["prediction_frame"] = {"answers"}
 MAY_IMPORT["scikit_learn"] = {"datasets", "training", "answers", "prediction_frame"}
 MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training", "answers", "scikit_learn"}
 MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
+MAY_IMPORT["export"] = BUILDING_BLOCKS | {"training", "classifier", "saved_adapter"}
+MAY_IMPORT["exportable_adapter"] = {"saved_adapter", "export"}
 MAY_IMPORT["given_domains"] = {"datasets", "training"}
-MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier", "saved_adapter"}
-MAY_IMPORT["adapter"] |= {"given_domains"}
+MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
+MAY_IMPORT["adapter"] |= {"exportable_adapter", "given_domains"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",
     "recipes",
     "adapter",
+    "export",
     "analysis",
     "benchmarks",
     "comparison",
@@ -95,7 +98,7 @@ MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"checkout", "training", "recipes", "
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}
 
 STANDARD = {"collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "math"}
-STANDARD |= {"fnmatch", "typing"}
+STANDARD |= {"copy", "fnmatch", "typing"}
 # What compiles, calls and chooses kernels may use more of the standard library, and Triton.
 FOR_KERNELS = {"ctypes", "functools", "hashlib", "os", "pathlib", "platform", "shutil"}
 FOR_KERNELS |= {"subprocess", "tempfile", "triton"}

@@ -173,8 +173,8 @@ def test_a_training_that_diverges_says_what_to_change(type_in):
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("", "train, adapt, evaluate, predict, analyse, compare, benchmark, list"),
-        ("bench", "train, adapt, evaluate, predict, analyse, compare, benchmark, list"),
+        ("", "train, adapt, evaluate, predict, export, analyse, compare, benchmark, list"),
+        ("bench", "train, adapt, evaluate, predict, export, analyse, compare, benchmark, list"),
         ("train --stepz 3", "--steps"),
         ("train --steps ten", "--steps"),
         ("train --optimizer adam", "'adamw', 'sgd'"),

@@ -9,6 +9,8 @@ from dacbn.norms.by_id.context import ClusterContext as ClusterContext
 from dacbn.norms.by_id.context import share_context as share_context
 from dacbn.norms.by_id.swapped import swap_clusters as swap_clusters
 from dacbn.norms.channel_layer_norm import ChannelLayerNorm as ChannelLayerNorm
+from dacbn.norms.channel_map import ChannelMap as ChannelMap
+from dacbn.norms.channel_map import NoChannelMapError as NoChannelMapError
 from dacbn.norms.context_batch_norm import ContextBatchNorm as ContextBatchNorm
 from dacbn.norms.contract import Mixture as Mixture
 from dacbn.norms.contract import Norm as Norm
@@ -22,6 +24,7 @@ from dacbn.norms.domain_specific_batch_norm import (
 )
 from dacbn.norms.domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
 from dacbn.norms.dynamic_tanh import DynamicTanh as DynamicTanh
+from dacbn.norms.folding import fold as fold
 from dacbn.norms.group_norm import GroupNorm as GroupNorm
 from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
 from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm
@@ -49,6 +52,6 @@ from dacbn.norms.self_normalizing import SelfNormalizing as SelfNormalizing
 from dacbn.norms.switchable_norm import SwitchableNorm as SwitchableNorm
 from dacbn.norms.torchs_batch_norms import shared_batch_norms as shared_batch_norms
 from dacbn.norms.trans_norm import TransNorm as TransNorm
-from dacbn.norms.ucb_norm import UAN as UAN
+from dacbn.norms.uan import UAN as UAN
 from dacbn.norms.ucb_norm import UCBNorm as UCBNorm
 from dacbn.norms.weight_standardization import WeightStandardization as WeightStandardization

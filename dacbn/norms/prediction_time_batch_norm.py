@@ -15,6 +15,7 @@ from torch import Tensor
 
 from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
+from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import norms
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
 
@@ -32,6 +33,7 @@ class PredictionTimeBatchNorm(BatchNorm):
     """
 
     always_by_batch: ClassVar[bool] = True
+    evaluates: ClassVar[str] = "normalises by the batch in evaluation too"
     statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
     running_variance: Tensor
 
@@ -41,3 +43,7 @@ class PredictionTimeBatchNorm(BatchNorm):
             return super().forward(x)
         self.check_input(x)
         return apply_kernel(x, None, (self.weight, self.bias), True, 0.0, self.eps)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Raise NoChannelMapError: the batch decides the map."""
+        raise NoChannelMapError(self.evaluates)

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_type
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
@@ -163,6 +164,11 @@ class UCBNorm(Norm):
             running.update(share, mean, var, num_values)
         return y
 
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map, if all components are equal."""
+        scale = (-0.5 * self.gate.log_prior).exp() if self.prior_scale else None
+        return mixing(self.statistics, Affine(self.weight, self.bias), self.assign, scale)
+
     def share(self, x: Tensor, shared: SharedAssignments, gate: Gate) -> Tensor:
         """Return to what degree the samples x (N, C, L) belong to each component: (K, N).
 
@@ -263,38 +269,4 @@ def check_shareable(update: Update, assign: Assign) -> None:
         raise ValueError(
             f"gate='shared' of ucb_norm needs update='em', got {update!r}: a learned mixture is "
             "that of its own layer's activations"
-        )
-
-
-@norms.register("uan")
-class UAN(UCBNorm):
-    """Normalise by a mixture whose assignment is learned: UCB-Norm as it was published as UAN.
-
-    According to UAN's paper, gradient descent learns its parameters, and moving averages of the
-    batches follow each component. Both hold only with update="hybrid": gradients update the mixture
-    that assigns, averages the moments that normalise in evaluation. Values are assigned one by one,
-    and terms are divided by the square root of their prior. The paper has no affine map:
-    `affine=False`.
-
-    Args:
-        num_features: channels C.
-        num_clusters: components K.
-        eps: added to every variance.
-        momentum: weight of the newest batch in the running moments.
-        affine: learn `weight` and `bias`.
-
-    Raises:
-        ValueError: an option has no such value.
-    """
-
-    def __init__(
-        self,
-        num_features: int,
-        num_clusters: Count = 3,
-        eps: Positive = 1e-3,
-        momentum: Fraction = 0.1,
-        affine: bool = True,
-    ) -> None:
-        super().__init__(
-            num_features, num_clusters, eps, momentum, affine, "hybrid", "channel", prior_scale=True
         )

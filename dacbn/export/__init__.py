@@ -1,0 +1,7 @@
+"""Trained networks outside of dacbn, one format per file."""
+
+from dacbn.export.formats import Formats as Formats
+from dacbn.export.formats import formats as formats
+from dacbn.export.formats import write as write
+from dacbn.export.hub_folder import write_hub as write_hub
+from dacbn.export.timm_layout import write_timm as write_timm

@@ -15,8 +15,8 @@ from dacbn.datasets import (
     labelled_files,
     list_domains,
 )
+from dacbn.exportable_adapter import ExportableAdapter
 from dacbn.models import Network
-from dacbn.saved_adapter import SavedAdapter
 from dacbn.training import (
     AdaptationOptions,
     InterruptedTraining,
@@ -62,7 +62,7 @@ from dacbn.training.setting_groups import NO_TARGET
 LOG = logging.getLogger(__name__)
 
 
-class DomainAdapter(SavedAdapter):
+class DomainAdapter(ExportableAdapter):
     """A classifier trained on labelled source images for unlabelled target images.
 
     Args:

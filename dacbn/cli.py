@@ -28,6 +28,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "adapt": commands.adapt,
     "evaluate": commands.evaluate,
     "predict": commands.predict,
+    "export": commands.export,
     "analyse": commands.analyse,
     "compare": commands.compare,
     "benchmark": commands.benchmark,

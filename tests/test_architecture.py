@@ -37,12 +37,16 @@ MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress"}
 MAY_IMPORT["answers"] = {"datasets"}
 MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training", "answers"}
 MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
-MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier", "saved_adapter"}
+MAY_IMPORT["export"] = BUILDING_BLOCKS | {"training", "classifier", "saved_adapter"}
+MAY_IMPORT["exportable_adapter"] = {"saved_adapter", "export"}
+MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
+MAY_IMPORT["adapter"] |= {"exportable_adapter"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",
     "recipes",
     "adapter",
+    "export",
     "analysis",
     "benchmarks",
     "comparison",

@@ -7,6 +7,7 @@ from dacbn.commands.compare import compare as compare
 from dacbn.commands.compare import compare_from as compare_from
 from dacbn.commands.default_config import list_flags as list_flags
 from dacbn.commands.evaluate import evaluate as evaluate
+from dacbn.commands.export import export as export
 from dacbn.commands.list_names import list_names as list_names
 from dacbn.commands.predict import predict as predict
 from dacbn.commands.train import read_defaults as read_defaults

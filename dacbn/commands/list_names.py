@@ -6,6 +6,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from dacbn.datasets import datasets
+from dacbn.export import formats
 from dacbn.label_shift import estimators
 from dacbn.methods import methods, source_free_methods, test_time_methods
 from dacbn.models.backbones import OWN
@@ -26,6 +27,7 @@ Kind = Literal[
     "validators",
     "datasets",
     "recipes",
+    "formats",
 ]
 
 
@@ -38,7 +40,7 @@ def list_names(
         kind: norms, weights (parametrizations of the weights before a norm), methods, source-free
             methods (for dacbn adapt), test-time methods (for dacbn predict --adapt), label-shift
             estimators (for dacbn predict and evaluate --label-shift), validators (scores without
-            target labels), datasets, recipes, or all.
+            target labels), datasets, recipes, formats (for dacbn export), or all.
     """
     kinds: dict[str, Registry[Any]] = {
         "norms": norms,
@@ -50,6 +52,7 @@ def list_names(
         "validators": validators,
         "datasets": datasets,
         "recipes": recipes,
+        "formats": formats,
     }
     for title, registry in kinds.items():
         if kind not in ("all", title):

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.limits import Positive
 from dacbn.norms.mixture.moments import Assign
-from dacbn.norms.mixture.routes import HALF, is_transformed
+from dacbn.norms.mixture.routes import HALF, is_exported, is_transformed
 from dacbn.registry import Registry, check_options
 
 
@@ -162,6 +162,8 @@ class Norm(nn.Module):
             TypeError: x holds no real floating-point numbers, which the output would be cut to.
             ValueError: x has another number of them.
         """
+        if torch.jit.is_tracing():  # in which the comparisons of sizes would be recorded
+            return
         if not x.is_floating_point():
             raise TypeError(
                 f"{type(self).__name__} expects floating-point numbers, got {x.dtype}: "
@@ -238,7 +240,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
     """Return y, of x's shape, with channels last in memory if those of x are."""
     form = CHANNELS_LAST.get(x.ndim)
-    if form is None or is_transformed() or not x.is_contiguous(memory_format=form):
+    if form is None or is_transformed() or is_exported() or not x.is_contiguous(memory_format=form):
         return y
     return y.contiguous(memory_format=form)
 

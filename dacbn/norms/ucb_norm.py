@@ -171,7 +171,7 @@ class UCBNorm(Norm):
             return shared.keep(sample_log_joint(*sample_moments(x), gate).softmax(0).T).T
         if is_recomputation():
             return self.past.read(x)[0].T
-        found = shared.read(len(x)).to(x.dtype)
+        found = shared.read(x.shape[0]).to(x.dtype)
         if torch.is_grad_enabled():  # it may be asked for again
             self.past.read(x, found)
         return found.T

@@ -28,6 +28,17 @@ def is_recorded(x: Tensor) -> bool:
     )
 
 
+def is_exported() -> bool:
+    """Whether a graph is recorded that will run without this package.
+
+    By torch.export, torch.jit.trace or an exporter to ONNX; for other shapes too. Such a graph can
+    neither check its input nor call compiled code.
+    """
+    # torch before 2.7 does not say that it exports
+    is_exporting = getattr(torch.compiler, "is_exporting", torch.onnx.is_in_onnx_export)
+    return bool(is_exporting() or torch._C._get_tracing_state())
+
+
 def needs_formulas(x: Tensor) -> bool:
     """Whether the formulas of `moments` have to be used for x (N, C, *).
 

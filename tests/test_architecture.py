@@ -58,7 +58,7 @@ MAY_IMPORT["__init__"] = BUILDING_BLOCKS | {"checkout", "training", "recipes", "
 SEE_THE_WHOLE_PACKAGE = {"__init__", "cli", "commands", "adapter"}
 
 STANDARD = {"collections", "contextlib", "dataclasses", "enum", "functools", "inspect", "math"}
-STANDARD |= {"fnmatch", "typing"}
+STANDARD |= {"copy", "fnmatch", "typing"}
 # What compiles, calls and chooses kernels may use more of the standard library, and Triton.
 FOR_KERNELS = {"ctypes", "functools", "hashlib", "os", "pathlib", "platform", "shutil"}
 FOR_KERNELS |= {"subprocess", "tempfile", "triton"}

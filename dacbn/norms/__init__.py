@@ -9,6 +9,8 @@ from dacbn.norms.by_id.context import ClusterContext as ClusterContext
 from dacbn.norms.by_id.context import share_context as share_context
 from dacbn.norms.by_id.swapped import swap_clusters as swap_clusters
 from dacbn.norms.channel_layer_norm import ChannelLayerNorm as ChannelLayerNorm
+from dacbn.norms.channel_map import ChannelMap as ChannelMap
+from dacbn.norms.channel_map import NoChannelMapError as NoChannelMapError
 from dacbn.norms.context_batch_norm import ContextBatchNorm as ContextBatchNorm
 from dacbn.norms.contract import Mixture as Mixture
 from dacbn.norms.contract import Norm as Norm
@@ -22,6 +24,7 @@ from dacbn.norms.domain_specific_batch_norm import (
 )
 from dacbn.norms.domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
 from dacbn.norms.dynamic_tanh import DynamicTanh as DynamicTanh
+from dacbn.norms.folding import fold as fold
 from dacbn.norms.group_norm import GroupNorm as GroupNorm
 from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
 from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm

@@ -24,7 +24,9 @@ from torch import Tensor, nn
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.mixture.routes import is_exported
 
 
@@ -60,6 +62,13 @@ class AutoDIAL(ClusterBatchNorm):
         ids = self.ids_of(x)
         mean, var = mixed_moments(self.shares(), *self.running(x, ids))
         return self.affine(standardise(x, ids, mean, var + self.eps))
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by the mixture of a domain's running statistics and others."""
+        cluster = self.cluster_of(cluster_id)
+        running = self.running.mean.double(), self.running.var.double()
+        mean, var = mixed_moments(self.shares().detach().double(), *running)
+        return standardising(mean[cluster], var[cluster], Affine(self.weight, self.bias))
 
     def shares(self) -> Tensor:
         """Compute the shares of the domains in each domain's mixture: (K, K), rows sum to one."""

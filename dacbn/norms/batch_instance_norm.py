@@ -17,8 +17,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
+from dacbn.norms.mixture.arguments import Affine
 
 
 @norms.register("batch_instance_norm")
@@ -50,6 +52,12 @@ class BatchInstanceNorm(Norm):
         return self.affine(
             torch.lerp(by_instance, by_batch, self._clipped_gate().to(x.dtype)[:, None])
         )
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map of the batch part, if no instance part is blended in."""
+        if bool((self.gate < 1).any()):
+            raise NoChannelMapError("blends in moments of each sample")
+        return standardising(*self.batch.running_moments(), Affine(self.weight, self.bias))
 
     def _clipped_gate(self) -> Tensor:
         """Return the gates within [0, 1], copied: later ones may be clipped before a backward."""

@@ -11,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import laid_out_like, norms
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.mixture.routes import HALF
 from dacbn.norms.recomputation import is_recomputation
 from dacbn.norms.running_statistics import RunningStatistics
@@ -34,6 +36,10 @@ class BatchNorm(RunningStatistics):
         """Normalise x, of shape (N, C) or (N, C, *); torch's kernel keeps float32 statistics."""
         self.check_input(x)
         return batch_normalise(self, x)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by running statistics."""
+        return standardising(*self.running_moments(), Affine(self.weight, self.bias))
 
 
 def batch_normalise(layer: RunningStatistics, x: Tensor) -> Tensor:

@@ -22,7 +22,9 @@ from torch import Tensor
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms
+from dacbn.norms.mixture.arguments import Affine
 
 
 @norms.register("context_batch_norm")
@@ -60,6 +62,13 @@ class ContextBatchNorm(ClusterBatchNorm):
         mean, var = self.running(x, ids)
         prior = 1 / self.num_clusters if self.prior_scale else 1
         return self.affine(standardise(x, ids, mean, prior * (var + self.eps)))
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by a cluster's running statistics."""
+        cluster = self.cluster_of(cluster_id)
+        mean, var = self.running.mean[cluster], self.running.var[cluster]
+        factor = self.num_clusters**0.5 if self.prior_scale else 1.0
+        return standardising(mean, var, Affine(self.weight, self.bias), factor)
 
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.limits import Positive
+from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.mixture.moments import Assign
 from dacbn.norms.mixture.routes import HALF, is_exported, is_transformed
 from dacbn.registry import Registry, check_options
@@ -81,8 +82,9 @@ class Norm(nn.Module):
       where there is one, is the weight of the newest batch.
 
     A subclass implements `normalise`, and `load_batch_norm` if it can use a BatchNorm's statistics.
-    One that finds clusters implements `mixture` and `assignments`. The docstring of its module
-    names the paper in a paragraph that begins with "Paper:".
+    One that finds clusters implements `mixture` and `assignments`. One that in evaluation is an
+    affine map per channel implements `evaluation_map`; others name in `evaluates` what they do. The
+    docstring of its module names the paper in a paragraph that begins with "Paper:".
 
     Args:
         num_features: channels C.
@@ -95,6 +97,7 @@ class Norm(nn.Module):
     # over a batch, a channel of the output has mean `bias` and variance `weight` squared
     standardises_channels: ClassVar[bool] = False
     always_by_batch: ClassVar[bool] = False  # evaluation normalises by the batch too
+    evaluates: ClassVar[str] = "normalises each sample by its own moments"  # if it is no affine map
     statistics_frozen = False  # training normalises as evaluation does; see `set_statistics`
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -139,6 +142,18 @@ class Norm(nn.Module):
             return y
         weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
         return torch.addcmul(bias[:, None], y, weight[:, None])
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the affine map per channel that this layer is in evaluation.
+
+        Args:
+            cluster_id: the cluster of all samples, for layers that receive ids.
+
+        Raises:
+            NoChannelMapError: it is none: its map depends on the input, or mixes channels.
+            ValueError: there is no such cluster.
+        """
+        raise NoChannelMapError(self.evaluates)
 
     def mixture(self) -> Mixture | None:
         """Return the clusters that this layer finds in activations; None if it finds none."""

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import gather_by_id, standardise
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms
+from dacbn.norms.mixture.arguments import Affine
 
 
 @norms.register("domain_specific_batch_norm")
@@ -52,6 +54,13 @@ class DomainSpecificBatchNorm(ClusterBatchNorm):
         ids = self.ids_of(x)
         mean, var = self.running(x, ids)
         return self.affine(standardise(x, ids, mean, var + self.eps))
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by a domain's running statistics and affine map."""
+        cluster = self.cluster_of(cluster_id)
+        mean, var = self.running.mean[cluster], self.running.var[cluster]
+        rows = [None if table is None else table[cluster] for table in (self.weight, self.bias)]
+        return standardising(mean, var, Affine(*rows))
 
     def affine(self, y: Tensor) -> Tensor:
         """Scale and shift y (N, C, L) by the map of each sample's domain."""

@@ -25,7 +25,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import RunningMoments, gather_by_id
+from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.mixture.routes import is_exported
 
 # Far above the rounding of a float32 covariance, far below any useful shrinkage.
@@ -93,6 +95,17 @@ class DomainSpecificWhitening(ClusterBatchNorm):
         if self.shrinkage < 1:
             var = ((var - self.shrinkage) / (1 - self.shrinkage)).clamp_min(0)
         self.running.start(mean, var)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by a domain's covariances, if no channels correlate."""
+        cluster = self.cluster_of(cluster_id)
+        cov = self.running.var[cluster].double()
+        var = cov.diagonal(dim1=1, dim2=2)
+        if bool((cov != var.diag_embed()).any()):
+            raise NoChannelMapError("decorrelates the channels of a group")
+        mean, var = self.running.mean[cluster], var.lerp(torch.ones_like(var), self.shrinkage)
+        mean, var = mean[: self.num_features], var.flatten()[: self.num_features]
+        return standardising(mean, var, Affine(self.weight, self.bias))
 
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""

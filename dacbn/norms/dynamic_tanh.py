@@ -15,7 +15,7 @@ Differs from the paper: none in the equations. The affine map of a replaced laye
 its function: train after a conversion.
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class DynamicTanh(Norm):
     Raises:
         ValueError: an option has another type or is out of its range.
     """
+
+    evaluates: ClassVar[str] = "bends each value by a curve"
 
     def __init__(
         self,

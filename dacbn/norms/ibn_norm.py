@@ -13,8 +13,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import Norm, norms, trained_statistics
 from dacbn.norms.group_norm import standardise_groups
+from dacbn.norms.mixture.arguments import Affine
 
 
 @norms.register("ibn_norm")
@@ -53,6 +55,12 @@ class IBNNorm(Norm):
         if batch.shape[1]:
             parts.append(self.batch(batch))
         return self.affine(torch.cat(parts, 1))
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map of the batch part, if no channel is normalised by instance."""
+        if self.by_instance:
+            raise NoChannelMapError("normalises some channels by the moments of each sample")
+        return standardising(*self.batch.running_moments(), Affine(self.weight, self.bias))
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Load the running statistics of the channels that are normalised by batch."""

@@ -30,7 +30,9 @@ from torch import Tensor, fx, nn
 
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import batch_normalise
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import Need, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.network.kalman_chain import Chain, LearnedTransition
 from dacbn.norms.network.kalman_graph import MomentGraph
 from dacbn.norms.network.moment_propagation import Moments, stretch
@@ -107,6 +109,10 @@ class KalmanNorm(RunningStatistics):
         unbiased = var + self.gain * batch[1] / max(x.shape[0] * x.shape[2] - 1, 1)
         self.update_statistics(running_mean=mean, running_var=unbiased)
         return self.affine((x - mean[:, None]) * (var + self.eps).rsqrt()[:, None])
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by running statistics, which are not predicted."""
+        return standardising(*self.running_moments(), Affine(self.weight, self.bias))
 
     def predict(self, like: Tensor) -> Moments | None:
         """Predict the mean and variance (C,) from the preceding layers; None if they cannot.

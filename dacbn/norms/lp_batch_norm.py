@@ -24,7 +24,9 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import AT_LEAST_1, OR_INFINITE, Count, Fraction, Positive
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.running_statistics import RunningStatistics
 
 FITS = 4  # powers up to this one of any activation fit into float32
@@ -81,6 +83,11 @@ class LpBatchNorm(RunningStatistics):
         if by_batch:
             self.update_statistics(running_mean=mean, running_scale=scale)
         return self.affine(centred * (scale.square() + self.eps).rsqrt()[:, None])
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by running statistics."""
+        var = self.running_scale.double().square()
+        return standardising(self.running_mean, var, Affine(self.weight, self.bias))
 
     def _scale(self, centred: Tensor) -> Tensor:
         """Estimate the standard deviation of each channel of (N, C, L)."""

@@ -15,7 +15,9 @@ from typing import ClassVar
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.norms.channel_map import ChannelMap, scaling
 from dacbn.norms.contract import norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.running_statistics import RunningStatistics
 
 
@@ -42,6 +44,11 @@ class MeanOnlyBatchNorm(RunningStatistics):
         mean = x.mean((0, 2))
         self.update_statistics(running_mean=mean)
         return self.affine(x - mean[:, None])
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by the running mean."""
+        unscaled = scaling(Affine(self.weight, self.bias), self.eps, self.num_features)
+        return unscaled._replace(mean=self.running_mean.double())
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Load the running mean, and fold the standard deviation into `weight`."""

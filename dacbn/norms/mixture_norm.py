@@ -28,6 +28,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, in_type
 from dacbn.norms.mixture.by_position import (
@@ -100,6 +101,12 @@ class MixtureNorm(Norm):
         components = Components(mean, var + self.eps, scale)
         affine = Affine(*in_type(x.dtype, self.weight, self.bias))
         return shape_back(mix_positions(rows, weights, components, affine), x)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map, if all components are equal."""
+        prior = self.running.prior.clamp_min(SMALLEST_PRIOR)
+        scale = prior.rsqrt() if self.prior_scale else None
+        return mixing(self.running, Affine(self.weight, self.bias), "position", scale)
 
     @torch.no_grad()
     def _assign(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
@@ -71,6 +72,10 @@ class ModeNorm(Norm):
         components = Components(mean, var + self.eps)
         affine = Affine(*in_type(x.dtype, self.weight, self.bias))
         return mix_samples(x, weights, components, affine)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map, if all components are equal."""
+        return mixing(self.running, Affine(self.weight, self.bias), "sample")
 
     def mixture(self) -> Mixture:
         """Return the moments of the modes, by which evaluation normalises."""

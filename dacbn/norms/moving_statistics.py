@@ -51,7 +51,7 @@ def set_statistics(model: nn.Module, statistics: Statistics, layers: str = "*") 
         raise ValueError(f"statistics must be one of {known}, got {statistics!r}")
     chosen = {
         name: layer
-        for name, layer in _whole_normalisers(model).items()
+        for name, layer in whole_normalisers(model).items()
         if fnmatch(name, layers) and any(hasattr(part, "momentum") for part in layer.modules())
     }
     if statistics == "frozen":
@@ -64,7 +64,7 @@ def set_statistics(model: nn.Module, statistics: Statistics, layers: str = "*") 
     return list(chosen)
 
 
-def _whole_normalisers(model: nn.Module) -> dict[str, nn.Module]:
+def whole_normalisers(model: nn.Module) -> dict[str, nn.Module]:
     """Find the normalisers, without those inside of others."""
     kinds = (Norm, _BatchNorm)
     found = {name: layer for name, layer in model.named_modules() if isinstance(layer, kinds)}

@@ -12,7 +12,9 @@ and is loaded as one: weight w / s, bias b - m w / s.
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from dacbn.norms.channel_map import ChannelMap, scaling
 from dacbn.norms.contract import Norm, norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine
 
 
 @norms.register("no_norm")
@@ -29,6 +31,10 @@ class NoNorm(Norm):
     def normalise(self, x: Tensor) -> Tensor:
         """Scale and shift x."""
         return self.affine(x)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the layer's own map."""
+        return scaling(Affine(self.weight, self.bias), self.eps, self.num_features)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Fold a trained BatchNorm's statistics into weight and bias, which preserves its function.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
+from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import norms
 from dacbn.norms.mixture.routes import is_exported
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
@@ -33,6 +34,7 @@ class PredictionTimeBatchNorm(BatchNorm):
     """
 
     always_by_batch: ClassVar[bool] = True
+    evaluates: ClassVar[str] = "normalises by the batch in evaluation too"
     statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
     running_variance: Tensor
 
@@ -58,3 +60,7 @@ class PredictionTimeBatchNorm(BatchNorm):
         if self.weight is None or self.bias is None:
             return y
         return y * self.weight.view(shape) + self.bias.view(shape)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Raise NoChannelMapError: the batch decides the map."""
+        raise NoChannelMapError(self.evaluates)

@@ -23,8 +23,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Positive
 from dacbn.norms.by_id.cluster_norm import ClusterNorm
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.host_value import remember
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.mixture.moments import weighted_moments
 
 
@@ -81,6 +83,14 @@ class SCBNorm(ClusterNorm):
             mean, log_std = mean + self.shared_mean, log_std + self.shared_log_std
         inverse_std = ((2 * log_std).exp() + self.eps).rsqrt()
         return self.affine((x - mean[..., None]) * inverse_std[..., None])
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by a cluster's learned mean and standard deviation."""
+        cluster = self.cluster_of(cluster_id)
+        mean, log_std = self.mean[cluster].double(), self.log_std[cluster].double()
+        if self.shared_mean is not None and self.shared_log_std is not None:
+            mean, log_std = mean + self.shared_mean, log_std + self.shared_log_std
+        return standardising(mean, (2 * log_std).exp(), Affine(self.weight, self.bias))
 
     @torch.no_grad()
     def _init_from_batch(self, x: Tensor, ids: Tensor) -> None:

@@ -16,7 +16,9 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.conv import _ConvNd
 
+from dacbn.norms.channel_map import ChannelMap, scaling
 from dacbn.norms.contract import Need, Norm, norms
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.network.residual_sums import called, find_sums
 from dacbn.norms.network.trace import trace
 
@@ -55,6 +57,10 @@ class SelfNormalizing(Norm):
     def normalise(self, x: Tensor) -> Tensor:
         """Scale and shift x."""
         return self.affine(x)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the layer's own map."""
+        return scaling(Affine(self.weight, self.bias), self.eps, self.num_features)
 
     @classmethod
     def after_conversion(

@@ -24,7 +24,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.by_id.cluster_norm import ClusterBatchNorm
 from dacbn.norms.by_id.moments import standardise
+from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms, trained_statistics
+from dacbn.norms.mixture.arguments import Affine
 
 
 @norms.register("trans_norm")
@@ -49,6 +51,14 @@ class TransNorm(ClusterBatchNorm):
         mean, var = self.running(x, ids)
         z = self.affine(standardise(x, ids, mean, var + self.eps))
         return z * (1 + agreement(mean, var + self.eps))[:, None]
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map by a domain's running statistics, re-weighted."""
+        cluster = self.cluster_of(cluster_id)
+        mean, var = self.running.mean.double(), self.running.var.double()
+        z = standardising(mean[cluster], var[cluster], Affine(self.weight, self.bias))
+        weights = 1 + agreement(mean, var + self.eps)
+        return z._replace(weight=z.weight * weights, bias=z.bias * weights)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Start every domain on a BatchNorm's statistics; weight and bias undo the factor of 2."""

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_type
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
@@ -161,6 +162,11 @@ class UCBNorm(Norm):
             running.update(share, mean, var, num_values)
         return y
 
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map, if all components are equal."""
+        scale = (-0.5 * self.gate.log_prior).exp() if self.prior_scale else None
+        return mixing(self.statistics, Affine(self.weight, self.bias), self.assign, scale)
+
     def share(self, x: Tensor, shared: SharedAssignments, gate: Gate) -> Tensor:
         """Return to what degree the samples x (N, C, L) belong to each component: (K, N).
 
@@ -192,8 +198,7 @@ class UCBNorm(Norm):
     def nll(self, x: Tensor) -> Tensor:
         """Compute the mean negative log-likelihood of activations x (N, C, *): a scalar.
 
-        The task's loss alone does not make learned components fit the data; add this loss if they
-        should.
+        Add it to the task's loss, which alone does not make learned components fit the data.
         """
         gate, flat = self.gate, x.reshape(x.shape[0], x.shape[1], -1)
         joint = log_joint(flat, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)

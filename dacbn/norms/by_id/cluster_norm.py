@@ -43,6 +43,19 @@ class ClusterNorm(Norm):
         check_ids(ids, x.shape[0], self.num_clusters)
         return ids
 
+    def cluster_of(self, cluster_id: int | None) -> int:
+        """Return the id of a cluster, checked.
+
+        Raises:
+            ValueError: it is None, or there is no such cluster.
+        """
+        if cluster_id is None or not 0 <= cluster_id < self.num_clusters:
+            raise ValueError(
+                f"{type(self).__name__} normalises by cluster: give cluster_id, from 0 (the first "
+                f"source) to {self.num_clusters - 1}, got {cluster_id}"
+            )
+        return cluster_id
+
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""
         return f"{super().extra_repr()}, num_clusters={self.num_clusters}"

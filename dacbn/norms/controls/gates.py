@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
+from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.controls.scramble import hash_to_int
-from dacbn.norms.mixture.arguments import in_type
+from dacbn.norms.mixture.arguments import Affine, in_type
 from dacbn.norms.mixture.moments import Assign, mix, weighted_moments
 from dacbn.norms.mixture.state import RunningMixture
 
@@ -64,6 +65,10 @@ class RandomGateNorm(Norm):
             share, mean, var = weighted_moments(x, weights, mean, var)
             self.running.update(share.detach(), mean.detach(), var.detach(), x[:, 0].numel())
         return self.affine(mix(x, weights, mean, var + self.eps))
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return the map, if all groups are equal."""
+        return mixing(self.running, Affine(self.weight, self.bias), self.assign)
 
     def mixture(self) -> Mixture:
         """Return the groups by which this layer normalises."""

@@ -19,7 +19,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import Norm, norms
+from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.mixture.moments import evenly_inside_unit
 
 REACH = 2.0  # standard deviations to either side, over which the tanh terms start evenly spaced
@@ -63,6 +65,12 @@ class MatchedBatchNorm(Norm):
         for centre, slope, height in zip(self.place, self.slope, self.height, strict=True):
             y = y + height[:, None] * torch.tanh(slope[:, None] * (z - centre[:, None]))
         return self.affine(y)
+
+    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
+        """Return BatchNorm's map, if no tanh is added to it."""
+        if bool(self.height.any()):
+            raise NoChannelMapError("adds a tanh of each value")
+        return standardising(*self.standard.running_moments(), Affine(self.weight, self.bias))
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Load the running statistics."""

@@ -3,3 +3,5 @@
 from dacbn.export.formats import Formats as Formats
 from dacbn.export.formats import formats as formats
 from dacbn.export.formats import write as write
+from dacbn.export.onnx_file import write_onnx as write_onnx
+from dacbn.export.torch_program import write_torch as write_torch

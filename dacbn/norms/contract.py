@@ -177,7 +177,7 @@ class Norm(nn.Module):
             TypeError: x holds no real floating-point numbers, which the output would be cut to.
             ValueError: x has another number of them.
         """
-        if torch.jit.is_tracing():  # in which the comparisons of sizes would be recorded
+        if torch._C._get_tracing_state():  # in which the comparisons of sizes would be recorded
             return
         if not x.is_floating_point():
             raise TypeError(

@@ -125,7 +125,7 @@ class FrozenGateNorm(RandomGateNorm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L); the first batch with at least K values initialises."""
-        num_assigned = len(x) if self.assign == "sample" else x[:, 0].numel()
+        num_assigned = x.shape[0] if self.assign == "sample" else x[:, 0].numel()
         if self.training and num_assigned >= self.num_clusters and self.gate.uninitialised:
             for mixture in (self.gate, self.running):
                 mixture.init_from_batch(x.detach().to(mixture.mean))

@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from dacbn.limits import Positive
 from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.mixture.moments import Assign
-from dacbn.norms.mixture.routes import HALF, is_exported, is_transformed
+from dacbn.norms.mixture.routes import HALF, is_exported, is_transformed, refuse_script
 from dacbn.registry import Registry, check_options
 
 
@@ -98,6 +98,7 @@ class Norm(nn.Module):
     standardises_channels: ClassVar[bool] = False
     always_by_batch: ClassVar[bool] = False  # evaluation normalises by the batch too
     evaluates: ClassVar[str] = "normalises each sample by its own moments"  # if it is no affine map
+    __prepare_scriptable__ = refuse_script
     statistics_frozen = False  # training normalises as evaluation does; see `set_statistics`
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -39,6 +39,18 @@ def is_exported() -> bool:
     return bool(is_exporting() or torch._C._get_tracing_state())
 
 
+def refuse_script(layer: nn.Module) -> nn.Module:
+    """Refuse torch.jit.script, which calls this method of a layer, and cannot read ours.
+
+    Raises:
+        RuntimeError: always.
+    """
+    raise RuntimeError(
+        f"torch.jit.script cannot read {type(layer).__name__}: record the network, in evaluation "
+        "mode, by torch.jit.trace, or export it by dacbn export"
+    )
+
+
 def needs_formulas(x: Tensor) -> bool:
     """Whether the formulas of `moments` have to be used for x (N, C, *).
 

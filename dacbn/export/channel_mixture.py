@@ -54,7 +54,7 @@ class ChannelMixture(nn.Module):
         ]
         if self.num_clusters == 2:
             return odds[0].sigmoid() * apart[0] + first
-        largest = odds[0].relu()
+        largest = odds[0]  # far below 0 it makes the total infinite, and the others nothing
         for each in odds[1:]:
             largest = torch.maximum(largest, each)
         shares = [(each - largest).exp() for each in odds]

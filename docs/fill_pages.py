@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 from dacbn.cli import main
 from dacbn.datasets import datasets
+from dacbn.export import formats
 from dacbn.label_shift import estimators
 from dacbn.methods import methods, source_free_methods, test_time_methods
 from dacbn.norms import norms, weights
@@ -40,6 +41,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "validators": validators,
     "datasets": datasets,
     "recipes": recipes,
+    "formats": formats,
 }
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of a terminal
 MARK = re.compile(r"^\{\{ (\w+) ([\w-]+)(?:: ([\w ]+))? \}\}$", re.MULTILINE)

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 import torch
 
 from dacbn.benchmarks.accuracy import NORMS, benchmark_accuracy
+from dacbn.benchmarks.exports import SPECS as EXPORTED
+from dacbn.benchmarks.exports import benchmark_exports
 from dacbn.benchmarks.layers import (
     CLUSTERS,
     LARGE_SHAPES,
@@ -21,7 +23,7 @@ from dacbn.benchmarks.rivals import absent_rivals
 from dacbn.benchmarks.steps import benchmark_steps
 from dacbn.training import TrainConfig
 
-Part = Literal["layers", "steps", "loops", "accuracy"]
+Part = Literal["layers", "steps", "loops", "accuracy", "export"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
@@ -58,6 +60,8 @@ def measure(part: Part, settings: Settings) -> list[Row]:
         return benchmark_steps(
             norms, rounds=settings.rounds, device=settings.device, bfloat16=settings.bfloat16
         )
+    if part == "export":
+        return benchmark_exports(settings.norms or EXPORTED, rounds=settings.rounds)
     if part == "accuracy":
         return benchmark_accuracy(
             (None, *settings.norms) if settings.norms else NORMS,

@@ -22,7 +22,8 @@ def benchmark(
 
     Args:
         what: layers (each normaliser alone), steps (whole networks), loops (images per second),
-            accuracy (seconds of training to an accuracy on the target; takes an hour).
+            accuracy (seconds of training to an accuracy on the target; takes an hour), export
+            (answers of torch, compiled torch and onnxruntime, on the CPU).
         settings: the settings.
         threads: CPU threads; 0 uses all cores.
         output: JSON file to write.

@@ -27,6 +27,7 @@ from dacbn.norms.by_id.moments import standardise
 from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms
 from dacbn.norms.mixture.arguments import Affine
+from dacbn.norms.mixture.routes import is_exported
 from dacbn.processes import is_shared
 from dacbn.processes.sums import add_up_going_back
 
@@ -73,7 +74,10 @@ class AutoDIAL(ClusterBatchNorm):
 
     def shares(self) -> Tensor:
         """Compute the shares of the domains in each domain's mixture: (K, K), rows sum to one."""
-        alpha: Tensor = _Within.apply(self.alpha, 1 / self.num_clusters)
+        if is_exported():  # a program that is loaded elsewhere has no function of ours
+            alpha = self.alpha.clamp(1 / self.num_clusters, 1.0)
+        else:
+            alpha = _Within.apply(self.alpha, 1 / self.num_clusters)
         own = torch.eye(self.num_clusters, dtype=alpha.dtype, device=alpha.device)
         others = (1 - own) / max(self.num_clusters - 1, 1)
         return alpha * own + (1 - alpha) * others

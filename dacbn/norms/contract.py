@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 from dacbn.limits import Positive
 from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.mixture.moments import Assign
-from dacbn.norms.mixture.routes import HALF, is_transformed
+from dacbn.norms.mixture.routes import HALF, is_exported, is_transformed, refuse_script
 from dacbn.registry import Registry, check_options
 
 
@@ -98,6 +98,7 @@ class Norm(nn.Module):
     standardises_channels: ClassVar[bool] = False
     always_by_batch: ClassVar[bool] = False  # evaluation normalises by the batch too
     evaluates: ClassVar[str] = "normalises each sample by its own moments"  # if it is no affine map
+    __prepare_scriptable__ = refuse_script
     statistics_frozen = False  # training normalises as evaluation does; see `set_statistics`
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -177,6 +178,8 @@ class Norm(nn.Module):
             TypeError: x holds no real floating-point numbers, which the output would be cut to.
             ValueError: x has another number of them.
         """
+        if torch._C._get_tracing_state():  # in which the comparisons of sizes would be recorded
+            return
         if not x.is_floating_point():
             raise TypeError(
                 f"{type(self).__name__} expects floating-point numbers, got {x.dtype}: "
@@ -253,7 +256,7 @@ CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}
 def laid_out_like(x: Tensor, y: Tensor) -> Tensor:
     """Return y, of x's shape, with channels last in memory if those of x are."""
     form = CHANNELS_LAST.get(x.ndim)
-    if form is None or is_transformed() or not x.is_contiguous(memory_format=form):
+    if form is None or is_transformed() or is_exported() or not x.is_contiguous(memory_format=form):
         return y
     return y.contiguous(memory_format=form)
 

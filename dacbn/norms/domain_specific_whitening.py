@@ -28,6 +28,7 @@ from dacbn.norms.by_id.moments import RunningMoments, gather_by_id
 from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine
+from dacbn.norms.mixture.routes import is_exported
 
 # Far above the rounding of a float32 covariance, far below any useful shrinkage.
 CORRELATION_SHRINKAGE = 1e-5
@@ -153,6 +154,20 @@ def whitening(covariance: Tensor, shrinkage: float, eps: float) -> Tensor:
     # A factor scales with its channels, so only that of the correlations is computed.
     std = shrunk.diagonal(dim1=-2, dim2=-1).sqrt()
     correlation = shrunk / (std[..., :, None] * std[..., None, :])
-    factor = torch.linalg.cholesky_ex(correlation.lerp(one, CORRELATION_SHRINKAGE)).L
+    correlation = correlation.lerp(one, CORRELATION_SHRINKAGE)
+    if is_exported():
+        return eliminated(correlation, one) / std[..., None, :]
+    factor = torch.linalg.cholesky_ex(correlation).L
     inverse: Tensor = torch.linalg.solve_triangular(factor, one, upper=False)
     return inverse / std[..., None, :]
+
+
+def eliminated(matrix: Tensor, one: Tensor) -> Tensor:
+    """Compute inverse Cholesky factors of (*, g, g) by sums and products, which ONNX has."""
+    left, found = torch.cat([matrix, one.expand_as(matrix)], -1), []
+    for column in range(matrix.shape[-1]):
+        pivot = left[..., :1, column, None].rsqrt()
+        row = left[..., :1, :] * pivot
+        left = left[..., 1:, :] - left[..., 1:, column, None] * pivot * row
+        found.append(row[..., matrix.shape[-1] :])
+    return torch.cat(found, -2)

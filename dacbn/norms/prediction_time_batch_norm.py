@@ -11,12 +11,14 @@ Predictions depend on the other images in the batch: evaluate in large batches o
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
 from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import norms
+from dacbn.norms.mixture.routes import is_exported
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
 
 
@@ -39,10 +41,26 @@ class PredictionTimeBatchNorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""
+        if is_exported() and not self.training:
+            return self._for_any_batch(x)
         if self.training or values_per_channel(x) <= 1:
             return super().forward(x)
         self.check_input(x)
         return apply_kernel(x, None, (self.weight, self.bias), True, 0.0, self.eps)
+
+    def _for_any_batch(self, x: Tensor) -> Tensor:
+        """Normalise x without a decision by the size of the batch, which a graph cannot take."""
+        dims = [0, *range(2, x.ndim)]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        mean = x.mean(dims, keepdim=True)
+        var = (x - mean).square().mean(dims, keepdim=True)
+        known_mean, known_var = (each.view(shape) for each in self.running_moments())
+        several = torch.ones_like(x[:, :1]).sum() > 1
+        mean, var = mean.where(several, known_mean), var.where(several, known_var)
+        y = (x - mean) * (var + self.eps).rsqrt()
+        if self.weight is None or self.bias is None:
+            return y
+        return y * self.weight.view(shape) + self.bias.view(shape)
 
     def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
         """Raise NoChannelMapError: the batch decides the map."""

@@ -179,7 +179,7 @@ class UCBNorm(Norm):
             return shared.keep(sample_log_joint(*sample_moments(x), gate).softmax(0).T).T
         if is_recomputation():
             return self.past.read(x)[0].T
-        found = shared.read(len(x)).to(x.dtype)
+        found = shared.read(x.shape[0]).to(x.dtype)
         if torch.is_grad_enabled():  # it may be asked for again
             self.past.read(x, found)
         return found.T
@@ -200,8 +200,7 @@ class UCBNorm(Norm):
     def nll(self, x: Tensor) -> Tensor:
         """Compute the mean negative log-likelihood of activations x (N, C, *): a scalar.
 
-        The task's loss alone does not make learned components fit the data; add this loss if they
-        should.
+        Add it to the task's loss, which alone does not make learned components fit the data.
         """
         gate, flat = self.gate, x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
         joint = log_joint(flat, gate.log_prior, gate.mean, gate.var + self.eps, self.assign)

@@ -50,7 +50,7 @@ def batch_rows(x: Tensor) -> int:
     """Return how many samples the batch x (N, *) has on the processes that share statistics."""
     rows, share = shared_rows(), current()
     if rows is None or share is None:
-        return len(x)
+        return x.shape[0]  # not len, which is a constant to a tracer
     counts = rows.counts()
     own, together = counts[share.rank], sum(counts[rank] for rank in share.members)
     return together * (max(1, len(x) // own) if own else 1)

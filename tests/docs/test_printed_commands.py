@@ -9,6 +9,7 @@ import functools
 import os
 import re
 import shlex
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,8 @@ def test_every_command_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) ->
     for command in commands():
         if command.startswith(EXPENSIVE) or ("--data-root data" in command and not DATA.exists()):
             continue
+        if command.startswith("dacbn export") and not find_spec("onnxruntime"):
+            continue
         run(command, monkeypatch)
     assert (workplace / "labels.csv").read_text().count("\n") == 7
     assert list(workplace.glob("runs/*/figures/curves.png"))
@@ -144,6 +147,8 @@ def registries() -> list[Registry[Any]]:
 def test_every_snippet_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if page.stem == "hubs":
         pytest.importorskip("datasets", reason="needs pip install 'dacbn[hf]'")
+    if page.stem == "export":
+        pytest.importorskip("onnxruntime", reason="needs pip install 'dacbn[onnx]'")
     monkeypatch.chdir(workplace)
     for registry in registries():  # a snippet may register what other tests must not see
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))

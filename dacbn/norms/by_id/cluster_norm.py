@@ -40,7 +40,7 @@ class ClusterNorm(Norm):
     def ids_of(self, x: Tensor) -> Tensor:
         """Return the cluster of each sample of x: int64 (N,), checked."""
         ids = self.context.ids
-        check_ids(ids, len(x), self.num_clusters)
+        check_ids(ids, x.shape[0], self.num_clusters)
         return ids
 
     def cluster_of(self, cluster_id: int | None) -> int:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.mixture.routes import is_recorded
+from dacbn.norms.mixture.routes import is_exported, is_recorded
 
 
 class ClusterContext:
@@ -75,11 +75,13 @@ def check_ids(ids: Tensor, num_samples: int, num_clusters: int) -> None:
     """Check that the ids fit the batch and the layer.
 
     The range is checked on the CPU only, because reading it on a GPU would synchronise; and not
-    while a tracer records, which cannot read it.
+    while a tracer records, which cannot read it. A graph that is exported has ids of its own.
 
     Raises:
         ValueError: there is not one id per sample, or an id is outside [0, num_clusters).
     """
+    if is_exported():
+        return
     if len(ids) != num_samples:
         raise ValueError(f"got {len(ids)} cluster ids for {num_samples} images: one each is needed")
     if ids.is_cpu and len(ids) and not is_recorded(ids):

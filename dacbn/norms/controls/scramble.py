@@ -23,7 +23,12 @@ def hash_to_int(values: Tensor, bound: int, over: tuple[int, ...] = ()) -> Tenso
 
     Returns:
         int64, of the shape of `values` but for `over`.
+
+    Raises:
+        RuntimeError: torch.jit.trace records, which would end in an internal error.
     """
+    if torch._C._get_tracing_state():
+        raise RuntimeError("a trace cannot read the bits of numbers, which random groups come from")
     bits = values.view(torch.int64 if values.dtype == torch.float64 else torch.int32).long()
     if over:  # integer sums do not depend on the order
         bits = _scramble(bits).sum(over, keepdim=True)

@@ -26,7 +26,7 @@ from dacbn.norms.mixture.arguments import (
 )
 from dacbn.norms.mixture.kernels.choose import kernels_for
 from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
-from dacbn.norms.mixture.routes import HALF, PLAIN_TYPES, is_recorded, is_transformed
+from dacbn.norms.mixture.routes import HALF, PLAIN_TYPES, is_exported, is_recorded, is_transformed
 from dacbn.norms.mixture.shared import shared_backward, shared_forward
 from dacbn.processes.share import running, shared_rows
 
@@ -52,7 +52,7 @@ def normalise_channels(
     tensors: tuple[Any, ...] = (x, *gate, *components, *affine)
     if x.dtype in HALF or len({tensor.dtype for tensor in tensors if tensor is not None}) > 1:
         tensors = _in_one_type(*tensors)
-    if is_transformed():
+    if is_transformed() or is_exported():
         y, table = _by_formulas(*tensors, *options)
         return y.to(x.dtype), table
     tensors = (_dense(tensors[0]), *tensors[1:])

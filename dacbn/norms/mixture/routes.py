@@ -33,6 +33,29 @@ def has_no_memory(x: Tensor) -> bool:
     return is_transformed() or is_recorded(x)
 
 
+def is_exported() -> bool:
+    """Whether a graph is recorded that will run without this package.
+
+    By torch.export, torch.jit.trace or an exporter to ONNX; for other shapes too. Such a graph can
+    neither check its input nor call compiled code.
+    """
+    # torch before 2.7 does not say that it exports
+    is_exporting = getattr(torch.compiler, "is_exporting", torch.onnx.is_in_onnx_export)
+    return bool(is_exporting() or torch._C._get_tracing_state())
+
+
+def refuse_script(layer: nn.Module) -> nn.Module:
+    """Refuse torch.jit.script, which calls this method of a layer, and cannot read ours.
+
+    Raises:
+        RuntimeError: always.
+    """
+    raise RuntimeError(
+        f"torch.jit.script cannot read {type(layer).__name__}: record the network, in evaluation "
+        "mode, by torch.jit.trace, or export it by dacbn export"
+    )
+
+
 def needs_formulas(x: Tensor) -> bool:
     """Whether the formulas of `moments` have to be used for x (N, C, *).
 

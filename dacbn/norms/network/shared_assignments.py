@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dacbn.norms.mixture.routes import is_exported
 from dacbn.norms.network.trace import trace
 
 
@@ -47,7 +48,7 @@ class SharedAssignments:
                 "the first normaliser of the network assigns the images, and it has not run: "
                 "call the model that was converted, not its parts"
             )
-        if len(self.found) != num_samples:
+        if not is_exported() and len(self.found) != num_samples:
             raise ValueError(
                 f"{len(self.found)} images are assigned to clusters, but this layer gets "
                 f"{num_samples} samples: leave it out by `sites`"

@@ -19,10 +19,11 @@ from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 
 @norms.register("batch_instance_norm")
-class BatchInstanceNorm(Norm):
+class BatchInstanceNorm(Norm, SeenAsBatchNorm):
     """Mix batch and instance normalisation by a learned blend weight per channel.
 
     The blend weights start at one, where the layer is BatchNorm.

@@ -7,12 +7,12 @@ from inspect import signature
 from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.limits import Positive
 from dacbn.norms.mixture.moments import Assign
-from dacbn.norms.mixture.routes import HALF, is_transformed
+from dacbn.norms.mixture.routes import HALF, is_transformed, traced_as_one, without_autocast
 from dacbn.registry import Registry, check_options
 
 
@@ -61,6 +61,7 @@ def takes_device_and_dtype(init: Init) -> Init:
         dtype: torch.dtype | None = None,
         **options: Any,
     ) -> None:
+        self.__dict__.setdefault("_arguments", (args, options))  # of the class that is built
         init(self, *args, **options)
         if device is not None or dtype is not None:
             self.to(device=device, dtype=dtype)
@@ -95,6 +96,7 @@ class Norm(nn.Module):
     # over a batch, a channel of the output has mean `bias` and variance `weight` squared
     standardises_channels: ClassVar[bool] = False
     always_by_batch: ClassVar[bool] = False  # evaluation normalises by the batch too
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]  # of the constructor
     statistics_frozen = False  # training normalises as evaluation does; see `set_statistics`
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -120,9 +122,11 @@ class Norm(nn.Module):
         Raises:
             ValueError: x has another number of dimensions or channels.
         """
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         self.check_input(x)
         wide = x.float() if x.dtype in HALF else x
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
         return laid_out_like(x, y.reshape(x.shape).to(x.dtype))
 
@@ -210,6 +214,20 @@ class Norm(nn.Module):
 
     def reset_running_stats(self) -> None:
         """Restore the initial statistics; submodules have been reset already."""
+
+    def reset_parameters(self) -> None:
+        """Restore the parameters and statistics of a new layer, as after `to_empty`.
+
+        Raises:
+            RuntimeError: a conversion has given this layer parameters that a new one does not have.
+        """
+        arguments, options = self._arguments
+        new = type(self)(*arguments, **options).state_dict()
+        if missing := self.load_state_dict(new, strict=False).missing_keys:
+            raise RuntimeError(
+                f"{', '.join(missing)} of {type(self).__name__} depend on the network: convert it "
+                "after its values are there, and not on the meta device"
+            )
 
     @classmethod
     def after_conversion(

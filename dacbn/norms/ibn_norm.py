@@ -15,10 +15,11 @@ from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, norms, trained_statistics
 from dacbn.norms.group_norm import standardise_groups
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 
 @norms.register("ibn_norm")
-class IBNNorm(Norm):
+class IBNNorm(Norm, SeenAsBatchNorm):
     """Normalise the first half of the channels by instance, the others by batch.
 
     Args:

@@ -31,6 +31,7 @@ from torch import Tensor, fx, nn
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_norm import batch_normalise
 from dacbn.norms.contract import Need, norms, trained_statistics
+from dacbn.norms.mixture.routes import traced_as_one
 from dacbn.norms.network.kalman_chain import Chain, LearnedTransition
 from dacbn.norms.network.kalman_graph import MomentGraph
 from dacbn.norms.network.moment_propagation import Moments, stretch
@@ -86,6 +87,8 @@ class KalmanNorm(RunningStatistics):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         predicted = self.graph is not None or self.learned is not None
         if predicted and self.training and x.numel() and self.gain < 1:
             return super().forward(x)

@@ -52,7 +52,7 @@ class LatentDomainNorm(ModeNorm):
                 "assignments are gone when a backward pass recomputes this layer: latent domains "
                 "need gradient checkpointing turned off"
             )
-        return self.shared.read(len(pooled))
+        return self.shared.read(pooled.shape[0])
 
     @classmethod
     def after_conversion(

@@ -24,6 +24,7 @@ from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
 from dacbn.norms.mixture.state import RunningMixture
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 # Standard deviation of the initial logits, for pooled activations of size one: small, so that modes
 # start nearly equal, but not zero, or they would stay equal.
@@ -31,7 +32,7 @@ GATE_STD = 0.1
 
 
 @norms.register("mode_norm")
-class ModeNorm(Norm):
+class ModeNorm(Norm, SeenAsBatchNorm):
     """Normalise by the moments of modes, to which a learned gate assigns the samples.
 
     Args:

@@ -11,10 +11,11 @@ Predictions depend on the other images in the batch: evaluate in large batches o
 
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, fx
 
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
 from dacbn.norms.contract import norms
+from dacbn.norms.mixture.routes import traced_as_one
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
 
 
@@ -36,6 +37,8 @@ class PredictionTimeBatchNorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         if self.training or x.numel() <= self.num_features:
             return super().forward(x)
         self.check_input(x)

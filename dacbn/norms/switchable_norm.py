@@ -57,7 +57,7 @@ class SwitchableNorm(RunningStatistics):
 
     def _batch_moments(self, mean: Tensor, var: Tensor, length: int) -> tuple[Tensor, Tensor]:
         """Pool the instances' moments (N, C, 1) in training, and update the running ones."""
-        count = len(mean) * length
+        count = mean.shape[0] * length
         if not self.training or count <= 1:
             # copies: a training batch may move them before the backward pass
             return self.running_mean[:, None].clone(), self.running_variance[:, None].clone()

@@ -21,7 +21,7 @@ the same images into different components.
 from typing import Literal, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
@@ -30,16 +30,18 @@ from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
+from dacbn.norms.mixture.routes import traced_as_one
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
 from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
 from dacbn.norms.recomputation import PastTables, is_recomputation
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 Update = Literal["em", "learned", "hybrid"]
 Gating = Literal["own", "shared"]
 
 
 @norms.register("ucb_norm")
-class UCBNorm(Norm):
+class UCBNorm(Norm, SeenAsBatchNorm):
     """Normalise by the components of a Gaussian mixture found during training.
 
     Args:
@@ -127,6 +129,8 @@ class UCBNorm(Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         if self.assign != "channel":
             return super().forward(x)
         self.check_input(x)
@@ -171,7 +175,7 @@ class UCBNorm(Norm):
             return shared.keep(sample_log_joint(*sample_moments(x), gate).softmax(0).T).T
         if is_recomputation():
             return self.past.read(x)[0].T
-        found = shared.read(len(x)).to(x.dtype)
+        found = shared.read(x.shape[0]).to(x.dtype)
         if torch.is_grad_enabled():  # it may be asked for again
             self.past.read(x, found)
         return found.T

@@ -21,12 +21,13 @@ from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.mixture.moments import evenly_inside_unit
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 REACH = 2.0  # standard deviations to either side, over which the tanh terms start evenly spaced
 
 
 @norms.register("matched_batch_norm")
-class MatchedBatchNorm(Norm):
+class MatchedBatchNorm(Norm, SeenAsBatchNorm):
     """BatchNorm plus K learned tanh terms per channel: a parameter-matched control.
 
     Args:

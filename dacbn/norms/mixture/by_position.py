@@ -13,7 +13,6 @@ tables are (K, C).
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -27,7 +26,7 @@ from dacbn.norms.mixture.moments import (
     per_component,
     weighted_moments,
 )
-from dacbn.norms.mixture.routes import needs_formulas
+from dacbn.norms.mixture.routes import needs_formulas, without_autocast
 
 VALUES = 1 << 18  # activations processed at a time on a CPU: they fit in its cache
 
@@ -113,7 +112,7 @@ class _Distances(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
         ctx.save_for_backward(x, mean, precision)
         out = x.new_empty(x.shape[0], len(mean), x.shape[2])
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 for k, squares in _squares(x[part], mean):
                     out[part, k] = precision[k] @ squares
@@ -124,7 +123,7 @@ class _Distances(torch.autograd.Function):
         x, mean, precision = ctx.saved_tensors
         dx, d_mean, d_precision = torch.empty_like(x), mean * 0, mean * 0
         tables_too = any(ctx.needs_input_grad[1:])
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 some, g = x[part], gradient[part]
                 dx[part] = 2 * (some * (precision.T @ g)).sub_((precision * mean).T @ g)
@@ -146,7 +145,7 @@ class _Pool(torch.autograd.Function):
         count = r.sum((0, 2))[:, None] + PSEUDO_COUNT
         centre = prior_mean.mean(0)
         sums, squares_of = PSEUDO_COUNT * (prior_mean - centre), PSEUDO_COUNT * prior_var
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 offset = x[part] - centre[:, None]
                 sums += (r[part] @ offset.transpose(1, 2)).sum(0)
@@ -166,7 +165,7 @@ class _Pool(torch.autograd.Function):
         by_mean, by_var = (of_mean + of_var * drag) / count, of_var / count
         dx, dr = torch.empty_like(x), torch.empty_like(r)
         constant = (by_mean * mean + by_var * var).sum(1, keepdim=True)
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 some, weights = x[part], r[part]
                 slope, shift = (2 * by_var).T @ weights, (by_mean - 2 * by_var * mean).T @ weights
@@ -186,7 +185,7 @@ class _Lines(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, r, slope, shift)
         y = torch.empty_like(x)
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 shifts = (shift.T @ r[part]).add_(bias[:, None])
                 y[part] = shifts.addcmul_(x[part], slope.T @ r[part])
@@ -197,7 +196,7 @@ class _Lines(torch.autograd.Function):
         x, r, slope, shift = ctx.saved_tensors
         dx, dr = torch.empty_like(x), torch.empty_like(r)
         d_slope, d_shift = torch.zeros_like(slope), torch.zeros_like(shift)
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 g, weights = gradient[part], r[part]
                 product = g * x[part]
@@ -223,8 +222,3 @@ def _samples(x: Tensor) -> Iterator[slice]:
     """Split the samples of x (N, C, L) so that a part stays in a CPU's cache."""
     step = max(1, VALUES // x[0].numel()) if x.device.type == "cpu" else len(x)
     return (slice(start, start + step) for start in range(0, len(x), step))
-
-
-def _no_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Keep autocast from computing matrix products in half precision."""
-    return torch.autocast(x.device.type, enabled=False)

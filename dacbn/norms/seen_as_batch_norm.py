@@ -66,11 +66,12 @@ class SeenAsBatchNorm(BatchNormOfTorch):
 
     @track_running_stats.setter
     def track_running_stats(self, tracks: bool) -> None:
-        if not tracks:
-            self.__dict__.setdefault(TRACKED, self.momentum)
-            self.momentum = 0.0
-        elif TRACKED in self.__dict__:
-            self.momentum = self.__dict__.pop(TRACKED)
+        for part in averaging_parts(self):
+            if not tracks:
+                part.__dict__.setdefault(TRACKED, part.momentum)
+                part.__dict__[MOMENTUM] = 0.0
+            elif TRACKED in part.__dict__:
+                part.__dict__[MOMENTUM] = part.__dict__.pop(TRACKED)
 
 
 def averaging_parts(layer: nn.Module) -> list[Any]:

@@ -12,7 +12,7 @@ def rows():
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-def tested():
+def idioms_of_tests():
     """Return the idioms that tests are marked with."""
     found = set()
     for path in sorted((ROOT / "tests" / "idioms").glob("test_*.py")):
@@ -38,7 +38,7 @@ def tested():
 
 def test_rows_and_tests_name_the_same_idioms():
     named = [row[0] for row in rows()]
-    assert len(named) == len(set(named)) and set(named) == tested()
+    assert len(named) == len(set(named)) and set(named) == idioms_of_tests()
 
 
 def test_every_row_has_all_columns():

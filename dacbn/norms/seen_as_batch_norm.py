@@ -43,6 +43,9 @@ class SeenAsBatchNorm(BatchNormOfTorch):
     @property
     def momentum(self) -> float:
         """The weight of the newest batch in the running statistics."""
+        own: float | None = self.__dict__.get(MOMENTUM)  # looked for first: every batch asks
+        if own is not None:
+            return own
         return next((float(vars(part)[MOMENTUM]) for part in averaging_parts(self)), 0.0)
 
     @momentum.setter

@@ -21,6 +21,7 @@ from dacbn.models.sites import (
 from dacbn.norms import Norm, norms, weights
 from dacbn.norms.contract import trained_statistics
 from dacbn.norms.network.trace import feeding_layers
+from dacbn.norms.weight_decay import Undecayed
 from dacbn.spec import Spec, Term
 from dacbn.spelling import spell
 
@@ -113,6 +114,7 @@ def convert_norms(
             )
         batch_norm = nn.BatchNorm2d(IMAGE_CHANNELS).train(model.training)
         insert_at_input(model, kind.from_batch_norm(batch_norm, **options))
+        model.no_weight_decay = Undecayed(model)  # type: ignore[assignment]
         return ConversionReport(kind.__name__, "input", ("input_norm",))
     found = find_layers(model, replaces)
     chosen = select(list(found), sites)
@@ -126,6 +128,7 @@ def convert_norms(
             "recalibrate before predicting"
         )
     mapped = _map_weights(model, list(layers), maps)
+    model.no_weight_decay = Undecayed(model)  # type: ignore[assignment]
     return ConversionReport(
         kind.__name__,
         WORDS[replaces],

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from fnmatch import fnmatch
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ def find_layers(model: nn.Module, replaces: Replaces) -> dict[str, nn.Module]:
     found = {
         name: layer
         for name, layer in model.named_modules(remove_duplicate=False)
-        if name and isinstance(layer, KINDS[replaces])
+        if name and isinstance(layer, KINDS[replaces]) and not isinstance(layer, Norm)
     }
     if not found:
         raise ValueError(_none_to_replace(model, replaces))
@@ -99,12 +99,34 @@ def as_batch_norm(layer: nn.Module) -> _BatchNorm:
 
 
 def in_place_of(layer: nn.Module, norm: Norm) -> nn.Module:
-    """Keep the channel order, dropout and activation of the replaced layer."""
+    """Keep the channel order, dropout and activation of the replaced layer.
+
+    States load by the old names too: those of the layer that was replaced, and those in which a
+    layer without dropout and activation was the first of three.
+    """
     last = isinstance(layer, nn.LayerNorm) and not _takes_channels_first(layer)
     placed = ChannelsLast(norm) if last else norm
     # timm's BatchNormAct and LayerNormAct layers have dropout and activation fused in
     fused = [getattr(layer, part) for part in ("drop", "act") if hasattr(layer, part)]
-    return nn.Sequential(placed, *fused) if fused else placed
+    if all(isinstance(part, nn.Identity) for part in fused):
+        if fused:
+            placed._register_load_state_dict_pre_hook(_names_without_place)  # type: ignore[no-untyped-call]
+        return placed
+    together = nn.Sequential(placed, *fused)
+    together._register_load_state_dict_pre_hook(_names_with_place)  # type: ignore[no-untyped-call]
+    return together
+
+
+def _names_without_place(state: dict[str, Any], prefix: str, *_: object) -> None:
+    for name in [name for name in state if name.startswith(f"{prefix}0.")]:
+        state[prefix + name.removeprefix(f"{prefix}0.")] = state.pop(name)
+
+
+def _names_with_place(state: dict[str, Any], prefix: str, *_: object) -> None:
+    for name in [name for name in state if name.startswith(prefix)]:
+        key = name.removeprefix(prefix)
+        if not key.partition(".")[0].isdecimal():
+            state[f"{prefix}0.{key}"] = state.pop(name)
 
 
 @torch.no_grad()
@@ -140,7 +162,8 @@ def _none_to_replace(model: nn.Module, replaces: Replaces) -> str:
     text = f"{type(model).__name__} has no {WORDS[replaces]} to replace"
     text += f"; it normalises with {instead}" if instead else "; it has no normaliser"
     for other, kind in KINDS.items():
-        if other != replaces and any(isinstance(layer, kind) for layer in model.modules()):
+        theirs = (layer for layer in model.modules() if not isinstance(layer, Norm))
+        if other != replaces and any(isinstance(layer, kind) for layer in theirs):
             return (
                 f"{text}. Replace those by {spell('replaces', other)}, or choose another backbone"
             )

@@ -34,6 +34,7 @@ from dacbn.norms.latent_domain_norm import LatentDomainNorm as LatentDomainNorm
 from dacbn.norms.layer_norm import LayerNorm as LayerNorm
 from dacbn.norms.lp_batch_norm import LpBatchNorm as LpBatchNorm
 from dacbn.norms.mean_only_batch_norm import MeanOnlyBatchNorm as MeanOnlyBatchNorm
+from dacbn.norms.mixture import operations as operations
 from dacbn.norms.mixture_norm import MixtureNorm as MixtureNorm
 from dacbn.norms.mode_norm import ModeNorm as ModeNorm
 from dacbn.norms.modes import modes_kept as modes_kept
@@ -54,4 +55,5 @@ from dacbn.norms.torchs_batch_norms import shared_batch_norms as shared_batch_no
 from dacbn.norms.trans_norm import TransNorm as TransNorm
 from dacbn.norms.uan import UAN as UAN
 from dacbn.norms.ucb_norm import UCBNorm as UCBNorm
+from dacbn.norms.weight_decay import no_weight_decay as no_weight_decay
 from dacbn.norms.weight_standardization import WeightStandardization as WeightStandardization

@@ -21,10 +21,11 @@ from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
 from dacbn.norms.mixture.arguments import Affine
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 
 @norms.register("batch_instance_norm")
-class BatchInstanceNorm(Norm):
+class BatchInstanceNorm(Norm, SeenAsBatchNorm):
     """Mix batch and instance normalisation by a learned blend weight per channel.
 
     The blend weights start at one, where the layer is BatchNorm.

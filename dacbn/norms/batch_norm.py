@@ -8,12 +8,12 @@ variance, training falls back to the running statistics (torch's layer raises).
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import laid_out_like, norms
 from dacbn.norms.mixture.arguments import Affine
-from dacbn.norms.mixture.routes import HALF
+from dacbn.norms.mixture.routes import HALF, traced_as_one
 from dacbn.norms.recomputation import is_recomputation
 from dacbn.norms.running_statistics import RunningStatistics
 from dacbn.norms.shared_batch_norm import batch_norm
@@ -34,6 +34,8 @@ class BatchNorm(RunningStatistics):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *); torch's kernel keeps float32 statistics."""
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         self.check_input(x)
         return batch_normalise(self, x)
 

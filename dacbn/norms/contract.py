@@ -1,19 +1,25 @@
 """The contract of every normaliser, and the registry that names them."""
 
-from collections.abc import Callable
 from enum import StrEnum
-from functools import wraps
 from inspect import signature
-from typing import Any, ClassVar, NamedTuple, Protocol, Self, TypeVar, cast
+from typing import Any, ClassVar, NamedTuple, Protocol, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm, _NormBase
 
 from dacbn.limits import Positive
 from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
+from dacbn.norms.construction import takes_device_and_dtype
 from dacbn.norms.mixture.moments import Assign
-from dacbn.norms.mixture.routes import HALF, is_exported, is_transformed, refuse_script
+from dacbn.norms.mixture.routes import (
+    HALF,
+    is_exported,
+    is_transformed,
+    refuse_script,
+    traced_as_one,
+    without_autocast,
+)
 from dacbn.registry import Registry, check_options
 
 
@@ -43,30 +49,6 @@ class Mixture(NamedTuple):
         """Return the mixture of some channels, given by their indices."""
         prior = self.prior[:, channels] if self.assign == "channel" else self.prior
         return Mixture(prior, self.mean[:, channels], self.var[:, channels], self.assign)
-
-
-Init = TypeVar("Init", bound=Callable[..., None])
-
-
-def takes_device_and_dtype(init: Init) -> Init:
-    """Let a constructor take `device` and `dtype`, as those of torch's layers do.
-
-    They are no options of a norm, so the signature does not show them.
-    """
-
-    @wraps(init)
-    def extended(
-        self: nn.Module,
-        *args: Any,
-        device: torch.device | str | int | None = None,
-        dtype: torch.dtype | None = None,
-        **options: Any,
-    ) -> None:
-        init(self, *args, **options)
-        if device is not None or dtype is not None:
-            self.to(device=device, dtype=dtype)
-
-    return cast(Init, extended)
 
 
 class Norm(nn.Module):
@@ -99,6 +81,7 @@ class Norm(nn.Module):
     always_by_batch: ClassVar[bool] = False  # evaluation normalises by the batch too
     evaluates: ClassVar[str] = "normalises each sample by its own moments"  # if it is no affine map
     __prepare_scriptable__ = refuse_script
+    _arguments: tuple[tuple[Any, ...], dict[str, Any]]  # of the constructor
     statistics_frozen = False  # training normalises as evaluation does; see `set_statistics`
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -124,9 +107,11 @@ class Norm(nn.Module):
         Raises:
             ValueError: x has another number of dimensions or channels.
         """
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         self.check_input(x)
         wide = x.float() if x.dtype in HALF else x
-        with torch.autocast(x.device.type, enabled=False):
+        with without_autocast(x):
             y = self.normalise(wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1))
         return laid_out_like(x, y.reshape(x.shape).to(x.dtype))
 
@@ -228,6 +213,20 @@ class Norm(nn.Module):
 
     def reset_running_stats(self) -> None:
         """Restore the initial statistics; submodules have been reset already."""
+
+    def reset_parameters(self) -> None:
+        """Restore the parameters and statistics of a new layer, as after `to_empty`.
+
+        Raises:
+            RuntimeError: a conversion has given this layer parameters that a new one does not have.
+        """
+        arguments, options = self._arguments
+        new = type(self)(*arguments, **options).state_dict()
+        if missing := self.load_state_dict(new, strict=False).missing_keys:
+            raise RuntimeError(
+                f"{', '.join(missing)} of {type(self).__name__} depend on the network: convert it "
+                "after its values are there, and not on the meta device"
+            )
 
     @classmethod
     def after_conversion(

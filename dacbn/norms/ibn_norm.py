@@ -17,10 +17,11 @@ from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import Norm, norms, trained_statistics
 from dacbn.norms.group_norm import standardise_groups
 from dacbn.norms.mixture.arguments import Affine
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 
 @norms.register("ibn_norm")
-class IBNNorm(Norm):
+class IBNNorm(Norm, SeenAsBatchNorm):
     """Normalise the first half of the channels by instance, the others by batch.
 
     Args:

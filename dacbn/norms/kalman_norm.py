@@ -34,6 +34,7 @@ from dacbn.norms.batch_norm import batch_normalise
 from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import Need, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine
+from dacbn.norms.mixture.routes import traced_as_one
 from dacbn.norms.network.kalman_chain import Chain, LearnedTransition
 from dacbn.norms.network.kalman_graph import MomentGraph
 from dacbn.norms.network.moment_propagation import Moments, stretch
@@ -90,6 +91,8 @@ class KalmanNorm(RunningStatistics):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         predicted = self.graph is not None or self.learned is not None
         if predicted and self.training and batch_rows(x) and self.gain < 1:
             return super().forward(x)

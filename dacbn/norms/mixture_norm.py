@@ -42,6 +42,7 @@ from dacbn.norms.mixture.by_position import (
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
 from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 from dacbn.processes import as_one_process, is_shared, row_ranges, total
 
 # Maximum number of positions of a batch that the mixture is fitted to.
@@ -54,7 +55,7 @@ SMALLEST_VAR = 1e-3
 
 
 @norms.register("mixture_norm")
-class MixtureNorm(Norm):
+class MixtureNorm(Norm, SeenAsBatchNorm):
     """Normalise by the components of a Gaussian mixture fitted to the positions of each batch.
 
     Args:

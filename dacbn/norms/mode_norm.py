@@ -26,6 +26,7 @@ from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
 from dacbn.norms.mixture.state import RunningMixture
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 # Standard deviation of the initial logits, for pooled activations of size one: small, so that modes
 # start nearly equal, but not zero, or they would stay equal.
@@ -33,7 +34,7 @@ GATE_STD = 0.1
 
 
 @norms.register("mode_norm")
-class ModeNorm(Norm):
+class ModeNorm(Norm, SeenAsBatchNorm):
     """Normalise by the moments of modes, to which a learned gate assigns the samples.
 
     Args:
@@ -58,7 +59,7 @@ class ModeNorm(Norm):
         super().__init__(num_features, eps, affine)
         self.num_clusters = num_clusters
         self.running = RunningMixture(num_clusters, num_features, momentum, "sample", False)
-        self.gate: nn.Linear | None = _nearly_equal_gate(num_features, num_clusters)
+        self.gate: nn.Linear | None = NearlyEqualGate(num_features, num_clusters)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
@@ -103,13 +104,22 @@ class ModeNorm(Norm):
         return f"{super().extra_repr()}, num_clusters={self.num_clusters}"
 
 
-def _nearly_equal_gate(num_features: int, num_clusters: int) -> nn.Linear:
-    """Make a gate with small sinusoidal weights, without using the random generator.
+class NearlyEqualGate(nn.Linear):
+    """A linear map that starts with small sinusoidal weights, and draws no random numbers.
 
     The other weights of a network are then the same as without gates.
+
+    Args:
+        in_features: channels C.
+        out_features: modes K.
     """
-    rows, columns = torch.arange(1, num_clusters + 1), torch.arange(1, num_features + 1)
-    weight = GATE_STD * (2 / num_features) ** 0.5 * torch.outer(rows, columns).cos()
-    gate = nn.Linear(num_features, num_clusters, device="meta")  # nothing is drawn
-    gate.weight, gate.bias = nn.Parameter(weight), nn.Parameter(torch.zeros(num_clusters))
-    return gate
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """Restore the first weights."""
+        device = self.weight.device
+        rows = torch.arange(1, self.out_features + 1, device=device)
+        columns = torch.arange(1, self.in_features + 1, device=device)
+        start = GATE_STD * (2 / self.in_features) ** 0.5 * torch.outer(rows, columns).cos()
+        self.weight.copy_(start)
+        self.bias.zero_()

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm
+from dacbn.norms.seen_as_batch_norm import averaging_parts
 
 Statistics = Literal["follow", "slow", "frozen"]
 SLOW_MOMENTUM = 0.01
@@ -52,14 +53,13 @@ def set_statistics(model: nn.Module, statistics: Statistics, layers: str = "*") 
     chosen = {
         name: layer
         for name, layer in whole_normalisers(model).items()
-        if fnmatch(name, layers) and any(hasattr(part, "momentum") for part in layer.modules())
+        if fnmatch(name, layers) and averaging_parts(layer)
     }
     if statistics == "frozen":
         _check_stored(chosen)
     for layer in chosen.values():
-        for part in layer.modules():
-            if hasattr(part, "momentum"):
-                _set_momentum(part, slow=statistics == "slow")
+        for part in averaging_parts(layer):
+            _set_momentum(part, slow=statistics == "slow")
         _freeze(layer, statistics == "frozen", model.training or layer is model)
     return list(chosen)
 
@@ -74,8 +74,9 @@ def whole_normalisers(model: nn.Module) -> dict[str, nn.Module]:
 
 def _check_stored(chosen: dict[str, nn.Module]) -> None:
     for name, layer in chosen.items():
-        by_batch = isinstance(layer, _BatchNorm) and layer.running_mean is None
-        if by_batch or getattr(layer, "always_by_batch", False):
+        theirs = not isinstance(layer, Norm)
+        by_batch = layer.running_mean is None if theirs else layer.always_by_batch
+        if by_batch:
             raise ValueError(
                 f"{name or 'the layer'} is a {type(layer).__name__} that normalises by the batch "
                 "in evaluation too, so its statistics cannot be frozen: choose another norm, or "

@@ -12,13 +12,13 @@ Predictions depend on the other images in the batch: evaluate in large batches o
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
 from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import norms
-from dacbn.norms.mixture.routes import is_exported
+from dacbn.norms.mixture.routes import is_exported, traced_as_one
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
 
 
@@ -41,6 +41,8 @@ class PredictionTimeBatchNorm(BatchNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         if is_exported() and not self.training:
             return self._for_any_batch(x)
         if self.training or values_per_channel(x) <= 1:

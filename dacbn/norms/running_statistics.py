@@ -18,6 +18,7 @@ from dacbn.norms.contract import Norm, trained_statistics
 from dacbn.norms.host_value import HostValue
 from dacbn.norms.modes import modes_kept
 from dacbn.norms.recomputation import is_recomputation
+from dacbn.norms.seen_as_batch_norm import MOMENTUM, SeenAsBatchNorm
 
 COUNT = "num_batches_tracked"
 # Functions that fold a BatchNorm into the layer before it, such as torch's `fuse_conv_bn_eval`,
@@ -25,7 +26,7 @@ COUNT = "num_batches_tracked"
 HIDDEN_VARIANCE = "running_variance"
 
 
-class RunningStatistics(Norm):
+class RunningStatistics(Norm, SeenAsBatchNorm):
     """A norm with one running mean and one running variance (or scale) per channel.
 
     Args:
@@ -189,13 +190,13 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
         are what they were.
     """
     parts = _parts(model)
-    averaging = [part for part in parts if hasattr(part, "momentum")]
+    averaging: list[Any] = [part for part in parts if MOMENTUM in vars(part)]
     momenta = [part.momentum for part in averaging]
     frozen: list[Any] = [part for part in parts if getattr(part, "statistics_frozen", False)]
 
     def weigh(newest: float) -> None:
         for part in averaging:
-            part.momentum = newest  # type: ignore[assignment]
+            part.momentum = newest
 
     with modes_kept(model):
         model.eval()

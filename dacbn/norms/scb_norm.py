@@ -26,7 +26,7 @@ from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.by_id.cluster_norm import ClusterNorm
 from dacbn.norms.channel_map import ChannelMap, standardising
 from dacbn.norms.contract import norms, trained_statistics
-from dacbn.norms.host_value import remember
+from dacbn.norms.host_value import has_values, remember
 from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.mixture.moments import weighted_moments
 from dacbn.processes import whole_batch
@@ -67,13 +67,21 @@ class SCBNorm(ClusterNorm):
         shared = torch.zeros(num_features)
         self.shared_mean = nn.Parameter(shared) if self.shares_offset else None
         self.shared_log_std = nn.Parameter(shared.clone()) if self.shares_offset else None
-        self.register_buffer("placed", torch.tensor(False))
+        self.register_buffer("placed", torch.tensor(0))  # averages of weights take no bool
         self._host = remember(self, "placed")
 
     @property
     def uninitialised(self) -> bool:
-        """Whether the parameters wait for a first batch."""
-        return not self._host.read(self.placed)
+        """Whether the parameters wait for a first batch.
+
+        An average of weights may leave `placed` at 0, rounded down.
+        """
+        if self._host.read(self.placed):
+            return False
+        if has_values(self.log_std) and bool(self.log_std.any()):
+            self._host.fill_(self.placed, 1)
+            return False
+        return True
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L) by the bound clusters."""
@@ -111,7 +119,7 @@ class SCBNorm(ClusterNorm):
         finite = var < torch.inf  # what overflows would stay infinite
         self.mean.copy_(mean.where(finite, 0))
         self.log_std.copy_(0.5 * var.where(finite, 1).clamp_min(self.eps).log())
-        self._host.fill_(self.placed, True)
+        self._host.fill_(self.placed, 1)
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Start every cluster on a trained BatchNorm's statistics."""

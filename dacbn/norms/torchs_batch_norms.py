@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.overrides import TorchFunctionMode
 
 from dacbn.norms.batch_moments import values_per_channel
+from dacbn.norms.contract import Norm
 from dacbn.norms.shared_batch_norm import batch_norm
 from dacbn.processes import is_shared
 
@@ -36,7 +37,8 @@ def shared_batch_norms(model: nn.Module) -> Iterator[None]:
     layers = [
         layer
         for layer in model.modules()
-        if isinstance(layer, _BatchNorm) and not isinstance(layer, (nn.SyncBatchNorm, _Shared))
+        if isinstance(layer, _BatchNorm)
+        and not isinstance(layer, (Norm, nn.SyncBatchNorm, _Shared))
     ]
     kinds: list[Any] = [type(layer) for layer in layers]
     for layer, kind in zip(layers, kinds, strict=True):

@@ -22,7 +22,7 @@ from math import prod
 from typing import Literal, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
@@ -32,9 +32,11 @@ from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
+from dacbn.norms.mixture.routes import traced_as_one
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
 from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
 from dacbn.norms.recomputation import PastTables, is_recomputation
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 from dacbn.processes import batch_rows, is_shared, total
 
 Update = Literal["em", "learned", "hybrid"]
@@ -42,7 +44,7 @@ Gating = Literal["own", "shared"]
 
 
 @norms.register("ucb_norm")
-class UCBNorm(Norm):
+class UCBNorm(Norm, SeenAsBatchNorm):
     """Normalise by the components of a Gaussian mixture found during training.
 
     Args:
@@ -130,6 +132,8 @@ class UCBNorm(Norm):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
+        if isinstance(x, fx.Proxy):
+            return traced_as_one(self, x)
         if self.assign != "channel":
             return super().forward(x)
         self.check_input(x)

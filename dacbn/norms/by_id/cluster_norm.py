@@ -12,6 +12,7 @@ from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.by_id.context import ClusterContext, check_ids
 from dacbn.norms.by_id.moments import RunningMoments
 from dacbn.norms.contract import Need, Norm, trained_statistics
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 
 class ClusterNorm(Norm):
@@ -61,7 +62,7 @@ class ClusterNorm(Norm):
         return f"{super().extra_repr()}, num_clusters={self.num_clusters}"
 
 
-class ClusterBatchNorm(ClusterNorm):
+class ClusterBatchNorm(ClusterNorm, SeenAsBatchNorm):
     """A norm with batch and running moments for each cluster.
 
     Args:

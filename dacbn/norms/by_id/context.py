@@ -82,9 +82,11 @@ def check_ids(ids: Tensor, num_samples: int, num_clusters: int) -> None:
     """
     if is_exported():
         return
-    if len(ids) != num_samples:
-        raise ValueError(f"got {len(ids)} cluster ids for {num_samples} images: one each is needed")
-    if ids.is_cpu and len(ids) and not is_recorded(ids):
+    if ids.shape[0] != num_samples:
+        raise ValueError(
+            f"got {ids.shape[0]} cluster ids for {num_samples} images: one each is needed"
+        )
+    if ids.is_cpu and not is_recorded(ids) and len(ids):
         low, high = ids.aminmax()
         if low < 0 or high >= num_clusters:
             raise ValueError(

@@ -74,7 +74,7 @@ class RunningMoments(nn.Module):
     def of_batch(self, x: Tensor, ids: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Compute the values per channel (K,), mean and biased variance of each cluster in x."""
         num_clusters = len(self.mean)
-        count = sums_by_cluster(x.new_ones(len(x)), ids, num_clusters) * x.shape[2]
+        count = sums_by_cluster(x.new_ones(x.shape[0]), ids, num_clusters) * x.shape[2]
         some = count.clamp_min(1)
         mean = sums_by_cluster(x.sum(2), ids, num_clusters) / some[:, None]
         squares = self.squares(x - gather_by_id(mean, ids)[..., None])

@@ -20,13 +20,14 @@ from dacbn.norms.controls.scramble import hash_to_int
 from dacbn.norms.mixture.arguments import Affine, in_type
 from dacbn.norms.mixture.moments import Assign, mix, weighted_moments
 from dacbn.norms.mixture.state import RunningMixture
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 from dacbn.processes import batch_rows, whole_batch
 
 SHARED_DIMS: dict[Assign, tuple[int, ...]] = {"channel": (), "position": (1,), "sample": (1, 2)}
 
 
 @norms.register("random_gate_norm")
-class RandomGateNorm(Norm):
+class RandomGateNorm(Norm, SeenAsBatchNorm):
     """Normalise by random groups of activations: a control for `ucb_norm`.
 
     Groups come from a deterministic hash: equal values get equal groups, in training and

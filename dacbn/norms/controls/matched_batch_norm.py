@@ -23,12 +23,13 @@ from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.mixture.arguments import Affine
 from dacbn.norms.mixture.moments import evenly_inside_unit
+from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 REACH = 2.0  # standard deviations to either side, over which the tanh terms start evenly spaced
 
 
 @norms.register("matched_batch_norm")
-class MatchedBatchNorm(Norm):
+class MatchedBatchNorm(Norm, SeenAsBatchNorm):
     """BatchNorm plus K learned tanh terms per channel: a parameter-matched control.
 
     Args:

@@ -13,7 +13,6 @@ tables are (K, C).
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -31,7 +30,7 @@ from dacbn.norms.mixture.moments import (
     to_float64,
     weighted_moments,
 )
-from dacbn.norms.mixture.routes import has_no_memory, needs_formulas
+from dacbn.norms.mixture.routes import has_no_memory, needs_formulas, without_autocast
 from dacbn.processes import is_shared, total
 from dacbn.processes.share import running, shared_rows
 
@@ -124,7 +123,7 @@ class _Distances(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, mean: Tensor, precision: Tensor) -> Tensor:
         ctx.save_for_backward(x, mean, precision)
         out = x.new_empty(x.shape[0], len(mean), x.shape[2])
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 for k, squares in _squares(x[part], mean):
                     out[part, k] = precision[k] @ squares
@@ -135,7 +134,7 @@ class _Distances(torch.autograd.Function):
         x, mean, precision = ctx.saved_tensors
         dx, d_mean, d_precision = torch.empty_like(x), mean * 0, mean * 0
         tables_too = any(ctx.needs_input_grad[1:])
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 some, g = x[part], gradient[part]
                 dx[part] = 2 * (some * (precision.T @ g)).sub_((precision * mean).T @ g)
@@ -160,7 +159,7 @@ class _Pool(torch.autograd.Function):
         count = mass + few
         centre = prior_mean.mean(0)
         sums, squares_of = few * (prior_mean - centre), few * prior_var
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 offset = x[part] - centre[:, None]
                 sums += (r[part] @ offset.transpose(1, 2)).sum(0)
@@ -191,7 +190,7 @@ class _Pool(torch.autograd.Function):
         by_mean, by_var = (of_mean + of_var * drag) / count, of_var / count
         dx, dr = torch.empty_like(x), torch.empty_like(r)
         constant = (by_mean * mean + by_var * var).sum(1, keepdim=True)
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 some, weights = x[part], r[part]
                 slope, shift = (2 * by_var).T @ weights, (by_mean - 2 * by_var * mean).T @ weights
@@ -211,7 +210,7 @@ class _Lines(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, r, slope, shift)
         y = torch.empty_like(x)
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 shifts = (shift.T @ r[part]).add_(bias[:, None])
                 y[part] = shifts.addcmul_(x[part], slope.T @ r[part])
@@ -222,7 +221,7 @@ class _Lines(torch.autograd.Function):
         x, r, slope, shift = ctx.saved_tensors
         dx, dr = torch.empty_like(x), torch.empty_like(r)
         d_slope, d_shift = torch.zeros_like(slope), torch.zeros_like(shift)
-        with _no_autocast(x):
+        with without_autocast(x):
             for part in _samples(x):
                 g, weights = gradient[part], r[part]
                 product = g * x[part]
@@ -253,8 +252,3 @@ def _samples(x: Tensor) -> Iterator[slice]:
     if x.device.type == "cpu":
         step = max(1, VALUES // max(1, x.shape[1] * x.shape[2]))
     return (slice(start, start + step) for start in range(0, max(1, len(x)), step))
-
-
-def _no_autocast(x: Tensor) -> AbstractContextManager[None]:
-    """Keep autocast from computing matrix products in half precision."""
-    return torch.autocast(x.device.type, enabled=False)

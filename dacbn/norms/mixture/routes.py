@@ -4,6 +4,9 @@ Compiled code reads memory. A tensor that a tracer, a dispatch mode or a functio
 over may have none, or its values may not be those of the batch.
 """
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -62,3 +65,18 @@ def needs_formulas(x: Tensor) -> bool:
     They suit tracers, transforms and batches without values.
     """
     return x.numel() == 0 or has_no_memory(x)
+
+
+def traced_as_one(layer: nn.Module, x: Any) -> Any:
+    """Record a layer as one, where a symbolic tracer of torch.fx would look into its code.
+
+    Args:
+        layer: is called with x alone.
+        x: the proxy of the tracer.
+    """
+    return x.tracer.create_proxy("call_module", x.tracer.path_of_module(layer), (x,), {})
+
+
+def without_autocast(x: Tensor) -> AbstractContextManager[Any]:
+    """Keep autocast from lowering the type of what is computed from x; "meta" knows none."""
+    return nullcontext() if x.is_meta else torch.autocast(x.device.type, enabled=False)

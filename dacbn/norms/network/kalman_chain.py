@@ -67,7 +67,7 @@ class LearnedTransition(nn.Module):
         self.offset = nn.Parameter(mean.clone())
         self.noise = nn.Parameter(var.sqrt())
         self.matrix = nn.Parameter(mean.new_zeros(len(mean), previous)) if previous else None
-        self.register_buffer("placed", torch.tensor(known, device=mean.device))
+        self.register_buffer("placed", torch.tensor(int(known), device=mean.device))
         self._host = remember(self, "placed")
 
     @property
@@ -79,7 +79,7 @@ class LearnedTransition(nn.Module):
     def init_from_batch(self, x: Tensor) -> None:
         """Initialise the noise to the scale of the activations x (N, C, L)."""
         self.noise.copy_(x.square().mean().sqrt().expand_as(self.noise))
-        self._host.fill_(self.placed, True)
+        self._host.fill_(self.placed, 1)
 
     def predict(self) -> Moments:
         """Compute the predicted mean (C,) and variance (C,).

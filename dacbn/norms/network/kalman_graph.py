@@ -96,6 +96,11 @@ class MomentGraph:
             return normalised_moments(layer, like)
         inputs: list[Moments] = []
         for name in operation.inputs:
+            if name not in results:
+                raise RuntimeError(
+                    f"{operation.target or name} was a normaliser when kalman_norm was linked to "
+                    "it: freeze statistics by dacbn.norms.set_statistics, which keeps the layers"
+                )
             moments = results[name]
             if moments is None:
                 return None

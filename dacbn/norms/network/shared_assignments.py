@@ -48,7 +48,7 @@ class SharedAssignments:
                 "the first normaliser of the network assigns the images, and it has not run: "
                 "call the model that was converted, not its parts"
             )
-        if not is_exported() and len(self.found) != num_samples:
+        if not is_exported() and self.found.shape[0] != num_samples:
             raise ValueError(
                 f"{len(self.found)} images are assigned to clusters, but this layer gets "
                 f"{num_samples} samples: leave it out by `sites`"

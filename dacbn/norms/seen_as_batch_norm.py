@@ -1,0 +1,139 @@
+"""What libraries that look for BatchNorm do with norms that have running statistics.
+
+torch's `update_bn` and `convert_sync_batchnorm`, timm's `freeze`, Lightning's callbacks and many
+loops of users' own take each `BatchNorm2d` of a network, and pass over all else in silence. A norm
+with running statistics is one to them. It does what they ask, or says why it cannot.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from torch import nn
+
+MOMENTUM, TRACKED = "momentum", "_momentum_tracked"
+
+if TYPE_CHECKING:  # BatchNorm's attributes have other types
+    from torch.nn import Module as BatchNormOfTorch
+else:
+    from torch.nn import BatchNorm2d as BatchNormOfTorch
+
+
+class SeenAsBatchNorm(BatchNormOfTorch):
+    """A norm whose statistics follow batches by a momentum, its own or that of its parts.
+
+    `momentum = None` lets all batches from now on weigh the same, and `track_running_stats = False`
+    keeps the statistics as they are, as in BatchNorm. What it does not have raises when it is used,
+    and not when it is looked at, as tracers and debuggers do.
+    """
+
+    __constants__: ClassVar[list[str]] = []  # BatchNorm's, for torch.jit
+    _version = 1  # of saved states: BatchNorm adds what older ones lack
+    _load_from_state_dict = nn.Module._load_from_state_dict
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)  # none of BatchNorm's own parameters and buffers
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        kept = getattr(cls, "statistics", None)
+        for name in ("running_mean", "running_var"):
+            if not (isinstance(kept, Mapping) and name in kept):
+                setattr(cls, name, property(_Missing(name)))
+
+    @property
+    def momentum(self) -> float:
+        """The weight of the newest batch in the running statistics."""
+        own: float | None = self.__dict__.get(MOMENTUM)  # looked for first: every batch asks
+        if own is not None:
+            return own
+        return next((float(vars(part)[MOMENTUM]) for part in averaging_parts(self)), 0.0)
+
+    @momentum.setter
+    def momentum(self, value: float | None) -> None:
+        hook = self.__dict__.pop("_averaging", None)
+        if hook is not None:
+            hook.remove()
+        if value is None:
+            self._averaging = self.register_forward_pre_hook(_Average())
+        else:
+            _set_momentum(self, value)
+
+    @property
+    def track_running_stats(self) -> Any:
+        """Whether passes in training move the statistics; it can be set."""
+        return Absent(
+            f"{type(self).__name__} cannot become a SyncBatchNorm: leave out "
+            "convert_sync_batchnorm (sync_batchnorm=False), or keep those layers BatchNorms; "
+            "dacbn's own training over processes shares statistics by itself"
+        )
+
+    @track_running_stats.setter
+    def track_running_stats(self, tracks: bool) -> None:
+        for part in averaging_parts(self):
+            if not tracks:
+                part.__dict__.setdefault(TRACKED, part.momentum)
+                part.__dict__[MOMENTUM] = 0.0
+            elif TRACKED in part.__dict__:
+                part.__dict__[MOMENTUM] = part.__dict__.pop(TRACKED)
+
+
+def averaging_parts(layer: nn.Module) -> list[Any]:
+    """Return the layer and those of its parts that have a momentum themselves."""
+    return [part for part in layer.modules() if MOMENTUM in vars(part)]
+
+
+def _set_momentum(layer: nn.Module, value: float) -> None:
+    for part in averaging_parts(layer) or [layer]:
+        part.__dict__[MOMENTUM] = value
+
+
+class _Average:
+    """A hook that weighs each batch in training such that all weigh the same."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def __call__(self, layer: nn.Module, _: object) -> None:
+        if layer.training:
+            self.seen += 1
+            _set_momentum(layer, 1 / self.seen)
+
+
+class _Missing:
+    """The getter of a running mean or variance that a norm does not have."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, layer: nn.Module) -> "Absent":
+        return Absent(
+            f"{type(layer).__name__} has no {self.name}, because it is no BatchNorm in evaluation: "
+            "freeze its statistics by dacbn.norms.set_statistics(model, 'frozen'), re-estimate "
+            "them by dacbn.norms.recalibrate(model, images), and do not fold it into the layer "
+            "before it"
+        )
+
+
+class Absent:
+    """Stands for what a layer does not have, and raises as soon as it is used.
+
+    Args:
+        why: the text of the error.
+    """
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def _raise(self, *_: object) -> Any:
+        raise RuntimeError(self._why)
+
+    __bool__ = __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __xor__ = _raise
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self._raise()
+
+    @classmethod
+    def __torch_function__(cls, _: object, __: object, args: Any = (), kwargs: Any = None) -> Any:
+        return next(each for each in args if isinstance(each, cls))._raise()

@@ -4,19 +4,23 @@ Each cell has a process of its own: threads, seeds and flags of another would st
 """
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
+from secrets import token_bytes, token_hex
+from threading import Thread
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
+from ray.experimental import internal_kv
 
 from dacbn.comparison.cells import FAILED, FINISHED, MISSING, NOTE
 from dacbn.comparison.grid import Cell
@@ -30,7 +34,11 @@ from dacbn.training.storage import first_line
 
 TRIES = 4  # of a cell whose worker dies
 TO_CONNECT = 60.0  # seconds; Ray itself tries for many minutes, and hears no signal meanwhile
+POLL = 0.2  # seconds
 TO_STOP = 120.0  # seconds for the steps that are under way, and their checkpoints
+# Ray would kill workers while less than 5 % of a machine's memory is free, whoever uses the rest,
+# and start them again without end; the system itself kills who takes too much, TRIES times
+WITHOUT_MONITOR = {"memory_monitor_refresh_ms": 0}
 MARK = ".driver."  # begins the name of a file that shows workers that they see the folder
 
 Report = Callable[[Mapping[str, str]], object]
@@ -55,19 +63,32 @@ def run_on_ray(
         ValueError: nothing answers at the address, it has another version of Ray, or no machine
             has what a cell needs.
     """
-    runs = runs.resolve()
+    runs, stop = runs.resolve(), token_bytes(16)
     with _connected(plan, threads), _marked(runs) as mark:
         share = share_of(ray.nodes(), plan, threads, cells[0].config.device)
         resources = {"num_cpus": share.cpus, "num_gpus": share.gpus}
-        train = ray.remote(max_calls=1, max_retries=TRIES - 1, **resources)(train_remotely)
+        train = ray.remote(max_calls=1, max_retries=TRIES - 1, **resources)(_work)
 
         def start(cell: Cell) -> Any:
             begun = read_files(runs / cell.name, with_checkpoint=True)
             place, messages = Path.cwd(), chosen_spelling()
             task = Task(cell, runs / cell.name, mark, begun, threads, place, messages)
-            return train.options(name=cell.name).remote(task)
+            return train.options(name=cell.name).remote(task, stop)
 
-        _Grid(cells, runs, share, start, after_each).run()
+        _Grid(cells, runs, share, start, after_each).run(stop)
+
+
+def _work(task: Task, stop: bytes) -> Outcome:
+    """Train a cell in a worker, until the driver asks to stop."""
+    Thread(target=_obey, args=(stop,), daemon=True).start()
+    return train_remotely(task)
+
+
+def _obey(stop: bytes) -> None:
+    """Signal the training when the driver asks; `ray.cancel` drops what it would send back."""
+    while not internal_kv._internal_kv_exists(stop):
+        time.sleep(1)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Grid:
@@ -84,24 +105,40 @@ class _Grid:
         self._runs, self._share, self._start, self._after_each = runs, share, start, after_each
         self._tries = dict.fromkeys((cell.name for cell in cells), 1)
         self._total, self._ended = len(cells), {FINISHED: 0, FAILED: 0}
-        self._under_way = {start(cell): cell for cell in cells}
+        self._waiting = list(cells)
+        self._under_way: dict[Any, Cell] = {}
 
-    def run(self) -> None:
-        """Wait for all cells; on a signal, let those that run save, and raise it."""
+    def run(self, stop: bytes) -> None:
+        """Train all cells; on a signal, let those that run save, and raise it.
+
+        Args:
+            stop: the key by which workers learn that they are to stop.
+        """
         with Progress(self._total, "cell", "comparing", stays=True) as progress:
             try:
+                self._fill()
                 progress.show(self._counts())
                 LOGGER.info(f"{self._total} cells: {self._counts()}")
                 while self._under_way:
-                    for reference in self._ready(1.0):
+                    for reference in self._ready():
                         self._end(reference, progress)
             except KeyboardInterrupt:
+                internal_kv._internal_kv_put(stop, b"")
                 self._stop()
                 raise
 
-    def _ready(self, seconds: float) -> list[Any]:
+    def _fill(self) -> None:
+        """Start as many cells as there is room for; the others can then be stopped at once."""
+        while self._waiting and len(self._under_way) < max(self._share.places, 1):
+            cell = self._waiting.pop(0)
+            self._under_way[self._start(cell)] = cell
+
+    def _ready(self) -> list[Any]:
         waiting = list(self._under_way)
-        return list(ray.wait(waiting, timeout=seconds)[0])
+        found = list(ray.wait(waiting, num_returns=len(waiting), timeout=0)[0])
+        if not found:
+            time.sleep(POLL)  # not in Ray, which forgets the number of a signal
+        return found
 
     def _end(self, reference: Any, progress: Progress) -> None:
         """Keep what a worker sends, and count its cell; start it again if a signal stopped it."""
@@ -109,10 +146,12 @@ class _Grid:
         outcome = self._keep(reference, cell)
         if outcome.state == MISSING and self._tries[cell.name] < TRIES:
             self._tries[cell.name] += 1
-            self._under_way[self._start(cell)] = cell
+            self._waiting.append(cell)
+            self._fill()
             LOGGER.info(f"{cell.name}: {outcome.text}; it is tried again")
             return
         self._ended[FINISHED if outcome.state == FINISHED else FAILED] += 1
+        self._fill()
         progress.update(quiet=True)
         progress.show(self._counts())
         left = f"; {progress.time_left()} left" if self._under_way else ""
@@ -134,18 +173,15 @@ class _Grid:
         return outcome
 
     def _counts(self) -> str:
-        running = min(len(self._under_way), self._share.places)
-        waiting = len(self._under_way) - running
+        running, waiting = len(self._under_way), len(self._waiting)
         done, failed = self._ended[FINISHED], self._ended[FAILED]
         return f"{running} running, {waiting} waiting, {done} done, {failed} failed"
 
     def _stop(self) -> None:
-        """Ask workers to save and to end, and keep what they send."""
-        for reference in self._under_way:
-            ray.cancel(reference)
+        """Wait for workers to save and to end, and keep what they send."""
         until = time.monotonic() + TO_STOP
         while self._under_way and time.monotonic() < until:
-            for reference in self._ready(1.0):
+            for reference in self._ready():
                 cell = self._under_way.pop(reference)
                 try:
                     write_files(self._runs / cell.name, ray.get(reference).files)
@@ -169,10 +205,11 @@ def _connected(plan: Plan, threads: int) -> Iterator[None]:
     else:
         cpus = (plan.workers or 1) * threads
         options = {"address": "local", "num_cpus": cpus, "include_dashboard": False}
+        options["_system_config"] = WITHOUT_MONITOR
     before = os.environ.get("RAY_USAGE_STATS_ENABLED")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), _own_handlers():
             warnings.simplefilter("ignore")
             ray.init(**options, **QUIET)
         yield
@@ -180,6 +217,18 @@ def _connected(plan: Plan, threads: int) -> Iterator[None]:
         ray.shutdown()
         if before is None:
             os.environ.pop("RAY_USAGE_STATS_ENABLED", None)
+
+
+@contextmanager
+def _own_handlers() -> Iterator[None]:
+    """Keep the handlers of signals: Ray's would end this process, and nothing would be saved."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _try_to_connect(address: str) -> None:

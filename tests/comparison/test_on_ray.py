@@ -25,7 +25,7 @@ def kill_a_worker(run, killed):
     while not (run / "checkpoint.pt").exists():
         time.sleep(0.02)
     for process in psutil.Process().children(recursive=True):
-        if process.name().startswith("ray::_work") or "ray::_work" in process.cmdline()[:1]:
+        if "".join(process.cmdline()).startswith(f"ray::{run.name}"):
             process.kill()
             killed.append(process.pid)
             return

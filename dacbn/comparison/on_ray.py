@@ -265,7 +265,11 @@ def _try_to_connect(address: str) -> None:
             "install the same on all machines"
         )
     last = (done.stderr.strip().splitlines() or ["no answer"])[-1]
-    raise ValueError(f"cannot use the Ray cluster at {address} ({last}): {cure}")
+    # newer versions ask for a token, which Ray takes from the user's folder only if it is told to
+    raise ValueError(
+        f"cannot use the Ray cluster at {address} ({last}): if it asks for a token, set "
+        f"RAY_AUTH_MODE=token; else {cure}"
+    )
 
 
 @contextmanager

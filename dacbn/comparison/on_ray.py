@@ -64,7 +64,7 @@ def run_on_ray(
             has what a cell needs.
     """
     runs, stop = runs.resolve(), token_bytes(16)
-    with _connected(plan, threads), _marked(runs) as mark:
+    with _connected(plan, threads), _marked(runs, plan.shard is None) as mark:
         share = share_of(ray.nodes(), plan, threads, cells[0].config.device)
         resources = {"num_cpus": share.cpus, "num_gpus": share.gpus}
         train = ray.remote(max_calls=1, max_retries=TRIES - 1, **resources)(_work)
@@ -273,9 +273,11 @@ def _try_to_connect(address: str) -> None:
 
 
 @contextmanager
-def _marked(runs: Path) -> Iterator[Path]:
-    """Make a file that only those see who share the disk."""
+def _marked(runs: Path, alone: bool) -> Iterator[Path]:
+    """Make a file that only those see who share the disk; remove that of a killed driver."""
     runs.mkdir(parents=True, exist_ok=True)
+    for left in runs.glob(f"{MARK}*") if alone else ():
+        left.unlink(missing_ok=True)
     mark = runs / f"{MARK}{token_hex(8)}"
     mark.touch()
     try:

@@ -36,6 +36,11 @@ def as_option(name: str, value: Any = None) -> str:
 _spelling: ContextVar[Spelling] = ContextVar("spelling", default=as_argument)
 
 
+def chosen_spelling() -> Spelling:
+    """Return how messages spell settings here, for a process that works for this one."""
+    return _spelling.get()
+
+
 @contextmanager
 def spelling(chosen: Spelling) -> Iterator[None]:
     """Spell settings in this way for as long as the context lasts."""

@@ -8,7 +8,15 @@ from tyro.conf import OmitArgPrefixes
 
 from dacbn.commands.default_config import default_config
 from dacbn.commands.stopping import end_stopped
-from dacbn.comparison import choose_variants, make_grid, run_comparison, run_leave_one_out
+from dacbn.comparison import (
+    Plan,
+    Shard,
+    choose_variants,
+    make_grid,
+    run_comparison,
+    run_leave_one_out,
+)
+from dacbn.comparison.cells import MISSING
 from dacbn.comparison.files import NAME as COMPARISON
 from dacbn.comparison.leave_one_out import NAME as LEAVE_ONE_OUT
 from dacbn.plain_text import say
@@ -29,6 +37,11 @@ def compare(
     seeds: int = 5,
     controls: bool = False,
     leave_one_out: bool = False,
+    workers: int | None = None,
+    ray: str | None = None,
+    cpus: int | None = None,
+    gpus: float | None = None,
+    shard: str | None = None,
     config: OmitArgPrefixes[TrainConfig] = DEFAULT,
 ) -> None:
     """Train all norms with all methods and seeds; write comparison.md, .csv and .tex.
@@ -48,6 +61,14 @@ def compare(
         leave_one_out: take each of the sources in turn as the target, and train on the others; with
             --target none, leave it out of training and score it. Write leave_one_out.md and .csv,
             and a comparison for each domain in its sub-folder.
+        workers: train so many cells at once on this machine, each in a process of its own.
+        ray: train cells on a Ray cluster: HOST:PORT, or "auto" for the one of this machine.
+        cpus: threads of each cell, and its CPUs on workers. By default as many as the cells
+            before it; at first all, or the CPUs divided by the workers, or 1 on a cluster.
+        gpus: GPUs of each cell on workers, or the share of one: --gpus 0.25. By default 1 on a
+            cluster that has some; on this machine its GPUs divided by the workers.
+        shard: train one part of the cells only, such as the third of 16: --shard 3/16. All parts
+            together, at any time, on any machine, make the comparison in one folder.
         config: the settings that all trainings share; --norm and --method are refused here, use
             --norms and --methods.
     """
@@ -55,14 +76,16 @@ def compare(
     several = len(config.source) - leave_one_out > 1
     variants = choose_variants(norms, methods, controls, several)
     cells = make_grid(config, variants, seeds)
+    plan = Plan(workers, ray, cpus, gpus, None if shard is None else Shard.parse(shard))
+    plan.check()
     times = f"{len(config.source)} x " if leave_one_out else ""
     title = f"each of {', '.join(config.source)} left out" if leave_one_out else config.domains
     say(f"{title}: {times}{len(cells)} trainings")
     try:
         if leave_one_out:
-            results = run_leave_one_out(output, config, variants, seeds)
+            results = run_leave_one_out(output, config, variants, seeds, plan)
         else:
-            results = run_comparison(output, config, cells)
+            results = run_comparison(output, config, cells, plan)
     except (InterruptedTraining, KeyboardInterrupt) as stop:
         cure = "Continue with the same command"
         end_stopped(stop, f"\nstopped; everything is saved in {output}. {cure}")
@@ -70,6 +93,9 @@ def compare(
     say((output / f"{name}.md").read_text(encoding="utf-8").partition("## Hardware")[0])
     if failed := sum(bool(result.why) for result in results):
         say(f"{failed} of {len(results)} trainings failed; the same command tries them again")
+    if missing := sum(result.state == MISSING for result in results):
+        cure = "the other shards train them" if shard else "the same command trains them"
+        say(f"{missing} of {len(results)} trainings are missing; {cure}")
     kinds = f" and {name}.csv" if leave_one_out else f", {name}.csv and {name}.tex"
     say(f"wrote {output}/{name}.md{kinds}")
 

@@ -57,15 +57,19 @@ def run_cells(cells: Sequence[Cell], runs: Path, after_each: Callable[[], object
         for number, cell in enumerate(cells, start=1):
             progress.show(cell.name)
             LOGGER.info(f"cell {number} of {len(cells)}: {cell.name}")
-            outcome = _run(cell, runs / cell.name)
+            _, outcome = run_cell(cell, runs / cell.name)
             progress.update(quiet=True)
             left = f", {progress.time_left()} left" if number < len(cells) else ""
             LOGGER.info(f"cell {number} of {len(cells)}: {outcome}{left}")
             after_each()
 
 
-def _run(cell: Cell, folder: Path) -> str:
-    """Train a cell, note whether it finished, and say so."""
+def run_cell(cell: Cell, folder: Path) -> tuple[str, str]:
+    """Train a cell; note whether it finished or failed, return that, and say what came of it.
+
+    Raises:
+        InterruptedTraining, StorageError, FolderInUseError: as `run_cells`.
+    """
     (folder / NOTE).unlink(missing_ok=True)
     try:
         last = _train(cell.config, folder)
@@ -73,9 +77,10 @@ def _run(cell: Cell, folder: Path) -> str:
         raise
     except Exception as error:  # of any type: the other cells can still run
         write_json(folder / NOTE, {"state": FAILED, "why": first_line(error)})
-        return f"failed ({first_line(error)})"
+        return FAILED, f"failed ({first_line(error)})"
     write_json(folder / NOTE, {"state": FINISHED, "why": ""})
-    return f"target accuracy {last[TARGET_TEST_ACCURACY]:.1%}" if last else "finished"
+    text = f"target accuracy {last[TARGET_TEST_ACCURACY]:.1%}" if last else "finished"
+    return FINISHED, text
 
 
 def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
@@ -111,8 +116,12 @@ def cell_status(folder: Path, config: TrainConfig) -> tuple[str, str]:
     return (FINISHED if (folder / MODEL).exists() else MISSING), ""
 
 
-def check_cells(cells: Iterable[Cell]) -> None:
+def check_cells(cells: Iterable[Cell], here: bool = True) -> None:
     """Load the domains and build every network once, so that errors show before training starts.
+
+    Args:
+        cells: the cells.
+        here: whether they will be trained on this machine, which then needs their device.
 
     Raises:
         ValueError: the settings, domains, norms or methods do not work.
@@ -138,7 +147,8 @@ def check_cells(cells: Iterable[Cell]) -> None:
             raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")
     config = next(iter(kinds.values()))
     source, target = config.source, config.target
-    size = choose_size(config, choose_device(config.device), *source, *target)
+    device = choose_device(config.device if here else "cpu")
+    size = choose_size(config, device, *source, *target)
     domains = TrainingDomains.read(
         *(config, size, source, target, source, target or config.unseen),
         labelled_targets=config.target_labelled,

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dacbn.comparison.grid import Variant, baseline_of, make_grid, reference_of
+from dacbn.comparison.plan import Plan
 from dacbn.comparison.render import to_markdown, to_plain
-from dacbn.comparison.results import Result, accuracies
-from dacbn.comparison.run_comparison import run_comparison
+from dacbn.comparison.results import Result, accuracies, read_results
+from dacbn.comparison.run_comparison import HERE, run_comparison
 from dacbn.comparison.statistics import paired_difference, summarise
 from dacbn.comparison.tables import NOTHING, Table, percent, points, rule_title, rules_of
+from dacbn.comparison.turns import in_turn
 from dacbn.spelling import spell
 from dacbn.training import TrainConfig, name_domains, write_text
 from dacbn.training.selection import LAST
@@ -45,7 +47,7 @@ def leave_one_out(config: TrainConfig) -> dict[str, TrainConfig]:
 
 
 def run_leave_one_out(
-    folder: Path, config: TrainConfig, variants: Sequence[Variant], seeds: int
+    folder: Path, config: TrainConfig, variants: Sequence[Variant], seeds: int, plan: Plan = HERE
 ) -> list[Result]:
     """Run a comparison for each domain that is left out; write leave_one_out.md and .csv.
 
@@ -55,18 +57,30 @@ def run_leave_one_out(
         config: the settings that all trainings share; its sources are the domains.
         variants: what to compare.
         seeds: number of seeds.
+        plan: where the cells are trained; shards share those of all comparisons.
 
     Returns:
         the results of all cells of all comparisons.
 
     Raises:
-        ValueError, InterruptedTraining, FolderInUseError, StorageError: as in `run_comparison`.
+        ValueError, ImportError, InterruptedTraining, FolderInUseError, StorageError: as in
+            `run_comparison`.
     """
+    configs = leave_one_out(config)
+    grids = {name: make_grid(own, variants, seeds) for name, own in configs.items()}
+    every = [(name, cell) for name, cells in grids.items() for cell in cells]
+    own = plan.shard.share(every) if plan.shard else every
+    parts = {name: folder / name.replace("/", "-") for name in grids}
     found: dict[str, list[Result]] = {}
-    for name, own in leave_one_out(config).items():
-        part = folder / name.replace("/", "-")
-        found[name] = run_comparison(part, own, make_grid(own, variants, seeds))
-        _write(folder, found, variants)
+    for name, cells in grids.items():
+        mine = [cell for of, cell in own if of == name]
+        found[name] = run_comparison(parts[name], configs[name], cells, plan, mine)
+        if plan.shard is None:
+            _write(folder, found, variants)
+    if plan.shard is not None:
+        with in_turn(folder):  # others have trained cells of each part meanwhile
+            found = {name: read_results(grids[name], parts[name] / "runs") for name in grids}
+            _write(folder, found, variants)
     return [result for results in found.values() for result in results]
 
 

@@ -16,6 +16,7 @@ from dacbn.datasets import (
     labelled_files,
     list_domains,
 )
+from dacbn.spelling import spell
 from dacbn.training import TrainConfig, name_given
 from dacbn.training.metrics import find_metric
 from dacbn.training.setting_groups import NO_TARGET
@@ -94,7 +95,7 @@ def sort_arguments(source: Any, second: Any, target: Any, setting: Any) -> tuple
     if target is NOT_GIVEN:
         raise ValueError(
             "there are labels and no target: call fit(images, labels, target=target), where None "
-            "is no target, or set target=FOLDER in the settings of the adapter"
+            f"is no target, or set {spell('target', 'FOLDER')} in the settings of the adapter"
         )
     if isinstance(target, list) and target and all(map(_is_letter, target)):
         raise ValueError(

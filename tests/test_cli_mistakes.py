@@ -88,7 +88,7 @@ MISTAKES = {
     "train --weights empty": "the folder empty has no model.safetensors or pytorch_model.bin",
     "train --weights file --pretrained": "weights and pretrained both say what to start from",
     "train --backbone local-dir:x": "give its name as backbone, and local-dir:x as weights",
-    "train --run good": "good holds a run: continue it with --resume good, or choose another --output",
+    "train --run good": "good holds a run: continue it with --resume good, or choose another --out",
     "train --run file": "cannot write file/.lock: file is no folder",
     "train --resume nowhere": "nowhere is no run folder: it has no config.json",
     "train --resume good --steps 9 --lr 1": "the run's own settings: leave out --lr",

@@ -15,6 +15,7 @@ from dacbn.export.scores import recorded_scores
 from dacbn.export.written_folder import write_folder
 from dacbn.models.own_module import MARK
 from dacbn.saved_adapter import SavedAdapter
+from dacbn.spelling import spell
 from dacbn.training import answering_ids, save_held_out, save_network, write_run_info
 
 LOG = logging.getLogger(__name__)
@@ -80,4 +81,5 @@ def write_hub(
 
     write_folder(path, fill)
     if licence is None:
-        LOG.info("the card names no licence: give one as in --format \"hub(licence='apache-2.0')\"")
+        option = spell("format", "hub(licence='apache-2.0')")
+        LOG.info("the card names no licence: give one as in %s", option)

@@ -35,15 +35,6 @@ def count_operations(
     return prod(x) * (log_prior[0] * each + (AFFINE if affine else 0))
 
 
-def count_traced(inputs: Sequence[Any], outputs: Sequence[Any]) -> int:
-    """Count from the values of a traced graph: a handle for fvcore's `FlopCountAnalysis`.
-
-    Its name is "dacbn::normalise_by_mixture".
-    """
-    x, log_prior = (value.type().sizes() for value in inputs[:2])
-    return count_operations(x, log_prior)
-
-
 @register_flop_formula(torch.ops.dacbn.normalise_by_mixture)
 def _forward(x: Sequence[int], log_prior: Sequence[int], *rest: Any, **_: Any) -> int:
     weight, from_batch = rest[5], rest[8]

@@ -13,4 +13,5 @@ def test_the_operations_of_mixtures_are_listed_as_not_counted():
     plain = fvcore.FlopCountAnalysis(converted("group_norm").eval(), IMAGES)
     assert counted.unsupported_ops_warnings(False).total() > 0
     assert counted.unsupported_ops()["aten::softmax"] == 3, "one of each layer"
-    assert "aten::softmax" not in plain.unsupported_ops_warnings(False).unsupported_ops()
+    assert plain.unsupported_ops_warnings(False).total() > 0
+    assert "aten::softmax" not in plain.unsupported_ops()

@@ -20,6 +20,7 @@ from dacbn.analysis.presentation.settings import (
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
 from dacbn.plain_text import say
+from dacbn.processes import leads
 from dacbn.spelling import spell, to_words
 from dacbn.training import RunInfo, claim, remove_drafts, train_command
 
@@ -92,7 +93,8 @@ def report(
     with claim(options.folder):  # not the run, which may still be trained
         remove_drafts(path)
         sections = (_analyse if alone else _compare)(infos, options, write)
-        write_report(path, _title(infos), sections, settings, commands)
+        if leads():  # the others, of several processes, ran their batches
+            write_report(path, _title(infos), sections, settings, commands)
     return Report(path, options.folder, tuple(sections), sections[0].findings)
 
 

@@ -37,7 +37,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 
 
-ON_ONE_PROCESS = ("analyse", "compare", "benchmark")  # while others may be started on several
+ON_ONE_PROCESS = ("compare", "benchmark")  # while others may be started on several
 ARGUMENTS = ConstructorRegistry()
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 from tyro.conf import Positional
 
 from dacbn.analysis import report
+from dacbn.commands.by_turns import by_turns
 from dacbn.plain_text import say
 
 
+@by_turns
 def analyse(
     runs: Positional[tuple[Path, ...]],
     images: int = 2000,

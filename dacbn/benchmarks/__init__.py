@@ -8,6 +8,7 @@ from dacbn.benchmarks.parts import PARTS as PARTS
 from dacbn.benchmarks.parts import Part as Part
 from dacbn.benchmarks.parts import Settings as Settings
 from dacbn.benchmarks.parts import measure as measure
+from dacbn.benchmarks.processes import benchmark_processes as benchmark_processes
 from dacbn.benchmarks.report import machine as machine
 from dacbn.benchmarks.report import table as table
 from dacbn.benchmarks.steps import benchmark_steps as benchmark_steps

@@ -19,11 +19,13 @@ from dacbn.benchmarks.layers import (
     benchmark_layers,
 )
 from dacbn.benchmarks.loops import benchmark_loops
+from dacbn.benchmarks.processes import NORMS as SHARED
+from dacbn.benchmarks.processes import benchmark_processes
 from dacbn.benchmarks.rivals import absent_rivals
 from dacbn.benchmarks.steps import benchmark_steps
 from dacbn.training import TrainConfig
 
-Part = Literal["layers", "steps", "loops", "accuracy", "export"]
+Part = Literal["layers", "steps", "loops", "accuracy", "export", "processes"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
@@ -62,6 +64,9 @@ def measure(part: Part, settings: Settings) -> list[Row]:
         )
     if part == "export":
         return benchmark_exports(settings.norms or EXPORTED, rounds=settings.rounds)
+    if part == "processes":
+        kept = (None, *settings.norms) if settings.norms else SHARED
+        return benchmark_processes(kept, rounds=settings.rounds)
     if part == "accuracy":
         return benchmark_accuracy(
             (None, *settings.norms) if settings.norms else NORMS,

@@ -8,12 +8,13 @@ import torch
 from dacbn.batch import Batch
 from dacbn.benchmarks.layers import Row
 from dacbn.benchmarks.timing import time_candidates
-from dacbn.methods import methods
+from dacbn.methods import Step, methods
 from dacbn.models import create_network
 from dacbn.training import TrainConfig, TrainingState, optimise
 
 BACKBONES = ("digits_cnn", "resnet18")
 NUM_CLASSES = 10
+CONFIG = TrainConfig(schedule="constant")
 
 
 def benchmark_steps(
@@ -49,7 +50,7 @@ def benchmark_steps(
     for backbone in backbones:
         norms = {"its own BatchNorm": None, **{spec: spec for spec in specs}}
         runs = {
-            name: _step(backbone, norm, method, batch, device, bfloat16)
+            name: _step(new_state(backbone, norm, method, device), batch, bfloat16)
             for name, norm in norms.items()
         }
         for name, timing in time_candidates(runs, rounds, device=device, title=backbone).items():
@@ -58,18 +59,23 @@ def benchmark_steps(
     return rows
 
 
-def _step(
-    backbone: str, norm: str | None, method: str, batch: Batch, device: str, bfloat16: bool
-) -> Callable[[], None]:
-    config = TrainConfig(schedule="constant")
+def _step(state: TrainingState, batch: Batch, bfloat16: bool) -> Callable[[], None]:
+    return lambda: take_step(state, state.method, batch, bfloat16)
+
+
+def new_state(backbone: str, norm: str | None, method: str, device: str = "cpu") -> TrainingState:
+    """Build what a step changes: a network with a normaliser, its method, and the optimiser."""
     network = create_network(backbone, norm, NUM_CLASSES)
-    state = TrainingState.create(methods.build(method, network).to(device).train(), config)
+    state = TrainingState.create(methods.build(method, network).to(device).train(), CONFIG)
     if device.startswith("cuda"):
         state.method.to(memory_format=torch.channels_last)
+    return state
 
-    def run() -> None:
-        with torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bfloat16):
-            result = state.method(batch, 0.5)
-        optimise(state, result, config)
 
-    return run
+def take_step(
+    state: TrainingState, method: Callable[..., Step], batch: Batch, bfloat16: bool = False
+) -> None:
+    """Take one step: forward by `method`, which is the state's or wraps it, backward, optimiser."""
+    with torch.autocast(batch.source_images.device.type, torch.bfloat16, enabled=bfloat16):
+        result = method(batch, 0.5)
+    optimise(state, result, CONFIG)

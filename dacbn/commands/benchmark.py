@@ -23,7 +23,8 @@ def benchmark(
     Args:
         what: layers (each normaliser alone), steps (whole networks), loops (images per second),
             accuracy (seconds of training to an accuracy on the target; takes an hour), export
-            (answers of torch, compiled torch and onnxruntime, on the CPU).
+            (answers of torch, compiled torch and onnxruntime, on the CPU), processes (steps on two
+            processes of one thread, compared with one of two, on the CPU).
         settings: the settings.
         threads: CPU threads; 0 uses all cores.
         output: JSON file to write.

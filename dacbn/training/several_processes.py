@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
 from dacbn.methods import Objective, Step
@@ -94,12 +95,17 @@ def in_parallel(method: Objective) -> Iterator[Callable[..., Step]]:
     if share is None:
         yield method
         return
+    with shared_batch_norms(method):
+        yield average_gradients(method, share.group)
+
+
+def average_gradients(method: Objective, group: ProcessGroup) -> DistributedDataParallel:
+    """Wrap a method so that its gradients are the mean over the processes of a group."""
     # statistics are equal on all processes by themselves; older torch has another name for that
     known = signature(DistributedDataParallel).parameters
     name = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     options: dict[str, Any] = {name: False}
-    with shared_batch_norms(method):
-        # a step need not use every parameter: those of another stage wait
-        yield DistributedDataParallel(
-            method, process_group=share.group, find_unused_parameters=True, **options
-        )
+    # a step need not use every parameter: those of another stage wait
+    return DistributedDataParallel(
+        method, process_group=group, find_unused_parameters=True, **options
+    )

@@ -5,6 +5,7 @@ import pytest
 from dacbn.benchmarks import benchmark_processes
 
 
+@pytest.mark.slow
 def test_each_candidate_has_a_row():
     rows = benchmark_processes([None], [("digits_cnn", 16)], batch_size=3, rounds=1)
     assert [row["candidate"] for row in rows] == [

@@ -21,6 +21,7 @@ from dacbn.norms.channel_map import ChannelMap, NoChannelMapError, standardising
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.group_norm import standardise_groups
 from dacbn.norms.mixture.arguments import Affine
+from dacbn.norms.recomputation import copied
 from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
 
@@ -66,7 +67,8 @@ class BatchInstanceNorm(Norm, SeenAsBatchNorm):
             return self.gate.clone().clamp(0, 1)
         with torch.no_grad():  # in place: a weight outside [0, 1] would get no gradient
             self.gate.clamp_(0, 1)
-        return self.gate.clone()
+        (gate,) = copied((self.gate,))
+        return gate
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
         """Load the running statistics; with blend weights of one, the function is preserved."""

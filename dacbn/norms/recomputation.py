@@ -2,13 +2,20 @@
 
 A layer whose training moves what it reads has to read, the second time, what it read the first
 time, and must not move it again.
+
+torch.compile recomputes too: its backward passes derive anew what is cheap to derive, from the
+inputs of the graph, even where the graph has moved these in place meanwhile (torch 2.14), as
+layers move their buffers. It keeps what an operator returns that it does not know.
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from dacbn.norms.mixture.routes import is_exported
 
 # Forward passes, at most, between one and its recomputation.
 REMEMBERED = 16
@@ -38,6 +45,8 @@ class PastTables:
         Raises:
             RuntimeError: x is recomputed, and the pass that came first was not checkpointed.
         """
+        if torch.compiler.is_compiling():
+            return copied(tables)
         if is_recomputation():
             return self._recall(x)
         if _may_be_recomputed():
@@ -70,10 +79,28 @@ class PastTables:
         return PastTables, ()
 
 
+def copied(tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Copy tables that may move in place before a backward pass, which reads the copies."""
+    if torch.compiler.is_compiling() and not is_exported():
+        return tuple(_copied(tables))
+    return tuple(table.clone() for table in tables)
+
+
+@torch.library.custom_op("dacbn::copied", mutates_args=(), schema="(Tensor[] tables) -> Tensor[]")
+def _copied(tables: Sequence[Tensor]) -> list[Tensor]:
+    return [table.clone() for table in tables]
+
+
+@_copied.register_fake
+def _like(tables: Sequence[Tensor]) -> list[Tensor]:
+    return [torch.empty_like(table) for table in tables]
+
+
+_copied.register_autograd(lambda _, gradients: gradients)
+
+
 def _may_be_recomputed() -> bool:
     """Whether a checkpoint may be around: it saves by hooks, or keeps no gradients at first."""
-    if torch.compiler.is_compiling():
-        return False
     return not torch.is_grad_enabled() or _saving_hooks is None or _saving_hooks(True) is not None
 
 

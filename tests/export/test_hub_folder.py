@@ -216,3 +216,17 @@ def test_what_differs_is_not_left_behind(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="nothing was written"):
         trained_adapter().export(tmp_path / "hub", "hub")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_for_several_targets_needs_no_choice_of_one(tmp_path, caplog):
+    images = drawn_images()
+    options = {"steps": 1, "source_batch_size": 8, "target_batch_size": 8}
+    adapter = DomainAdapter(norm="domain_specific_batch_norm", method="source_only", **options)
+    adapter.fit((images, [*CLASSES] * 6), [255 - images, images[::-1]])
+    adapter.export(tmp_path / "hub", "hub")
+    loaded = DomainAdapter.from_pretrained(tmp_path / "hub")
+    for domain in ("source", "target 1", "target 2"):
+        expected = adapter.predict_proba(NEW, domain)
+        np.testing.assert_allclose(loaded.predict_proba(NEW, domain), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="there is no domain 'target 3'"):
+        adapter.export(tmp_path / "other", "hub", "target 3")

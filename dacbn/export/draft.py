@@ -17,8 +17,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
             behind.
 
     Raises:
+        ValueError: there is a folder at `path`.
         StorageError: the file cannot be written.
     """
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file in it")
     folder = path.with_name(f".{path.name}.{token_hex(4)}.part")
     try:
         folder.mkdir(parents=True)

@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import logging
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from dacbn.export.formats import formats
@@ -13,10 +14,17 @@ from dacbn.export.published_settings import publish
 from dacbn.export.sample_images import sample_images
 from dacbn.export.scores import recorded_scores
 from dacbn.export.written_folder import write_folder
+from dacbn.models import takes_cluster_ids
 from dacbn.models.own_module import MARK
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.spelling import spell
-from dacbn.training import answering_ids, save_held_out, save_network, write_run_info
+from dacbn.training import (
+    answering_ids,
+    name_domains,
+    save_held_out,
+    save_network,
+    write_run_info,
+)
 
 LOG = logging.getLogger(__name__)
 CARD = "README.md"
@@ -39,7 +47,8 @@ def write_hub(
     Args:
         adapter: with a trained network.
         path: the folder.
-        cluster_id: the domain that is compared; the folder holds the statistics of all.
+        cluster_id: the domain that is compared, by default each; the folder holds the statistics of
+            all.
         licence: of the weights, by the hub's identifier, such as "apache-2.0"; without one, the
             card says that none was given.
 
@@ -62,7 +71,9 @@ def write_hub(
     published = dataclasses.replace(info, config=publish(info.config), trained_on=())
     images, words = sample_images(adapter)
     network = copy.deepcopy(adapter.network).cpu().eval()
-    domain = answering_ids(network, adapter.config, cluster_id)[0]
+    domains: Sequence[int] = range(len(name_domains(adapter.config)))
+    if cluster_id is not None or not takes_cluster_ids(network):
+        domains = answering_ids(network, adapter.config, cluster_id)
 
     def fill(draft: Path) -> None:
         write_run_info(draft, published)
@@ -70,8 +81,10 @@ def write_hub(
         save_held_out(draft, adapter.held_out)
         write_card(draft / CARD, published, scores, licence)
         loaded = SavedAdapter.from_pretrained(draft, "cpu").network
-        found, expected = (answers(each, images, domain) for each in (loaded, network))
-        away = (found - expected).abs().max().item()
+        away = max(
+            (answers(loaded, images, each) - answers(network, images, each)).abs().max().item()
+            for each in domains
+        )
         if not away <= FARTHEST:
             raise ValueError(
                 f"what is loaded differs from the network by {away:.1e}, on {words}, so nothing "

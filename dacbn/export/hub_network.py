@@ -1,9 +1,11 @@
 """A trained network as huggingface_hub's mixin loads it, from a folder of the format "hub"."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from huggingface_hub import PyTorchModelHubMixin
 
+from dacbn.datasets import POSITIONS
 from dacbn.models import Network
 from dacbn.training import TrainConfig, build_network
 
@@ -18,9 +20,18 @@ class HubNetwork(Network, PyTorchModelHubMixin, library_name="dacbn"):
         classes: names of the classes, in the order of the logits.
         image_size: pixels per side.
         training: the settings, as in config.json.
+        unknown_threshold, labels, trained_on: as there, for `DomainAdapter.from_pretrained`.
     """
 
-    def __init__(self, classes: list[str], image_size: int, training: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        classes: list[str],
+        image_size: int,
+        training: dict[str, Any],
+        unknown_threshold: float | None = None,
+        labels: str = POSITIONS,
+        trained_on: Sequence[str] = (),
+    ) -> None:
         config = TrainConfig.from_json({**training, "download": False})
         built = build_network(config, len(classes), False, None, image_size)
         vars(self).update(vars(built))

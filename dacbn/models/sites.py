@@ -167,6 +167,8 @@ def _none_to_replace(model: nn.Module, replaces: Replaces) -> str:
             return (
                 f"{text}. Replace those by {spell('replaces', other)}, or choose another backbone"
             )
+    if any(isinstance(layer, Norm) for layer in model.modules()):
+        return f"{text}: those are dacbn's, as it was converted already. Convert a new model"
     return (
         f"{text}. Choose a backbone with BatchNorm, such as resnet18, or keep its own: "
         f"{spell('norm')} None"

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm
-from dacbn.norms.seen_as_batch_norm import averaging_parts
+from dacbn.norms.seen_as_batch_norm import MOMENTUM, SeenAsBatchNorm, averaging_parts
 
 Statistics = Literal["follow", "slow", "frozen"]
 SLOW_MOMENTUM = 0.01
@@ -60,6 +60,8 @@ def set_statistics(model: nn.Module, statistics: Statistics, layers: str = "*") 
     for layer in chosen.values():
         for part in averaging_parts(layer):
             _set_momentum(part, slow=statistics == "slow")
+        for seen in (part for part in layer.modules() if isinstance(part, SeenAsBatchNorm)):
+            seen.averages = statistics != "slow"
         _freeze(layer, statistics == "frozen", model.training or layer is model)
     return list(chosen)
 
@@ -86,10 +88,10 @@ def _check_stored(chosen: dict[str, nn.Module]) -> None:
 
 def _set_momentum(part: Any, slow: bool) -> None:
     given = vars(part).pop(_GIVEN, part.momentum)
-    part.momentum = given
+    vars(part)[MOMENTUM] = given
     if slow:
         setattr(part, _GIVEN, given)
-        part.momentum = SLOW_MOMENTUM if given is None else min(given, SLOW_MOMENTUM)
+        vars(part)[MOMENTUM] = SLOW_MOMENTUM if given is None else min(given, SLOW_MOMENTUM)
 
 
 def _freeze(layer: Any, frozen: bool, training: bool) -> None:

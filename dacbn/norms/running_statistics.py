@@ -193,24 +193,29 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
     averaging: list[Any] = [part for part in parts if MOMENTUM in vars(part)]
     momenta = [part.momentum for part in averaging]
     frozen: list[Any] = [part for part in parts if getattr(part, "statistics_frozen", False)]
+    own: list[Any] = [part for part in parts if getattr(part, "averages", False)]
 
     def weigh(newest: float) -> None:
         for part in averaging:
-            part.momentum = newest
+            vars(part)[MOMENTUM] = newest  # an assignment would end `momentum = None`
 
     with modes_kept(model):
         model.eval()
         for part in frozen:
             part.statistics_frozen = False
+        for part in own:
+            part.averages = False
         for part in parts:
             part.train()
         try:
             yield weigh
         finally:
             for part, momentum in zip(averaging, momenta, strict=True):
-                part.momentum = momentum
+                vars(part)[MOMENTUM] = momentum
             for part in frozen:
                 part.statistics_frozen = True
+            for part in own:
+                part.averages = True
 
 
 def _parts(model: nn.Module) -> list[nn.Module]:

@@ -29,6 +29,7 @@ class SeenAsBatchNorm(BatchNormOfTorch):
     __constants__: ClassVar[list[str]] = []  # BatchNorm's, for torch.jit
     _version = 1  # of saved states: BatchNorm adds what older ones lack
     _load_from_state_dict = nn.Module._load_from_state_dict
+    averages = True  # `momentum = None` takes effect, if it was set
 
     def __init__(self) -> None:
         nn.Module.__init__(self)  # none of BatchNorm's own parameters and buffers
@@ -94,7 +95,7 @@ class _Average:
         self.seen = 0
 
     def __call__(self, layer: nn.Module, _: object) -> None:
-        if layer.training:
+        if layer.training and layer.averages:
             self.seen += 1
             _set_momentum(layer, 1 / self.seen)
 

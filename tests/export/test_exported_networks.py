@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,3 +153,12 @@ def test_openvino_reads_the_file(adapter, images, tmp_path):
 
 def test_every_format_has_the_name_of_a_file():
     assert set(formats.files) == set(formats)
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch"])
+def test_a_folder_in_place_of_a_file_is_refused_in_words(adapter, tmp_path, monkeypatch, format):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("model.pt2" if format == "torch" else ".")
+    folder.mkdir(exist_ok=True)
+    with pytest.raises(ValueError, match=r"is a folder: name a file in it"):
+        adapter.export(folder, format)

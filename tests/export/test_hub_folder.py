@@ -122,6 +122,18 @@ def test_the_mixin_of_huggingface_hub_loads_it(exported, tmp_path, capsys):
     np.testing.assert_allclose(again, expected.numpy(), atol=1e-6)
 
 
+def test_what_the_mixin_saves_keeps_labels_and_the_threshold_of_unknown(tmp_path):
+    images, labels = drawn_images(), np.array([*CLASSES] * 6)
+    options = {"steps": 1, "source_batch_size": 8, "target_batch_size": 8}
+    adapter = DomainAdapter(norm="batch_norm", method="source_only", unknown=True, **options)
+    adapter.fit((images, labels), 255 - images).export(tmp_path / "hub", "hub")
+    HubNetwork.from_pretrained(tmp_path / "hub").save_pretrained(tmp_path / "again")
+    again = DomainAdapter.from_pretrained(tmp_path / "again")
+    assert again.predict(images).tolist() == adapter.predict(images).tolist()
+    settings = json.loads((tmp_path / "again" / "config.json").read_text())
+    assert settings["trained_on"] == []
+
+
 def test_the_mixin_refuses_weights_of_another_network(exported, tmp_path):
     """By itself, huggingface_hub 2.4 would leave the network's random weights, in silence."""
     shutil.copytree(exported[1], tmp_path / "hub")
@@ -216,3 +228,17 @@ def test_what_differs_is_not_left_behind(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="nothing was written"):
         trained_adapter().export(tmp_path / "hub", "hub")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_for_several_targets_needs_no_choice_of_one(tmp_path, caplog):
+    images = drawn_images()
+    options = {"steps": 1, "source_batch_size": 8, "target_batch_size": 8}
+    adapter = DomainAdapter(norm="domain_specific_batch_norm", method="source_only", **options)
+    adapter.fit((images, [*CLASSES] * 6), [255 - images, images[::-1]])
+    adapter.export(tmp_path / "hub", "hub")
+    loaded = DomainAdapter.from_pretrained(tmp_path / "hub")
+    for domain in ("source", "target 1", "target 2"):
+        expected = adapter.predict_proba(NEW, domain)
+        np.testing.assert_allclose(loaded.predict_proba(NEW, domain), expected, atol=1e-6)
+    with pytest.raises(ValueError, match="there is no domain 'target 3'"):
+        adapter.export(tmp_path / "other", "hub", "target 3")

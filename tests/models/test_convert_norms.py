@@ -195,6 +195,13 @@ def test_a_swin_transformer_raises_too():
         convert_norms(model, "ucb_norm")
 
 
+def test_a_model_that_was_converted_already_says_so():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    convert_norms(model, "batch_norm")
+    with pytest.raises(ValueError, match=r"normalises with 1 BatchNorm: .*converted already"):
+        convert_norms(model, "ucb_norm")
+
+
 def test_a_model_without_any_normaliser_raises():
     with pytest.raises(ValueError, match="no normaliser"):
         convert_norms(nn.Linear(3, 3), "ucb_norm")

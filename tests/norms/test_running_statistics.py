@@ -9,7 +9,13 @@ from torch import nn
 
 from dacbn.models import Network, convert_norms
 from dacbn.models.digits_cnn import DigitsCNN
-from dacbn.norms import UCBNorm, frozen_statistics, recalibrate, reset_statistics
+from dacbn.norms import (
+    UCBNorm,
+    frozen_statistics,
+    recalibrate,
+    reset_statistics,
+    set_statistics,
+)
 
 
 def test_recalibration_finds_the_moments_of_the_images():
@@ -131,3 +137,33 @@ def test_reset_reaches_every_normaliser_of_a_network_and_nothing_else():
     reset_statistics(network)
     assert all(torch.equal(value, fresh[name]) for name, value in network.named_buffers())
     assert all(torch.equal(value, weights[name]) for name, value in network.named_parameters())
+
+
+@pytest.mark.parametrize("norm", ["batch_norm", "ucb_norm", "batch_instance_norm", "mode_norm"])
+@pytest.mark.parametrize("way", ["recalibrate", "slow"])
+def test_layers_that_average_all_batches_are_recalibrated_and_slowed_as_others(norm, way):
+    torch.manual_seed(0)
+    images = [torch.randn(count, 3, 6, 6) + 2 for count in (16, 4)]
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    convert_norms(plain, norm)
+    plain.train()(images[0])
+    averaging = copy.deepcopy(plain)
+    for layer in averaging.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    for _ in range(3):
+        averaging(images[0])
+    plain.load_state_dict(averaging.state_dict())
+    for model in (plain, averaging):
+        if way == "recalibrate":
+            recalibrate(model, images)
+        else:
+            set_statistics(model, "slow")
+            model(images[1] + 5)
+    for name, expected in plain.state_dict().items():
+        torch.testing.assert_close(averaging.state_dict()[name], expected, msg=name)
+    set_statistics(averaging, "follow")
+    hooked = [m for m in averaging.modules() if isinstance(m, nn.BatchNorm2d)]
+    before = [layer.momentum for layer in hooked]
+    averaging(images[0])
+    assert [layer.momentum for layer in hooked] != before  # all batches weigh the same again

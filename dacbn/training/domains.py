@@ -41,6 +41,7 @@ from dacbn.training.domain_names import place_ids
 from dacbn.training.evaluation import name_scores, run_by_domains
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
+from dacbn.training.several_processes import check_same_data
 from dacbn.training.test_sets import TestSet, read_test_sets
 from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
@@ -111,6 +112,7 @@ class TrainingDomains:
         if config.unknown:
             with_unknown(classes)  # raises if the source has a class of that name
         unlabelled = [to_target(each, size, **options) for each in targets]
+        check_same_data((*config.source, *config.target), (*labelled, *unlabelled))
         few = [read_labelled_target(each, size, classes, **options) for each in labelled_targets]
         trained_on = (*folders_among(*sources, *targets), *labelled_files(*labelled_targets))
         options |= {"classes": classes, "trained_on": trained_on}

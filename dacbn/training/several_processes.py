@@ -3,14 +3,16 @@
 Each process runs the same steps of the same training. Only the first has the run folder.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import contextmanager
+from hashlib import sha256
 from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 from torch.distributed import ProcessGroup
 from torch.nn.parallel import DistributedDataParallel
 
@@ -66,6 +68,38 @@ def _check_equal(config: TrainConfig) -> None:
             f"{len(said)} processes are more than the {images} images of a step: start fewer, or "
             f"raise {spell('source_batch_size')}"
         )
+
+
+def check_same_data(places: Sequence[str], domains: Sequence[object]) -> None:
+    """Check that all processes read the same domains, which each of several machines may hold.
+
+    They are the same if they have as many images, and the same classes and labels.
+
+    Args:
+        places: names of the domains.
+        domains: what was read there.
+
+    Raises:
+        ValueError: the processes differ in a domain.
+    """
+    if current() is None:
+        return
+    for place, domain in zip(places, domains, strict=True):
+        said = tell_all(_describe(domain))
+        for number, other in enumerate(said):
+            if other != said[0]:
+                raise ValueError(
+                    f"{place} is not the same on all processes: {said[0][0]} images on process 0 "
+                    f"and {other[0]} on process {number}, or other labels; give all machines the "
+                    "same files"
+                )
+
+
+def _describe(domain: object) -> tuple[object, ...]:
+    count = len(domain) if isinstance(domain, Sized) else "a stream of"
+    labels = getattr(domain, "labels", None)
+    content = labels.cpu().numpy().tobytes() if isinstance(labels, Tensor) else b""
+    return count, getattr(domain, "classes", None), sha256(content).hexdigest()
 
 
 @torch.no_grad()

@@ -44,6 +44,7 @@ from dacbn.training.evaluation import run_network
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import UNKNOWN_THRESHOLD, VALIDATOR
 from dacbn.training.roles import Role
+from dacbn.training.several_processes import check_same_data
 from dacbn.training.state import TrainingState
 from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
@@ -156,6 +157,7 @@ class TargetDomain:
         """
         options = reading_options(config)
         images = to_unlabelled(target, size, train=True, **options).images
+        check_same_data(config.target, [images])
         test = None
         if target_test is not None:
             test = to_labelled(

@@ -38,6 +38,13 @@ def test_unequal_settings_are_named(said):
         assert text == "the processes differ in lr: start all with the same settings"
 
 
+def test_domains_that_differ_between_machines_are_refused(said):
+    for each in said:
+        kind, text = each["other data"]
+        assert kind == "ValueError"
+        assert "not the same on all processes: 19 images on process 0 and 20 on process 1" in text
+
+
 def test_more_processes_than_images_are_refused(said):
     assert "2 processes are more than the 1 images of a step" in said[0]["too many"][1]
 

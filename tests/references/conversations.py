@@ -45,6 +45,7 @@ def converse(rank, folder):
     found["agreement"] = _agree(rank)
     found["settings"] = raised(lambda: _open(lr=0.1 * (rank + 1)), ValueError)
     found["too many"] = raised(lambda: _open(source_batch_size=1, target=()), ValueError)
+    found["other data"] = raised(lambda: _fit(19 + rank), ValueError)
     found["files"] = _train(rank, folder)
     found["outputs"] = _outputs()
     return found
@@ -53,6 +54,11 @@ def converse(rank, folder):
 def _open(**options):
     with on_processes(TrainConfig.from_options(device="cpu", **options)):
         pass
+
+
+def _fit(images):
+    adapter = DomainAdapter(device="cpu", steps=1, norm="layer_norm")
+    adapter.fit(domain(20, 0), domain(images, 1))
 
 
 def _draws():

@@ -33,6 +33,7 @@ CASES = {
     "classifier": {"method": "dann", "classifier": (6,), "lr": 1e-3},
     "bottleneck": {"method": "mcd", "bottleneck": 6},
     "id-aware": {"method": "dann", "norm": "domain_specific_batch_norm"},
+    "mixture": {"method": "dann", "norm": "ucb_norm(num_clusters=2, assign='sample')"},
 }
 
 

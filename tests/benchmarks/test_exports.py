@@ -8,6 +8,7 @@ pytest.importorskip("onnxruntime", reason="needs pip install 'dacbn[onnx]'")
 pytest.importorskip("onnxscript", reason="needs pip install 'dacbn[onnx]'")
 
 
+@pytest.mark.slow
 def test_each_runtime_has_a_row_for_each_norm(monkeypatch):
     fast = {name: run for name, run in exports.RUNTIMES.items() if name != "torch.compile"}
     monkeypatch.setattr(exports, "RUNTIMES", fast)

@@ -57,14 +57,6 @@ def merge_moments(count: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Ten
     return mass.to(count.dtype), merged.to(mean.dtype), spread.to(var.dtype)
 
 
-def add_up(values: Tensor) -> Tensor:
-    """Return the sum over processes of a tensor without gradient, as a new one."""
-    share = current()
-    if share is None or not is_shared():
-        return values
-    return _sum(values, share.statistics)
-
-
 def add_up_going_back(values: Tensor) -> Tensor:
     """Return the sum over processes in the backward pass of a batch that is shared."""
     share = current()

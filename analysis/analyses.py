@@ -105,7 +105,7 @@ def _draw(
     return try_analysis(name, partial(analysis.draw, **found), write)
 
 
-analyses = Analyses("analysis")
+analyses = Analyses("analysis", "dacbn.analysis")
 """Analyses of one run; they need attributes of `RunResults`."""
-comparisons = Analyses("comparison")
+comparisons = Analyses("comparison", "dacbn.analysis")
 """Analyses of several runs together; they need attributes of `ComparedResults`."""

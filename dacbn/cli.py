@@ -13,10 +13,10 @@ from typing import Any, TextIO, get_origin, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo
 
-from dacbn import commands
+from dacbn import commands, processes
 from dacbn.plain_text import silence
 from dacbn.printed_log import printed_log
-from dacbn.processes import Elsewhere, Launched, LostProcessError, has_met, leads, rank
+from dacbn.processes import Elsewhere, Launched, LostProcessError, leads, rank
 from dacbn.spec import Spec
 from dacbn.spelling import as_option, spelling
 from dacbn.training import InterruptedTraining, TrainConfig, raising_stopped
@@ -97,7 +97,9 @@ def main() -> None:
             raise
         if leads():
             print(f"dacbn: {_one_line(_told(error))}", file=sys.stderr)
-        elif has_met() or isinstance(error, LostProcessError):  # others the first has said too
+        elif processes.has_met() or isinstance(
+            error, LostProcessError
+        ):  # others the first has said too
             print(f"dacbn: process {rank()}: {_one_line(_told(error))}", file=sys.stderr)
         raise SystemExit(1) from None
 

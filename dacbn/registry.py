@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from functools import wraps
+from importlib import import_module
 from inspect import Parameter, signature
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -40,6 +41,8 @@ class Registry(Generic[T]):
 
     Args:
         kind: kind of the entries, for error messages ("norm", "method", "dataset").
+        room: the package whose names are imported before the registry is first asked, so that its
+            files have registered their entries.
 
     Example:
         >>> colours = Registry("colour")
@@ -56,10 +59,20 @@ class Registry(Generic[T]):
         dacbn.registry.UnknownNameError: unknown colour 'rde'. Did you mean 'red'? Known: red.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, room: str | None = None) -> None:
         self.kind = kind
         self.make_sum: Callable[..., Any] | None = None
         self._entries: dict[str, T] = {}
+        self._room = room
+
+    def _known(self) -> dict[str, T]:
+        """Return all entries, after the files that register them are imported."""
+        room, self._room = self._room, None
+        if room is not None:
+            package = import_module(room)
+            for name in package.__all__:
+                getattr(package, name)
+        return self._entries
 
     def register(self, name: str) -> Callable[[T], T]:
         """Decorate the class or function to register under `name`.
@@ -88,7 +101,7 @@ class Registry(Generic[T]):
         Raises:
             UnknownNameError: the name is not registered.
         """
-        if name not in self._entries:
+        if name not in self._known():
             raise UnknownNameError(self.kind, name, list(self))
         return self._entries[name]
 
@@ -148,10 +161,10 @@ class Registry(Generic[T]):
         return {heading: text for heading, text in about.items() if text}
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries
+        return name in self._known()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(sorted(self._entries))
+        return iter(sorted(self._known()))
 
 
 def check_options(

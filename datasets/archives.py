@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torchvision.datasets.utils import check_md5, download_url
 
 from dacbn.spelling import spell
 
@@ -26,6 +25,8 @@ def find_archive(path: Path, urls: Sequence[str], md5: str, download: bool) -> P
     Raises:
         FileNotFoundError: the file is missing, and downloading is not allowed or failed.
     """
+    from torchvision.datasets.utils import check_md5, download_url
+
     if path.is_file():
         if not check_md5(str(path), md5):
             warnings.warn(f"{path} is not the published file (its md5 differs)", stacklevel=2)

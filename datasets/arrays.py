@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from dacbn.datasets.fitting import Fit, make_square
 from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
@@ -66,6 +65,8 @@ def size_of_array(shape: tuple[int, ...]) -> int:
 
 def resize(pixels: Tensor, size: int, fit: Fit = "crop") -> Tensor:
     """Resize images (N, C, H, W) to (N, C, size, size), bilinear and antialiased."""
+    from torchvision.transforms.v2 import functional as tv
+
     height, width = pixels.shape[-2:]
     if (height, width) == (size, size):
         return pixels

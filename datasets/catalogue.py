@@ -13,4 +13,4 @@ Loader: TypeAlias = Callable[[Path, bool, bool], LabelledImages]
 DIGIT_CLASSES = tuple("0123456789")
 DIGIT_SIZE = 32  # pixels per side of every registered dataset
 
-datasets: Registry[Loader] = Registry("dataset")
+datasets: Registry[Loader] = Registry("dataset", "dacbn.datasets")

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from dacbn.datasets.arrays import labelled
@@ -20,12 +19,16 @@ TRAIN, SPARE, TEST = slice(0, 900), slice(900, 1500), slice(1500, None)
 @functools.cache
 def shuffled_rows() -> tuple[int, ...]:
     """Return a fixed permutation of scikit-learn's rows; the parts are slices of it."""
+    from sklearn.datasets import load_digits
+
     count = len(load_digits().target)
     return tuple(np.random.default_rng(SPLIT_SEED).permutation(count).tolist())
 
 
 def read_digits(part: slice) -> tuple[Tensor, Tensor]:
     """Return one part: float images (N, 8, 8) in [0, 1] and int64 labels (N,)."""
+    from sklearn.datasets import load_digits
+
     bunch, rows = load_digits(), list(shuffled_rows()[part])
     images = torch.from_numpy(bunch.images[rows]).float() / 16
     return images, torch.from_numpy(bunch.target[rows]).long()

@@ -10,8 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
-from huggingface_hub import constants
-
 from dacbn.connection import try_to_connect
 from dacbn.datasets.packed import PackedFile
 from dacbn.datasets.parts import Rows
@@ -102,6 +100,8 @@ def load_named(path: str | Path) -> HubDataset:
         FileNotFoundError: there is no such dataset, or it cannot be downloaded.
         ModuleNotFoundError: the library is not installed.
     """
+    from huggingface_hub import constants
+
     library, name = _library(path), str(path).removeprefix(PREFIX)
     try:
         cache = import_module("datasets.packaged_modules.cache.cache").Cache(

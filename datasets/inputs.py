@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
-from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import labelled, resize, size_of_array, unlabelled
 from dacbn.datasets.class_sets import match_classes
@@ -99,6 +98,8 @@ def _to_labelled(
     options: dict[str, Any],
     unknown: bool = False,
 ) -> LabelledImages:
+    from torchvision.datasets import ImageFolder
+
     if isinstance(data, str | Path):
         return load_labelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages):

@@ -19,7 +19,6 @@ from torch.utils.data import (
     SequentialSampler,
     Subset,
 )
-from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.arrays import size_of_array, unlabelled
 from dacbn.datasets.decoding import read_picture
@@ -33,6 +32,8 @@ from dacbn.spelling import spell
 
 def is_map_style(data: Any) -> bool:
     """Return whether this is a dataset with an order, of which files are not known."""
+    from torchvision.datasets import ImageFolder
+
     return isinstance(data, Dataset) and not isinstance(data, IterableDataset | ImageFolder)
 
 

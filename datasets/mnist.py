@@ -8,7 +8,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.datasets import MNIST
 
 from dacbn.datasets.archives import find_archive, reading, whole_labels
 from dacbn.datasets.arrays import labelled
@@ -49,6 +48,8 @@ def _read_idx(
 
     torchvision cannot read the .gz file and unpacks it, but the folder may be read-only.
     """
+    from torchvision.datasets import MNIST
+
     path = root / "MNIST" / "raw" / name
     if not path.is_file():
         file, md5 = next(entry for entry in MNIST.resources if entry[0].startswith(name))

@@ -3,18 +3,20 @@
 import io
 from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
 from pathlib import Path
-from typing import Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
-from torchvision.datasets import ImageFolder
 
 from dacbn.datasets.hugging_face import is_hugging_face
 from dacbn.datasets.packed import ImageFile, PackedFile
 from dacbn.datasets.packed_folders import rows_of
+
+if TYPE_CHECKING:
+    from torchvision.datasets import ImageFolder
 
 Array: TypeAlias = NDArray[np.generic] | Tensor
 
@@ -55,6 +57,8 @@ def items_in(data: Any) -> list[ImageFile] | list[Image.Image] | None:
 
 def files_in(data: Any) -> list[ImageFile] | None:
     """Return the files that a list, text array, ImageFolder or dataset names; None of others."""
+    from torchvision.datasets import ImageFolder
+
     if is_hugging_face(data):
         return [*rows_of(data, train=False).files]
     if isinstance(data, ImageFolder):
@@ -80,7 +84,7 @@ def is_pair(data: Any) -> TypeGuard[tuple[Any, Any]]:
     return isinstance(data, tuple) and len(data) == 2
 
 
-def names_in(folder: ImageFolder) -> list[str]:
+def names_in(folder: "ImageFolder") -> list[str]:
     """Return the class name of each sample of torchvision's ImageFolder."""
     names = {number: name for name, number in folder.class_to_idx.items()}
     return [names[number] for _, number in folder.samples]

@@ -4,13 +4,11 @@ import functools
 import math
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Generator, Tensor
-from torchvision.transforms.v2 import functional as tv
 
 from dacbn.datasets.catalogue import DIGIT_CLASSES, DIGIT_SIZE, datasets
 from dacbn.datasets.images import LabelledImages, TensorImages
@@ -46,6 +44,8 @@ def _make(train: bool) -> LabelledImages:
 @functools.cache
 def _glyphs() -> Tensor:
     """Draw every digit in every font: float (fonts, 10, GLYPH_HEIGHT, GLYPH_WIDTH) in [0, 1]."""
+    import matplotlib
+
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     paths = sorted(path for pattern in FONTS for path in folder.glob(pattern))
     return torch.stack(
@@ -94,6 +94,8 @@ def _distort(masks: Tensor, generator: Generator) -> Tensor:
 
 def _render(masks: Tensor, generator: Generator) -> Tensor:
     """Draw digits on walls, with uneven light, blur and noise: (N, 3, S, S) in [0, 1]."""
+    from torchvision.transforms.v2 import functional as tv
+
     count, size = len(masks), masks.shape[-1]
     wall, paint = _colours(count, generator)
     grain = make_textures(count, size, 0.04, generator)

@@ -2,9 +2,6 @@
 
 from pathlib import Path
 
-from scipy.io import loadmat
-from torchvision.datasets import SVHN
-
 from dacbn.datasets.archives import check_shape, find_archive, reading, whole_labels
 from dacbn.datasets.arrays import labelled
 from dacbn.datasets.catalogue import DIGIT_CLASSES, DIGIT_SIZE, datasets
@@ -21,6 +18,9 @@ def svhn(root: Path, train: bool, download: bool) -> LabelledImages:
         FileNotFoundError: the file is missing.
         ValueError: the file is damaged.
     """
+    from scipy.io import loadmat
+    from torchvision.datasets import SVHN
+
     url, name, md5 = SVHN.split_list["train" if train else "test"]
     path = find_archive(root / "svhn" / name, [url], md5, download)
     with reading(path):

@@ -11,7 +11,6 @@ from typing import Literal, TypeAlias
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-from torchvision.transforms.v2 import functional as tv
 
 Family: TypeAlias = Literal["digits", "photos", "colour", "none"]
 Place: TypeAlias = tuple[int, int]
@@ -131,6 +130,8 @@ def _jitter(images: Tensor, factors: Tensor) -> Tensor:
 
     Those take one factor for a whole batch.
     """
+    from torchvision.transforms.v2 import functional as tv
+
     brightness, contrast, saturation = factors[..., None, None, None].unbind(1)
     images = (images * brightness).clamp(0, 1)
     grey = tv.rgb_to_grayscale(images).mean(dim=(1, 2, 3), keepdim=True)
@@ -149,6 +150,8 @@ def _colour(images: Tensor, brightness: Tensor, contrast: Tensor, channels: Tens
 
 def _sharpen(images: Tensor, amount: Tensor) -> Tensor:
     """Blur (amount 0), keep (1) or sharpen (2)."""
+    from torchvision.transforms.v2 import functional as tv
+
     blurred: Tensor = tv.gaussian_blur(images, [5, 5], [1.2, 1.2])
     return blurred.lerp(images, amount)
 

@@ -7,7 +7,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torchvision.datasets import USPS
 
 from dacbn.datasets.archives import find_archive, reading, whole_labels
 from dacbn.datasets.arrays import labelled, resize
@@ -30,6 +29,8 @@ def usps(root: Path, train: bool, download: bool) -> LabelledImages:
         FileNotFoundError: the file is missing.
         ValueError: the file is damaged.
     """
+    from torchvision.datasets import USPS
+
     url, name, md5 = USPS.split_list["train" if train else "test"]
     path = find_archive(root / "usps" / name, [url], md5, download)
     with reading(path):

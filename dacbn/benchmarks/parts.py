@@ -3,27 +3,12 @@
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-import torch
-
-from dacbn.benchmarks.accuracy import NORMS, benchmark_accuracy
-from dacbn.benchmarks.exports import SPECS as EXPORTED
-from dacbn.benchmarks.exports import benchmark_exports
-from dacbn.benchmarks.layers import (
-    CLUSTERS,
-    LARGE_SHAPES,
-    SHAPES,
-    SPECS,
-    Row,
-    benchmark_layers,
-)
-from dacbn.benchmarks.loops import benchmark_loops
-from dacbn.benchmarks.processes import NORMS as SHARED
-from dacbn.benchmarks.processes import benchmark_processes
-from dacbn.benchmarks.rivals import absent_rivals
-from dacbn.benchmarks.steps import benchmark_steps
 from dacbn.training import TrainConfig
+
+if TYPE_CHECKING:
+    from dacbn.benchmarks.layers import Row
 
 Part = Literal["layers", "steps", "loops", "accuracy", "export", "processes"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -53,8 +38,17 @@ class Settings:
     """Folder of MNIST and MNIST-M, for the part accuracy."""
 
 
-def measure(part: Part, settings: Settings) -> list[Row]:
+def measure(part: Part, settings: Settings) -> "list[Row]":
     """Measure one part on `settings.device`, which is cpu or cuda."""
+    from dacbn.benchmarks.accuracy import NORMS, benchmark_accuracy
+    from dacbn.benchmarks.exports import SPECS as EXPORTED
+    from dacbn.benchmarks.exports import benchmark_exports
+    from dacbn.benchmarks.loops import benchmark_loops
+    from dacbn.benchmarks.processes import NORMS as SHARED
+    from dacbn.benchmarks.processes import benchmark_processes
+    from dacbn.benchmarks.rivals import absent_rivals
+    from dacbn.benchmarks.steps import benchmark_steps
+
     if part == "layers":
         return _measure_layers(settings)
     if part == "steps":
@@ -83,7 +77,11 @@ def measure(part: Part, settings: Settings) -> list[Row]:
     )
 
 
-def _measure_layers(settings: Settings) -> list[Row]:
+def _measure_layers(settings: Settings) -> "list[Row]":
+    import torch
+
+    from dacbn.benchmarks.layers import CLUSTERS, LARGE_SHAPES, SHAPES, SPECS, benchmark_layers
+
     on_gpu = settings.device.startswith("cuda")
     published = () if settings.norms else CLUSTERS
     return [

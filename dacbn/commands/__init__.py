@@ -1,14 +1,5 @@
 """The commands of the command line, one per file."""
 
-from dacbn.commands.adapt import adapt as adapt
-from dacbn.commands.analyse import analyse as analyse
-from dacbn.commands.benchmark import benchmark as benchmark
-from dacbn.commands.compare import compare as compare
-from dacbn.commands.compare import compare_from as compare_from
-from dacbn.commands.default_config import list_flags as list_flags
-from dacbn.commands.evaluate import evaluate as evaluate
-from dacbn.commands.export import export as export
-from dacbn.commands.list_names import list_names as list_names
-from dacbn.commands.predict import predict as predict
-from dacbn.commands.train import read_defaults as read_defaults
-from dacbn.commands.train import train as train
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

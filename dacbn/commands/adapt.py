@@ -2,25 +2,19 @@
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from tyro.conf import Positional
 
-from dacbn.adapter import DomainAdapter
 from dacbn.commands.new_folder import new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.commands.stopping import end_stopped
-from dacbn.datasets import is_flat_folder
 from dacbn.plain_text import say
 from dacbn.spec import Spec
-from dacbn.training import (
-    CONFIG,
-    IN_MEMORY,
-    InterruptedTraining,
-    is_source_free,
-    read_run_info,
-)
-from dacbn.training.checkpoint import CHECKPOINT, MODEL
+from dacbn.training import InterruptedTraining
+
+if TYPE_CHECKING:
+    from dacbn.adapter import DomainAdapter
 
 
 def adapt(
@@ -55,6 +49,9 @@ def adapt(
         data_root: folder of the named datasets, if it has moved.
         device: cpu, cuda, or auto.
     """
+    from dacbn.adapter import DomainAdapter
+    from dacbn.training import CONFIG
+
     adapter = DomainAdapter.from_pretrained(run, device or "auto")
     target = target or _target_of(adapter, run)
     given = {
@@ -78,7 +75,9 @@ def adapt(
         run_adaptation(adapter, target, method, folder, resume=begun, **options)
 
 
-def _target_of(adapter: DomainAdapter, run: Path) -> str:
+def _target_of(adapter: "DomainAdapter", run: Path) -> str:
+    from dacbn.training import IN_MEMORY
+
     targets = adapter.config.target
     if IN_MEMORY in targets:
         raise ValueError(f"{run} was trained from arrays: pass --target")
@@ -91,13 +90,16 @@ def _target_of(adapter: DomainAdapter, run: Path) -> str:
 
 def _has_only_begun(folder: Path) -> bool:
     """Whether an adaptation in a folder was killed before it saved anything worth keeping."""
+    from dacbn.training import CONFIG, is_source_free, read_run_info
+    from dacbn.training.checkpoint import CHECKPOINT, MODEL
+
     if not (folder / CONFIG).exists() or any((folder / n).exists() for n in (CHECKPOINT, MODEL)):
         return False
     return is_source_free(read_run_info(folder).config)
 
 
 def run_adaptation(
-    adapter: DomainAdapter,
+    adapter: "DomainAdapter",
     target: str,
     method: str,
     folder: Path,
@@ -105,6 +107,8 @@ def run_adaptation(
     **options: Any,
 ) -> None:
     """Adapt, and print the folder and the scores; the target's test split needs labels for that."""
+    from dacbn.datasets import is_flat_folder
+
     say(f"{target}: {method}, without the source")
     columns = options.get("columns", adapter.config.columns)
     test = None if is_flat_folder(target, columns) else target

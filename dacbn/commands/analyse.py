@@ -4,7 +4,6 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from dacbn.analysis import report
 from dacbn.commands.by_turns import by_turns
 from dacbn.plain_text import say
 
@@ -34,6 +33,8 @@ def analyse(
         data_root: folder of the named datasets, if it has moved since the training.
         device: cpu, cuda, or auto.
     """
+    from dacbn.analysis import report
+
     made = report(
         runs,
         images=images,

@@ -5,11 +5,10 @@ import json
 import os
 from pathlib import Path
 
-import torch
 from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn import benchmarks
-from dacbn.training import choose_device, write_output
+from dacbn.training import write_output
 
 
 def benchmark(
@@ -29,6 +28,10 @@ def benchmark(
         threads: CPU threads; 0 uses all cores.
         output: JSON file to write.
     """
+    import torch
+
+    from dacbn.training import choose_device
+
     if threads < 0:
         raise ValueError(f"--threads must be at least 1, or 0 for all cores, got {threads}")
     if settings.rounds < 1:

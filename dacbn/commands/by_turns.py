@@ -5,9 +5,6 @@ from functools import wraps
 from inspect import signature
 from typing import ParamSpec
 
-from dacbn.processes import joined
-from dacbn.training import choose_device
-
 P = ParamSpec("P")
 
 
@@ -16,6 +13,9 @@ def by_turns(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def on_all(*args: P.args, **kwargs: P.kwargs) -> None:
+        from dacbn.processes import joined
+        from dacbn.training import choose_device
+
         given = signature(command).bind(*args, **kwargs)
         given.apply_defaults()
         with joined(choose_device(given.arguments["device"])):

@@ -8,17 +8,7 @@ from tyro.conf import OmitArgPrefixes
 
 from dacbn.commands.default_config import default_config
 from dacbn.commands.stopping import end_stopped
-from dacbn.comparison import (
-    Plan,
-    Shard,
-    choose_variants,
-    make_grid,
-    run_comparison,
-    run_leave_one_out,
-)
-from dacbn.comparison.cells import MISSING
-from dacbn.comparison.files import NAME as COMPARISON
-from dacbn.comparison.leave_one_out import NAME as LEAVE_ONE_OUT
+from dacbn.comparison import Plan, Shard
 from dacbn.plain_text import say
 from dacbn.training import InterruptedTraining, TrainConfig, starting_defaults, starts_pretrained
 
@@ -72,6 +62,11 @@ def compare(
         config: the settings that all trainings share; --norm and --method are refused here, use
             --norms and --methods.
     """
+    from dacbn.comparison import choose_variants, make_grid, run_comparison, run_leave_one_out
+    from dacbn.comparison.cells import MISSING
+    from dacbn.comparison.files import NAME as COMPARISON
+    from dacbn.comparison.leave_one_out import NAME as LEAVE_ONE_OUT
+
     _refuse_single(config)
     several = len(config.source) - leave_one_out > 1
     variants = choose_variants(norms, methods, controls, several)

@@ -3,33 +3,20 @@
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tyro.conf import Positional
 
-from dacbn.adapter import DomainAdapter
 from dacbn.commands.by_turns import by_turns
 from dacbn.commands.held_out import hold_out
 from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
-from dacbn.datasets import is_flat_folder, is_stream
-from dacbn.label_shift import check_estimator
-from dacbn.models import takes_cluster_ids
 from dacbn.plain_text import say
-from dacbn.training import (
-    IN_MEMORY,
-    StorageError,
-    TrainConfig,
-    has_records,
-    name_places,
-    name_scores,
-    name_unseen,
-    place_ids,
-    read_records,
-    write_json,
-)
-from dacbn.training.domain_names import AVERAGE
+from dacbn.training import StorageError, TrainConfig, write_json
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
+
+if TYPE_CHECKING:
+    from dacbn.adapter import DomainAdapter
 
 
 class Domain(NamedTuple):
@@ -80,6 +67,11 @@ def evaluate(
         save: with --recalibrate, write the recalibrated network to this new run folder.
         device: cpu, cuda, or auto.
     """
+    from dacbn.adapter import DomainAdapter
+    from dacbn.datasets import is_flat_folder, is_stream
+    from dacbn.label_shift import check_estimator
+    from dacbn.training import IN_MEMORY, has_records, read_records
+
     if label_shift is not None:
         check_estimator(label_shift)
     check_new_run(save, recalibrate)
@@ -142,11 +134,16 @@ def evaluate(
 
 
 def _sources(config: TrainConfig) -> list[Domain]:
+    from dacbn.training import name_places, place_ids
+
     given = zip(name_places(config), config.source, place_ids(config), strict=False)
     return [Domain(SOURCE_TEST, *each) for each in given]
 
 
 def _targets(config: TrainConfig, target: str | None, domain: str | None) -> list[Domain]:
+    from dacbn.training import name_places, name_unseen, place_ids
+    from dacbn.training.domain_names import AVERAGE
+
     if target is not None and target not in config.target:
         return [Domain(TARGET_TEST, target, target, domain)]
     count = len(config.source)
@@ -161,12 +158,14 @@ def _targets(config: TrainConfig, target: str | None, domain: str | None) -> lis
     ]
 
 
-def _check_own_statistics(adapter: DomainAdapter, domains: Sequence[Domain]) -> None:
+def _check_own_statistics(adapter: "DomainAdapter", domains: Sequence[Domain]) -> None:
     """Check that no domain's statistics would be overwritten by those of the next.
 
     Raises:
         ValueError: several domains share statistics.
     """
+    from dacbn.models import takes_cluster_ids
+
     own = {each.statistics for each in domains} if takes_cluster_ids(adapter.network) else {None}
     if len(own) < len(domains):
         places = " or ".join(each.place for each in domains)
@@ -181,9 +180,11 @@ def _shown(places: Sequence[str]) -> str | Sequence[str]:
 
 
 def _score(
-    adapter: DomainAdapter, domains: Sequence[Domain], label_shift: str | None = None
+    adapter: "DomainAdapter", domains: Sequence[Domain], label_shift: str | None = None
 ) -> dict[str, float]:
     """Score domains by name; a source may be gone, as an adapted run does not need it."""
+    from dacbn.training import IN_MEMORY, name_scores
+
     found: dict[str, dict[str, dict[str, float]]] = {}
     for kind, name, place, statistics in domains:
         try:

@@ -4,8 +4,6 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
-from dacbn.adapter import DomainAdapter
-from dacbn.export import formats
 from dacbn.plain_text import say
 from dacbn.spec import Spec
 
@@ -26,6 +24,9 @@ def export(
         domain: the domain that images will be of, if the run knows several targets: whose
             statistics are used. "average" takes the mean of the answers by all sources.
     """
+    from dacbn.adapter import DomainAdapter
+    from dacbn.export import formats
+
     for term in format.terms:
         formats.check(term)  # before the weights are read
     adapter = DomainAdapter.from_pretrained(run, "cpu")

@@ -2,17 +2,22 @@
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dacbn.adapter import DomainAdapter
-from dacbn.training import IN_MEMORY, StorageError, save_held_out
+from dacbn.training import StorageError
+
+if TYPE_CHECKING:
+    from dacbn.adapter import DomainAdapter
 
 
-def hold_out(adapter: DomainAdapter, run: Path) -> None:
+def hold_out(adapter: "DomainAdapter", run: Path) -> None:
     """Run the network of a run on the test split of its source, and write the outputs into the run.
 
     Raises:
         ValueError: the source is not at hand.
     """
+    from dacbn.training import IN_MEMORY, save_held_out
+
     try:
         if IN_MEMORY in adapter.config.source:
             raise ValueError("it was given as arrays")

@@ -6,14 +6,9 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from dacbn.adapter import DomainAdapter
 from dacbn.commands.by_turns import by_turns
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
-from dacbn.datasets import UnlabelledImages
-from dacbn.datasets.folders import read_each
-from dacbn.datasets.listing import list_images
-from dacbn.label_shift import check_estimator
 from dacbn.plain_text import say
 from dacbn.training import write_output
 
@@ -58,6 +53,12 @@ def predict(
             reason, raise stops.
         device: cpu, cuda, or auto.
     """
+    from dacbn.adapter import DomainAdapter
+    from dacbn.datasets import UnlabelledImages
+    from dacbn.datasets.folders import read_each
+    from dacbn.datasets.listing import list_images
+    from dacbn.label_shift import check_estimator
+
     if not images:
         raise ValueError("give image files, or folders of them, to predict")
     if adapt is not None and recalibrate:

@@ -3,14 +3,15 @@
 import csv
 import io
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
-from torch import Tensor
-
-from dacbn.batch import Output
 from dacbn.commands.cells import to_cell
-from dacbn.datasets import UNKNOWN, ImageFile
+from dacbn.datasets import ImageFile
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dacbn.batch import Output
 
 Added = Literal["probabilities", "logits", "features"]
 
@@ -28,8 +29,8 @@ class Predictions(NamedTuple):
 
     files: Sequence[ImageFile]
     reasons: Sequence[str | None]
-    output: Output
-    labels: Tensor
+    output: "Output"
+    labels: "Tensor"
     classes: Sequence[str]
 
 
@@ -65,6 +66,10 @@ def _answers(
     predictions: Predictions, classes: Sequence[str], top: int, added: Sequence[Added]
 ) -> list[list[str]]:
     """Write the cells of the files that can be read, without path and error."""
+    import torch
+
+    from dacbn.datasets import UNKNOWN
+
     features, logits = predictions.output
     probabilities = logits.softmax(1)
     confidences, labels = probabilities.topk(top)

@@ -3,9 +3,11 @@
 import logging
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from dacbn.adapter import DomainAdapter
-from dacbn.training import CONFIG
+if TYPE_CHECKING:
+    from dacbn.adapter import DomainAdapter
+
 
 FEW = 32
 LOG = logging.getLogger(__name__)
@@ -17,6 +19,8 @@ def check_new_run(save: Path | None, recalibrate: bool) -> None:
     Raises:
         ValueError: it holds a run, or nothing is recalibrated.
     """
+    from dacbn.training import CONFIG
+
     if save is None:
         return
     if not recalibrate:
@@ -34,7 +38,7 @@ def warn_if_few(count: int) -> None:
         )
 
 
-def save_recalibrated(adapter: DomainAdapter, folder: Path) -> None:
+def save_recalibrated(adapter: "DomainAdapter", folder: Path) -> None:
     """Write a network to a run folder without records, and say so in the log."""
     adapter.save_pretrained(folder)
     LOG.info(f"wrote {folder}; next: dacbn predict {folder} IMAGES")

@@ -6,34 +6,24 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
-from dacbn.adapter import DomainAdapter
 from dacbn.commands.adapt import run_adaptation
 from dacbn.commands.default_config import default_config, list_flags
 from dacbn.commands.new_folder import RUNS, new_folder
 from dacbn.commands.scores import print_scores
 from dacbn.commands.stopping import end_stopped
-from dacbn.datasets import is_flat_folder, name_shards
 from dacbn.plain_text import say
 from dacbn.processes import Launched, leads
 from dacbn.recipes import recipes
 from dacbn.spec import Spec
-from dacbn.training import (
-    CONFIG,
-    IN_MEMORY,
-    InterruptedTraining,
-    TrainConfig,
-    check_without_target,
-    choose_device,
-    choose_size,
-    describe_size,
-    is_source_free,
-    test_places,
-)
+from dacbn.training import InterruptedTraining, TrainConfig
 from dacbn.training.setting_groups import NO_TARGET
+
+if TYPE_CHECKING:
+    from dacbn.adapter import DomainAdapter
 
 OWN_NORMS = Spec("own_norms")  # in the names of folders, for a backbone that keeps its norms
 WITH_RESUME = {"--resume", "--steps", "--help"}
@@ -82,6 +72,9 @@ def train(
         resume: continue the training in this run folder, with its own settings; a larger --steps
             makes it longer.
     """
+    from dacbn.adapter import DomainAdapter
+    from dacbn.training import CONFIG, check_without_target
+
     if recipe is not None:
         recipes[recipe]  # raises if there is no such recipe
         raise ValueError(f"a recipe comes before all options: dacbn train {recipe} ...")
@@ -105,6 +98,9 @@ def train(
 
 def _resume(folder: Path, steps: int) -> None:
     """Continue a run with its own settings, or to a larger number of steps."""
+    from dacbn.adapter import DomainAdapter
+    from dacbn.training import IN_MEMORY, is_source_free
+
     adapter = DomainAdapter.from_run(folder)
     config = adapter.config
     if IN_MEMORY in (*(*config.source, *config.target, *config.target_labelled, *config.unseen),):
@@ -121,8 +117,11 @@ def _resume(folder: Path, steps: int) -> None:
     _fit(adapter, folder, resume=True)
 
 
-def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
+def _fit(adapter: "DomainAdapter", folder: Path, resume: bool = False) -> None:
     """Train, and print the folder and the scores; the target's test split needs labels for that."""
+    from dacbn.datasets import is_flat_folder
+    from dacbn.training import choose_device, choose_size, describe_size, test_places
+
     config = adapter.config
     say(f"{config.domains}: {config.method}, {config.backbone}, {config.norm}")
     size = choose_size(config, choose_device(config.device), *config.source, *config.target)
@@ -150,6 +149,8 @@ def _fit(adapter: DomainAdapter, folder: Path, resume: bool = False) -> None:
 
 def _name(config: TrainConfig) -> str:
     """Name a folder after the settings."""
+    from dacbn.datasets import name_shards
+
     names = (
         "+".join(name_shards(each) or Path(each).resolve().name for each in places) or NO_TARGET
         for places in (config.source, config.target)

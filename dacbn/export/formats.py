@@ -26,7 +26,7 @@ class Formats(Registry[Write]):
     """A registry of formats, and of the names of the files that they write."""
 
     def __init__(self) -> None:
-        super().__init__("format")
+        super().__init__("format", "dacbn.export")
         self.files: dict[str, str] = {}
 
     def add(self, name: str, *, file: str) -> Callable[[WriteT], WriteT]:

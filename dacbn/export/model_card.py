@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import timm
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from typing import TYPE_CHECKING, Any
 
 from dacbn.export.published_settings import published_name
 from dacbn.export.scores import Score
 from dacbn.methods import methods, source_free_methods
-from dacbn.models.backbones import OWN
+from dacbn.models.own_backbones import own_backbones
 from dacbn.norms import norms, weights
 from dacbn.registry import Registry
 from dacbn.spec import Spec
 from dacbn.training import RunInfo, TrainConfig, name_places
 from dacbn.training.storage import write_text
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelCardData
 
 SHOWN_CLASSES = 50
 HUB = "hf:"  # before the name of a dataset on the hub
@@ -36,6 +36,8 @@ def write_card(
     Raises:
         StorageError: the file cannot be written.
     """
+    from huggingface_hub import ModelCard
+
     config = info.config
     name = f"{config.backbone} for {config.domains}"
     metadata = _metadata(name, config, scores, licence).to_yaml()
@@ -47,7 +49,9 @@ def write_card(
 
 def _metadata(
     name: str, config: TrainConfig, scores: Sequence[Score], licence: str | None
-) -> ModelCardData:
+) -> "ModelCardData":
+    from huggingface_hub import EvalResult, ModelCardData
+
     places = (*config.source, *config.target)
     results = [
         EvalResult(
@@ -64,7 +68,7 @@ def _metadata(
         license=licence,
         library_name="dacbn",
         pipeline_tag="image-classification",
-        tags=["domain-adaptation", "pytorch", "timm"][: 2 if config.backbone in OWN else 3],
+        tags=["domain-adaptation", "pytorch", *_tags(config.backbone)],
         base_model=_base_model(config),
         datasets=[place.removeprefix(HUB) for place in places if place.startswith(HUB)] or None,
         metrics=["accuracy"] if results else None,
@@ -73,8 +77,14 @@ def _metadata(
     )
 
 
+def _tags(backbone: str) -> list[str]:
+    return [] if backbone in own_backbones else ["timm"]
+
+
 def _base_model(config: TrainConfig) -> str | None:
     """Return the name on the hub of the weights that the training started from."""
+    import timm
+
     if not config.pretrained:
         return None
     published = timm.get_pretrained_cfg(config.backbone)

@@ -6,9 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
-from timm.models._hub import save_for_hf  # older versions have it only here
 from torch import Tensor, nn
 
 from dacbn.export.formats import formats
@@ -16,7 +14,7 @@ from dacbn.export.network_answers import answers
 from dacbn.export.sample_images import sample_images
 from dacbn.export.written_folder import write_folder
 from dacbn.models import Network
-from dacbn.models.backbones import OWN
+from dacbn.models.own_backbones import own_backbones
 from dacbn.models.own_module import MARK
 from dacbn.norms import NoChannelMapError, Norm
 from dacbn.norms.folding import fold_normalisers
@@ -51,8 +49,11 @@ def write_timm(
         ValueError: timm's model cannot compute the same; the text gives the reason and the cure.
         StorageError: the folder cannot be written.
     """
+    import timm
+    from timm.models._hub import save_for_hf  # older versions have it only here
+
     name = adapter.config.backbone
-    if name.startswith(MARK) or name in OWN:
+    if name.startswith(MARK) or name in own_backbones:
         raise ValueError(f"timm has no {name.removeprefix(MARK)}: {ELSEWHERE}")
     if any(isinstance(each, Norm) and each.rebuilds_network for each in adapter.network.modules()):
         raise ValueError(f"{adapter.config.norm} changed other layers of the network: {ELSEWHERE}")
@@ -141,6 +142,8 @@ def _pixel_statistics(network: Network) -> dict[str, tuple[float, ...]]:
 @torch.no_grad()
 def _model_of_timm(name: str, network: Network, head: bool) -> Any:
     """Build timm's model with the weights of a folded network."""
+    import timm
+
     with torch.random.fork_rng():
         classes = network.num_classes if head else 0
         model = timm.create_model(name, num_classes=classes).eval()

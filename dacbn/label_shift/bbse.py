@@ -16,7 +16,6 @@ source images, r = num_classes (1/N + 1/M): the mean variance of an entry of C w
 """
 
 import numpy as np
-from scipy.optimize import nnls
 
 from dacbn.label_shift.estimator import Calibrated, Floats, Shift, estimators
 
@@ -30,6 +29,8 @@ def bbse(source: Calibrated, target: Floats, soft: bool = False) -> Shift:
         target: probabilities of target images (M, C).
         soft: average probabilities, instead of counting predictions.
     """
+    from scipy.optimize import nnls
+
     num_classes = target.shape[1]
     known = np.eye(num_classes)[source.labels]
     guessed, guesses = source.probabilities, target

@@ -15,7 +15,6 @@ win on the source.
 
 import math
 
-from scipy.optimize import minimize_scalar
 from torch.nn.functional import cross_entropy
 
 from dacbn.label_shift.estimator import HeldOut
@@ -25,6 +24,8 @@ SMALLEST, LARGEST = 1e-3, 1e3
 
 def fit_temperature(held_out: HeldOut) -> float:
     """Fit the temperature to held-out images; the problem is convex in 1 / T."""
+    from scipy.optimize import minimize_scalar
+
     logits, labels = held_out.logits.double(), held_out.labels
     smoothing = 1 / (len(labels) + 1)
 

@@ -55,4 +55,4 @@ class Shift(NamedTuple):
 
 Estimator: TypeAlias = Callable[..., Shift]  # of Calibrated, target probabilities (M, C), options
 
-estimators: Registry[Estimator] = Registry("label-shift estimator")
+estimators: Registry[Estimator] = Registry("label-shift estimator", "dacbn.label_shift")

@@ -98,4 +98,4 @@ def affine_parameters(network: nn.Module) -> list[nn.Parameter]:
     return list(dict.fromkeys(value for value in found if isinstance(value, nn.Parameter)))
 
 
-test_time_methods: Registry[type[OnlineMethod]] = Registry("test-time method")
+test_time_methods: Registry[type[OnlineMethod]] = Registry("test-time method", "dacbn.methods")

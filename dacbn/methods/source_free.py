@@ -55,4 +55,6 @@ class SourceFreeMethod(Objective):
         return by_rows(self.network, images, ids)  # type: ignore[no-any-return]
 
 
-source_free_methods: Registry[type[SourceFreeMethod]] = Registry("source-free method")
+source_free_methods: Registry[type[SourceFreeMethod]] = Registry(
+    "source-free method", "dacbn.methods"
+)

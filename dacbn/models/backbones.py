@@ -1,25 +1,15 @@
 """Backbones by name: the small networks of this package, and all models of timm."""
 
 import logging
-from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
-import timm
-from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
-from dacbn.models.digits_cnn import DigitsCNN
+from dacbn.models.own_backbones import own_backbones
 from dacbn.models.own_module import MARK, missing_module
 from dacbn.models.weights_cache import Published, check_reachable, cure, find_published
 from dacbn.models.weights_file import LOCAL_DIR, PretrainedWeightsError, load_weights_file
-from dacbn.models.wide_resnet import WideResNet
-
-OWN: dict[str, Callable[[], nn.Module]] = {
-    "digits_cnn": DigitsCNN,
-    "wide_resnet28_2": WideResNet,
-}
-
 
 LOG = logging.getLogger(__name__)
 Pretrained = bool | Literal["cached"]
@@ -38,7 +28,7 @@ def create_backbone(
     """Build a network that maps images (B, 3, S, S) to pooled features (B, head_hidden_size).
 
     Args:
-        name: a name in `OWN`, such as "digits_cnn", or of `timm.list_models()`.
+        name: a name in `own_backbones`, such as "digits_cnn", or of `timm.list_models()`.
         pretrained: load timm's weights, from the caches of this machine or else the internet;
             "cached" never asks the internet.
         weights: load this file instead; see `load_weights_file`.
@@ -55,10 +45,14 @@ def create_backbone(
         >>> backbone(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 512])
     """
+    import timm
+
     if weights is None and pretrained:
         return _create_pretrained(name, find_pretrained(name, pretrained))
     check_name(name)
-    backbone = OWN[name]() if name in OWN else timm.create_model(name, num_classes=0)
+    backbone = (
+        own_backbones[name]() if name in own_backbones else timm.create_model(name, num_classes=0)
+    )
     if weights is not None:
         LOG.info(load_weights_file(backbone, name, weights, weights_sha256))
     return backbone
@@ -71,9 +65,11 @@ def check_name(name: str) -> None:
         UnknownBackboneError: none has.
         OwnModuleError: the name stands for a module that was not given.
     """
+    import timm
+
     if name.startswith(MARK):
         raise missing_module(name)
-    if name not in OWN and not timm.is_model(name):
+    if name not in own_backbones and not timm.is_model(name):
         raise UnknownBackboneError(_unknown(name))
     architecture, _, tag = name.partition(".")
     try:
@@ -94,7 +90,7 @@ def find_pretrained(name: str, pretrained: Pretrained = True) -> Published:
         PretrainedWeightsError: there are none, or they are neither here nor within reach.
     """
     check_name(name)
-    if name in OWN:
+    if name in own_backbones:
         raise PretrainedWeightsError(f"{name} has no pretrained weights: train from scratch")
     published = find_published(name)
     if published.cached is None and pretrained == "cached":
@@ -105,17 +101,21 @@ def find_pretrained(name: str, pretrained: Pretrained = True) -> Published:
 
 
 def _unknown(name: str) -> str:
+    import timm
+
     if name.startswith(LOCAL_DIR):
         return f"{name} names no network: give its name as backbone, and {name} as weights"
-    known = [*OWN, *timm.list_models()]
+    own, known = [*own_backbones], [*own_backbones, *timm.list_models()]
     nearest = get_close_matches(name, known, n=3) or ["resnet18", "resnet50", "digits_cnn"]
     return (
         f"unknown backbone {name!r}. Nearest: {', '.join(nearest)}. Known: "
-        f"{', '.join(OWN)} and the {len(known) - len(OWN)} names of timm.list_models()"
+        f"{', '.join(own)} and the {len(known) - len(own)} names of timm.list_models()"
     )
 
 
 def _create_pretrained(name: str, published: Published) -> nn.Module:
+    import timm
+
     overlay = None
     if published.cached is not None:
         # a file, since the hub's own cache asks the network whether there is a newer one
@@ -143,6 +143,8 @@ class TrainedSize(NamedTuple):
 
 def trained_size(name: str) -> TrainedSize | None:
     """Return the size of the images of timm's pretrained weights; None if timm does not know it."""
+    import timm
+
     try:
         config = timm.get_pretrained_cfg(name)
     except RuntimeError:  # it knows the model, but no weights of this tag
@@ -158,6 +160,8 @@ def pixel_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[floa
     They are those of its `pretrained_cfg`, which timm's models have; a module without one is taken
     to expect those of ImageNet, as torchvision's weights do.
     """
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
     config = getattr(backbone, "pretrained_cfg", None) or {}
     mean, std = config.get("mean"), config.get("std")
     return tuple(mean or IMAGENET_DEFAULT_MEAN), tuple(std or IMAGENET_DEFAULT_STD)

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dacbn.models.own_backbones import own_backbones
+
 GRID = 5  # height and width of the last feature map of a 32x32 image
 
 
@@ -24,6 +26,7 @@ class _PoolToGrid(nn.Module):
         return maps if fits else F.adaptive_avg_pool2d(maps, GRID)
 
 
+@own_backbones.register("digits_cnn")
 class DigitsCNN(nn.Module):
     """Features of small images: (B, 3, S, S) to (B, 1200)."""
 

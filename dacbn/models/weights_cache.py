@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-import timm
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
 
 from dacbn.connection import try_to_connect
 from dacbn.models.weights_file import PretrainedWeightsError
@@ -46,6 +44,8 @@ def find_published(name: str) -> Published:
     Raises:
         PretrainedWeightsError: timm has none.
     """
+    import timm
+
     about = timm.get_pretrained_cfg(name)
     if about is not None and about.hf_hub_id:
         return _on_hub(about.hf_hub_id, about.hf_hub_filename)
@@ -63,6 +63,8 @@ def check_reachable(published: Published, name: str) -> None:
     Raises:
         PretrainedWeightsError: it cannot be reached; the text says which file to place where.
     """
+    from huggingface_hub import constants
+
     offline = constants.HF_HUB_OFFLINE and "huggingface" in published.page
     reason = "HF_HUB_OFFLINE is set" if offline else try_to_connect(published.host)
     if reason is not None:
@@ -80,6 +82,8 @@ def cure(published: Published) -> str:
 
 
 def _on_hub(hub_id: str, filename: str | None) -> Published:
+    from huggingface_hub import constants, try_to_load_from_cache
+
     repository, _, revision = hub_id.partition("@")
     names = [SAFE, UNSAFE] if filename is None else [filename]
     found = [try_to_load_from_cache(repository, each, revision=revision or None) for each in names]

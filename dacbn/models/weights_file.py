@@ -14,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 from torch import Tensor, nn
 
@@ -140,6 +139,8 @@ def load_weights_file(
 
 
 def _read(path: Path) -> dict[str, Tensor]:
+    import timm
+
     try:
         content = timm.models.load_state_dict(str(path), weights_only=True)
         tensors = dict(_flatten(content))
@@ -193,6 +194,8 @@ def _translate(tensors: dict[str, Tensor], backbone: nn.Module) -> dict[str, Ten
 
 def _find_head(surplus: list[str], backbone: nn.Module, name: str) -> list[str]:
     """Return which of the names that a backbone lacks belong to its classifier."""
+    import timm
+
     classifier = (getattr(backbone, "pretrained_cfg", None) or {}).get("classifier") or ()
     layers = (classifier,) if isinstance(classifier, str) else tuple(classifier)
     head = [n for n in surplus if n.startswith(tuple(f"{layer}." for layer in layers))]

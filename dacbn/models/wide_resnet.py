@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 from torch import Tensor, nn
 
+from dacbn.models.own_backbones import own_backbones
+
 WIDTHS = (32, 64, 128)  # channels of the three stages; twice those of a plain ResNet
 BLOCKS = 4  # per stage; n in the depth 6 n + 4
 SLOPE = 0.1
@@ -42,6 +44,7 @@ class WideBlock(nn.Module):
         return y
 
 
+@own_backbones.register("wide_resnet28_2")
 class WideResNet(nn.Module):
     """Features of small images: (B, 3, S, S) to (B, 128)."""
 

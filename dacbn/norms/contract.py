@@ -285,8 +285,8 @@ def trained_statistics(layer: HasStatistics) -> tuple[Tensor, Tensor] | None:
     return mean, var
 
 
-norms: Registry[type[Norm]] = Registry("norm")
-weights: Registry[type[nn.Module]] = Registry("weight parametrization")
+norms: Registry[type[Norm]] = Registry("norm", "dacbn.norms")
+weights: Registry[type[nn.Module]] = Registry("weight parametrization", "dacbn.norms")
 """Parametrizations of a convolution's weight for `torch.nn.utils.parametrize`, each built from the
 weight that it will map: `weights[name](weight, **options)`."""
 

@@ -10,50 +10,6 @@ comes out is gathered, so that every process computes the same losses of the who
 Without several processes all of them do nothing, so that layers and methods need not ask.
 """
 
-from dacbn.processes.launch import (
-    Agreement,
-    Launched,
-    LostProcessError,
-    has_met,
-    joined,
-    leads,
-    rank,
-)
-from dacbn.processes.leading import Elsewhere, lead, tell_all
-from dacbn.processes.rows import (
-    as_one_process,
-    batch_rows,
-    by_rows,
-    gather_whole,
-    row_ranges,
-    whole_batch,
-)
-from dacbn.processes.share import Share, current, is_shared, own_rows, sharing, turns
-from dacbn.processes.sums import merge_moments, total
+import lazy_loader
 
-__all__ = [
-    "Agreement",
-    "Elsewhere",
-    "Launched",
-    "LostProcessError",
-    "Share",
-    "as_one_process",
-    "batch_rows",
-    "by_rows",
-    "current",
-    "gather_whole",
-    "has_met",
-    "is_shared",
-    "joined",
-    "lead",
-    "leads",
-    "merge_moments",
-    "own_rows",
-    "rank",
-    "row_ranges",
-    "sharing",
-    "tell_all",
-    "total",
-    "turns",
-    "whole_batch",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

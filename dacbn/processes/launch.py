@@ -4,82 +4,26 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Self
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dacbn.processes.leading import Elsewhere
-from dacbn.processes.share import Share, current, sharing
+from dacbn.processes.launched import Launched
+from dacbn.processes.leading import Elsewhere, LostProcessError
+from dacbn.processes.membership import Share, current, sharing
 
 PORT = 29400  # of Slurm's jobs, which have none: this and the next thousand, by the job's number
 PATIENCE = 3.0  # seconds for the others to say that they wait too
-ATTEMPT = "TORCHELASTIC_RESTART_COUNT"
 
 _met = False
-
-
-class LostProcessError(RuntimeError):
-    """Another process has ended, or does not answer."""
-
-
-@dataclass(frozen=True)
-class Launched:
-    """What the launcher says of this process.
-
-    Args:
-        rank: which process this is, from 0.
-        count: processes.
-        local_rank: which of those on this machine.
-        local_count: processes on this machine; 0 if the launcher does not say.
-        restarts: how often all were started again.
-        may_restart: whether the launcher starts all again if one fails.
-    """
-
-    rank: int
-    count: int
-    local_rank: int
-    local_count: int = 0
-    restarts: int = 0
-    may_restart: bool = False
-
-    @classmethod
-    def read(cls) -> Self | None:
-        """Read the variables of torchrun, or of Slurm's srun; None if there are none."""
-        env = os.environ
-        if "RANK" in env and "WORLD_SIZE" in env:
-            return cls(
-                *(int(env["RANK"]), int(env["WORLD_SIZE"]), int(env.get("LOCAL_RANK", 0))),
-                local_count=int(env.get("LOCAL_WORLD_SIZE", 0)),
-                restarts=int(env.get(ATTEMPT, 0)),
-                may_restart=int(env.get("TORCHELASTIC_MAX_RESTARTS", 0)) > 0,
-            )
-        if "SLURM_STEP_ID" in env and int(env.get("SLURM_NTASKS", 1)) > 1:
-            rank, count, local = (env[f"SLURM_{name}"] for name in ("PROCID", "NTASKS", "LOCALID"))
-            return cls(int(rank), int(count), int(local))
-        return None
-
-
-def rank() -> int:
-    """Return which of several processes this is, from 0; also before they have joined."""
-    share = current()
-    if share is not None:
-        return share.rank
-    launched = Launched.read()
-    return 0 if launched is None else launched.rank
 
 
 def has_met() -> bool:
     """Whether this process has joined others, also if it has left them again."""
     return _met
-
-
-def leads() -> bool:
-    """Whether this process is the first, or the only one: the one that writes and prints."""
-    return rank() == 0
 
 
 @contextmanager

@@ -3,16 +3,17 @@
 from collections.abc import Callable
 from typing import TypeVar
 
-import torch
-import torch.distributed as dist
-
-from dacbn.processes.share import current
+from dacbn.processes.membership import current
 
 T = TypeVar("T")
 
 
 class Elsewhere(RuntimeError):  # noqa: N818  # the error is another one, which is reported there
     """The first process has failed, and reports why."""
+
+
+class LostProcessError(RuntimeError):
+    """Another process has ended, or does not answer."""
 
 
 def lead(run: Callable[[], T]) -> T:
@@ -24,6 +25,9 @@ def lead(run: Callable[[], T]) -> T:
     share = current()
     if share is None:
         return run()
+    import torch
+    import torch.distributed as dist
+
     error: Exception | None = None
     answer: list[T | str | None] = [None, None]
     if share.rank == 0:
@@ -44,6 +48,8 @@ def tell_all(value: T) -> list[T]:
     share = current()
     if share is None:
         return [value]
+    import torch.distributed as dist
+
     said: list[T] = [value] * share.count
     dist.all_gather_object(said, value, group=share.signals)
     return said

@@ -13,16 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dacbn.processes.share import (
-    Rows,
-    Share,
-    current,
-    going_back,
-    running,
-    share_out,
-    shared_rows,
-    sharing,
-)
+from dacbn.processes.membership import Share, current, sharing
+from dacbn.processes.share import Rows, going_back, running, share_out, shared_rows
 
 
 def by_rows(run: Callable[..., Any], *inputs: Tensor, sizes: Sequence[int] | None = None) -> Any:

@@ -1,39 +1,14 @@
-"""The share of this process in the batches of a training, and which rows it has of each."""
+"""Which rows of each batch a process has."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
 
 import torch
-import torch.distributed as dist
-from torch.distributed import ProcessGroup
 
-
-@dataclass(frozen=True)
-class Share:
-    """The part of a process in a training on several.
-
-    Args:
-        rank: which process this is, from 0.
-        count: processes W.
-        group: all processes, for what is gathered.
-        statistics: the processes whose batches normalisers see as one; usually all.
-        signals: all processes, for numbers that are on the CPU.
-    """
-
-    rank: int
-    count: int
-    group: ProcessGroup
-    statistics: ProcessGroup
-    signals: ProcessGroup
-
-    @property
-    def members(self) -> list[int]:
-        """The processes whose batches normalisers see as one with that of this process."""
-        return dist.get_process_group_ranks(self.statistics)
+from dacbn.processes.membership import current
 
 
 class Rows(NamedTuple):
@@ -52,25 +27,8 @@ class Rows(NamedTuple):
         return [sum(stop - start for start, stop in parts) for parts in self.bounds]
 
 
-_share: Share | None = None
 _rows: Rows | None = None
 _rows_going_back: Rows | None = None
-
-
-def current() -> Share | None:
-    """Return the share of this process; None if the training is on one."""
-    return _share
-
-
-@contextmanager
-def sharing(share: Share | None) -> Iterator[None]:
-    """Let batches be shared with other processes in a `with` block."""
-    global _share
-    before, _share = _share, share
-    try:
-        yield
-    finally:
-        _share = before
 
 
 def is_shared() -> bool:
@@ -110,15 +68,17 @@ def own_rows(count: int) -> tuple[int, int]:
 
     One process has all of them.
     """
-    if _share is None:
+    share = current()
+    if share is None:
         return 0, count
-    ((bounds,),) = share_out((count,), _share.count).bounds[_share.rank : _share.rank + 1]
+    ((bounds,),) = share_out((count,), share.count).bounds[share.rank : share.rank + 1]
     return bounds
 
 
 def turns() -> slice:
     """Return which of many equal pieces of work, in their order, are those of this process."""
-    return slice(None) if _share is None else slice(_share.rank, None, _share.count)
+    share = current()
+    return slice(None) if share is None else slice(share.rank, None, share.count)
 
 
 @cache

@@ -9,7 +9,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dacbn.processes.share import current, is_shared
+from dacbn.processes.membership import current
+from dacbn.processes.share import is_shared
 
 
 def total(*values: Tensor) -> list[Tensor]:

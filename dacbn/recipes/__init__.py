@@ -3,10 +3,6 @@
 Each docstring lists the command, the time, the published accuracy, and the differences.
 """
 
-from dacbn.recipes import (  # noqa: F401  # importing them registers them
-    digits_adamatch,
-    digits_dann,
-    digits_shot,
-    office31_dann,
-)
-from dacbn.recipes.recipe_registry import recipes as recipes
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

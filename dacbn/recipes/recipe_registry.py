@@ -5,4 +5,4 @@ from collections.abc import Callable
 from dacbn.registry import Registry
 from dacbn.training import TrainConfig
 
-recipes: Registry[Callable[[], TrainConfig]] = Registry("recipe")
+recipes: Registry[Callable[[], TrainConfig]] = Registry("recipe", "dacbn.recipes")

@@ -13,51 +13,17 @@ from typing import Any
 
 from dacbn.methods import methods
 from dacbn.models import resolve_norm
-from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
+from dacbn.training.starting_defaults import (
+    FINE_TUNING,
+    FROM_SCRATCH,
+    starting_defaults,
+    starts_pretrained,
+)
 
 UNDECIDED = (None, "auto")
-# what config.json of earlier versions, without these settings, means
-FROM_SCRATCH: dict[str, Any] = {
-    "statistics": "follow",
-    "bottleneck": 0,
-    "classifier_temperature": None,
-    "classifier_start": "random",
-    "train": "all",
-    "backbone_lr_factor": 1.0,
-    "warmup": 0.0,
-}
-FINE_TUNING: dict[str, Any] = {
-    **FROM_SCRATCH,
-    "statistics": "frozen",
-    "classifier_start": "probe",
-    "backbone_lr_factor": 0.15,
-    "warmup": 0.1,
-}
-# defaults of other settings, whose value in `TrainConfig` is for random weights
-FINE_TUNING_DEFAULTS: dict[str, Any] = {
-    "norm": None,
-    "method": Spec("mcc + dann"),
-    "augment": "colour",
-    "steps": 150,
-    "source_batch_size": 32,
-    "target_batch_size": 32,
-}
-HEAD_DEFAULTS: dict[str, Any] = {"norm": None, "method": Spec("mcc"), "steps": 300}
 WIDTH = 256  # of the bottleneck where the backbone is frozen
-
-
-def starting_defaults(pretrained: bool, train: str = "auto") -> dict[str, Any]:
-    """Return the defaults that differ from those of `TrainConfig`, by the name of the setting.
-
-    Args:
-        pretrained: whether the weights are.
-        train: what of the backbone is trained.
-    """
-    if not pretrained:
-        return {}
-    return HEAD_DEFAULTS if train == "head" else FINE_TUNING_DEFAULTS
 
 
 def decide(config: TrainConfig) -> TrainConfig:
@@ -108,11 +74,6 @@ def _by_method(config: TrainConfig) -> dict[str, Any]:
     known = [methods[name] for name in config.method.names if name in methods]
     wanted = [each.classifier_temperature for each in known if each.classifier_temperature]
     return {"classifier_temperature": wanted[0] if wanted else None}
-
-
-def starts_pretrained(config: TrainConfig) -> bool:
-    """Whether the backbone starts from pretrained weights, of timm or of a file."""
-    return config.pretrained or config.weights is not None
 
 
 def _is_of_predictions(method: str) -> bool:

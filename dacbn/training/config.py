@@ -5,13 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import torch
-
-from dacbn.datasets import record_place
+from dacbn import datasets
 from dacbn.limits import show
-from dacbn.processes import Launched
 from dacbn.spec import Spec
-from dacbn.spelling import spell
 from dacbn.training.roles import Role
 from dacbn.training.setting_groups import (
     DataSettings,
@@ -69,7 +65,7 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
 
         Commands in it become names: a file must not run anything.
         """
-        config = cls.from_options(**fields)
+        config, record_place = cls.from_options(**fields), datasets.record_place
         return dataclasses.replace(
             config,
             source=tuple(map(record_place, config.source)),
@@ -77,36 +73,3 @@ class TrainConfig(RecordSettings, OptimSettings, NetworkSettings, DataSettings):
             target_labelled=tuple(map(record_place, config.target_labelled)),
             unseen=tuple(map(record_place, config.unseen)),
         )
-
-
-def choose_device(name: str) -> torch.device:
-    """Return the device of this name; "auto" is a GPU if there is one, else the CPU.
-
-    Raises:
-        ValueError: torch does not know the name, or this machine has no such device.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda" and torch.cuda.is_available() and (launched := Launched.read()):
-        count = torch.cuda.device_count()
-        if launched.local_rank >= count:
-            raise ValueError(
-                f"{launched.local_count or launched.local_rank + 1} processes need as many GPUs, "
-                f"and this machine has {count}: start {count}, or choose {spell('device', 'cpu')}"
-            )
-        return torch.device("cuda", launched.local_rank)
-    if name == "cpu":
-        return torch.device("cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-        if device.type == "meta":
-            raise RuntimeError("it holds no numbers")
-    except (RuntimeError, AssertionError, ImportError) as error:  # by kind of device
-        known = ["auto", "cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
-        cure = " or ".join(spell("device", each) for each in known)
-        reason = str(error).splitlines()[0].partition(". ")[0]
-        raise ValueError(
-            f"cannot use device {name!r} on this machine ({reason}): choose {cure}"
-        ) from error
-    return device

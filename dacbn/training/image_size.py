@@ -5,8 +5,8 @@ import torch
 from dacbn.datasets import LabelledLike, UnlabelledLike, choose_family, size_of
 from dacbn.models import trained_size
 from dacbn.spelling import spell
-from dacbn.training.automatic import starts_pretrained
 from dacbn.training.config import TrainConfig
+from dacbn.training.starting_defaults import starts_pretrained
 
 SMALLEST_SIDE = 32  # pixels; smaller images are enlarged, since backbones halve them several times
 LARGEST_ON_CPU = 160  # pixels; half the time of 224

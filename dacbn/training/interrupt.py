@@ -18,6 +18,21 @@ from dacbn.processes import leads
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGXCPU")
 SIGNALS = [signal.Signals[name] for name in NAMES if name in signal.Signals.__members__]
 PATIENCE = 2.0  # seconds in which further Ctrl-Cs are the same wish: fingers and terminals repeat
+
+
+class InterruptedTraining(Exception):  # noqa: N818  # a request, not an error
+    """A signal interrupted the training; with a run folder, a checkpoint was saved first.
+
+    Args:
+        text: the step that was reached.
+        number: the signal.
+    """
+
+    def __init__(self, text: str = "", number: int = signal.SIGINT) -> None:
+        super().__init__(text)
+        self.number = number
+
+
 USUAL = (signal.SIG_DFL, signal.default_int_handler)
 
 Handler = Callable[[int, FrameType | None], Any]

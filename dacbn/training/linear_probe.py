@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
-from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from dacbn.datasets import LabelledImages, TrainedSource, listed
@@ -61,6 +60,8 @@ def start_from_probe(
     Raises:
         ValueError: the classifier is not linear.
     """
+    from sklearn.linear_model import LogisticRegression
+
     if not isinstance(network.classifier, nn.Linear) or network.num_features != _width(network):
         raise ValueError(
             "a probe is one linear layer on the features of the backbone: start from random "

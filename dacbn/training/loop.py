@@ -1,7 +1,6 @@
 """The training loop, the same for all methods."""
 
 import logging
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -18,34 +17,21 @@ from dacbn.processes import Agreement, lead
 from dacbn.progress import Progress
 from dacbn.spelling import spell
 from dacbn.training.allocator import keep_freed_memory
-from dacbn.training.automatic import starts_pretrained
 from dacbn.training.checkpoint import CHECKPOINT, save_checkpoint, save_network, snapshot_name
 from dacbn.training.compiled import compile_forward, use_forward
 from dacbn.training.config import TrainConfig
 from dacbn.training.forecast import Forecast
-from dacbn.training.interrupt import Interrupt
+from dacbn.training.interrupt import Interrupt, InterruptedTraining
 from dacbn.training.metric_window import DivergedError, MetricWindow
 from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
 from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
 from dacbn.training.several_processes import average_statistics, in_parallel
+from dacbn.training.starting_defaults import starts_pretrained
 from dacbn.training.state import TrainingState
 
 LOG = logging.getLogger(__name__)
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress, after the loss
-
-
-class InterruptedTraining(Exception):  # noqa: N818  # a request, not an error
-    """A signal interrupted the training; with a run folder, a checkpoint was saved first.
-
-    Args:
-        text: the step that was reached.
-        number: the signal.
-    """
-
-    def __init__(self, text: str = "", number: int = signal.SIGINT) -> None:
-        super().__init__(text)
-        self.number = number
 
 
 def train(

@@ -1,14 +1,12 @@
 """Groups of settings, with marks in their types: limits, and roles for other runs."""
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from enum import Flag, auto
 from inspect import get_annotations
 from pathlib import Path
 from typing import Any, ClassVar, get_args, get_origin
-
-import numpy as np
-import torch
 
 from dacbn.limits import check_values
 from dacbn.spec import Spec
@@ -90,8 +88,9 @@ class Group:
 
 def _plain(value: Any) -> Any:
     """Return what NumPy or torch made as Python's, also each in a tuple or list."""
-    if isinstance(value, torch.device):
+    torch = sys.modules.get("torch")  # not imported for this: the command line starts without
+    if torch is not None and isinstance(value, torch.device):
         return str(value)
-    if isinstance(value, np.generic | np.ndarray | torch.Tensor):
+    if hasattr(value, "tolist"):  # scalars, arrays and tensors
         return value.tolist()
     return tuple(map(_plain, value)) if isinstance(value, tuple | list) else value

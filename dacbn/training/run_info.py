@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 
 from dacbn.datasets import POSITIONS, folders_among, label_values
 from dacbn.limits import Count, check_values, show
 from dacbn.spelling import spell
-from dacbn.training.automatic import FROM_SCRATCH
 from dacbn.training.config import TrainConfig
 from dacbn.training.roles import RESUMABLE, Role
+from dacbn.training.starting_defaults import FROM_SCRATCH
 from dacbn.training.storage import first_line, write_json
 
 CONFIG = "config.json"
@@ -54,6 +53,8 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
+    import timm
+
     versions = {
         "python": platform.python_version(),
         "torch": str(torch.__version__),

@@ -20,7 +20,8 @@ from dacbn.methods import Objective, Step
 from dacbn.norms import shared_batch_norms
 from dacbn.processes import current, joined, tell_all
 from dacbn.spelling import spell
-from dacbn.training.config import TrainConfig, choose_device
+from dacbn.training.config import TrainConfig
+from dacbn.training.device import choose_device
 from dacbn.training.roles import Role
 from dacbn.training.run_folder import claim_run
 

@@ -13,9 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import TypeAlias
 
 import torch
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_mutual_info_score
 from torch import Tensor
 
 from dacbn import losses
@@ -29,7 +26,7 @@ CHUNK = 256  # rows of the pairwise similarities that are computed at a time
 
 Validator: TypeAlias = Callable[[ValidatorInputs], float]
 
-validators: Registry[Validator] = Registry("validator")
+validators: Registry[Validator] = Registry("validator", "dacbn.training")
 
 
 def needs_source(score: Validator) -> Validator:
@@ -126,6 +123,10 @@ def class_ami(inputs: ValidatorInputs) -> float:
     It is their adjusted mutual information, 0 by chance and 1 at best (Musgrave et al. 2022). It
     may favour normalisers that form clusters, regardless of the accuracy.
     """
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics import adjusted_mutual_info_score
+
     features, logits = inputs.target
     clusters = KMeans(min(logits.shape[1], len(features)), n_init=1, random_state=0)
     with warnings.catch_warnings():  # fewer distinct features than clusters

@@ -1,19 +1,17 @@
 """Validators that relate target and source: by weights, neighbours, or reverse validation."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from dacbn.training.validator_inputs import ValidatorInputs
 from dacbn.training.validators import needs_source, validators
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 Array = NDArray[np.float64]
 
@@ -104,6 +102,8 @@ def importance_weights(inputs: ValidatorInputs) -> Array:
     Cross-fitting: each half of the source is weighted by a domain classifier trained on the other
     half, because a classifier is overconfident on images that it was trained on.
     """
+    from sklearn.model_selection import GridSearchCV
+
     source, target = (output.features.numpy() for output in inputs[::2])
     weights = np.ones(len(source))
     if len(source) < 4 or len(target) < 4:
@@ -124,11 +124,17 @@ def importance_weights(inputs: ValidatorInputs) -> Array:
     return weights
 
 
-def _classifier() -> Pipeline:
+def _classifier() -> "Pipeline":
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     return make_pipeline(StandardScaler(), LogisticRegression())
 
 
 def _fit(classifier: Any, features: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+
     with warnings.catch_warnings():  # a hundred iterations are enough to compare models
         warnings.simplefilter("ignore", ConvergenceWarning)
         return classifier.fit(features, labels)

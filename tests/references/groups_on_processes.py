@@ -7,7 +7,7 @@ from torch import nn
 from dacbn.norms import BatchNorm
 from dacbn.processes import batch_rows, by_rows
 from dacbn.processes.launch import _share
-from dacbn.processes.share import sharing
+from dacbn.processes.membership import sharing
 from dacbn.training.several_processes import average_statistics
 
 

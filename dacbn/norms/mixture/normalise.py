@@ -8,6 +8,7 @@ keeps a tensor K times as large as the activations, unless second derivatives ar
 
 from torch import Tensor
 
+from dacbn.norms.mixture import operations as operations  # registers what counters ask
 from dacbn.norms.mixture.arguments import SHARE, VAR, Affine, Components, Gate, Options, in_type
 from dacbn.norms.mixture.by_position import (
     as_one_sample,

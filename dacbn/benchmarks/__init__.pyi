@@ -1,0 +1,12 @@
+from .accuracy import benchmark_accuracy as benchmark_accuracy
+from .layers import Row as Row
+from .layers import benchmark_layers as benchmark_layers
+from .loops import benchmark_loops as benchmark_loops
+from .parts import PARTS as PARTS
+from .parts import Part as Part
+from .parts import Settings as Settings
+from .parts import measure as measure
+from .processes import benchmark_processes as benchmark_processes
+from .report import machine as machine
+from .report import table as table
+from .steps import benchmark_steps as benchmark_steps

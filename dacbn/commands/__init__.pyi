@@ -1,0 +1,12 @@
+from .adapt import adapt as adapt
+from .analyse import analyse as analyse
+from .benchmark import benchmark as benchmark
+from .compare import compare as compare
+from .compare import compare_from as compare_from
+from .default_config import list_flags as list_flags
+from .evaluate import evaluate as evaluate
+from .export import export as export
+from .list_names import list_names as list_names
+from .predict import predict as predict
+from .train import read_defaults as read_defaults
+from .train import train as train

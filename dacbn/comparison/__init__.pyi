@@ -1,0 +1,10 @@
+from .controls import controls_of as controls_of
+from .grid import Cell as Cell
+from .grid import Variant as Variant
+from .grid import choose_variants as choose_variants
+from .grid import make_grid as make_grid
+from .leave_one_out import run_leave_one_out as run_leave_one_out
+from .plan import Plan as Plan
+from .plan import Shard as Shard
+from .results import Result as Result
+from .run_comparison import run_comparison as run_comparison

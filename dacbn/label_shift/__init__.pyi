@@ -1,0 +1,10 @@
+from . import bbse as bbse
+from . import em as em
+from .correction import Corrected as Corrected
+from .correction import check_estimator as check_estimator
+from .correction import correct as correct
+from .correction import describe as describe
+from .estimator import Calibrated as Calibrated
+from .estimator import HeldOut as HeldOut
+from .estimator import Shift as Shift
+from .estimator import estimators as estimators

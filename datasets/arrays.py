@@ -65,11 +65,11 @@ def size_of_array(shape: tuple[int, ...]) -> int:
 
 def resize(pixels: Tensor, size: int, fit: Fit = "crop") -> Tensor:
     """Resize images (N, C, H, W) to (N, C, size, size), bilinear and antialiased."""
-    from torchvision.transforms.v2 import functional as tv
-
     height, width = pixels.shape[-2:]
     if (height, width) == (size, size):
         return pixels
+    from torchvision.transforms.v2 import functional as tv
+
     if height != width:  # as files are, by the same code
         rows = [make_square(tv.to_pil_image(image), size, fit) for image in pixels.cpu()]
         return torch.stack([tv.pil_to_tensor(row) for row in rows]).to(pixels.device)

@@ -38,6 +38,7 @@ from dacbn.datasets.recognise import (
     Array,
     files_in,
     is_array,
+    is_image_folder,
     is_pair,
     items_in,
     names_in,
@@ -98,8 +99,6 @@ def _to_labelled(
     options: dict[str, Any],
     unknown: bool = False,
 ) -> LabelledImages:
-    from torchvision.datasets import ImageFolder
-
     if isinstance(data, str | Path):
         return load_labelled(data, train=train, size=size, **options)
     if isinstance(data, LabelledImages):
@@ -115,7 +114,7 @@ def _to_labelled(
             raise ValueError(
                 "the dataset has no labels: add a ClassLabel column, or give it as a target"
             )
-    elif isinstance(data, ImageFolder):
+    elif is_image_folder(data):
         images, labels = files_in(data) or [], names_in(data)
     elif is_map_style(data):
         images, labels = read_map_style(data, size, fit)

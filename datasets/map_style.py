@@ -24,7 +24,7 @@ from dacbn.datasets.arrays import size_of_array, unlabelled
 from dacbn.datasets.decoding import read_picture
 from dacbn.datasets.fitting import Fit
 from dacbn.datasets.images import TensorImages
-from dacbn.datasets.recognise import is_array
+from dacbn.datasets.recognise import is_array, is_image_folder
 from dacbn.memory import require_memory
 from dacbn.progress import counted
 from dacbn.spelling import spell
@@ -32,9 +32,9 @@ from dacbn.spelling import spell
 
 def is_map_style(data: Any) -> bool:
     """Return whether this is a dataset with an order, of which files are not known."""
-    from torchvision.datasets import ImageFolder
-
-    return isinstance(data, Dataset) and not isinstance(data, IterableDataset | ImageFolder)
+    if isinstance(data, IterableDataset) or is_image_folder(data):
+        return False
+    return isinstance(data, Dataset)
 
 
 def read_map_style(dataset: Any, size: int, fit: Fit = "crop") -> tuple[TensorImages, list[Any]]:

@@ -1,6 +1,7 @@
 """Recognise what a user holds: files, pictures or an array; the rest is refused with its cure."""
 
 import io
+import sys
 from collections.abc import Iterator, KeysView, Mapping, Sequence, ValuesView
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -57,11 +58,9 @@ def items_in(data: Any) -> list[ImageFile] | list[Image.Image] | None:
 
 def files_in(data: Any) -> list[ImageFile] | None:
     """Return the files that a list, text array, ImageFolder or dataset names; None of others."""
-    from torchvision.datasets import ImageFolder
-
     if is_hugging_face(data):
         return [*rows_of(data, train=False).files]
-    if isinstance(data, ImageFolder):
+    if is_image_folder(data):
         return [Path(path) for path, _ in data.samples]
     items = _items(data, str | Path | PackedFile)
     return [item if isinstance(item, PackedFile) else Path(str(item)) for item in items] or None
@@ -82,6 +81,12 @@ def is_array(data: Any) -> TypeGuard[Array]:
 def is_pair(data: Any) -> TypeGuard[tuple[Any, Any]]:
     """Return whether this is a pair (images, labels), by its form alone."""
     return isinstance(data, tuple) and len(data) == 2
+
+
+def is_image_folder(data: object) -> "TypeGuard[ImageFolder]":
+    """Whether this is torchvision's ImageFolder; importing torchvision to ask takes a second."""
+    known = sys.modules.get("torchvision.datasets")
+    return known is not None and isinstance(data, known.ImageFolder)
 
 
 def names_in(folder: "ImageFolder") -> list[str]:

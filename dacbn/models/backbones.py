@@ -12,6 +12,7 @@ from dacbn.models.weights_cache import Published, check_reachable, cure, find_pu
 from dacbn.models.weights_file import LOCAL_DIR, PretrainedWeightsError, load_weights_file
 
 LOG = logging.getLogger(__name__)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of timm, too
 Pretrained = bool | Literal["cached"]
 
 
@@ -45,14 +46,10 @@ def create_backbone(
         >>> backbone(torch.rand(2, 3, 32, 32)).shape
         torch.Size([2, 512])
     """
-    import timm
-
     if weights is None and pretrained:
         return _create_pretrained(name, find_pretrained(name, pretrained))
     check_name(name)
-    backbone = (
-        own_backbones[name]() if name in own_backbones else timm.create_model(name, num_classes=0)
-    )
+    backbone = own_backbones[name]() if name in own_backbones else _create_timms(name)
     if weights is not None:
         LOG.info(load_weights_file(backbone, name, weights, weights_sha256))
     return backbone
@@ -65,11 +62,13 @@ def check_name(name: str) -> None:
         UnknownBackboneError: none has.
         OwnModuleError: the name stands for a module that was not given.
     """
-    import timm
-
     if name.startswith(MARK):
         raise missing_module(name)
-    if name not in own_backbones and not timm.is_model(name):
+    if name in own_backbones:
+        return
+    import timm
+
+    if not timm.is_model(name):
         raise UnknownBackboneError(_unknown(name))
     architecture, _, tag = name.partition(".")
     try:
@@ -98,6 +97,13 @@ def find_pretrained(name: str, pretrained: Pretrained = True) -> Published:
     if published.cached is None:
         check_reachable(published, name)
     return published
+
+
+def _create_timms(name: str) -> nn.Module:
+    import timm
+
+    backbone: nn.Module = timm.create_model(name, num_classes=0)
+    return backbone
 
 
 def _unknown(name: str) -> str:
@@ -160,8 +166,6 @@ def pixel_statistics(backbone: nn.Module) -> tuple[tuple[float, ...], tuple[floa
     They are those of its `pretrained_cfg`, which timm's models have; a module without one is taken
     to expect those of ImageNet, as torchvision's weights do.
     """
-    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-
     config = getattr(backbone, "pretrained_cfg", None) or {}
     mean, std = config.get("mean"), config.get("std")
-    return tuple(mean or IMAGENET_DEFAULT_MEAN), tuple(std or IMAGENET_DEFAULT_STD)
+    return tuple(mean or IMAGENET_MEAN), tuple(std or IMAGENET_STD)

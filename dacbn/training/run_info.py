@@ -4,6 +4,7 @@ import dataclasses
 import json
 import platform
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,10 @@ def write_run_info(folder: Path, info: RunInfo) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    import timm
-
     versions = {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "timm": timm.__version__,
+        "timm": version("timm"),
     }
     content = {
         "classes": list(info.classes),

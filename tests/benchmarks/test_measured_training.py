@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from dacbn import cli
-from dacbn.benchmarks import accuracy, benchmark_accuracy, parts, rivals, table
+from dacbn.benchmarks import accuracy, benchmark_accuracy, rivals, table
 from dacbn.benchmarks.relative_error import relative_error
 from dacbn.models import create_network
 from dacbn.norms import UCBNorm
@@ -83,7 +83,7 @@ def test_the_command_takes_the_settings_of_a_part(tmp_path, monkeypatch):
         asked.append((norms, options["seeds"], options["steps"], options["goal"]))
         return [{"norm": "none", **accuracy._summary(SCORES, options["goal"])}]
 
-    monkeypatch.setattr(parts, "benchmark_accuracy", record)
+    monkeypatch.setattr("dacbn.benchmarks.accuracy.benchmark_accuracy", record)
     output = tmp_path / "benchmark.json"
     options = ["--norms", "scb_norm", "--seeds", "5", "6", "--steps", "1", "--goal", "0.9"]
     arguments = ["accuracy", *options, "--device", "cpu", "--output", str(output)]

@@ -135,7 +135,7 @@ def test_a_failed_download_says_where_to_place_the_file(tmp_path, name, monkeypa
         (root / filename).write_bytes(b"half a file")
         raise OSError("no network")
 
-    monkeypatch.setattr(archives, "download_url", fail)
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", fail)
     with pytest.raises(FileNotFoundError, match=r"could not download .* place it at") as caught:
         datasets[name](tmp_path, True, True)
     assert "\n" not in str(caught.value)
@@ -151,7 +151,7 @@ def test_a_download_tries_one_address_after_the_other(tmp_path, monkeypatch):
             raise OSError("connection refused")
         (root / filename).write_bytes(b"content")
 
-    monkeypatch.setattr(archives, "download_url", download)
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", download)
     path = archives.find_archive(tmp_path / "file", ["first", "second", "third"], "md5", True)
     assert tried == ["first", "second"]
     assert path == tmp_path / "file" and path.read_bytes() == b"content"

@@ -131,7 +131,7 @@ def test_behind_a_proxy_the_proxy_is_asked(asked, monkeypatch):
 def test_weights_at_an_address_are_looked_for_in_torchs_cache(asked, model, monkeypatch):
     about = timm.get_pretrained_cfg(NAME)
     about.hf_hub_id, about.url = None, "https://example.org/files/tiny-abc.pth"
-    monkeypatch.setattr("dacbn.models.weights_cache.timm.get_pretrained_cfg", lambda _: about)
+    monkeypatch.setattr("timm.get_pretrained_cfg", lambda _: about)
     text, _ = failure()
     assert asked == [("example.org", 443)]
     assert "copy tiny-abc.pth from https://example.org/files/tiny-abc.pth to" in text

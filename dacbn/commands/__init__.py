@@ -12,3 +12,5 @@ from dacbn.commands.list_names import list_names as list_names
 from dacbn.commands.predict import predict as predict
 from dacbn.commands.train import read_defaults as read_defaults
 from dacbn.commands.train import train as train
+from dacbn.commands.tune import tune as tune
+from dacbn.commands.tune import tune_from as tune_from

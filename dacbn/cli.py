@@ -32,12 +32,13 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "export": commands.export,
     "analyse": commands.analyse,
     "compare": commands.compare,
+    "tune": commands.tune,
     "benchmark": commands.benchmark,
     "list": commands.list_names,
 }
 
 
-ON_ONE_PROCESS = ("compare", "benchmark")  # while others may be started on several
+ON_ONE_PROCESS = ("compare", "tune", "benchmark")  # while others may be started on several
 ARGUMENTS = ConstructorRegistry()
 
 
@@ -82,6 +83,8 @@ def main() -> None:
                 known["train"], words[1:] = commands.read_defaults(words[1:])
             if words[:1] == ["compare"]:
                 known["compare"] = commands.compare_from(words[1:])
+            if words[:1] == ["tune"]:
+                known["tune"] = commands.tune_from(words[1:])
             tyro.extras.subcommand_cli_from_dict(
                 known, prog="dacbn", description=DESCRIPTION, args=words, registry=ARGUMENTS
             )

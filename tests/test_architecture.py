@@ -74,6 +74,7 @@ MAY_IMPORT["given_domains"] = {"datasets", "training", "spelling"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
 MAY_IMPORT["adapter"] |= {"exportable_adapter", "given_domains"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
+MAY_IMPORT["tuning"] = BUILDING_BLOCKS | {"training", "adapter", "comparison", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",
     "recipes",
@@ -82,6 +83,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "analysis",
     "benchmarks",
     "comparison",
+    "tuning",
     "plain_text",
 }
 MAY_IMPORT["cli"] = {

@@ -10,3 +10,5 @@ from .list_names import list_names as list_names
 from .predict import predict as predict
 from .train import read_defaults as read_defaults
 from .train import train as train
+from .tune import tune as tune
+from .tune import tune_from as tune_from

@@ -128,11 +128,7 @@ def check_cells(cells: Iterable[Cell], here: bool = True) -> None:
     """
     kinds = {cell.variant: cell.config for cell in cells}
     for config in kinds.values():
-        config.check()
-        check_names(config)
-        check_needs_source(config)
-        check_labelled(config)
-        check_without_target(config)
+        check_settings(config)
         scored = config.target or config.unseen
         if not scored:
             raise ValueError(
@@ -156,6 +152,19 @@ def check_cells(cells: Iterable[Cell], here: bool = True) -> None:
     for config in kinds.values():
         untrained = dataclasses.replace(decide(config), pretrained=False)
         create_state(untrained, len(domains.classes), size, torch.device("cpu"))
+
+
+def check_settings(config: TrainConfig) -> None:
+    """Check settings without loading anything.
+
+    Raises:
+        ValueError: a value, or two of them together, cannot work.
+    """
+    config.check()
+    check_names(config)
+    check_needs_source(config)
+    check_labelled(config)
+    check_without_target(config)
 
 
 def _read(path: Path) -> dict[str, Any]:

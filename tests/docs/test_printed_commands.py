@@ -37,6 +37,7 @@ FEW = " --steps 2 --source-batch-size 4 --target-batch-size 4 --image-size 32"
 CUTS = {
     "dacbn train": FEW,
     "dacbn compare": FEW,
+    "dacbn tune": f"{FEW} --trials 2",
     "dacbn adapt": " --steps 2 --target-batch-size 4",
     "dacbn analyse": " --images 50",
 }
@@ -122,6 +123,8 @@ def test_every_command_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) ->
             continue
         if command.startswith("dacbn export") and not find_spec("onnxruntime"):
             continue
+        if command.startswith("dacbn tune") and not find_spec("optuna"):
+            continue
         run(command, monkeypatch)
     assert (workplace / "labels.csv").read_text().count("\n") == 7
     assert list(workplace.glob("runs/*/figures/curves.png"))
@@ -149,6 +152,8 @@ def test_every_snippet_runs(page: Path, workplace: Path, monkeypatch: pytest.Mon
         pytest.importorskip("datasets", reason="needs pip install 'dacbn[hf]'")
     if page.stem == "export":
         pytest.importorskip("onnxruntime", reason="needs pip install 'dacbn[onnx]'")
+    if page.stem == "tune":
+        pytest.importorskip("optuna", reason="needs pip install 'dacbn[tune]'")
     monkeypatch.chdir(workplace)
     for registry in registries():  # a snippet may register what other tests must not see
         monkeypatch.setattr(registry, "_entries", dict(registry._entries))

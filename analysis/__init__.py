@@ -13,6 +13,7 @@ from dacbn.analysis.clusters.figures import plot_classes as plot_classes
 from dacbn.analysis.clusters.figures import plot_examples as plot_examples
 from dacbn.analysis.clusters.figures import plot_occupancy as plot_occupancy
 from dacbn.analysis.clusters.figures import plot_overlap as plot_overlap
+from dacbn.analysis.clusters.pictures import draw_contents as draw_contents
 from dacbn.analysis.clusters.section import draw_clusters as draw_clusters
 from dacbn.analysis.domains.distances import compute_distances as compute_distances
 from dacbn.analysis.domains.distances import draw_distances as draw_distances
@@ -50,6 +51,11 @@ from dacbn.analysis.observe.subject import Subject as Subject
 from dacbn.analysis.predictions.calibration import compute_reliability as compute_reliability
 from dacbn.analysis.predictions.calibration import draw_calibration as draw_calibration
 from dacbn.analysis.predictions.calibration import plot_reliability as plot_reliability
+from dacbn.analysis.predictions.changes import draw_changes as draw_changes
+from dacbn.analysis.predictions.gallery import draw_gallery as draw_gallery
+from dacbn.analysis.predictions.label_errors import draw_label_errors as draw_label_errors
+from dacbn.analysis.predictions.label_errors import find_label_errors as find_label_errors
+from dacbn.analysis.predictions.mistakes import draw_mistakes as draw_mistakes
 from dacbn.analysis.predictions.predictions import compute_balance as compute_balance
 from dacbn.analysis.predictions.predictions import compute_confusion as compute_confusion
 from dacbn.analysis.predictions.predictions import draw_predictions as draw_predictions

@@ -17,6 +17,7 @@ def analyse(
     layers: tuple[str, ...] = (),
     output: Path | None = None,
     data_root: Path | None = None,
+    against: Path | None = None,
     device: str = "auto",
 ) -> None:
     """Analyse a run: figures, the arrays behind them, and a report with a verdict.
@@ -32,6 +33,7 @@ def analyse(
         output: folder for figures and report.html; by default the run folder, or `comparison`
             in the parent folder of the first of several.
         data_root: folder of the named datasets, if it has moved since the training.
+        against: another run on the same domains: images are shown whose answer is not the same.
         device: cpu, cuda, or auto.
     """
     made = report(
@@ -41,6 +43,7 @@ def analyse(
         layers=layers,
         output=output,
         data_root=data_root,
+        against=against,
         device=device,
     )
     say("", *(f"- {sentence}" for sentence in made.verdict))

@@ -6,6 +6,7 @@ from .clusters.figures import plot_classes as plot_classes
 from .clusters.figures import plot_examples as plot_examples
 from .clusters.figures import plot_occupancy as plot_occupancy
 from .clusters.figures import plot_overlap as plot_overlap
+from .clusters.pictures import draw_contents as draw_contents
 from .clusters.section import draw_clusters as draw_clusters
 from .domains.distances import compute_distances as compute_distances
 from .domains.distances import draw_distances as draw_distances
@@ -43,6 +44,11 @@ from .observe.subject import Subject as Subject
 from .predictions.calibration import compute_reliability as compute_reliability
 from .predictions.calibration import draw_calibration as draw_calibration
 from .predictions.calibration import plot_reliability as plot_reliability
+from .predictions.changes import draw_changes as draw_changes
+from .predictions.gallery import draw_gallery as draw_gallery
+from .predictions.label_errors import draw_label_errors as draw_label_errors
+from .predictions.label_errors import find_label_errors as find_label_errors
+from .predictions.mistakes import draw_mistakes as draw_mistakes
 from .predictions.predictions import compute_balance as compute_balance
 from .predictions.predictions import compute_confusion as compute_confusion
 from .predictions.predictions import draw_predictions as draw_predictions

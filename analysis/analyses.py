@@ -2,7 +2,7 @@
 
 Each is one file that registers itself:
 
-    @analyses.add("calibration", order=100, needs=("outputs", "folder"))
+    @analyses.add("calibration", order=16, needs=("outputs", "folder"))
     def draw_calibration(outputs, folder): ...
 
 The needs are attributes of `RunResults`, passed as arguments of the same names. Results that

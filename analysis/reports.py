@@ -19,6 +19,7 @@ from dacbn.analysis.presentation.settings import (
 )
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
+from dacbn.analysis.verdict.first_lines import first_lines
 from dacbn.plain_text import say
 from dacbn.processes import leads
 from dacbn.spelling import spell, to_words
@@ -49,6 +50,7 @@ def report(
     layers: Sequence[str] = (),
     output: str | Path | None = None,
     data_root: str | Path | None = None,
+    against: str | Path | None = None,
     device: str = "auto",
     quiet: bool = False,
 ) -> Report:
@@ -65,6 +67,7 @@ def report(
         output: folder for figures and report.html; by default the run folder, or `comparison`
             in the parent folder of the first of several.
         data_root: folder of the named datasets, if it has moved since the training.
+        against: another run on the same domains: images are shown whose answer is not the same.
         device: cpu, cuda, or auto.
         quiet: do not print a line for each analysis.
 
@@ -77,11 +80,16 @@ def report(
     layers = (layers,) if isinstance(layers, str) else layers
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
     _check(folders, images, seed, layers)
+    if against is not None and len(folders) > 1:
+        raise ValueError(f"{spell('against')} is for one run: two runs are compared by naming both")
     alone = len(folders) == 1
     home = Path(output) if output else folders[0] if alone else folders[0].parent / "comparison"
     root = None if data_root is None else Path(data_root)
     infos = {str(run): open_run(run, root) for run in folders}
     options = ReportOptions(home / "figures", images, seed, tuple(layers), device)
+    if against is not None:
+        open_run(Path(against))  # a folder without a run is refused before the work
+        options = options._replace(against=Path(against))
     if options.folder.is_symlink():
         raise ValueError(f"{options.folder} is a link: remove it, or choose another output folder")
     write = _ignore if quiet else _print
@@ -89,12 +97,12 @@ def report(
     settings = {f"Settings of {run}": describe_config(each.config) for run, each in infos.items()}
     settings["Versions"] = current_versions()
     commands = [train_command(each.config) for each in infos.values()]
-    commands.append(_command(folders, images, seed, layers, output, root))
+    commands.append(_command(folders, images, seed, layers, output, root, against))
     with claim(options.folder):  # not the run, which may still be trained
         remove_drafts(path)
-        sections = (_analyse if alone else _compare)(infos, options, write)
+        sections, opening = (_analyse if alone else _compare)(infos, options, write)
         if leads():  # the others, of several processes, ran their batches
-            write_report(path, _title(infos), sections, settings, commands)
+            write_report(path, _title(infos), sections, settings, commands, opening)
     return Report(path, options.folder, tuple(sections), sections[0].findings)
 
 
@@ -113,19 +121,20 @@ def _check(folders: Sequence[Path], images: int, seed: int, layers: Sequence[str
 
 def _analyse(
     infos: Mapping[str, RunInfo], options: ReportOptions, write: WriteLine
-) -> list[Section]:
-    """Run every analysis that applies to one run; the verdict comes first."""
+) -> tuple[list[Section], tuple[str, ...]]:
+    """Run every analysis that applies to one run; return sections and what the page opens with."""
     ((run, info),) = infos.items()
     results = RunResults(Path(run), info, options, write)
     if results.subject is not None:
         for layer in options.layers:  # report an unknown name before the computations
             find_normalisers(results.subject.network, layer)
-    return analyses.draw(results, write)
+    sections = analyses.draw(results, write)
+    return sections, first_lines(results.outputs, results.classes, results.against or None)
 
 
 def _compare(
     infos: Mapping[str, RunInfo], options: ReportOptions, write: WriteLine
-) -> list[Section]:
+) -> tuple[list[Section], tuple[str, ...]]:
     """Run every comparison of several runs; the table comes first."""
 
     def writer_of(name: str) -> WriteLine:
@@ -136,7 +145,7 @@ def _compare(
         names[run]: RunResults(Path(run), info, options, writer_of(names[run]), names[run])
         for run, info in infos.items()
     }
-    return comparisons.draw(ComparedResults(runs, options, write), write)
+    return comparisons.draw(ComparedResults(runs, options, write), write), ()
 
 
 def _title(infos: Mapping[str, RunInfo]) -> str:
@@ -158,10 +167,11 @@ def _command(
     layers: Sequence[str],
     output: str | Path | None,
     data_root: Path | None,
+    against: str | Path | None,
 ) -> str:
     """Return the command that makes the same report."""
     given: dict[str, Any] = {"images": images, "seed": seed, "layers": tuple(layers) or None}
-    given |= {"output": output, "data_root": data_root}
+    given |= {"output": output, "data_root": data_root, "against": against}
     words = [to_words(name, value) for name, value in given.items() if value is not None]
     return shlex.join(["dacbn", "analyse", *map(str, runs), *chain.from_iterable(words)])
 

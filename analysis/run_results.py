@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -13,6 +14,7 @@ from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.run_folder import (
     build_untrained,
     load_network,
+    open_run,
     read_samples,
     read_training_images,
 )
@@ -38,6 +40,7 @@ class ReportOptions(NamedTuple):
         seed: for choosing images, and for t-SNE.
         layers: normalisers whose outputs to embed, by name or pattern.
         device: cpu, cuda, or auto.
+        against: a run folder whose answers to the same images are compared.
     """
 
     folder: Path
@@ -45,6 +48,7 @@ class ReportOptions(NamedTuple):
     seed: int
     layers: tuple[str, ...]
     device: str
+    against: Path | None = None
 
 
 class RunResults:
@@ -116,6 +120,26 @@ class RunResults:
     def outputs(self) -> dict[str, DomainOutput] | None:
         """Outputs of the network for the test images, by domain."""
         return self._try("outputs", compute_outputs, self.subject)
+
+    @cached_property
+    def against(self) -> tuple[str, dict[str, DomainOutput]] | tuple[()] | None:
+        """The name of the run that is compared, and its outputs; empty where none is named."""
+        run, subject = self._options.against, self.subject
+        if run is None:
+            return ()
+        outputs = _read(lambda: self._outputs_of(run)) if subject is not None else None
+        return None if outputs is None else (str(run), outputs)
+
+    def _outputs_of(self, run: Path) -> dict[str, DomainOutput]:
+        """Compute the outputs of another run for the same images."""
+        subject, other = self.subject, open_run(run)
+        assert subject is not None
+        moved = replace(other.config, data_root=self.config.data_root)
+        _check_same({str(self.run): self.config, str(run): moved})
+        if other.classes != self.classes:
+            raise ValueError(f"{run} has other classes: its answers cannot be compared")
+        network = load_network(run, other, self._options.device)
+        return compute_outputs(replace(subject, network=network))
 
     @cached_property
     def scores(self) -> Scores | None:

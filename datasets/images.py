@@ -105,6 +105,7 @@ class LabelledImages:
         images: N images.
         labels: int64 (N,), indices into `classes`.
         classes: the name of every class, in the order of the labels.
+        names: of the images, such as their files; empty where they are not known.
 
     Raises:
         ValueError: there are no images, labels do not match images or classes, or class names
@@ -114,6 +115,7 @@ class LabelledImages:
     images: Images
     labels: Tensor
     classes: tuple[str, ...]
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -145,11 +147,16 @@ class LabelledImages:
 class UnlabelledImages:
     """Images without labels: a target domain, as used in training.
 
+    Args:
+        images: N images.
+        names: of the images, such as their files; empty where they are not known.
+
     Raises:
         ValueError: there are no images.
     """
 
     images: Images
+    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the fields."""

@@ -134,7 +134,7 @@ def load_sample(
     columns: Sequence[str] = (),
     cache: str = "none",
 ) -> LabelledImages | UnlabelledImages:
-    """Load a random sample of a domain, in its order, with labels if it has any.
+    """Load a random sample of a domain, in its order, with names, and labels if it has any.
 
     From a folder only the chosen images are opened. Arguments and errors as in `load_labelled`.
 
@@ -157,7 +157,8 @@ def load_sample(
         domain = load_labelled(name_or_path, train=train, root=root, size=size, download=download)
         rows = torch.randperm(len(domain), generator=generator)[:count].sort().values
         images = TensorImages(domain.images.gather(rows))
-        return LabelledImages(images, domain.labels[rows], domain.classes)
+        names = tuple(f"{name_or_path} {row}" for row in rows.tolist())
+        return LabelledImages(images, domain.labels[rows], domain.classes, names)
     files, labels, classes = list_folder(folder, train, columns=columns)
     chosen = torch.randperm(len(files), generator=generator)[:count].sort().values.tolist()
     sample, kept = read_files(
@@ -165,7 +166,10 @@ def load_sample(
     )
     row_by_file = {files[row]: row for row in chosen}
     read = [row_by_file[file] for file in kept]
-    return sample if labels is None else LabelledImages(sample.images, labels[read], classes)
+    names = tuple(map(str, kept))
+    if labels is None:
+        return UnlabelledImages(sample.images, names)
+    return LabelledImages(sample.images, labels[read], classes, names)
 
 
 def is_dataset(name_or_path: str | Path) -> bool:

@@ -4,14 +4,17 @@ import html
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dacbn import DomainAdapter
 from dacbn.analysis import analyses
+from dacbn.analysis.presentation.html import MEANINGS
 from dacbn.commands import analyse
-from dacbn.training import read_records, train_command
+from dacbn.datasets import load_sample
+from dacbn.training import read_records, run_network, train_command
 
 SMALL = {"steps": 4, "source_batch_size": 8, "target_batch_size": 8, "log_every": 2}
 SMALL |= {"device": "cpu", "seed": 5}
@@ -96,7 +99,7 @@ def test_controls_have_clusters_too(norm, tmp_path, monkeypatch):
     train(tmp_path / "run", method="source_only", norm=norm)
     analyse((tmp_path / "run",), images=20, device="cpu")
     page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
-    assert headings(page) == ["Verdict", "Clusters", "How to reproduce this"]
+    assert headings(page) == ["Verdict", "Clusters", MEANINGS, "How to reproduce this"]
     with np.load(tmp_path / "run" / "figures" / "cluster_occupancy.npz") as arrays:
         shares = arrays["backbone.layers.2/by_domain"]
     assert shares.shape == (2, 3) and np.allclose(shares.sum(1), 1)
@@ -115,11 +118,33 @@ def test_runs_are_compared(runs, capsys, monkeypatch):
     assert f"report: {folder / 'report.html'}" in capsys.readouterr().out
     page = (folder / "report.html").read_text(encoding="utf-8")
     heads = headings(page)
-    assert heads[0] == "Runs side by side" and len(heads) == 5
+    assert heads[0] == "Runs side by side" and len(heads) == 7
+    assert "Target images whose answer changed" in heads
     assert "source_only, batch_norm" in page and "proxy distance" in page
     with np.load(folder / "figures" / "embedding.npz") as arrays:
         names = {name.partition("/")[0] for name in arrays.files}
     assert len(names) == 2 and "before training" not in names
+
+
+def test_images_whose_answer_changed_since_another_run_are_shown(runs, tmp_path, monkeypatch):
+    only = {name: analyses[name] for name in ("verdict", "changed answers")}
+    monkeypatch.setattr(analyses, "_entries", only)
+    options = {"images": 60, "device": "cpu", "output": tmp_path, "against": runs / "plain"}
+    analyse((runs / "adapted",), **options)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert headings(page)[1] == "Target images whose answer changed"
+    images = load_sample("color_digits", 60, train=False, root=Path("data"), size=32).images
+    plain, adapted = (
+        run_network(DomainAdapter.from_pretrained(run, "cpu").network, images, 1, "cpu")
+        for run in (runs / "plain", runs / "adapted")
+    )
+    changed = int((plain.logits.argmax(1) != adapted.logits.argmax(1)).sum())
+    assert f"{changed} of 60 answers differ from those of {runs / 'plain'}" in page
+    assert f"--against {runs / 'plain'}" in page
+    with pytest.raises(ValueError, match="against is for one run"):
+        analyse((runs / "adapted", runs / "plain"), against=runs / "plain")
+    with pytest.raises(ValueError, match="is no run folder"):
+        analyse((runs / "adapted",), against=tmp_path)
 
 
 def test_runs_of_other_domains_share_no_images(runs, tmp_path, capsys):

@@ -13,10 +13,10 @@ from dacbn.analysis.observe.layer_names import short_names
 from dacbn.analysis.observe.outputs import Floats
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
+from dacbn.analysis.presentation.class_names import name_classes
 from dacbn.analysis.presentation.style import CLUSTER_COLOURS, NEUTRAL_COLOUR, label_axes
 
 MAX_ANNOTATED_ROWS = 24  # of a heat map, whose numbers can be read
-MAX_CLASS_NAMES = 12  # below bars
 BLANK = 255  # pixels where there is no image
 
 
@@ -74,11 +74,10 @@ def plot_classes(by_class: Floats, classes: Sequence[str], title: str, axes: Axe
         )
         bottom += heights
     label_axes(axes, "class", "share of activations", title)
-    step = -(-len(classes) // MAX_CLASS_NAMES)
-    crowded = max(map(len, classes)) > 3
-    axes.set_xticks(range(0, len(classes), step), classes[::step])
-    axes.tick_params(axis="x", length=0, rotation=60 if crowded else 0)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlim(-0.6, len(classes) - 0.4)
     axes.set_ylim(0, 1)
+    name_classes(classes, axes)
 
 
 def compute_examples(

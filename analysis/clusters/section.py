@@ -1,6 +1,6 @@
 """Text, tables and figures about clusters, for the report."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
 from dacbn.analysis.presentation.section import Row, Section
-from dacbn.analysis.presentation.style import PAGE_WIDTH, save_figure
+from dacbn.analysis.presentation.style import PAGE_WIDTH, save_figure, wrap_title
 
 MIN_INFORMATION = 0.05  # nats; a mixture with less has collapsed
 MIN_NMI = 0.05  # below it, clusters do not agree with the domain or the class
@@ -57,12 +57,22 @@ def draw_clusters(subject: Subject, folder: Path, recording: Recording | None = 
         *_draw_examples(subject, recording, list(clusters), folder),
     ]
     if any(sample.labels is not None for sample in subject.samples.values()):
-        figures.insert(1, _draw_classes(clusters, domains, subject.classes, folder))
+        figures.insert(1, _draw_classes(clusters, domains, subject, folder))
     return Section(
         "Clusters",
         describe_clusters(clusters),
         tuple(figures),
         {"Clusters by layer": to_rows(clusters)},
+        terms=(
+            "occupancy",
+            "effective clusters",
+            "entropy",
+            "information",
+            "overlap",
+            "NMI",
+            "ARI",
+        ),
+        folded=True,
     )
 
 
@@ -97,8 +107,9 @@ def describe_clusters(clusters: Mapping[str, Clusters]) -> tuple[str, ...]:
 def to_rows(clusters: Mapping[str, Clusters]) -> list[Row]:
     """Tabulate the clusters, one row for each layer."""
     rows: list[Row] = []
-    for name, each in clusters.items():
+    for depth, (name, each) in enumerate(clusters.items(), start=1):
         row: Row = {
+            "depth": depth,
             "layer": name,
             "clusters": each.occupancy.shape[1],
             "occupancy": _slashed(each.occupancy.mean(0)),
@@ -166,7 +177,7 @@ def _draw_occupancy(clusters: Mapping[str, Clusters], domains: list[str], folder
     figure = Figure(figsize=(PAGE_WIDTH, height), layout="constrained")
     all_axes = figure.subplots(1, len(domains), sharey=True, squeeze=False)[0]
     for index, (domain, axes) in enumerate(zip(domains, all_axes, strict=True)):
-        image = plot_occupancy(clusters, index, domain, axes)
+        image = plot_occupancy(clusters, index, wrap_title(domain, len(domains)), axes)
     figure.colorbar(image, ax=list(all_axes), label="share", aspect=max(12, 2 * len(clusters)))
     arrays = {f"{name}/by_domain": each.by_domain for name, each in clusters.items()}
     arrays |= {f"{name}/hard_by_domain": each.hard_by_domain for name, each in clusters.items()}
@@ -175,18 +186,21 @@ def _draw_occupancy(clusters: Mapping[str, Clusters], domains: list[str], folder
 
 
 def _draw_classes(
-    clusters: Mapping[str, Clusters], domains: list[str], classes: Sequence[str], folder: Path
+    clusters: Mapping[str, Clusters], domains: list[str], subject: Subject, folder: Path
 ) -> Path:
     shown = evenly_spaced(list(clusters), MAX_PANELS)
-    size = PAGE_WIDTH, 0.5 + 1.7 * len(shown)
+    labelled = [name for name in domains if subject.samples[name].labels is not None]
+    size = PAGE_WIDTH, 1.4 + 1.5 * len(shown)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(shown), len(domains), sharey=True, squeeze=False)
-    for row, name in enumerate(shown):
-        for column, domain in enumerate(domains):
+    grid = figure.subplots(len(shown), len(labelled), sharex=True, sharey=True, squeeze=False)
+    for row, (name, label) in enumerate(zip(shown, short_names(shown), strict=True)):
+        for column, domain in enumerate(labelled):
             axes = grid[row, column]
-            plot_classes(clusters[name].by_class[column], classes, f"{name}, {domain}", axes)
+            title = "" if row else wrap_title(domain, len(labelled))
+            shares = clusters[name].by_class[domains.index(domain)]
+            plot_classes(shares, subject.classes, title, axes)
             axes.set_xlabel("class" if row == len(shown) - 1 else "")
-            axes.set_ylabel("" if column else "share")
+            axes.set_ylabel("" if column else f"{label}\nshare")
     most = max(shown, key=lambda name: clusters[name].by_class.shape[2])
     handles, labels = grid[shown.index(most), 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper right", ncols=6, frameon=False)

@@ -189,6 +189,8 @@ def draw_distances(subject: Subject, folder: Path, recording: Recording | None =
         describe_distances(layers, distances),
         (file,),
         {"Distances between the domains by layer": table},
+        terms=("Wasserstein distance", "MMD²", "halves of one domain"),
+        folded=True,
     )
 
 
@@ -230,7 +232,7 @@ def distances_to_rows(layers: list[str], distances: Distances) -> list[Row]:
     """Tabulate the distances, one row for each layer."""
     rows: list[Row] = []
     for index, name in enumerate(layers):
-        row: Row = {"layer": name}
+        row: Row = {"depth": index + 1, "layer": name}
         for heading, values in (
             ("Wasserstein", distances.wasserstein),
             ("halves", distances.wasserstein_floor),

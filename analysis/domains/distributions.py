@@ -35,6 +35,7 @@ from dacbn.norms import Mixture
 BINS = 60
 POINTS = 400  # of a density
 CLIPPED = 0.1  # per cent of the activations outside a panel, on either side
+LEGEND_COLUMNS = 5
 MAX_LAYERS, MAX_CHANNELS = 4, 4  # rows and columns of a figure
 
 
@@ -150,7 +151,11 @@ def draw_distributions(
         for side, word in enumerate(("before", "after"))
     ]
     return Section(
-        "Distributions of activations", describe_distributions(described), tuple(figures)
+        "Distributions of activations",
+        describe_distributions(described),
+        tuple(figures),
+        terms=("Wasserstein distance",),
+        folded=True,
     )
 
 
@@ -228,7 +233,7 @@ def _draw_grid(
     figure.legend(
         handles=handles,
         loc="outside upper center",
-        ncols=len(handles),
+        ncols=min(len(handles), LEGEND_COLUMNS),
         frameon=False,
         fontsize="small",
         columnspacing=1,

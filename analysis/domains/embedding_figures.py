@@ -1,9 +1,10 @@
 """Figures of embedded features: points by class and domain, and by domain alone."""
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from textwrap import fill
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,20 +19,24 @@ from dacbn.analysis.domains.embeddings import (
     compute_trust,
 )
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.presentation.class_names import shorten
 from dacbn.analysis.presentation.section import Row, Section
 from dacbn.analysis.presentation.style import (
     DOMAIN_COLOURS,
     DOMAIN_MARKERS,
-    NEUTRAL_COLOUR,
     PAGE_WIDTH,
     class_colours,
     save_figure,
 )
+from dacbn.plain_text import plain
 
 MAX_POINTS = 2000  # of each network: more take minutes, and overlap
 MAX_CLASS_NAMES = 20  # more would cover the points
 LINE_LENGTH = 46  # letters of a title
+LETTERS = 95  # of a line of the legend
 POINT_SIZE = 6  # in square typographic points
+LAYERS = 8  # of points above each other, each with all domains
+LETTER, LINE = 0.032, 0.06  # width and height of letters, as shares of a panel
 
 
 class Embedded(NamedTuple):
@@ -56,18 +61,30 @@ def plot_by_class(embedded: Embedded, classes: Sequence[str], axes: Axes) -> Non
         colours = palette[embedded.labels[here]]
         marker = DOMAIN_MARKERS[domain % len(DOMAIN_MARKERS)]
         _scatter(embedded.points[here], colours, marker, axes)
-    if len(classes) <= MAX_CLASS_NAMES:
-        for label in np.unique(embedded.labels[embedded.domains == 0]):
-            members = (embedded.labels == label) & (embedded.domains == 0)
-            _write(classes[label], np.median(embedded.points[members], axis=0), axes)
     _frame(axes)
+    if len(classes) > MAX_CLASS_NAMES:
+        return
+    written: list[Floats] = []
+    side = np.ptp(embedded.points, axis=0).max() or 1.0
+    for label in np.unique(embedded.labels[embedded.domains == 0]):
+        members = (embedded.labels == label) & (embedded.domains == 0)
+        name, centre = shorten(classes[label]), np.median(embedded.points[members], axis=0)
+        half = side * np.array([LETTER * len(name), LINE]) / 2
+        box = np.stack([centre - half, centre + half])
+        if not any((box[0] < each[1]).all() and (each[0] < box[1]).all() for each in written):
+            written.append(box)  # the legend has those that would cover others
+            _write(name, centre, axes)
 
 
 def plot_by_domain(embedded: Embedded, axes: Axes) -> None:
     """Draw points in the colour of their domain, in random order, so that no domain is on top."""
-    order = np.random.default_rng(0).permutation(len(embedded.points))
     palette = np.array(DOMAIN_COLOURS)
-    _scatter(embedded.points[order], palette[embedded.domains[order] % len(palette)], "o", axes)
+    for rows in np.array_split(np.random.default_rng(0).permutation(len(embedded.points)), LAYERS):
+        for domain in np.unique(embedded.domains[rows]):
+            here = rows[embedded.domains[rows] == domain]
+            colours = palette[embedded.domains[here] % len(palette)]
+            marker = DOMAIN_MARKERS[domain % len(DOMAIN_MARKERS)]
+            _scatter(embedded.points[here], colours, marker, axes)
     _frame(axes)
 
 
@@ -111,7 +128,8 @@ def draw_embeddings(
     findings = tuple(
         sentence for name in outputs for sentence in _describe_scores(name, scores[name])
     )
-    return Section(title, findings, (file,), {title: rows})
+    terms = ("t-SNE", "proxy A-distance", "silhouette", "trustworthiness")
+    return Section(title, findings, (file,), {title: rows}, terms=terms)
 
 
 def to_row(name: str, scores: Scores) -> Row:
@@ -126,17 +144,21 @@ def _stack(outputs: Mapping[str, DomainOutput]) -> Floats:
     return np.concatenate([each.features for each in outputs.values()])
 
 
+def choose_rows(outputs: Mapping[str, DomainOutput], seed: int) -> dict[str, Labels]:
+    """Choose which images of each domain are drawn: as many as one panel can show."""
+    share = MAX_POINTS // len(outputs)
+    random = np.random.default_rng(seed)
+    return {
+        domain: np.sort(random.permutation(len(each.features))[:share])
+        for domain, each in outputs.items()
+    }
+
+
 def _choose(
     outputs: Mapping[str, Mapping[str, DomainOutput]], seed: int
 ) -> dict[str, dict[str, DomainOutput]]:
     """Choose as many images of each domain as one panel can show, the same for each network."""
-    first = next(iter(outputs.values()))
-    share = MAX_POINTS // len(first)
-    random = np.random.default_rng(seed)
-    rows = {
-        domain: np.sort(random.permutation(len(each.features))[:share])
-        for domain, each in first.items()
-    }
+    rows = choose_rows(next(iter(outputs.values())), seed)
     return {
         name: {
             domain: DomainOutput(
@@ -162,23 +184,23 @@ def _draw(
     classes: Sequence[str],
     stem: Path,
 ) -> Path:
-    size = PAGE_WIDTH, 0.4 + 3.1 * len(embedded)
+    keys, columns = _keys(domains, classes)
+    size = PAGE_WIDTH, 0.3 + 3.1 * len(embedded) + 0.18 * -(-len(keys) // columns)
     figure = Figure(figsize=size, layout="constrained")
-    grid = figure.subplots(len(embedded), 2, squeeze=False, sharex=True, sharey=True)
-    limits = _limits(np.concatenate([each.points for each in embedded.values()]))
+    grid = figure.subplots(len(embedded), 2, squeeze=False, sharex="row", sharey="row")
     for (by_class, by_domain), (name, each) in zip(grid, embedded.items(), strict=True):
         plot_by_class(each, classes, by_class)
         plot_by_domain(each, by_domain)
+        limits = _limits(each.points)  # of each network: the scale of t-SNE has no meaning
         by_class.set(xlim=limits[0], ylim=limits[1])
         by_class.set_title(fill(name, LINE_LENGTH), loc="left", fontsize="small")
         by_class.set_xlabel(_silhouettes(scores[name]), fontsize="small")
         distance = f"proxy A-distance {scores[name].proxy_distance:.2f}"
         by_domain.set_xlabel(f"{distance}, trustworthiness {trust[name]:.2f}", fontsize="small")
-    keys = _keys(domains)
     figure.legend(
         handles=keys,
         loc="outside lower center",
-        ncols=4 if len(keys) <= 4 else 2,  # names of several domains are long
+        ncols=columns,
         frameon=False,
         fontsize="small",
     )
@@ -188,8 +210,9 @@ def _draw(
         for field, array in each._asdict().items()
     }
     caption = (
-        "t-SNE by class and by domain. Neighbours are meaningful, distances between groups are "
-        "not. The numbers are computed from the features, not from the plane."
+        "t-SNE, on the left in the colours of the classes (predicted ones where there are no "
+        "labels), on the right in those of the domains. Neighbours are meaningful, distances "
+        "between groups are not. The numbers are computed from the features, not from the plane."
     )
     return save_figure(figure, stem, arrays, caption)[0]
 
@@ -202,17 +225,22 @@ def _limits(points: Floats) -> Floats:
     return np.column_stack([middle - half, middle + half])
 
 
-def _keys(domains: Sequence[str]) -> list[Line2D]:
-    keys = []
-    for index, domain in enumerate(domains):
-        for colour, word in (
-            (NEUTRAL_COLOUR, "by class"),
-            (DOMAIN_COLOURS[index % len(DOMAIN_COLOURS)], "by domain"),
-        ):
-            marker = DOMAIN_MARKERS[index % len(DOMAIN_MARKERS)] if word == "by class" else "o"
-            style = {"marker": marker, "color": colour, "linestyle": "", "markersize": 4}
-            keys.append(Line2D([], [], label=f"{domain}, {word}", **style))  # type: ignore[arg-type]
-    return keys
+def _keys(domains: Sequence[str], classes: Sequence[str]) -> tuple[list[Line2D], int]:
+    """Return a legend of domains and of classes, and in how many columns it fits."""
+    dots: dict[str, Any] = {"linestyle": "", "markersize": 4}
+    keys = [
+        Line2D([], [], marker=marker, color=colour, label=plain(domain), **dots)
+        for domain, marker, colour in zip(
+            domains, cycle(DOMAIN_MARKERS), cycle(DOMAIN_COLOURS), strict=False
+        )
+    ]
+    if len(classes) <= MAX_CLASS_NAMES:
+        keys += [
+            Line2D([], [], marker="s", color=colour, label=shorten(name), **dots)
+            for name, colour in zip(classes, class_colours(len(classes)), strict=True)
+        ]
+    longest = max(len(str(key.get_label())) for key in keys)
+    return keys, max(1, min(6, LETTERS // (longest + 4)))
 
 
 def _scatter(points: Floats, colours: object, marker: str, axes: Axes) -> None:

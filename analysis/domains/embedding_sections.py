@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dacbn.analysis.analyses import analyses, comparisons
-from dacbn.analysis.domains.embedding_figures import draw_embeddings
+from dacbn.analysis.domains.embedding_figures import choose_rows, draw_embeddings
 from dacbn.analysis.domains.embeddings import Scores, compute_scores
+from dacbn.analysis.domains.touchable import can_be_touched, draw_touchable
 from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs, outputs_at
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
@@ -17,7 +18,7 @@ MAX_RUNS = 4  # in one figure
 
 @analyses.add(
     "features",
-    order=40,
+    order=20,
     needs=("subject", "outputs", "scores", "folder", "seed"),
     optional=("untrained",),
 )
@@ -44,7 +45,12 @@ def draw_features(
         before = compute_outputs(untrained)
         by_network = {untrained.name: before, **by_network}
         scores_by_network[untrained.name] = compute_scores(before, seed)
-    return draw_embeddings(by_network, scores_by_network, subject.classes, folder, seed=seed)
+    section = draw_embeddings(by_network, scores_by_network, subject.classes, folder, seed=seed)
+    if not can_be_touched():
+        return section
+    points = section.arrays["embedding"][f"{subject.name}/points"]
+    plot = draw_touchable(points, choose_rows(outputs, seed), subject, outputs)
+    return section._replace(plot=plot)
 
 
 @analyses.add(

@@ -54,7 +54,7 @@ def plot_views(views: NDArray[np.float32], title: str, axes: Axes) -> None:
     axes.set_title(title, loc="left", fontsize="medium")
 
 
-@analyses.add("training images", order=20, needs=("training_images", "family", "folder"))
+@analyses.add("training images", order=45, needs=("training_images", "family", "folder"))
 def draw_views(training_images: Mapping[str, Images], family: Family, folder: Path) -> Section:
     """Draw some training images of each domain, plain and augmented, into a folder.
 

@@ -131,7 +131,9 @@ def draw_movement(run: Path, folder: Path) -> Section:
         "farthest, with bands of one standard deviation."
     )
     file = save_figure(figure, folder / "cluster_movement", arrays, caption)[0]
-    return Section("Movement of the clusters", describe_movement(movements), (file,))
+    sentences = describe_movement(movements)
+    title, terms = "Movement of the clusters", ("movement", "overlap")
+    return Section(title, sentences, (file,), terms=terms, folded=True)
 
 
 def most_moved(movement: Movement, count: int) -> list[int]:

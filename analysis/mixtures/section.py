@@ -46,7 +46,7 @@ def plot_advantages(fits: Mapping[str, MixtureFit], axes: Axes) -> None:
         colour = FITTED_COLOUR if fit.advantage > 0 else LAYER_COLOUR
         axes.barh(row, fit.advantage, 0.6, color=colour)
     axes.axvline(0, color=NEUTRAL_COLOUR, linewidth=0.8)
-    label_axes(axes, "nats per value", "", "Log-likelihood: scikit-learn minus layer")
+    label_axes(axes, "nats per value", "", "Log-likelihood, minus the layer's")
     axes.title.set_fontsize("small")
     axes.grid(visible=False)
     axes.xaxis.set_major_locator(MaxNLocator(4))
@@ -118,7 +118,9 @@ def draw_mixtures(subject: Subject, folder: Path, recording: Recording | None = 
     file = save_figure(figure, folder / "mixtures_beside_sklearn", _arrays(fits), caption)[0]
     table = [_row(name, fit) for name, fit in fits.items()]
     title = "The layers' mixtures compared with scikit-learn's"
-    return Section(title, describe_mixtures(fits), (file,), {title: table})
+    terms = ("log-likelihood", "BIC", "components by BIC", "ARI", "NMI")
+    sentences, tables = describe_mixtures(fits), {title: table}
+    return Section(title, sentences, (file,), tables, terms=terms, folded=True)
 
 
 def describe_mixtures(fits: Mapping[str, MixtureFit]) -> tuple[str, ...]:

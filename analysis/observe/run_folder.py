@@ -83,7 +83,7 @@ def read_samples(info: RunInfo, count: int, seed: int) -> dict[str, Sample]:
                     f"the {title} has unknown classes: its labels are not shown", stacklevel=2
                 )
                 labels = None
-        samples[title] = Sample(images.images, cluster_id, labels)
+        samples[title] = Sample(images.images, cluster_id, labels, images.names)
     return samples
 
 

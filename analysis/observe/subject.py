@@ -16,11 +16,17 @@ class Sample:
         images: N images.
         cluster_id: the id that cluster-aware layers get for them (source 0, target 1).
         labels: int64 (N,) on the CPU, or None.
+        names: of the images, such as their files; by default their numbers.
     """
 
     images: Images
     cluster_id: int
     labels: Tensor | None = None
+    names: tuple[str, ...] = ()
+
+    def name(self, row: int) -> str:
+        """Return the name of an image."""
+        return self.names[row] if self.names else f"image {row}"
 
 
 @dataclass(frozen=True, eq=False)

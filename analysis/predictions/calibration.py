@@ -97,7 +97,7 @@ def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> No
     label_axes(axes, "confidence", "accuracy", "Calibration")
 
 
-@analyses.add("calibration", order=100, needs=("outputs", "folder"))
+@analyses.add("calibration", order=16, needs=("outputs", "folder"))
 def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Section:
     """Draw the accuracy of a network over its confidence, into a folder.
 
@@ -128,7 +128,8 @@ def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Secti
     )
     files = save_figure(figure, folder / "calibration", arrays, caption)
     findings = tuple(_describe_domain(domain, each) for domain, each in reliabilities.items())
-    return Section("Calibration", findings, (files[0],))
+    terms = ("confidence", "expected calibration error (ECE)")
+    return Section("Calibration", findings, (files[0],), terms=terms)
 
 
 def _describe_domain(domain: str, each: Reliability) -> str:

@@ -13,6 +13,7 @@ from sklearn.metrics import confusion_matrix
 from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
 from dacbn.analysis.observe.sides import pool
+from dacbn.analysis.presentation.class_names import name_classes
 from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.presentation.style import (
     PAGE_WIDTH,
@@ -22,7 +23,7 @@ from dacbn.analysis.presentation.style import (
     save_figure,
 )
 
-MAX_CLASS_NAMES = 30  # on an axis
+ALONE = 4.2  # inches, the width of a single confusion matrix
 MAX_ANNOTATED_CLASSES = 12  # of a confusion matrix with numbers
 
 
@@ -64,11 +65,12 @@ def plot_balance(shares: Mapping[str, Floats], classes: Sequence[str], axes: Axe
     for index, (name, each) in enumerate(shares.items()):
         at = np.arange(len(each)) + width * (index - (len(shares) - 1) / 2)
         axes.bar(at, each, width, label=name, **looks.get(name, {}))
-    _name_classes(classes, axes)
     axes.legend(
         frameon=False, fontsize="x-small", ncols=3, loc="lower right", bbox_to_anchor=(1, 1)
     )
     label_axes(axes, "class", "share of images", "Class balance")
+    axes.set_xlim(-0.6, len(classes) - 0.4)
+    name_classes(classes, axes)
 
 
 def plot_confusion(confusion: Floats, classes: Sequence[str], axes: Axes) -> AxesImage:
@@ -80,13 +82,12 @@ def plot_confusion(confusion: Floats, classes: Sequence[str], axes: Axes) -> Axe
             colour = "white" if share > 0.5 else "black"
             text = f"{100 * share:.0f}"
             axes.text(column, row, text, ha="center", va="center", fontsize=6, color=colour)
-    _name_classes(classes, axes)
-    if len(classes) <= MAX_CLASS_NAMES:
-        axes.set_yticks(range(len(classes)), classes)
+    name_classes(classes, axes)
+    name_classes(classes, axes, "y")
     return image
 
 
-@analyses.add("predictions", order=30, needs=("outputs", "classes", "folder"))
+@analyses.add("predictions", order=14, needs=("outputs", "classes", "folder"))
 def draw_predictions(
     outputs: Mapping[str, DomainOutput], classes: Sequence[str], folder: Path
 ) -> Section:
@@ -98,7 +99,7 @@ def draw_predictions(
         folder: for the figures.
     """
     shares = compute_balance(outputs)
-    figure = Figure(figsize=(PAGE_WIDTH, 2.2), layout="constrained")
+    figure = Figure(figsize=(PAGE_WIDTH, 2.8), layout="constrained")
     plot_balance(shares, classes, figure.subplots())
     caption = "Class shares of the predictions on the target, and of the labels of the source."
     arrays = {name.replace(" ", "_"): each for name, each in shares.items()}
@@ -110,7 +111,9 @@ def draw_predictions(
     }
     if confusions:
         files.append(_draw_confusions(confusions, classes, folder))
-    return Section("Predictions", tuple(_findings(shares, confusions, classes)), tuple(files))
+    sentences = tuple(_findings(shares, confusions, classes))
+    terms = ("total variation", *(("confusion",) if confusions else ()))
+    return Section("Predictions", sentences, tuple(files), terms=terms)
 
 
 def compute_balance(outputs: Mapping[str, DomainOutput]) -> dict[str, Floats]:
@@ -134,24 +137,20 @@ def compute_balance(outputs: Mapping[str, DomainOutput]) -> dict[str, Floats]:
 def _draw_confusions(
     confusions: Mapping[str, Floats], classes: Sequence[str], folder: Path
 ) -> Path:
-    figure = Figure(figsize=(PAGE_WIDTH, 3.5), layout="constrained")
-    all_axes = figure.subplots(1, len(confusions), squeeze=False)[0]
-    for axes, (domain, confusion) in zip(all_axes, confusions.items(), strict=True):
-        image = plot_confusion(confusion, classes, axes)
+    columns = min(2, len(confusions))
+    lines = -(-len(confusions) // columns)
+    size = PAGE_WIDTH if columns == 2 else ALONE, 3.8 * lines
+    figure = Figure(figsize=size, layout="constrained")
+    all_axes = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, (domain, confusion) in zip(all_axes, confusions.items(), strict=False):
         label_axes(axes, "predicted class", "class", f"{domain}, % of class")
+        image = plot_confusion(confusion, classes, axes)
         axes.grid(False)
-    figure.colorbar(image, ax=list(all_axes), label="share of class", aspect=30, shrink=0.8)
+    for axes in all_axes[len(confusions) :]:
+        axes.remove()
+    figure.colorbar(image, ax=figure.axes, label="share of class", aspect=30, shrink=0.8)
     caption = "Share of each class that the network predicts as each class, on the test splits."
     return save_figure(figure, folder / "confusion", confusions, caption)[0]
-
-
-def _name_classes(classes: Sequence[str], axes: Axes) -> None:
-    if len(classes) > MAX_CLASS_NAMES:
-        return
-    long = sum(map(len, classes)) > 60
-    axes.set_xticks(range(len(classes)), classes)
-    if long:
-        axes.tick_params(axis="x", labelrotation=45)
 
 
 def _findings(

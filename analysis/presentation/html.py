@@ -7,10 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from dacbn.analysis.presentation import gallery_html
 from dacbn.analysis.presentation.css import STYLE
+from dacbn.analysis.presentation.plots import library
 from dacbn.analysis.presentation.section import Row, Section
+from dacbn.analysis.presentation.terms import TERMS
 from dacbn.training import write_text
 
+MEANINGS = "What the numbers mean"  # the heading of the glossary
 PROVENANCE = "How to reproduce this"  # the last heading
 
 
@@ -20,6 +24,7 @@ def write_report(
     sections: Sequence[Section],
     settings: Mapping[str, Mapping[str, str]],
     commands: Sequence[str],
+    opening: Sequence[str] = (),
 ) -> None:
     """Write a report as one HTML file that needs no network and no other files.
 
@@ -29,20 +34,24 @@ def write_report(
         sections: in order.
         settings: by heading, names and values.
         commands: the commands that reproduce the run and the report.
+        opening: the sentences that the page begins with.
 
     Raises:
         StorageError: the file cannot be written.
     """
-    heads = [section.title for section in sections] + [PROVENANCE]
+    used = [name for name in TERMS if any(name in section.terms for section in sections)]
+    heads = [section.title for section in sections] + [MEANINGS] * bool(used) + [PROVENANCE]
     entries = "".join(f'<li><a href="#{_anchor(head)}">{escape(head)}</a></li>' for head in heads)
     body = "".join(_section(section, path.parent) for section in sections)
+    first = "".join(f'<p class="opening">{escape(each)}</p>' for each in opening)
+    scripts = library() if any(section.plot for section in sections) else ""
     text = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n<body>"
-        f"<header><h1>{escape(title)}</h1></header>\n"
+        f"<title>{escape(title)}</title><style>{STYLE}</style>{scripts}</head>\n<body>"
+        f"<header><h1>{escape(title)}</h1>{first}</header>\n"
         f'<nav aria-label="Contents"><ol>{entries}</ol></nav>\n'
-        f"<main>{body}{_provenance(settings, commands)}</main>"
+        f"<main>{body}{_glossary(used)}{_provenance(settings, commands)}</main>"
         "</body></html>\n"
     )
     write_text(path, text)
@@ -58,10 +67,15 @@ def caption_of(figure: Path) -> str:
 def _section(section: Section, folder: Path) -> str:
     findings = "".join(f"<li>{escape(finding)}</li>" for finding in section.findings)
     parts = [f"<ul>{findings}</ul>" if findings else ""]
+    parts += map(gallery_html.to_html, section.galleries)
+    parts.append(section.plot)
     parts += [_figure(figure, folder) for figure in section.figures]
     parts += [_table(caption, rows) for caption, rows in section.tables.items()]
-    head = f"<h2>{escape(section.title)}</h2>"
-    return f'<section id="{_anchor(section.title)}">{head}{"".join(parts)}</section>\n'
+    parts.append(_meanings(section.terms))
+    head, body = f"<h2>{escape(section.title)}</h2>", "".join(parts)
+    if section.folded:
+        head, body = "", f"<details><summary>{head}</summary>{body}</details>"
+    return f'<section id="{_anchor(section.title)}">{head}{body}</section>\n'
 
 
 def _figure(figure: Path, folder: Path) -> str:
@@ -71,8 +85,10 @@ def _figure(figure: Path, folder: Path) -> str:
         width, height = image.size
     near = figure.relative_to(folder) if figure.is_relative_to(folder) else figure
     files = f"{near.with_suffix('')}.png, .svg; arrays in .npz"
+    # a touch shows it as large as it is, in a box that scrolls
     return (
-        f'<figure><div class="wide"><img src="data:image/png;base64,{pixels}" alt="{caption}" '
+        f'<figure class="chart" tabindex="0"><div class="wide">'
+        f'<img src="data:image/png;base64,{pixels}" alt="{caption}" '
         f'width="{width}" height="{height}" style="--natural: {width / 2:.0f}px"></div>'
         f"<figcaption>{caption} <small>{escape(files)}</small></figcaption></figure>"
     )
@@ -81,13 +97,16 @@ def _figure(figure: Path, folder: Path) -> str:
 def _table(caption: str, rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    known = dict.fromkeys(name for row in rows for name in row)
+    names = [name for name in known if any(row.get(name, "") != "" for row in rows)]
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in names)
     body = "".join(
         f"<tr>{''.join(_cell(row.get(name, '')) for name in names)}</tr>" for row in rows
     )
+    # the caption stays where the table scrolls
     return (
-        f'<div class="wide"><table><caption>{escape(caption)}</caption>'
+        f'<p class="caption">{escape(caption)}</p>'
+        f'<div class="wide" tabindex="0"><table aria-label="{escape(caption)}">'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -96,6 +115,26 @@ def _cell(value: str | float | int) -> str:
     if isinstance(value, str):
         return f"<td>{escape(value)}</td>"
     return f'<td class="number">{value if isinstance(value, int) else f"{value:.4g}"}</td>'
+
+
+def _meanings(names: Sequence[str]) -> str:
+    """Say in a sentence what each number tells, with a link to its definition."""
+    return "".join(
+        f'<p class="term"><a href="#{_anchor(MEANINGS + " " + name)}">{escape(name)}</a>: '
+        f"{escape(TERMS[name].sentence)}</p>"
+        for name in names
+    )
+
+
+def _glossary(names: Sequence[str]) -> str:
+    if not names:
+        return ""
+    entries = "".join(
+        f'<dt id="{_anchor(MEANINGS + " " + name)}">{escape(name)}</dt>'
+        f"<dd>{escape(TERMS[name].sentence)} Computed as: {escape(TERMS[name].definition)}.</dd>"
+        for name in names
+    )
+    return f'<section id="{_anchor(MEANINGS)}"><h2>{MEANINGS}</h2><dl>{entries}</dl></section>\n'
 
 
 def _provenance(settings: Mapping[str, Mapping[str, str]], commands: Sequence[str]) -> str:

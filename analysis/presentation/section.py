@@ -1,10 +1,12 @@
-"""One part of a report: sentences, figures and tables of one analysis."""
+"""One part of a report: sentences, pictures, figures and tables of one analysis."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from dacbn.analysis.presentation.pictures import Gallery
 
 Row = dict[str, str | float | int]
 
@@ -17,12 +19,20 @@ class Section(NamedTuple):
         findings: plain sentences with their evidence, the most important first.
         figures: PNG files; an SVG and the arrays behind the figure have the same stem.
         tables: by caption, rows with the same keys.
+        galleries: pictures with what is said of them.
+        plot: HTML of an interactive plot, made by `dacbn.analysis.presentation.plots`.
+        terms: numbers that the section shows, each a name in `dacbn.analysis.presentation.terms`.
+        folded: whether the page shows only the heading at first.
     """
 
     title: str
     findings: tuple[str, ...] = ()
     figures: tuple[Path, ...] = ()
     tables: dict[str, list[Row]] = {}  # noqa: RUF012  # never written to
+    galleries: tuple[Gallery, ...] = ()
+    plot: str = ""
+    terms: tuple[str, ...] = ()
+    folded: bool = False
 
     @property
     def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:

@@ -8,6 +8,7 @@ import io
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import matplotlib
@@ -54,6 +55,11 @@ def label_axes(axes: Axes, x: str, y: str, title: str) -> None:
     axes.set_title(title, loc="left", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3, linewidth=0.5)
+
+
+def wrap_title(title: str, columns: int) -> str:
+    """Break a title so that it stays above its panel, if there are several side by side."""
+    return fill(title, max(10, 60 // columns), break_long_words=False)
 
 
 def save_figure(

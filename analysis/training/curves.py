@@ -97,7 +97,7 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 
-@analyses.add("training curves", order=10, needs=("run", "folder"))
+@analyses.add("training curves", order=40, needs=("run", "folder"))
 def draw_curves(run: Path, folder: Path) -> Section:
     """Draw the curves of a run folder, and save the figure in another folder.
 

@@ -219,7 +219,8 @@ def draw_gradients(subject: Subject, folder: Path, seed: int = 0) -> Section:
     caption = "Norms and variances of the gradients of the losses of each domain, by layer."
     files = save_figure(figure, folder / "gradients", arrays, caption)
     tables = {"Norm of the mean gradient, by layer": _to_rows(gradients)}
-    return Section("Gradients", tuple(_findings(gradients)), (files[0],), tables)
+    sentences, terms = tuple(_findings(gradients)), ("norm", "variance")
+    return Section("Gradients", sentences, (files[0],), tables, terms=terms, folded=True)
 
 
 def _to_rows(gradients: Mapping[str, Gradients]) -> list[Row]:

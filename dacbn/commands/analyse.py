@@ -16,6 +16,7 @@ def analyse(
     layers: tuple[str, ...] = (),
     output: Path | None = None,
     data_root: Path | None = None,
+    against: Path | None = None,
     device: str = "auto",
 ) -> None:
     """Analyse a run: figures, the arrays behind them, and a report with a verdict.
@@ -31,6 +32,7 @@ def analyse(
         output: folder for figures and report.html; by default the run folder, or `comparison`
             in the parent folder of the first of several.
         data_root: folder of the named datasets, if it has moved since the training.
+        against: another run on the same domains: images are shown whose answer is not the same.
         device: cpu, cuda, or auto.
     """
     from dacbn.analysis import report
@@ -42,6 +44,7 @@ def analyse(
         layers=layers,
         output=output,
         data_root=data_root,
+        against=against,
         device=device,
     )
     say("", *(f"- {sentence}" for sentence in made.verdict))

@@ -1,16 +1,17 @@
 """dacbn predict: label images."""
 
-import sys
+import shlex
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
 from dacbn.commands.by_turns import by_turns
+from dacbn.commands.cells import to_cell
+from dacbn.commands.prediction_output import check_output, is_parquet, put_table
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
-from dacbn.plain_text import say
-from dacbn.training import write_output
+from dacbn.plain_text import plain, say
 
 
 @by_turns
@@ -18,6 +19,7 @@ def predict(
     run: Positional[Path],
     images: Positional[tuple[Path, ...]],
     output: Path | None = None,
+    report: Path | None = None,
     top: int = 1,
     add: tuple[Added, ...] = (),
     domain: str | None = None,
@@ -33,7 +35,10 @@ def predict(
     Args:
         run: a run folder.
         images: image files, or folders of them.
-        output: write the table to this file, device or pipe instead.
+        output: write the table to this file, device or pipe instead; as Parquet if it ends with
+            .parquet.
+        report: also write a page to this file, with the images by predicted class, the surest and
+            the least sure.
         top: how many of the likeliest classes to list. An image that is answered "unknown" lists
             that first, with the confidence of the likeliest class.
         add: further columns: probabilities of all classes, logits, features.
@@ -66,6 +71,7 @@ def predict(
     if label_shift is not None:
         check_estimator(label_shift, adapt)
     check_new_run(save, recalibrate)
+    check_output(output)
     adapter = DomainAdapter.from_pretrained(run, device)
     if not 1 <= top <= len(adapter.classes):
         raise ValueError(f"--top must be 1 to {len(adapter.classes)}, the classes of {run}")
@@ -82,20 +88,23 @@ def predict(
         adapter.recalibrate(UnlabelledImages(readable), domain)
     predictions = adapter.outputs(readable, domain, adapt, label_shift)
     labels = adapter.labels_of(predictions)
-    table = write_table(Predictions(files, reasons, predictions, labels, adapter.classes), top, add)
-    if output is None:
-        _print(table)
-    else:
-        write_output(output, table)
-        if output.is_file():  # the table itself may have gone to what this would be printed to
-            say(f"wrote {output}")
+    answered = Predictions(files, reasons, predictions, labels, adapter.classes)
+    table = write_table(answered, top, add, plain if is_parquet(output) else to_cell)
+    put_table(table, output)
+    if report is not None:
+        from dacbn.analysis.predictions.page import write_gallery
+
+        answers = list(zip(map(str, files), reasons, strict=True))
+        names = [name for name, reason in answers if reason is None]
+        failed = [(name, reason) for name, reason in answers if reason is not None]
+        again = shlex.join(["dacbn", "predict", *map(str, (run, *images)), "--report", str(report)])
+        title = f"{len(files)} images labelled by {run.name}"
+        write_gallery(
+            *(report, title, readable, names, predictions, adapter.classes, failed, [again])
+        )
+        if output is not None:  # otherwise the table alone is printed
+            say(f"wrote {report}")
     if not len(readable):
         raise ValueError(f"none of {len(files)} images can be read: {files[0]}: {reasons[0]}")
     if save is not None:
         save_recalibrated(adapter, save)
-
-
-def _print(table: str) -> None:
-    """Print a table; what the encoding of the output lacks becomes an escape."""
-    encoding = sys.stdout.encoding or "utf-8"
-    print(table.encode(encoding, "backslashreplace").decode(encoding), end="")

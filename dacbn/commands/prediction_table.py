@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dacbn.commands.cells import to_cell
@@ -34,19 +34,25 @@ class Predictions(NamedTuple):
     classes: Sequence[str]
 
 
-def write_table(predictions: Predictions, top: int, added: Sequence[Added]) -> str:
+def write_table(
+    predictions: Predictions,
+    top: int,
+    added: Sequence[Added],
+    cell: Callable[[str], str] = to_cell,
+) -> str:
     """Write predictions as CSV.
 
     Args:
         predictions: of N files.
         top: how many of the likeliest classes have columns.
         added: further columns, in this order.
+        cell: escapes names of files and classes.
 
     Returns:
         a header, and N rows: path, label, confidence and error; then the labels and confidences of
         the next likely classes, and what is added. A file that cannot be read has an error alone.
     """
-    classes = [to_cell(name) for name in predictions.classes]
+    classes = [cell(name) for name in predictions.classes]
     header = ["path", "label", "confidence", "error"]
     header += [f"{name}_{rank}" for rank in range(2, top + 1) for name in header[1:3]]
     for kind in added:
@@ -57,8 +63,8 @@ def write_table(predictions: Predictions, top: int, added: Sequence[Added]) -> s
     writer.writerow(header)
     for file, reason in zip(predictions.files, predictions.reasons, strict=True):
         answer = next(answers) if reason is None else [""] * (len(header) - 2)
-        error = "" if reason is None else to_cell(reason)
-        writer.writerow([to_cell(str(file)), *answer[:2], error, *answer[2:]])
+        error = "" if reason is None else cell(reason)
+        writer.writerow([cell(str(file)), *answer[:2], error, *answer[2:]])
     return text.getvalue()
 
 

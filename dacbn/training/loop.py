@@ -83,7 +83,7 @@ def train(
     promise = "stops" if folder is None else "is saved and stops"
     timed = closing(Forecast(state, config, images_to_evaluate))
     with progress, timed as forecast, Interrupt(promise) as interrupt, parallel as run:
-        for batch in stream(state.step):
+        for batch in records.watch(stream(state.step), state.network):
             # step 0 is not compiled: layers initialise themselves from its batch
             with autocast, use_forward(state.method.network, forward if state.step else None):
                 arranged = _arrange(batch) if channels_last else batch

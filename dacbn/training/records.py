@@ -3,13 +3,16 @@
 import json
 import os
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any, Self
 
 from dacbn.limits import AT_LEAST_0, check_values, misfit, show
-from dacbn.training.run_info import RunFolderError
+from dacbn.models import Network
+from dacbn.training.run_info import RunFolderError, read_run_info
 from dacbn.training.storage import StorageError, first_line, write_atomically
+from dacbn.training.tensorboard import AnyBatch, Events
 
 METRICS = "metrics.jsonl"
 
@@ -37,7 +40,7 @@ class Records:
             self.rows = [row for row in kept if row["step"] <= resume_at]
             text = "".join(json.dumps(row) + "\n" for row in self.rows)
             write_atomically(self._path, lambda draft: draft.write_text(text))
-        self._events = _open_tensorboard(folder, resume_at) if folder and tensorboard else None
+        self._events = Events(folder, resume_at) if folder and tensorboard else None
 
     def add(self, step: int, numbers: dict[str, float]) -> None:
         """Record metrics of a step.
@@ -50,8 +53,11 @@ class Records:
         if self._path is not None:
             self._append(self._path, json.dumps(row) + "\n")
         if self._events is not None:
-            for name, number in numbers.items():
-                self._events.add_scalar(name, number, step)
+            self._events.add(step, numbers)
+
+    def watch(self, batches: Iterable[AnyBatch], network: Network) -> Iterable[AnyBatch]:
+        """Return the batches of a training of a network, the first of which TensorBoard shows."""
+        return batches if self._events is None else self._events.watch(batches, network)
 
     def _append(self, path: Path, line: str) -> None:
         try:
@@ -69,6 +75,9 @@ class Records:
         self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
     ) -> None:
         if self._events is not None:
+            if kind is None and self._path is not None:
+                info = read_run_info(self._path.parent)
+                self._events.finish(info.classes, info.config.to_json())
             self._events.close()
 
 
@@ -148,13 +157,3 @@ def _name_lines(path: Path, reasons: dict[int, str]) -> str:
 
 def _warn(text: str) -> None:
     warnings.warn(text, stacklevel=4)
-
-
-def _open_tensorboard(folder: Path, resume_at: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            'TensorBoard is not installed: pip install "dacbn[tensorboard]", or train without it'
-        ) from error
-    return SummaryWriter(str(folder), purge_step=resume_at + 1)

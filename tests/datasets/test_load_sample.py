@@ -39,6 +39,17 @@ def test_labels_go_with_the_images_of_a_folder(photos):
     assert shades == [list(SHADES.values())[label] for label in sample.labels.tolist()]
 
 
+def test_names_go_with_the_images(photos):
+    sample = load(photos, 9)
+    classes = [Path(name).parent.name for name in sample.names]
+    assert classes == [sample.classes[label] for label in sample.labels.tolist()]
+    assert all(Path(name).is_file() for name in sample.names)
+    digits = load_sample("digits", 5, train=False, root=NOWHERE)
+    whole = load_labelled("digits", train=False, root=NOWHERE)
+    rows = [int(name.removeprefix("digits ")) for name in digits.names]
+    assert torch.equal(whole.images.pixels[rows], digits.images.pixels)
+
+
 def test_only_the_sample_is_opened(photos, monkeypatch):
     opened = []
 

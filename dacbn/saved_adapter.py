@@ -10,7 +10,6 @@ from torch import nn
 
 from dacbn.classifier import Classifier
 from dacbn.datasets import LabelledLike
-from dacbn.label_shift import HeldOut
 from dacbn.models.own_module import check_given, copy_module, name_module
 from dacbn.training import (
     RunFolderError,
@@ -39,6 +38,7 @@ from dacbn.training import (
     write_run_info,
 )
 from dacbn.training.metrics import UNKNOWN_THRESHOLD
+from dacbn.training.target_outputs import Apart, save_apart
 from dacbn.training.unknown import describe_threshold
 
 LOG = logging.getLogger(__name__)
@@ -135,11 +135,11 @@ class SavedAdapter(Classifier):
             info.label_kind,
         )
 
-    def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
-        """Keep outputs on held-out source images, also in the run folder."""
-        self.held_out = held_out
+    def _keep(self, apart: Apart, folder: Path | None) -> None:
+        """Keep outputs on images apart from the training, also in the run folder."""
+        self.held_out = apart.held_out
         if folder is not None:
-            save_held_out(folder, held_out)
+            save_apart(folder, apart)
 
     def _take_threshold(self, folder: Path | None) -> None:
         """Take the threshold of "unknown" from the last scores, and write it into a folder."""

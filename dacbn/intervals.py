@@ -90,7 +90,7 @@ def _phi(both: int, only_first: int, only_second: int, neither: int) -> float:
     margins = right * wrong * (both + only_second) * (only_first + neither)
     if not margins:
         return 0.0
-    product = both * neither - only_first * only_second
+    product: float = both * neither - only_first * only_second
     if product > 0:
         product = max(product - (right + wrong) / 2, 0)
     return product / math.sqrt(margins)

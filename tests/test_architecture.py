@@ -61,7 +61,7 @@ BUILDING_BLOCKS = {
 }
 BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}
 BUILDING_BLOCKS |= {"estimates", "intervals"}
-MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits", "methods"} | {"training"}
+MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits"} | {"training"}
 MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from tyro.conf import Positional
 
 from dacbn.datasets import datasets
+from dacbn.estimates import estimators as accuracy_estimators
 from dacbn.export import formats
 from dacbn.label_shift import estimators
 from dacbn.methods import methods, source_free_methods, test_time_methods
@@ -24,6 +25,7 @@ Kind = Literal[
     "source-free",
     "test-time",
     "label-shift",
+    "estimators",
     "validators",
     "datasets",
     "recipes",
@@ -39,8 +41,9 @@ def list_names(
     Args:
         kind: norms, weights (parametrizations of the weights before a norm), methods, source-free
             methods (for dacbn adapt), test-time methods (for dacbn predict --adapt), label-shift
-            estimators (for dacbn predict and evaluate --label-shift), validators (scores without
-            target labels), datasets, recipes, formats (for dacbn export), or all.
+            estimators (for dacbn predict and evaluate --label-shift), estimators (of the target's
+            accuracy without its labels), validators (scores without target labels), datasets,
+            recipes, formats (for dacbn export), or all.
     """
     kinds: dict[str, Registry[Any]] = {
         "norms": norms,
@@ -49,6 +52,7 @@ def list_names(
         "source-free": source_free_methods,
         "test-time": test_time_methods,
         "label-shift": estimators,
+        "estimators": accuracy_estimators,
         "validators": validators,
         "datasets": datasets,
         "recipes": recipes,

@@ -3,19 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dacbn.intervals import Interval, mean_interval, wilson
+from dacbn.intervals import Interval, wilson
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
 from dacbn.training.metrics import (
     CLASSES_PRESENT,
     NUM_IMAGES,
-    OF_DOMAIN,
     TARGET_TEST_H_SCORE,
     TARGET_TEST_KNOWN,
     TARGET_TEST_UNKNOWN,
     TEST_ACCURACY,
     TEST_CLASS_ACCURACY,
 )
+from dacbn.training.score_intervals import by_domain, interval_of
 from dacbn.training.selection import DOMAINBED, LAST, MEDIAN, MEDIAN_OF, ORACLE
 
 NOTES = {
@@ -66,22 +66,6 @@ def print_scores(
             _print_domains(several, by_domain(before or {}, name), counts)
 
 
-def interval_of(numbers: Mapping[str, float], domain: str) -> Interval | None:
-    """Return the interval of an accuracy, or of the mean of domains; None without their images.
-
-    Args:
-        numbers: scores by name.
-        domain: "source" or "target".
-    """
-    shares = by_domain(numbers, TEST_ACCURACY[domain])
-    counts = by_domain(numbers, NUM_IMAGES[domain])
-    if shares:
-        known = all(counts.get(name, 0) for name in shares)
-        return mean_interval([*shares.values()], [counts[n] for n in shares]) if known else None
-    count = numbers.get(NUM_IMAGES[domain])
-    return wilson(numbers[TEST_ACCURACY[domain]], count) if count else None
-
-
 def _between(interval: Interval | None) -> str:
     return "" if interval is None else f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
@@ -110,12 +94,6 @@ def _print_open_set(
             for name, key in OPEN_SET.items()
         )
         say(f"  {shown}")
-
-
-def by_domain(numbers: Mapping[str, float], name: str) -> dict[str, float]:
-    """Return a score by the names of the domains, if there are several."""
-    start = f"{name}{OF_DOMAIN}"
-    return {key.removeprefix(start): numbers[key] for key in numbers if key.startswith(start)}
 
 
 def _print_domains(

@@ -4,6 +4,7 @@ from dacbn.estimates import atc, cot, doc, gde  # noqa: F401  # importing one re
 from dacbn.estimates.accuracy import Estimate as Estimate
 from dacbn.estimates.accuracy import describe as describe
 from dacbn.estimates.accuracy import estimate as estimate
+from dacbn.estimates.accuracy import in_short as in_short
 from dacbn.estimates.accuracy import to_json as to_json
 from dacbn.estimates.estimator import estimators as estimators
 from dacbn.estimates.seen import see as see

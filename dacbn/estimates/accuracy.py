@@ -6,18 +6,16 @@ such means had in past comparisons, whose labels were held aside.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from dacbn.estimates.estimator import Floats, Seen, estimators
-from dacbn.estimates.past_errors import past_error
+from dacbn.estimates.past_errors import past_reach
 from dacbn.estimates.thin_evidence import find_thin
-from dacbn.intervals import Z
 
 RESAMPLES = 200
-PAST_FACTOR = Z * math.sqrt(math.pi / 2)  # of a mean absolute error, if errors are normal
 
 
 class Estimate(NamedTuple):
@@ -45,11 +43,12 @@ class Estimate(NamedTuple):
         return not self.thin
 
 
-def estimate(seen: Seen, seed: int = 0) -> Estimate:
+def estimate(seen: Seen, thin: Sequence[str] = (), seed: int = 0) -> Estimate:
     """Estimate the accuracy on the target.
 
     Args:
         seen: answers to held-out source images, with labels, and to target images, without.
+        thin: further reasons why the evidence is thin, such as the method of the training.
         seed: of the resampling.
 
     Example:
@@ -66,7 +65,7 @@ def estimate(seen: Seen, seed: int = 0) -> Estimate:
     accuracy = _mean(by)
     spread = _resample(seen, np.random.default_rng(seed))
     low, high = np.quantile(spread, [0.025, 0.975])
-    past = PAST_FACTOR * past_error(by)
+    past = past_reach(by)
     below, above = max(0.0, accuracy - low), max(0.0, high - accuracy)
     reach = [math.hypot(each, past) for each in (below, above)]
     found = Estimate(
@@ -76,7 +75,7 @@ def estimate(seen: Seen, seed: int = 0) -> Estimate:
         len(seen.target.classes),
         by,
     )
-    return found._replace(thin=find_thin(seen, by))
+    return found._replace(thin=(*thin, *find_thin(seen, by)))
 
 
 def describe(found: Estimate) -> str:
@@ -89,9 +88,13 @@ def describe(found: Estimate) -> str:
     images = f"{found.images:,} image" + "s" * (found.images != 1)
     if not found.can_tell:
         return f"cannot tell from {images} without labels: {'; '.join(found.thin)}"
+    return f"{in_short(found)}, without labels, of {images}"
+
+
+def in_short(found: Estimate) -> str:
+    """Say what was estimated, in a few words, whether or not the evidence is thin."""
     low, high = (f"{100 * each:.0f}" for each in (found.low, found.high))
-    share = f"{100 * found.accuracy:.0f} % estimated ({low} to {high})"
-    return f"{share}, without labels, of {images}"
+    return f"{100 * found.accuracy:.0f} % estimated ({low} to {high})"
 
 
 def to_json(found: Estimate) -> dict[str, object]:

@@ -16,7 +16,7 @@ from scipy.optimize import linear_sum_assignment
 
 from dacbn.estimates.estimator import Floats, Seen, estimators
 
-BLOCK = 1000  # images that are matched together; the time grows with its cube
+BLOCK = 500  # images that are matched together; the time grows with its cube
 
 
 @estimators.register("cot")

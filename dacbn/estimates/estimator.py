@@ -32,7 +32,8 @@ class Answers(NamedTuple):
 
     def take(self, rows: Rows) -> "Answers":
         """Return the answers to some of the images."""
-        return Answers(*(each[rows] for each in self))
+        numbers = (self.confidence[rows], self.certainty[rows], self.matched[rows])
+        return Answers(self.classes[rows], *numbers)
 
 
 class Seen(NamedTuple):
@@ -43,14 +44,15 @@ class Seen(NamedTuple):
         target: answers to target images.
         labels: of the held-out source images (N,).
         num_classes: how many classes there are.
-        second: source and target answers of a second training to the same images; None without one.
+        second: classes that a second training answers to the same source and target images, (N,)
+            and (M,); None without one.
     """
 
     source: Answers
     target: Answers
     labels: Rows
     num_classes: int
-    second: tuple[Answers, Answers] | None = None
+    second: tuple[Rows, Rows] | None = None
 
     @property
     def source_accuracy(self) -> float:
@@ -59,7 +61,7 @@ class Seen(NamedTuple):
 
     def take(self, source: Rows, target: Rows) -> "Seen":
         """Return what is seen of some of the images."""
-        second = self.second and (self.second[0].take(source), self.second[1].take(target))
+        second = self.second and (self.second[0][source], self.second[1][target])
         first = self.source.take(source), self.target.take(target)
         return Seen(*first, self.labels[source], self.num_classes, second)
 

@@ -26,7 +26,7 @@ def gde(seen: Seen) -> float:
     if seen.second is None:
         raise ValueError("gde compares two trainings: give a second one")
     source, target = (
-        float((own.classes == other.classes).mean())
+        float((own.classes == other).mean())
         for own, other in zip((seen.source, seen.target), seen.second, strict=True)
     )
     return min(1.0, max(0.0, seen.source_accuracy - source + target))

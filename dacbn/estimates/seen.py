@@ -22,24 +22,24 @@ def see(held_out: HeldOut, target: Tensor, second: tuple[HeldOut, Tensor] | None
         ValueError: there are no images, a logit is infinite or NaN, or the second training saw
             other images.
     """
-    source, own = _answer(held_out, target)
+    _check(held_out, target)
     other = None
     if second is not None:
+        _check(*second)
         if not second[0].labels.equal(held_out.labels) or second[1].shape != target.shape:
             raise ValueError("the second training saw other images: compare with one of the same")
-        other = _answer(*second)
-    return Seen(source, own, held_out.labels.numpy(), target.shape[1], other)
+        other = second[0].logits.argmax(1).numpy(), second[1].argmax(1).numpy()
+    temperature, labels = fit_temperature(held_out), held_out.labels.numpy()
+    shares: Floats = np.bincount(labels, minlength=target.shape[1]) / len(labels)
+    source, own = (_read(each, temperature, shares) for each in (held_out.logits, target))
+    return Seen(source, own, labels, target.shape[1], other)
 
 
-def _answer(held_out: HeldOut, target: Tensor) -> tuple[Answers, Answers]:
+def _check(held_out: HeldOut, target: Tensor) -> None:
     if not (len(target) and len(held_out.labels)):
         raise ValueError("an estimate needs images of the source and of the target")
     if not (target.isfinite().all() and held_out.logits.isfinite().all()):
         raise ValueError("an estimate needs finite logits: some are infinite or NaN; train again")
-    temperature = fit_temperature(held_out)
-    counts = np.bincount(held_out.labels.numpy(), minlength=target.shape[1])
-    shares: Floats = counts / counts.sum()
-    return _read(held_out.logits, temperature, shares), _read(target, temperature, shares)
 
 
 def _read(logits: Tensor, temperature: float, shares: Floats) -> Answers:

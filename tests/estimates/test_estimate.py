@@ -5,9 +5,8 @@ import pytest
 import torch
 
 from dacbn.estimates import describe, estimate, see, to_json
-from dacbn.estimates.accuracy import PAST_FACTOR
 from dacbn.estimates.estimator import Seen
-from dacbn.estimates.past_errors import past_error
+from dacbn.estimates.past_errors import ALONE, past_reach
 from dacbn.label_shift import HeldOut
 
 CLASSES = 4
@@ -37,13 +36,13 @@ def test_the_interval_holds_the_truth_and_the_error_of_the_past():
     assert found.can_tell and found.low < truth < found.high
     assert found.accuracy == pytest.approx(np.mean(list(found.by.values())))
     assert set(found.by) == {"atc", "doc", "cot"} and found.images == 400
-    past = PAST_FACTOR * past_error(found.by)
-    assert past == pytest.approx(1.96 * past_error(found.by) / np.sqrt(2 / np.pi), rel=1e-3)
+    past = past_reach(found.by)
+    assert past == pytest.approx(2.447 * ALONE.root_mean_square, rel=1e-3)  # t, 6 degrees
     assert past < found.accuracy - found.low < past + 0.1
 
 
 def test_few_images_widen_the_interval(monkeypatch):
-    monkeypatch.setattr("dacbn.estimates.accuracy.past_error", lambda _: 0)
+    monkeypatch.setattr("dacbn.estimates.accuracy.past_reach", lambda _: 0)
     wide, narrow = (
         estimate(see(*outputs(counts=counts)[:2])) for counts in ((400, 40), (400, 4000))
     )
@@ -55,7 +54,7 @@ def test_a_second_training_is_counted():
     other = HeldOut(draw(400, 0.95, 5)[0], held_out.labels), draw(400, 0.75, 6)[0]
     found = estimate(see(held_out, logits, other))
     assert set(found.by) == {"atc", "doc", "cot", "gde"}
-    assert past_error(found.by) < past_error({"atc": 1.0})
+    assert past_reach(found.by) != past_reach({"atc": 1.0})
 
 
 def test_an_estimate_is_the_same_each_time():
@@ -80,6 +79,11 @@ def test_thin_evidence_cannot_tell_and_says_why(options, reason):
     written = to_json(found)
     assert written["accuracy"] is None and written["low"] is None
     assert written["cannot_tell"] == list(found.thin)
+
+
+def test_reasons_that_are_known_elsewhere_are_added():
+    found = estimate(see(*outputs()[:2]), ("mcc made it sure",))
+    assert found.thin == ("mcc made it sure",) and not found.can_tell
 
 
 def test_estimators_that_disagree_cannot_tell():

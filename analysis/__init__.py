@@ -68,7 +68,7 @@ from dacbn.analysis.training.gradients import plot_gradients as plot_gradients
 from dacbn.analysis.verdict.comparison import compute_comparison as compute_comparison
 from dacbn.analysis.verdict.comparison import draw_comparison as draw_comparison
 from dacbn.analysis.verdict.comparison import plot_comparison as plot_comparison
-from dacbn.analysis.verdict.rules import Evidence as Evidence
+from dacbn.analysis.verdict.evidence import Evidence as Evidence
 from dacbn.analysis.verdict.section import draw_verdict as draw_verdict
 from dacbn.analysis.verdict.verdict import apply_rules as apply_rules
 from dacbn.analysis.verdict.verdict import gather_evidence as gather_evidence

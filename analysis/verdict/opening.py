@@ -63,6 +63,9 @@ def opening(
 
 def write_opening(known: Known, baseline: Known | None = None) -> list[str]:
     """Write the sentences of `opening` from what is known."""
+    config = known.info.config
+    if not (config.target or config.unseen):
+        return _without_target(known)
     labelled = TEST_ACCURACY["target"] in known.scores
     sentences = _measured(known, baseline) if labelled else _estimated(known, baseline)
     return [*sentences, _advise(known, baseline)]
@@ -92,13 +95,27 @@ def _from_outputs(outputs: Mapping[str, DomainOutput], info: RunInfo) -> tuple[E
     )
 
 
+def _without_target(known: Known) -> list[str]:
+    """Write sentences on a run that has nothing but sources."""
+    parts = ["There is no target"]
+    accuracy = known.scores.get(TEST_ACCURACY["source"])
+    if accuracy is not None:
+        parts.append(f"{accuracy:.1%}{_between(interval_of(known.scores, 'source'))} on the source")
+    parts += _size(known, known.scores.get(NUM_IMAGES["source"]))
+    return ["; ".join(parts) + ".", "Score a domain that it was not trained on: dacbn evaluate."]
+
+
+def _title(known: Known) -> str:
+    return "Target" if known.info.config.target else "Unseen domain"
+
+
 def _measured(known: Known, baseline: Known | None) -> list[str]:
     """Write sentences on a target with labels: a failure first."""
     name = TEST_ACCURACY["target"]
     accuracy, chance = known.scores[name], 1 / len(known.info.classes)
     interval = interval_of(known.scores, "target")
     several = len(by_domain(known.scores, name))
-    parts = [f"Target{f' (mean of {several})' if several else ''}: {accuracy:.1%} right"]
+    parts = [f"{_title(known)}{f' (mean of {several})' if several else ''}: {accuracy:.1%} right"]
     parts[0] += _between(interval)
     parts += [*_size(known, known.scores.get(NUM_IMAGES["target"])), *_beside(known, baseline)]
     sentences = ["; ".join(parts) + "."]
@@ -118,14 +135,16 @@ def _measured(known: Known, baseline: Known | None) -> list[str]:
 def _estimated(known: Known, baseline: Known | None) -> list[str]:
     """Write sentences on targets without labels."""
     if not known.estimated:
-        parts = ["Target: unknown, as there are no labels, and no outputs to estimate from"]
+        parts = [
+            f"{_title(known)}: unknown, as there are no labels, and no outputs to estimate from"
+        ]
         return ["; ".join([*parts, *_size(known, None), *_beside(known, baseline)]) + "."]
     count, info = len(known.info.config.source), known.info
     names: Sequence[str] = name_places(info.config)[count:] or name_unseen(info.config)
     sentences = []
     for place, found in enumerate(known.estimated):
         alone = len(known.estimated) == 1
-        title = "Target" if alone else f"Target {names[place]}"
+        title = _title(known) if alone else f"{_title(known)} {names[place]}"
         told = in_short(found) if found.can_tell else f"unknown: {_reasons(found)}"
         parts = [f"{title}: {told}", *_size(known, found.images)]
         if place == 0:

@@ -38,7 +38,7 @@ def classes_fall_behind(evidence: Evidence) -> Finding | None:
     overall = hits.sum() / max(counts.sum(), 1)
     behind = [
         place
-        for place in np.flatnonzero(counts)
+        for place in np.flatnonzero(counts).tolist()
         if binom.cdf(hits[place], counts[place], overall) < 0.05 / len(counts)
     ]
     if not behind:

@@ -7,8 +7,10 @@ labels").
 
 from dacbn.spec import Spec
 
-SURE = ("adamatch", "bnm", "fixmatch", "information_maximisation", "mcc", "minimum_entropy", "mme")
-SURE += ("shot", "vada")
+SURE = (
+    *("adamatch", "bnm", "fixmatch", "information_maximisation", "mcc", "minimum_entropy"),
+    *("mme", "shot", "vada"),
+)
 
 
 def why_thin(method: Spec) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ def test_an_estimate_is_the_same_each_time():
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"counts": (400, 12)}, "only 12 target images"),
+        ({"counts": (400, 12)}, "only 12 images"),
         ({"counts": (12, 400)}, "only 12 held-out source images"),
         ({"source": 0.2, "target": 0.2}, "of the source is right"),
         ({"target": 0.9, "collapse": 0.8}, "would have to change class to match the source's"),

@@ -84,6 +84,20 @@ def test_a_source_that_is_not_learned_comes_before_all_else():
     assert write_opening(known(0.5, **scores))[-1].startswith("First train until the source")
 
 
+def test_a_run_without_target_says_what_is_known():
+    one = known(0.5, estimated=())
+    bare = dataclasses.replace(one.info.config, target=(), unseen=())
+    first, advice = write_opening(one._replace(info=dataclasses.replace(one.info, config=bare)))
+    assert first == (
+        "There is no target; 95.7% (88.1 to 98.5) on the source; 70 images, 6 classes, "
+        "chance 16.7%."
+    )
+    assert "dacbn evaluate" in advice
+    unseen = dataclasses.replace(bare, unseen=("sketch",))
+    first, *_ = write_opening(one._replace(info=dataclasses.replace(one.info, config=unseen)))
+    assert first.startswith("Unseen domain: 50.0% right")
+
+
 def test_several_targets_have_a_sentence_each():
     config = TrainConfig.from_options(target=("phone", "sketch"))
     one = known(estimated=(TOLD, THIN))

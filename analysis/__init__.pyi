@@ -67,7 +67,7 @@ from .training.gradients import plot_gradients as plot_gradients
 from .verdict.comparison import compute_comparison as compute_comparison
 from .verdict.comparison import draw_comparison as draw_comparison
 from .verdict.comparison import plot_comparison as plot_comparison
-from .verdict.rules import Evidence as Evidence
+from .verdict.evidence import Evidence as Evidence
 from .verdict.section import draw_verdict as draw_verdict
 from .verdict.verdict import apply_rules as apply_rules
 from .verdict.verdict import gather_evidence as gather_evidence

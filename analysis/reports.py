@@ -19,7 +19,7 @@ from dacbn.analysis.presentation.settings import (
 )
 from dacbn.analysis.progress import WriteLine
 from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
-from dacbn.analysis.verdict.first_lines import first_lines
+from dacbn.analysis.verdict.opening import opening
 from dacbn.plain_text import say
 from dacbn.processes import leads
 from dacbn.spelling import spell, to_words
@@ -100,9 +100,10 @@ def report(
     commands.append(_command(folders, images, seed, layers, output, root, against))
     with claim(options.folder):  # not the run, which may still be trained
         remove_drafts(path)
-        sections, opening = (_analyse if alone else _compare)(infos, options, write)
+        sections, first = (_analyse if alone else _compare)(infos, options, write)
         if leads():  # the others, of several processes, ran their batches
-            write_report(path, _title(infos), sections, settings, commands, opening)
+            shown = [each.without(first) for each in sections]
+            write_report(path, _title(infos), shown, settings, commands, first)
     return Report(path, options.folder, tuple(sections), sections[0].findings)
 
 
@@ -129,7 +130,7 @@ def _analyse(
         for layer in options.layers:  # report an unknown name before the computations
             find_normalisers(results.subject.network, layer)
     sections = analyses.draw(results, write)
-    return sections, first_lines(results.outputs, results.classes, results.against or None)
+    return sections, tuple(opening(Path(run), results.outputs, options.against))
 
 
 def _compare(

@@ -182,6 +182,7 @@ class ComparedResults:
         self._runs, self._write = runs, write
         self.folder, self.seed = options.folder, options.seed
         self.configs = {name: each.config for name, each in runs.items()}
+        self.folders = {name: each.run for name, each in runs.items()}
         self.classes = next(iter(runs.values())).classes
 
     @cached_property

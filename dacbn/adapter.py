@@ -55,7 +55,6 @@ from dacbn.training import (
     pin_weights,
     read_records,
     read_run_info,
-    run_held_out,
     save_checkpoint,
     save_network,
     start_as_probe,
@@ -64,6 +63,7 @@ from dacbn.training import (
     use_features,
     write_run_info,
 )
+from dacbn.training.target_outputs import NOTHING_APART
 
 LOG = logging.getLogger(__name__)
 
@@ -199,8 +199,7 @@ class DomainAdapter(ExportableAdapter):
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
             self._train(state, stream, scorer, folder, count, on_evaluation)
-            if held_out := domains.held_out():
-                self._keep(run_held_out(state.network, held_out, device), folder)
+            self._keep(domains.run_apart(state.network, device), folder)
         return self
 
     def adapt(
@@ -284,7 +283,7 @@ class DomainAdapter(ExportableAdapter):
             if state.step and not holds_network(folder, state.network):
                 save_network(folder, state.network)  # lost, or of a later step
             LOG.info("writing %s", folder)
-        self._keep(None, folder)  # what was held out is of another network
+        self._keep(NOTHING_APART, folder)  # what was kept is of another network
         with Records(folder, state.step, self.config.tensorboard) as records:
             self.records = records.rows
             try:

@@ -202,9 +202,10 @@ class Classifier(ScikitLearnProtocol):
     ) -> dict[str, float]:
         """Compute "accuracy" over all images and "class_accuracy", its mean over classes.
 
-        "classes_present" is the number of classes that occur, if some do not. With the setting
-        `unknown`, other classes are unknown ones, and there are "known_accuracy", the mean over
-        known classes, "unknown_accuracy" and their harmonic mean, "h_score", if they occur.
+        "images" is the number of images, "classes_present" that of the classes that occur, if some
+        do not. With the setting `unknown`, other classes are unknown ones, and there are
+        "known_accuracy", the mean over known classes, "unknown_accuracy" and their harmonic mean,
+        "h_score", if they occur.
 
         Of a folder, or of a list in a file, all images are scored that can be read and that were
         not trained on, as far as these came from folders and such lists; of a folder with parts,
@@ -214,6 +215,12 @@ class Classifier(ScikitLearnProtocol):
         domain = self._labelled(test, on_unreadable)
         output = self.outputs(domain.images, cluster_id, adapt, label_shift)
         return score_answers(self.labels_of(output), domain.labels, len(self.classes))
+
+    def right(self, test: LabelledLike, cluster_id: int | str | None = None) -> NDArray[np.bool_]:
+        """Return whether each image that `evaluate` scores is answered rightly (N,)."""
+        domain = self._labelled(test, None)
+        answered = self.labels_of(self.outputs(domain.images, cluster_id))
+        return (answered == domain.labels.cpu()).numpy()
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int | str | None = None) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, Self, Unpack
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from dacbn.classifier import Classifier
-from dacbn.datasets import LabelledLike
-from dacbn.label_shift import HeldOut
+from dacbn.datasets import LabelledLike, UnlabelledLike
+from dacbn.estimates import Estimate, estimate, see
 from dacbn.models.own_module import check_given, copy_module, name_module
 from dacbn.training import (
     RunFolderError,
@@ -39,6 +39,8 @@ from dacbn.training import (
     write_run_info,
 )
 from dacbn.training.metrics import UNKNOWN_THRESHOLD
+from dacbn.training.sure_methods import why_thin
+from dacbn.training.target_outputs import Apart, sample_images, save_apart
 from dacbn.training.unknown import describe_threshold
 
 LOG = logging.getLogger(__name__)
@@ -110,6 +112,37 @@ class SavedAdapter(Classifier):
         self.held_out = run_held_out(self.network, given, device)
         return self
 
+    def estimate(
+        self,
+        images: UnlabelledLike,
+        cluster_id: int | str | None = None,
+        second: Self | None = None,
+    ) -> Estimate:
+        """Estimate the share of images that are answered rightly, without labels.
+
+        Args:
+            images: as in `predict_proba`; at most 2,000 are looked at.
+            cluster_id: the domain whose statistics the normalisers use; see `predict_proba`.
+            second: a second training that differs by its seed; it makes the estimate better.
+
+        Raises:
+            NotFittedError: there is no network yet.
+            ValueError: there are no outputs on held-out source images (see `hold_out`), no image
+                can be read, or the second training was held out other images.
+        """
+        if self.held_out is None or (second is not None and second.held_out is None):
+            raise ValueError(
+                "an estimate needs outputs on held-out source images: call hold_out(source_test)"
+            )
+        logits = self._logits_of(images, cluster_id)
+        other = None
+        if second is not None and second.held_out is not None:
+            other = second.held_out, second._logits_of(images, cluster_id)
+        return estimate(see(self.held_out, logits, other), why_thin(self.config.method))
+
+    def _logits_of(self, images: UnlabelledLike, cluster_id: int | str | None) -> Tensor:
+        return self.outputs(sample_images(self.images_of(images)), cluster_id).logits
+
     def save_pretrained(self, path: str | Path) -> None:
         """Write config.json and model.safetensors into a folder, for `from_pretrained`.
 
@@ -135,11 +168,11 @@ class SavedAdapter(Classifier):
             info.label_kind,
         )
 
-    def _keep(self, held_out: HeldOut | None, folder: Path | None) -> None:
-        """Keep outputs on held-out source images, also in the run folder."""
-        self.held_out = held_out
+    def _keep(self, apart: Apart, folder: Path | None) -> None:
+        """Keep outputs on images apart from the training, also in the run folder."""
+        self.held_out = apart.held_out
         if folder is not None:
-            save_held_out(folder, held_out)
+            save_apart(folder, apart)
 
     def _take_threshold(self, folder: Path | None) -> None:
         """Take the threshold of "unknown" from the last scores, and write it into a folder."""

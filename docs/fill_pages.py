@@ -18,6 +18,7 @@ from unittest.mock import patch
 
 from dacbn.cli import main
 from dacbn.datasets import datasets
+from dacbn.estimates import estimators as accuracy_estimators
 from dacbn.export import formats
 from dacbn.label_shift import estimators
 from dacbn.methods import methods, source_free_methods, test_time_methods
@@ -38,6 +39,7 @@ REGISTRIES: dict[str, Registry[Any]] = {
     "source-free": source_free_methods,
     "test-time": test_time_methods,
     "label-shift": estimators,
+    "estimators": accuracy_estimators,
     "validators": validators,
     "datasets": datasets,
     "recipes": recipes,

@@ -63,8 +63,8 @@ def test_all_that_applies_is_in_the_report(runs, report):
 def test_the_verdict_is_printed_with_the_place_of_the_report(runs, report):
     output, page = report
     last = read_records(runs / "adapted")[-1]
-    accuracy = f"{last['target_test_accuracy']:.1%} on the target"
-    assert f"- The last test accuracy is {accuracy}" in output and accuracy in page
+    accuracy = f"Target: {last['target_test_accuracy']:.1%} right ("
+    assert accuracy in output and accuracy in page
     assert output.endswith(f"report: {runs / 'adapted' / 'report.html'}")
     assert re.search(r"^features: \d+\.\d s$", output, re.MULTILINE)
 

@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "batch": set(),
     "processes": set(),
     "losses": set(),
+    "intervals": set(),
+    "estimates": {"registry", "limits", "spec", "spelling", "label_shift", "intervals"},
     "label_shift": {"registry", "limits", "spec", "spelling"},
     "norms": {"registry", "limits", "batch", "processes"},
     "models": {
@@ -58,7 +60,8 @@ BUILDING_BLOCKS = {
     "processes",
 }
 BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}
-MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits", "methods"} | {"training"}
+BUILDING_BLOCKS |= {"estimates", "intervals"}
+MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits"} | {"training"}
 MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}

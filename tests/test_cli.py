@@ -84,7 +84,7 @@ def test_evaluation_repeats_the_scores_of_the_training(dacbn, run, capsys):
     last = read_records(run)[-1]
     for name in ("source_test_accuracy", "target_test_class_accuracy"):
         assert scores[name] == pytest.approx(last[name])
-    accuracy = f"target test: accuracy {scores['target_test_accuracy']:.1%}, mean of classes"
+    accuracy = f"target test: accuracy {scores['target_test_accuracy']:.1%} ("
     assert accuracy in capsys.readouterr().out
 
 
@@ -178,7 +178,7 @@ def test_curves_are_drawn_though_the_images_have_moved(dacbn, run, tmp_path, cap
         assert dacbn("analyse", moved) == 0
     output, errors = capsys.readouterr()
     assert (moved / "figures" / "curves.png").exists() and len(errors.splitlines()) == 1
-    assert "The last test accuracy is" in output and (moved / "report.html").exists()
+    assert "Target: " in output and (moved / "report.html").exists()
     assert errors.startswith("dacbn: warning: cannot show the images: ")
     assert "elsewhere does not exist" in errors
 

@@ -183,5 +183,6 @@ def test_evaluate_shows_both_scores_of_both_domains_and_saves(place, tmp_path, m
         after, before = (
             each.score(str(root / domain), cluster_id=cluster_id) for each in (loaded, plain)
         )
-        assert f"accuracy {after:.1%} ({100 * (after - before):+.1f} points)" in line
+        assert f"accuracy {after:.1%} (" in line
+        assert f") ({100 * (after - before):+.1f} points), mean of classes" in line
     assert f"wrote {root / 'better'}" in shown[-1]

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from scipy.stats import binom
 
 from dacbn.analysis.analyses import analyses
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
@@ -62,22 +63,36 @@ def compute_reliability(
         probabilities: (N, C).
         labels: (N,).
         bins: number of bins; empty ones are left out.
-        equal_mass: bins with equally many images, instead of equal width in [0, 1].
+        equal_mass: bins with equally many images, as far as equal confidences allow, instead of
+            equal width in [0, 1].
     """
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels
     order = np.argsort(confidence, kind="stable")
-    if equal_mass:
-        parts = np.array_split(order, bins)
-    else:
-        edges = np.searchsorted(confidence[order], np.arange(1, bins) / bins, side="right")
-        parts = np.split(order, edges)
+    edges = np.arange(1, bins) / bins
+    if equal_mass:  # images of the same confidence share a bin, so that their order does not count
+        ends = np.cumsum([len(part) for part in np.array_split(order, bins)])
+        edges = confidence[order][ends[:-1].clip(1) - 1]
+    parts = np.split(order, np.searchsorted(confidence[order], edges, side="right"))
     parts = [part for part in parts if len(part)]
     return Reliability(
         np.array([confidence[part].mean() for part in parts]),
         np.array([correct[part].mean() for part in parts]),
         np.array([len(part) / len(labels) for part in parts]),
     )
+
+
+def error_by_chance(each: Reliability, images: int) -> float:
+    """Compute the mean calibration error of so many images of a perfectly calibrated network.
+
+    In each bin, the number of right answers is binomial with the mean confidence.
+    """
+    counts = np.rint(each.share * images).astype(int)
+    spread = [
+        np.abs(np.arange(count + 1) / count - sure) @ binom.pmf(np.arange(count + 1), count, sure)
+        for count, sure in zip(counts, each.confidence, strict=True)
+    ]
+    return float(each.share @ np.array(spread))
 
 
 def plot_reliability(reliabilities: Mapping[str, Reliability], axes: Axes) -> None:
@@ -127,15 +142,19 @@ def draw_calibration(outputs: Mapping[str, DomainOutput], folder: Path) -> Secti
         "overconfident."
     )
     files = save_figure(figure, folder / "calibration", arrays, caption)
-    findings = tuple(_describe_domain(domain, each) for domain, each in reliabilities.items())
+    findings = tuple(
+        _describe_domain(domain, each, len(outputs[domain].probabilities))
+        for domain, each in reliabilities.items()
+    )
     terms = ("confidence", "expected calibration error (ECE)")
     return Section("Calibration", findings, (files[0],), terms=terms)
 
 
-def _describe_domain(domain: str, each: Reliability) -> str:
+def _describe_domain(domain: str, each: Reliability, images: int) -> str:
     sentence = (
         f"{domain}: confidence differs from accuracy by {each.error:.3f} on average (expected "
-        "calibration error)"
+        f"calibration error); of {images} images, a perfectly calibrated network would show "
+        f"{error_by_chance(each, images):.3f} by chance"
     )
     if abs(each.excess) < 0.0005:  # it would be printed as 0
         return f"{sentence}."

@@ -1,7 +1,8 @@
 """One part of a report: sentences, pictures, figures and tables of one analysis."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,10 @@ class Section(NamedTuple):
     plot: str = ""
     terms: tuple[str, ...] = ()
     folded: bool = False
+
+    def without(self, said: Sequence[str]) -> Self:
+        """Return the section without the sentences that are said before it."""
+        return self._replace(findings=tuple(each for each in self.findings if each not in said))
 
     @property
     def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:

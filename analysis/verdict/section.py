@@ -1,6 +1,7 @@
 """The verdict as sections of a report."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from dacbn.analysis.analyses import analyses, comparisons
 from dacbn.analysis.domains.embeddings import Scores
@@ -8,6 +9,7 @@ from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.training.curves import Curves
+from dacbn.analysis.verdict.opening import opening
 from dacbn.analysis.verdict.verdict import gather_evidence, measure_overlaps, write_verdict
 from dacbn.training import TrainConfig
 
@@ -16,7 +18,7 @@ from dacbn.training import TrainConfig
     "verdict",
     order=0,
     needs=("curves", "config", "classes"),
-    optional=("outputs", "scores", "recording"),
+    optional=("outputs", "scores", "recording", "run"),
 )
 def draw_verdict(
     curves: Curves,
@@ -25,6 +27,7 @@ def draw_verdict(
     outputs: Mapping[str, DomainOutput] | None = None,
     scores: Scores | None = None,
     recording: Recording | None = None,
+    run: Path | None = None,
 ) -> Section:
     """Write the verdict on a run from its records and, if available, other results.
 
@@ -35,23 +38,35 @@ def draw_verdict(
         outputs: of the trained network, by domain.
         scores: of its features.
         recording: of its normalisers.
+        run: its folder.
     """
     overlaps = measure_overlaps(recording)
-    evidence = gather_evidence(curves, config.steps, outputs or {}, classes, scores, overlaps)
-    return write_verdict(evidence)
+    evidence = gather_evidence(
+        curves, config.steps, outputs or {}, classes, scores, overlaps, config
+    )
+    return write_verdict(evidence, () if run is None else opening(run, outputs))
 
 
-@comparisons.add("verdicts", order=30, needs=("curves", "configs", "classes", "outputs", "scores"))
+@comparisons.add(
+    "verdicts",
+    order=30,
+    needs=("curves", "configs", "classes", "outputs", "scores"),
+    optional=("folders",),
+)
 def draw_verdicts(
     curves: Mapping[str, Curves],
     configs: Mapping[str, TrainConfig],
     classes: tuple[str, ...],
     outputs: Mapping[str, Mapping[str, DomainOutput]],
     scores: Mapping[str, Scores],
+    folders: Mapping[str, Path] | None = None,
 ) -> list[Section]:
     """Write the verdict on each of several runs; see `draw_verdict`."""
     verdicts = {
-        name: draw_verdict(curves[name], config, classes, outputs.get(name), scores.get(name))
+        name: draw_verdict(
+            *(curves[name], config, classes, outputs.get(name), scores.get(name)),
+            run=(folders or {}).get(name),
+        )
         for name, config in configs.items()
     }
     return [each._replace(title=f"Verdict: {name}") for name, each in verdicts.items()]

@@ -117,5 +117,5 @@ def run_adaptation(
     except InterruptedTraining as stop:
         cure = f"Continue with: dacbn train --resume {folder}"
         end_stopped(stop, f"{stop}; everything is saved. {cure}")
-    print_scores(adapter.records[-1] if adapter.records else {})
+    print_scores(adapter.records[-1] if adapter.records else {}, num_classes=len(adapter.classes))
     say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES")

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tyro.conf import Positional
 
+from dacbn.commands.baseline import compare_right, describe_against
 from dacbn.commands.by_turns import by_turns
+from dacbn.commands.estimates import describe_estimate, why_no_estimate
 from dacbn.commands.held_out import hold_out
+from dacbn.commands.other_run import load_other
 from dacbn.commands.recalibration import check_new_run, save_recalibrated
 from dacbn.commands.scores import print_choices, print_scores
+from dacbn.intervals import Interval
 from dacbn.plain_text import say
 from dacbn.training import StorageError, TrainConfig, write_json
-from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
+from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, TEST_ACCURACY
+from dacbn.training.score_intervals import interval_of
 
 if TYPE_CHECKING:
     from dacbn.adapter import DomainAdapter
@@ -43,6 +48,8 @@ def evaluate(
     data_root: Path | None = None,
     recalibrate: bool = False,
     label_shift: str | None = None,
+    baseline: Path | None = None,
+    second: Path | None = None,
     save: Path | None = None,
     device: str = "auto",
 ) -> None:
@@ -64,6 +71,10 @@ def evaluate(
         label_shift: em or bbse, which estimates the shares of the classes among the target's test
             images, and corrects their probabilities; score the target before and after. What dacbn
             predict --label-shift needs is written into the run, if the run lacks it.
+        baseline: run folder to compare with on the same images; by default the one without
+            adaptation of the comparison that the run is of, if there is one.
+        second: run folder of a second training that differs by its seed, for the estimate of the
+            accuracy without labels; by default one of the same comparison.
         save: with --recalibrate, write the recalibrated network to this new run folder.
         device: cpu, cuda, or auto.
     """
@@ -71,6 +82,7 @@ def evaluate(
     from dacbn.datasets import is_flat_folder, is_stream
     from dacbn.label_shift import check_estimator
     from dacbn.training import IN_MEMORY, has_records, read_records
+    from dacbn.training.siblings import find_baseline, find_second
 
     if label_shift is not None:
         check_estimator(label_shift)
@@ -100,8 +112,17 @@ def evaluate(
         hold_out(adapter, run)
     before = _score(adapter, domains)
     scores = dict(before)
-    print_scores(before, unseen=not config.target)
+    classes = len(adapter.classes)
+    print_scores(before, unseen=not config.target, num_classes=classes)
     about: dict[str, object] = {"source": _shown(config.source), "target": _shown(targets)}
+    about |= {"chance": 1 / classes, "intervals": _intervals(before)}
+    others = [
+        load_other(given or find(run), given is not None, device, data_root)
+        for given, find in ((baseline, find_baseline), (second, find_second))
+    ]
+    said: list[str] = []
+    about |= _against(adapter, others[0], domains, said)
+    about |= _estimate(adapter, others[1], _targets(config, target, domain), said)
     if recalibrate:
         for each in recalibrated:
             adapter.recalibrate(each.place, each.statistics)
@@ -125,12 +146,72 @@ def evaluate(
         if not error.read_only:
             raise
         warnings.warn(f"evaluation.json is not written: {run} is read-only", stacklevel=2)
+    if said:
+        say(*said)
     if save is not None:
         save_recalibrated(adapter, save)
     elif recalibrate:
         say("--save FOLDER keeps these statistics; dacbn predict --recalibrate uses its own images")
     if has_records(run) and targets == scored and not (recalibrate or label_shift):
         print_choices(read_records(run), unseen=not config.target)
+
+
+def _intervals(scores: dict[str, float]) -> dict[str, Interval]:
+    """Return the intervals of the accuracies, by the names of these."""
+    found = {
+        name: interval_of(scores, kind) for kind, name in TEST_ACCURACY.items() if name in scores
+    }
+    return {name: interval for name, interval in found.items() if interval is not None}
+
+
+def _against(
+    adapter: "DomainAdapter",
+    baseline: "DomainAdapter | None",
+    domains: Sequence[Domain],
+    said: list[str],
+) -> dict[str, object]:
+    """Compare with a baseline on each target that has labels; add lines to `said`."""
+    found: dict[str, object] = {}
+    if baseline is None:
+        return found
+    name = str(baseline.config.method)
+    for each in (each for each in domains if each.kind == TARGET_TEST):
+        rights = (one.right(each.place, each.statistics) for one in (adapter, baseline))
+        against = compare_right(*rights)
+        said.append(describe_against(each.name, name, against))
+        found[each.name] = against._asdict()
+    return {"baseline": found}
+
+
+def _estimate(
+    adapter: "DomainAdapter",
+    second: "DomainAdapter | None",
+    domains: Sequence[Domain],
+    said: list[str],
+) -> dict[str, object]:
+    """Estimate the accuracy on each target without looking at labels; add lines to `said`."""
+    from dacbn.datasets import is_stream
+    from dacbn.estimates import to_json
+    from dacbn.training import IN_MEMORY
+
+    known = [each for each in domains if not is_stream(each.place) and each.place != IN_MEMORY]
+    if not known:
+        return {}
+    if reason := why_no_estimate(adapter):
+        said.append(f"no estimate without labels: {reason}")
+        return {}
+    if second is not None and why_no_estimate(second):
+        second = None
+    found: dict[str, object] = {}
+    for each in known:
+        try:
+            estimated = adapter.estimate(each.place, each.statistics, second)
+        except ValueError as error:  # such as answers that are not finite
+            said.append(f"{each.name}: no estimate without labels: {error}")
+        else:
+            said.append(describe_estimate(each.name, estimated))
+            found[each.name] = to_json(estimated)
+    return {"estimated": found}
 
 
 def _sources(config: TrainConfig) -> list[Domain]:

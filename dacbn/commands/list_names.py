@@ -18,6 +18,7 @@ Kind = Literal[
     "source-free",
     "test-time",
     "label-shift",
+    "estimators",
     "validators",
     "datasets",
     "recipes",
@@ -32,6 +33,7 @@ REGISTRIES = {
     "source-free": ("dacbn.methods", "source_free_methods"),
     "test-time": ("dacbn.methods", "test_time_methods"),
     "label-shift": ("dacbn.label_shift", "estimators"),
+    "estimators": ("dacbn.estimates", "estimators"),
     "validators": ("dacbn.training", "validators"),
     "datasets": ("dacbn.datasets", "datasets"),
     "recipes": ("dacbn.recipes", "recipes"),
@@ -49,9 +51,10 @@ def list_names(
     Args:
         kind: norms, weights (parametrizations of the weights before a norm), methods, source-free
             methods (for dacbn adapt), test-time methods (for dacbn predict --adapt), label-shift
-            estimators (for dacbn predict and evaluate --label-shift), validators (scores without
-            target labels), datasets, recipes, formats (for dacbn export), backbones, or all of
-            these; and kernels, which says what code computes mixtures on this machine.
+            estimators (for dacbn predict and evaluate --label-shift), estimators (of the target's
+            accuracy without its labels), validators (scores without target labels), datasets,
+            recipes, formats (for dacbn export), backbones, or all of these; and kernels, which
+            says what code computes mixtures on this machine.
     """
     for title, (room, variable) in REGISTRIES.items():
         if kind == "all":

@@ -1,6 +1,7 @@
 """dacbn predict: label images."""
 
 import shlex
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -8,10 +9,13 @@ from tyro.conf import Positional
 
 from dacbn.commands.by_turns import by_turns
 from dacbn.commands.cells import to_cell
+from dacbn.commands.estimates import why_no_estimate
 from dacbn.commands.prediction_output import check_output, is_parquet, put_table
+from dacbn.commands.prediction_summary import summarise
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
 from dacbn.plain_text import plain, say
+from dacbn.training.sure_methods import why_thin
 
 
 @by_turns
@@ -26,6 +30,7 @@ def predict(
     adapt: str | None = None,
     recalibrate: bool = False,
     label_shift: str | None = None,
+    summary: bool = False,
     save: Path | None = None,
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
@@ -53,6 +58,8 @@ def predict(
         label_shift: em or bbse, which estimates the shares of the classes among these images, and
             corrects their probabilities for the difference from the source; give many images.
             Logits in the table are then the logarithms of the corrected probabilities.
+        summary: print beside the table, to the error stream, how many images have each label and
+            how many are probably right.
         save: with --recalibrate, write the recalibrated network to this new run folder.
         on_unreadable: what to do with images that cannot be decoded: skip gives them a row with the
             reason, raise stops.
@@ -62,6 +69,7 @@ def predict(
     from dacbn.datasets import UnlabelledImages
     from dacbn.datasets.folders import read_each
     from dacbn.datasets.listing import list_images
+    from dacbn.estimates import describe, estimate, see
     from dacbn.label_shift import check_estimator
 
     if not images:
@@ -104,6 +112,16 @@ def predict(
         )
         if output is not None:  # otherwise the table alone is printed
             say(f"wrote {report}")
+    if summary and len(readable):
+        reason = why_no_estimate(adapter, make=False)
+        if adapt is not None or recalibrate or label_shift is not None:
+            reason = "answers to source images are those of the network as it was trained"
+        right = f"cannot tell: {reason}"
+        if reason is None and adapter.held_out is not None:
+            seen = see(adapter.held_out, predictions.logits)
+            right = describe(estimate(seen, why_thin(adapter.config.method)))
+        for line in summarise(labels, adapter.classes, len(files) - len(readable), right):
+            print(plain(line), file=sys.stderr)
     if not len(readable):
         raise ValueError(f"none of {len(files)} images can be read: {files[0]}: {reasons[0]}")
     if save is not None:

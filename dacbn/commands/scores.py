@@ -3,17 +3,19 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from dacbn.intervals import Interval, wilson
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
 from dacbn.training.metrics import (
     CLASSES_PRESENT,
-    OF_DOMAIN,
+    NUM_IMAGES,
     TARGET_TEST_H_SCORE,
     TARGET_TEST_KNOWN,
     TARGET_TEST_UNKNOWN,
     TEST_ACCURACY,
     TEST_CLASS_ACCURACY,
 )
+from dacbn.training.score_intervals import by_domain, interval_of
 from dacbn.training.selection import DOMAINBED, LAST, MEDIAN, MEDIAN_OF, ORACLE
 
 NOTES = {
@@ -32,27 +34,47 @@ def print_scores(
     numbers: Mapping[str, float],
     before: Mapping[str, float] | None = None,
     unseen: bool = False,
+    num_classes: int = 0,
 ) -> None:
     """Print the accuracies on the test splits, one line each, with the changes since `before`.
+
+    Intervals in brackets have a confidence level of 95 %.
 
     Args:
         numbers: scores by name.
         before: earlier ones.
         unseen: whether there was no target, so that its scores are those of unseen domains.
+        num_classes: number of classes, for the accuracy by chance; 0 leaves it out.
     """
     for domain, name in TEST_ACCURACY.items():
         if name in numbers and TEST_CLASS_ACCURACY[domain] in numbers:
             accuracy, by_class = (
-                f"{numbers[key]:.1%}" + _change(numbers[key], before, key)
-                for key in (name, TEST_CLASS_ACCURACY[domain])
+                f"{numbers[key]:.1%}{between}" + _change(numbers[key], before, key)
+                for key, between in (
+                    (name, _between(interval_of(numbers, domain))),
+                    (TEST_CLASS_ACCURACY[domain], ""),
+                )
             )
             several = by_domain(numbers, name)
             mean = f" (mean of {len(several)} domains)" if several else ""
             classes = _classes(numbers, domain)
             title = "unseen" if unseen and domain == "target" else domain
-            say(f"{title} test{mean}: accuracy {accuracy}, mean of {classes} {by_class}")
+            about = _about(numbers.get(NUM_IMAGES[domain]), num_classes)
+            say(f"{title} test{mean}: accuracy {accuracy}, mean of {classes} {by_class}{about}")
             _print_open_set(domain, numbers, before)
-            _print_domains(several, by_domain(before or {}, name))
+            counts = by_domain(numbers, NUM_IMAGES[domain])
+            _print_domains(several, by_domain(before or {}, name), counts)
+
+
+def _between(interval: Interval | None) -> str:
+    return "" if interval is None else f" ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+
+
+def _about(count: float | None, num_classes: int) -> str:
+    """Say how many images a score is of, and what chance would reach."""
+    parts = [] if count is None else [f"{count:,.0f} image" + "s" * (count != 1)]
+    parts += [f"chance {1 / num_classes:.1%}"] if num_classes else []
+    return f"; {', '.join(parts)}" if parts else ""
 
 
 def _classes(numbers: Mapping[str, float], domain: str) -> str:
@@ -74,18 +96,17 @@ def _print_open_set(
         say(f"  {shown}")
 
 
-def by_domain(numbers: Mapping[str, float], name: str) -> dict[str, float]:
-    """Return a score by the names of the domains, if there are several."""
-    start = f"{name}{OF_DOMAIN}"
-    return {key.removeprefix(start): numbers[key] for key in numbers if key.startswith(start)}
-
-
-def _print_domains(scores: Mapping[str, float], before: Mapping[str, float]) -> None:
+def _print_domains(
+    scores: Mapping[str, float], before: Mapping[str, float], counts: Mapping[str, float]
+) -> None:
     """Print the accuracy of each domain, one line each, and mark the worst."""
     worst = min(scores, key=scores.__getitem__, default="")
     for domain, score in scores.items():
         mark = "  ← worst" if domain == worst else ""
-        say(f"  {domain}: {score:.1%}{_change(score, before or None, domain)}{mark}")
+        count = counts.get(domain)
+        between = _between(wilson(score, count)) if count else ""
+        change = _change(score, before or None, domain)
+        say(f"  {domain}: {score:.1%}{between}{change}{_about(count, 0)}{mark}")
 
 
 def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:

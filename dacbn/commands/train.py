@@ -143,7 +143,8 @@ def _fit(adapter: "DomainAdapter", folder: Path, resume: bool = False) -> None:
     except InterruptedTraining as stop:
         cure = f"Continue with: dacbn train --resume {folder}"
         end_stopped(stop, f"{stop}; everything is saved. {cure}")
-    print_scores(adapter.records[-1] if adapter.records else {}, unseen=not config.target)
+    last = adapter.records[-1] if adapter.records else {}
+    print_scores(last, unseen=not config.target, num_classes=len(adapter.classes))
     say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dacbn.comparison.cells import FAILED, FINISHED, MISSING
+from dacbn.comparison.estimate_table import estimate_table
 from dacbn.comparison.grid import Variant, baseline_of, reference_of
 from dacbn.comparison.render import to_latex, to_markdown, to_plain
 from dacbn.comparison.results import Result, accuracies, finished
@@ -39,6 +40,8 @@ def write_files(
     """
     variants = list(dict.fromkeys(result.cell.variant for result in results))
     tables = [headline_table(results, variants), choice_table(results, variants)]
+    if any(result.estimated for result in results):
+        tables.append(estimate_table(results, variants))
     correlations = correlation_table(results)
     if correlations.rows:
         tables.append(correlations)
@@ -106,7 +109,10 @@ def _csv_row(
             chosen = list(accuracies(results, variant, rule).values())
             row |= _moments(f"chosen_by_{rule}", chosen)
     seconds = summarise([result.seconds for result in ended])
-    return row | {"training_seconds": "" if seconds is None else round(seconds.mean, 1)}
+    row |= {"training_seconds": "" if seconds is None else round(seconds.mean, 1)}
+    images = next((result.images for result in ended if result.images is not None), None)
+    told = [each.accuracy for result in ended for each in result.estimated if each.can_tell]
+    return row | {"target_images": "" if images is None else images, **_moments("estimated", told)}
 
 
 def _moments(name: str, values: list[float]) -> dict[str, Any]:
@@ -116,7 +122,7 @@ def _moments(name: str, values: list[float]) -> dict[str, Any]:
 
 
 def _difference(kind: str, other: Variant | None, difference: Difference | None) -> dict[str, Any]:
-    mean, interval, _ = difference or (None, None, 0)
+    mean, interval = (None, None) if difference is None else difference[:2]
     low, high = interval or (None, None)
     return {
         f"{kind}_reference": "" if other is None else getattr(other, kind),

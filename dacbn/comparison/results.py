@@ -6,8 +6,11 @@ from typing import Any, NamedTuple
 
 from dacbn.comparison.cells import FINISHED, cell_status
 from dacbn.comparison.grid import Cell, Variant
-from dacbn.training import choose, evaluations_of, read_records
+from dacbn.estimates import Estimate
+from dacbn.training import choose, evaluations_of, read_records, read_run_info
+from dacbn.training.estimated_run import estimate_run
 from dacbn.training.metrics import (
+    NUM_IMAGES,
     SOURCE_TEST_ACCURACY,
     STEPS_PER_SECOND,
     VALIDATOR,
@@ -27,6 +30,9 @@ class Result(NamedTuple):
         source_accuracy: accuracy on the source's test split, at the end.
         scores: scores of the validators, at the end.
         seconds: time of the training steps, without evaluations.
+        images: number of the target's test images; None if it was not recorded.
+        estimated: accuracy on each target, estimated without its labels.
+        classes: number of classes.
     """
 
     cell: Cell
@@ -36,6 +42,9 @@ class Result(NamedTuple):
     source_accuracy: float = float("nan")
     scores: Mapping[str, float] = {}
     seconds: float = 0.0
+    images: int | None = None
+    estimated: tuple[Estimate, ...] = ()
+    classes: int = 0
 
 
 def read_results(cells: Iterable[Cell], runs: Path) -> list[Result]:
@@ -58,6 +67,9 @@ def _read(cell: Cell, folder: Path) -> Result:
         last[SOURCE_TEST_ACCURACY],
         {n.removeprefix(VALIDATOR): v for n, v in last.items() if is_validator(n)},
         training_seconds(records),
+        int(last[NUM_IMAGES["target"]]) if NUM_IMAGES["target"] in last else None,
+        estimate_run(folder),
+        len(read_run_info(folder).classes),
     )
 
 

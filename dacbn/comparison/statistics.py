@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 CONFIDENCE = 0.95
-MIN_PAIRS = 3  # of a rank correlation: that of two pairs is always 1 or -1
+MIN_PAIRS = 5  # of a rank correlation: any order of fewer may be chance, at a level of 5 %
 
 
 class Summary(NamedTuple):
@@ -21,11 +21,19 @@ class Summary(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """The mean of paired differences, and its confidence interval, None for a single pair."""
+    """The mean of paired differences.
+
+    Attributes:
+        mean: of the differences.
+        interval: its confidence interval; None for a single pair.
+        pairs: how many there are.
+        shares: the two values of a single pair; None of several.
+    """
 
     mean: float
     interval: tuple[float, float] | None
     pairs: int
+    shares: tuple[float, float] | None = None
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
@@ -41,12 +49,13 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
 
     The interval is Student's, with confidence level CONFIDENCE.
     """
-    summary = summarise([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
+    pairs = [(ours[seed], theirs[seed]) for seed in ours if seed in theirs]
+    summary = summarise([first - second for first, second in pairs])
     if summary is None:
         return None
     mean, sd, count = summary
     if sd is None:
-        return Difference(mean, None, count)
+        return Difference(mean, None, count, pairs[0])
     reach = float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)) * sd / count**0.5
     return Difference(mean, (mean - reach, mean + reach), count)
 

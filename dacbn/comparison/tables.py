@@ -6,6 +6,7 @@ from typing import NamedTuple
 from dacbn.comparison.grid import Variant, baseline_method, baseline_of, reference_of
 from dacbn.comparison.results import Result, accuracies, finished
 from dacbn.comparison.statistics import (
+    MIN_PAIRS,
     Difference,
     Summary,
     paired_difference,
@@ -13,9 +14,14 @@ from dacbn.comparison.statistics import (
     summarise,
     weighted_rank_correlation,
 )
+from dacbn.intervals import newcombe, wilson
 from dacbn.training.selection import DOMAINBED, LAST, MEDIAN, ORACLE
 
 NOTHING = "–"  # noqa: RUF001  # a dash in a cell
+ALONE = (
+    " Of a single seed, brackets hold the 95 % interval by these images (Wilson, Newcombe), as if "
+    "each run had been tested on images of its own."
+)
 
 
 class Table(NamedTuple):
@@ -37,6 +43,7 @@ def headline_table(results: Sequence[Result], variants: Sequence[Variant]) -> Ta
         f"intervals by Student's t: of the norm from {variants[0].norm} under the same method (of "
         "a control, from the norm it controls), and of the method from "
         f"{method} under the same norm. They are not corrected for multiple comparisons."
+        f"{_about_images(results)}"
     )
     headings = ["norm", "method", "target accuracy", "seeds", "difference in norm"]
     headings += ["difference in method", "source accuracy", "training time"]
@@ -53,15 +60,26 @@ def _headline_row(
         for other in (reference_of(variant, variants), baseline_of(variant, variants))
     ]
     seconds = summarise([result.seconds for result in ended])
+    images = next((result.images for result in ended), None)
     return [
         variant.title,
         variant.method,
-        percent(summarise(list(ours.values()))),
+        percent(summarise(list(ours.values())), images),
         _seeds(results, variant),
-        *map(points, differences),
+        *(points(each, images) for each in differences),
         percent(summarise([result.source_accuracy for result in ended])),
         NOTHING if seconds is None else f"{seconds.mean:.0f} s",
     ]
+
+
+def _about_images(results: Sequence[Result]) -> str:
+    """Say how many images were tested, and what chance reaches."""
+    counts = sorted({result.images for result in results if result.images is not None})
+    if not counts:
+        return ""
+    images = f" Test images of the target: {' or '.join(f'{each:,}' for each in counts)}."
+    chance = f" Chance: {100 / max(each.classes for each in results):.1f}."
+    return f"{images}{chance}{ALONE}"
 
 
 def difference_from(
@@ -113,7 +131,13 @@ def correlation_table(results: Sequence[Result]) -> Table:
     )
     rows = []
     for name in dict.fromkeys(name for result in results for name in result.scores):
-        pairs = [(r.scores[name], r.accuracies[LAST]) for r in results if name in r.scores]
+        pairs = [
+            (r.scores[name], r.accuracies[LAST])
+            for r in results
+            if name in r.scores and LAST in r.accuracies
+        ]
+        if len(pairs) < MIN_PAIRS:  # any order of these may be chance
+            continue
         scores, truth = zip(*pairs, strict=True)
         found = [rank_correlation(scores, truth), weighted_rank_correlation(scores, truth)]
         shown = [NOTHING if each is None else _signed(each, 2) for each in found]
@@ -122,22 +146,39 @@ def correlation_table(results: Sequence[Result]) -> Table:
     return Table("How well validators rank networks", caption, headings, rows)
 
 
-def percent(summary: Summary | None) -> str:
-    """Format a share in percent, with the standard deviation if there is one."""
+def percent(summary: Summary | None, images: int | None = None) -> str:
+    """Format a share in percent, with the standard deviation if there is one.
+
+    Args:
+        summary: of one share or several.
+        images: number of images of a single share, which give it an interval.
+    """
     if summary is None:
         return NOTHING
     deviation = "" if summary.sd is None else f" ± {100 * summary.sd:.1f}"
+    if summary.sd is None and images:
+        low, high = wilson(summary.mean, images)
+        deviation = f" [{100 * low:.1f}, {100 * high:.1f}]"
     return f"{100 * summary.mean:.1f}{deviation}"
 
 
-def points(difference: Difference | None) -> str:
-    """Format a difference of shares in percentage points, with its interval if there is one."""
+def points(difference: Difference | None, images: int | None = None) -> str:
+    """Format a difference of shares in percentage points, with its interval if there is one.
+
+    Args:
+        difference: of one pair or several.
+        images: number of images of a single pair, which give it an interval.
+    """
     if difference is None:
         return NOTHING
-    if difference.interval is None:
-        return f"{_signed(100 * difference.mean)} (1 seed)"
-    low, high = (_signed(100 * end) for end in difference.interval)
-    return f"{_signed(100 * difference.mean)} [{low}, {high}]"
+    interval, note = difference.interval, ""
+    if interval is None:
+        note = " (1 seed)"
+        if images and difference.shares is not None:
+            first, second = difference.shares
+            interval = newcombe(first, images, second, images)
+    between = "" if interval is None else f" [{', '.join(_signed(100 * end) for end in interval)}]"
+    return f"{_signed(100 * difference.mean)}{between}{note}"
 
 
 def _seeds(results: Sequence[Result], variant: Variant) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dacbn.export.published_settings import published_name
 from dacbn.export.scores import Score
+from dacbn.intervals import wilson
 from dacbn.methods import methods, source_free_methods
 from dacbn.models.own_backbones import own_backbones
 from dacbn.norms import norms, weights
@@ -42,7 +43,7 @@ def write_card(
     name = f"{config.backbone} for {config.domains}"
     metadata = _metadata(name, config, scores, licence).to_yaml()
     parts = [f"---\n{metadata}\n---", f"# {name}", _data(info), _network(config)]
-    parts += [_training(config), _results(scores), _use(info)]
+    parts += [_training(config), _results(scores, len(info.classes)), _use(info)]
     parts += [f"## Licence\n\n{licence or 'None was given.'}"]
     write_text(path, str(ModelCard("\n\n".join(parts) + "\n")))
 
@@ -139,7 +140,7 @@ def _entries(kind: str, spec: Spec, *registries: Registry[Any]) -> list[str]:
     return lines
 
 
-def _results(scores: Sequence[Score]) -> str:
+def _results(scores: Sequence[Score], num_classes: int) -> str:
     if not scores:
         return "## Scores\n\nNone were recorded."
     rows = [
@@ -147,12 +148,17 @@ def _results(scores: Sequence[Score]) -> str:
         for score in scores
     ]
     head = "| Role | Domain | Accuracy | Mean of classes | Test images |\n|---|---|---|---|---|"
-    return "\n".join(["## Scores\n\nAt the end of the training.\n", head, *rows])
+    about = f"In brackets 95 % intervals, by Wilson. Chance reaches {1 / num_classes:.1%}."
+    return "\n".join([f"## Scores\n\nAt the end of the training. {about}\n", head, *rows])
 
 
 def _cells(score: Score) -> list[str]:
     count = "not known" if score.num_images is None else f"{score.num_images:,}"
-    return [f"{score.accuracy:.1%}", f"{score.class_accuracy:.1%}", count]
+    between = ""
+    if score.num_images:
+        low, high = wilson(score.accuracy, score.num_images)
+        between = f" ({100 * low:.1f} to {100 * high:.1f})"
+    return [f"{score.accuracy:.1%}{between}", f"{score.class_accuracy:.1%}", count]
 
 
 def _use(info: RunInfo) -> str:

@@ -40,8 +40,10 @@ from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import place_ids
 from dacbn.training.evaluation import name_scores, run_by_domains
 from dacbn.training.features import compute_features
+from dacbn.training.held_out import run_held_out
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
 from dacbn.training.several_processes import check_same_data
+from dacbn.training.target_outputs import NOTHING_APART, Apart, run_targets
 from dacbn.training.test_sets import TestSet, read_test_sets
 from dacbn.training.unknown import find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
@@ -218,11 +220,16 @@ class TrainingDomains:
             count += min(sum(map(len, self.listed_targets)), MAX_IMAGES)
         return count
 
-    def held_out(self) -> list[tuple[LabelledImages, int]]:
-        """Return the test sets of the sources, with their domain ids."""
-        return [
+    def run_apart(self, network: Network, device: torch.device) -> Apart:
+        """Run a trained network on held-out source images and on unlabelled target images."""
+        tests = [
             (test.images, test.cluster_ids[0]) for test in self.tests if test.kind == SOURCE_TEST
         ]
+        if not tests:
+            return NOTHING_APART
+        targets, own_ids = self.listed_targets, self.ids[len(self.sources) :]
+        outputs = run_targets(network, targets, own_ids[: len(targets)], device)
+        return Apart(run_held_out(network, tests, device), outputs)
 
     def _score(self, network: Network, device: torch.device) -> dict[str, float]:
         scores: dict[str, float] = {}

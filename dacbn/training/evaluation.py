@@ -16,6 +16,8 @@ from dacbn.processes import tell_all, turns
 from dacbn.progress import Progress
 from dacbn.training.metrics import OF_DOMAIN
 
+IMAGES = "images"  # how many were scored
+
 
 @torch.inference_mode()
 def run_network(
@@ -103,10 +105,10 @@ def score_answers(answers: Tensor, labels: Tensor, num_classes: int) -> dict[str
         num_classes: number of known classes.
 
     Returns:
-        "accuracy" over all images, and "class_accuracy", its mean over the classes that occur.
-        "classes_present", the number of known classes that occur, if some do not. If unknown images
-        occur: "known_accuracy", the mean over known classes, "unknown_accuracy", and "h_score",
-        their harmonic mean.
+        "accuracy" over all images, "class_accuracy", its mean over the classes that occur, and
+        "images", how many there are. "classes_present", the number of known classes that occur, if
+        some do not. If unknown images occur: "known_accuracy", the mean over known classes,
+        "unknown_accuracy", and "h_score", their harmonic mean.
 
     Example:
         >>> answers, labels = torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 2, 2])
@@ -120,6 +122,7 @@ def score_answers(answers: Tensor, labels: Tensor, num_classes: int) -> dict[str
     scores = {
         "accuracy": (answers == labels).double().mean().item(),
         "class_accuracy": accuracies.nanmean().item(),
+        IMAGES: float(len(labels)),
     }
     known = accuracies[:num_classes]
     present = int((~known.isnan()).sum())
@@ -136,7 +139,7 @@ def score_answers(answers: Tensor, labels: Tensor, num_classes: int) -> dict[str
 def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, float]:
     """Return scores as records name them: the mean of domains, and those of each of several.
 
-    A measure that only some domains have is not averaged.
+    A measure that only some domains have is not averaged; images are added up.
 
     Args:
         kind: "source_test" or "target_test".
@@ -148,7 +151,9 @@ def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, 
     """
     measures = list(dict.fromkeys(name for each in scores.values() for name in each))
     named = {
-        f"{kind}_{measure}": fmean(each[measure] for each in scores.values())
+        f"{kind}_{measure}": (sum if measure == IMAGES else fmean)(
+            [each[measure] for each in scores.values()]
+        )
         for measure in measures
         if all(measure in each for each in scores.values())
     }

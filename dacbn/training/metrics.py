@@ -23,6 +23,7 @@ CLASSES_PRESENT = {
     "source": "source_test_classes_present",
     "target": "target_test_classes_present",
 }
+NUM_IMAGES = {"source": "source_test_images", "target": "target_test_images"}
 # of a target with unknown classes: mean over known classes, unknown images, their harmonic mean
 TARGET_TEST_KNOWN = "target_test_known_accuracy"
 TARGET_TEST_UNKNOWN = "target_test_unknown_accuracy"
@@ -116,6 +117,8 @@ METRICS: dict[str, Metric] = {
     TEST_CLASS_ACCURACY["target"]: Metric("accuracy", None, needs_target_labels=True),
     CLASSES_PRESENT["source"]: Metric("classes", None),
     CLASSES_PRESENT["target"]: Metric("classes", None, needs_target_labels=True),
+    NUM_IMAGES["source"]: Metric("images", None),
+    NUM_IMAGES["target"]: Metric("images", None, needs_target_labels=True),
     TARGET_TEST_KNOWN: Metric("accuracy", None, needs_target_labels=True),
     TARGET_TEST_UNKNOWN: Metric("accuracy", None, needs_target_labels=True),
     TARGET_TEST_H_SCORE: Metric("accuracy", Panel.TEST_ACCURACY, needs_target_labels=True),

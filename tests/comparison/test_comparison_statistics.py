@@ -32,7 +32,7 @@ def test_the_interval_is_scipys_of_a_paired_t_test():
     ours, theirs = {0: 0.5, 1: 0.7, 2: 0.65, 3: 0.8}, {0: 0.4, 1: 0.75, 2: 0.5, 3: 0.6}
     test = stats.ttest_rel(list(ours.values()), list(theirs.values()))
     interval = test.confidence_interval(0.95)
-    mean, (low, high), count = paired_difference(ours, theirs)
+    mean, (low, high), count, _ = paired_difference(ours, theirs)
     assert mean == pytest.approx(0.1) and count == 4
     assert (low, high) == pytest.approx((interval.low, interval.high))
 
@@ -44,7 +44,7 @@ def test_only_seeds_that_both_have_are_paired_whatever_their_order():
 
 
 def test_one_pair_has_no_interval_and_none_no_difference():
-    assert paired_difference({0: 0.5}, {0: 0.25, 1: 1}) == (0.25, None, 1)
+    assert paired_difference({0: 0.5}, {0: 0.25, 1: 1}) == (0.25, None, 1, (0.5, 0.25))
     assert paired_difference({0: 0.5}, {1: 0.5}) is None
 
 
@@ -54,7 +54,7 @@ def test_equal_differences_have_an_interval_without_width():
 
 def test_the_rank_correlation_is_spearmans(pairs):
     assert rank_correlation(*pairs) == pytest.approx(stats.spearmanr(*pairs).statistic)
-    tied = [1, 1, 2, 3], [0.1, 0.4, 0.4, 0.2]
+    tied = [1, 1, 2, 3, 2], [0.1, 0.4, 0.4, 0.2, 0.3]
     assert rank_correlation(*tied) == pytest.approx(stats.spearmanr(*tied).statistic)
 
 
@@ -77,7 +77,9 @@ def test_a_mistake_about_the_best_costs_more_than_one_about_the_worst():
 
 @pytest.mark.parametrize("correlate", [rank_correlation, weighted_rank_correlation])
 def test_constant_scores_rank_nothing_and_missing_ones_are_left_out(correlate):
-    assert correlate([1, 1, 1], [0.1, 0.2, 0.3]) is None
-    assert correlate([1, 2], [0.1, 0.2]) is None and correlate([], []) is None
-    assert correlate([1, 2, float("nan"), 3], [0.1, 0.2, 0.0, 0.3]) == pytest.approx(1)
-    assert correlate([3, 2, 1], [0.1, 0.2, 0.3]) == pytest.approx(-1)
+    rising = [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert correlate([1] * 5, rising) is None
+    assert correlate([1, 2, 3, 4], rising[:4]) is None and correlate([], []) is None
+    gap = [1, 2, float("nan"), 3, 4, 5]
+    assert correlate(gap, [0.1, 0.2, 0.0, 0.3, 0.4, 0.5]) == pytest.approx(1)
+    assert correlate([5, 4, 3, 2, 1], rising) == pytest.approx(-1)

@@ -6,10 +6,12 @@ import re
 import pytest
 
 from dacbn.comparison import Result, choose_variants, make_grid
+from dacbn.comparison.estimate_table import estimate_table
 from dacbn.comparison.files import write_files
 from dacbn.comparison.render import escape, to_latex, to_markdown, to_plain
 from dacbn.comparison.results import training_seconds
 from dacbn.comparison.tables import Table, choice_table, correlation_table, headline_table
+from dacbn.estimates import Estimate
 from dacbn.training import TrainConfig, train_command
 
 UCB = "ucb_norm(num_clusters=2)"
@@ -93,6 +95,41 @@ def test_validators_are_ranked_over_all_networks():
         ["bnm", "+1.00", "+1.00", "7"],
         ["snd", "–", "–", "7"],  # noqa: RUF001
     ]
+
+
+def test_too_few_networks_are_not_ranked():
+    results, _ = make_results()
+    assert correlation_table(results[:4]).rows == []
+
+
+def test_a_single_seed_has_the_interval_of_its_images():
+    results, variants = make_results()
+    counted = [result._replace(images=70, classes=6) for result in results]
+    table = headline_table(counted, variants)
+    assert "Test images of the target: 70." in table.caption and "Chance: 16.7." in table.caption
+    row = cells_of(table)[UCB, "dann"]
+    assert row["target accuracy"] == "90.0 [80.8, 95.1]"  # Wilson, of 63 of 70
+    # Newcombe, of 63 and 56 of 70
+    assert row["difference in norm"] == "+10.0 [−2.0, +21.9] (1 seed)"  # noqa: RUF001
+    assert cells_of(table)["batch_norm", "dann"]["target accuracy"] == "75.0 ± 7.1"
+
+
+def test_estimates_without_labels_have_a_table():
+    results, variants = make_results()
+    told = Estimate(0.7, 0.6, 0.8, 346, {"atc": 0.7})
+    more = Estimate(0.8, 0.7, 0.85, 346, {"atc": 0.8})
+    thin = told._replace(thin=("only 12 target images",))
+    given = {variants[0]: [(told,), (more,)], variants[1]: [(thin,), (thin,)]}
+    results = [
+        each._replace(estimated=given[each.cell.variant][each.cell.config.seed])
+        if each.cell.variant in given
+        else each
+        for each in results
+    ]
+    rows = [row[2:] for row in estimate_table(results, variants).rows]
+    assert rows[0] == ["75.0 [60.0, 85.0]", "2 of 2", "346", "–"]  # noqa: RUF001
+    assert rows[1] == ["cannot tell", "0 of 2", "346", "only 12 target images"]
+    assert rows[2] == ["–", "0 of 0", "–", "–"]  # noqa: RUF001
 
 
 def test_markdown_has_as_many_cells_in_every_line():

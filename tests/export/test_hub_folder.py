@@ -72,7 +72,9 @@ def test_the_card_holds_the_scores_with_the_number_of_images(exported):
     adapter, card = DomainAdapter.from_pretrained(run), card_of(folder)
     assert card.data.license == "apache-2.0" and card.data.library_name == "dacbn"
     results = {each.dataset_name: each.metric_value for each in card.data.eval_results}
-    rows = re.findall(r"^\| (\w+) \| (\w+) \| ([\d.]+)% \| [\d.]+% \| (\d+) \|$", card.text, re.M)
+    row = r"^\| (\w+) \| (\w+) \| ([\d.]+)% \([\d.]+ to [\d.]+\) \| [\d.]+% \| (\d+) \|$"
+    rows = re.findall(row, card.text, re.M)
+    assert "Chance reaches " in card.text
     assert [row[:2] for row in rows] == [("source", "studio"), ("target", "phone")]
     places = adapter.config.source + adapter.config.target
     for (_, name, percent, count), domain in zip(rows, places, strict=True):

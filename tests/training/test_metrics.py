@@ -10,6 +10,7 @@ from dacbn.training import score_answers
 from dacbn.training.metrics import (
     LEARNING_RATE,
     METRICS,
+    NUM_IMAGES,
     STEPS_PER_SECOND,
     TEST_ACCURACY,
     TEST_CLASS_ACCURACY,
@@ -82,7 +83,8 @@ def test_every_name_that_a_training_records_is_in_the_table(recorded, method):
     step = take_step(method)
     assert names >= {*step.losses, *step.metrics, LEARNING_RATE, STEPS_PER_SECOND, "validator_bnm"}
     labelled = {name for name in names if find_metric(name).needs_target_labels}
-    assert labelled == {TEST_ACCURACY["target"], TEST_CLASS_ACCURACY["target"]}
+    of_target = (TEST_ACCURACY, TEST_CLASS_ACCURACY, NUM_IMAGES)
+    assert labelled == {each["target"] for each in of_target}
 
 
 def test_a_method_that_records_an_unknown_name_is_found(recorded, monkeypatch):
@@ -101,7 +103,8 @@ def test_the_table_has_no_name_that_nothing_records():
     steps = map(take_step, [*methods, *source_free_methods])
     names = {name for step in steps for part in step for name in part}
     names |= {LEARNING_RATE, STEPS_PER_SECOND}
-    names |= {*TEST_ACCURACY.values(), *TEST_CLASS_ACCURACY.values(), UNKNOWN_THRESHOLD}
+    names |= {*TEST_ACCURACY.values(), *TEST_CLASS_ACCURACY.values(), *NUM_IMAGES.values()}
+    names.add(UNKNOWN_THRESHOLD)
     some = score_answers(torch.tensor([0, 2]), torch.tensor([0, 2]), 2)  # of all kinds
     names |= {f"target_test_{measure}" for measure in some} | {"source_test_classes_present"}
     assert names == METRICS.keys()

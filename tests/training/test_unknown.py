@@ -80,7 +80,7 @@ def test_scores_follow_their_definitions():
 
 def test_a_target_with_all_classes_and_no_others_has_the_usual_scores():
     scores = score_answers(torch.tensor([0, 1, 2]), torch.tensor([0, 1, 1]), 2)
-    assert scores == {"accuracy": pytest.approx(2 / 3), "class_accuracy": 0.75}
+    assert scores == {"accuracy": pytest.approx(2 / 3), "class_accuracy": 0.75, "images": 3}
 
 
 def test_nothing_right_has_an_h_score_of_zero():

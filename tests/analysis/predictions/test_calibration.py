@@ -8,6 +8,7 @@ from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.predictions.calibration import (
     compute_reliability,
     draw_calibration,
+    error_by_chance,
     plot_reliability,
 )
 
@@ -110,3 +111,26 @@ def test_the_line_runs_through_the_bins():
     plot_reliability({"target": compute_reliability(probabilities, labels, 2)}, axes)
     _, line = axes.lines
     assert line.get_xydata() == pytest.approx(np.array([[0.6, 0.9], [0.9, 0.6]]))
+
+
+@pytest.mark.parametrize("equal_mass", [True, False])
+def test_equal_confidences_share_a_bin(equal_mass):
+    """The order of the rows says nothing: 120 of 200 are right, at a confidence of 0.6."""
+    probabilities = np.tile([0.6, 0.4], (200, 1))
+    labels = np.r_[np.zeros(120, int), np.ones(80, int)]
+    each = compute_reliability(probabilities, labels, equal_mass=equal_mass)
+    assert each.error == pytest.approx(0) and each.share.tolist() == [1]
+    mixed = np.r_[probabilities, np.tile([0.9, 0.1], (50, 1))], np.r_[labels, np.zeros(50, int)]
+    shares = compute_reliability(*mixed, equal_mass=equal_mass).share
+    assert shares.tolist() == pytest.approx([0.8, 0.2])
+
+
+@pytest.mark.parametrize("count", [20, 70, 500])
+def test_the_error_by_chance_is_that_of_calibrated_answers(count):
+    random = np.random.default_rng(0)
+    confidence = random.uniform(0.5, 1, count)
+    errors = []
+    for _ in range(300):
+        each = compute_reliability(*two_classes(confidence, random.random(count) < confidence))
+        errors.append(each.error)
+    assert error_by_chance(each, count) == pytest.approx(np.mean(errors), rel=0.1)

@@ -6,8 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from dacbn.analysis.verdict import rules
-from dacbn.analysis.verdict.rules import RULES, Evidence
+from dacbn.analysis.verdict import rules, target_rules
+from dacbn.analysis.verdict.evidence import Evidence, alternatives
+from dacbn.analysis.verdict.rules import RULES
+from dacbn.training import TrainConfig
 
 
 def curve(*values, every=20):
@@ -56,13 +58,25 @@ PROBLEMS = {  # for each rule, evidence with its problem, and a part of the find
         "predicts the domain of 88% of the images",
     ),
     rules.target_has_fallen: (
-        records(target_test_accuracy=[0.5, 0.8, 0.6]),
-        "fell from 0.800 at step 40 to 0.600",
+        records(target_test_accuracy=[0.5, 0.8, 0.6], target_test_images=[70] * 3),
+        "fell from 0.800 at step 40 to 0.600, of 70 images",
     ),
     rules.target_is_overconfident: (Evidence(excess=0.2), "exceeds accuracy by 0.20"),
     rules.validators_disagree: (
-        records(validator_bnm=[1, 2, 3, 4], validator_snd=[4, 3, 2, 1]),
-        r"bnm and snd rank the evaluations with a correlation of -1\.00",
+        records(validator_bnm=[1, 2, 3, 4, 5], validator_snd=[5, 4, 3, 2, 1]),
+        r"bnm and snd rank the 5 evaluations with a correlation of -1\.00",
+    ),
+    rules.classes_fall_behind: (
+        Evidence(right=np.array([[20, 20], [18, 20], [0, 12]]), classes=("cup", "pen", "jar")),
+        "where all together reach 73%: jar 0 of 12",
+    ),
+    rules.accuracy_hides_classes: (
+        records(
+            target_test_accuracy=[0.975],
+            target_test_class_accuracy=[0.75],
+            target_test_images=[200],
+        ),
+        r"is 97\.5%, and its mean over classes 75\.0%: frequent classes decide",
     ),
     rules.clusters_collapse: (
         Evidence(overlaps={"a": 0.97, "b": 0.5, "c": float("nan")}),
@@ -99,14 +113,34 @@ HEALTHY = {
     ],
     rules.domains_stay_apart: [Evidence(proxy_distance=0.4), Evidence()],
     rules.target_has_fallen: [
-        records(target_test_accuracy=[0.5, 0.8, 0.79]),
+        records(target_test_accuracy=[0.5, 0.8, 0.79], target_test_images=[5000] * 3),
+        # 4 of 70 images
+        records(target_test_accuracy=[0.2, 0.286, 0.229], target_test_images=[70] * 3),
+        records(target_test_accuracy=[0.5, 0.8, 0.6]),  # of how many images is not known
         records(source_test_accuracy=[0.9, 0.5]),
     ],
-    rules.target_is_overconfident: [Evidence(excess=0.05), Evidence(excess=-0.3)],
+    rules.target_is_overconfident: [
+        Evidence(excess=0.05),
+        Evidence(excess=-0.3),
+        Evidence(excess=0.12, right=np.array([[6, 10], [7, 10]])),  # of 20 images
+    ],
+    rules.classes_fall_behind: [
+        Evidence(right=np.array([[20, 20], [18, 20], [0, 1]])),  # one image says little
+        Evidence(right=np.array([[15, 20], [17, 20], [0, 0]])),
+    ],
+    rules.accuracy_hides_classes: [
+        records(
+            target_test_accuracy=[0.8],
+            target_test_class_accuracy=[0.69],
+            target_test_images=[40],
+        ),
+        records(target_test_accuracy=[0.975], target_test_class_accuracy=[0.75]),
+    ],
     rules.validators_disagree: [
         records(validator_bnm=[1, 2, 3, 4], validator_snd=[1, 2, 3, 4]),
         records(validator_bnm=[1, 2, 3, 4], validator_snd=[4, 4, 4, 4]),
-        records(validator_bnm=[1, 2, 3], validator_snd=[3, 2, 1]),
+        records(validator_bnm=[1, 2, 3, 4], validator_snd=[4, 3, 2, 1]),  # too few to rank
+        records(validator_bnm=[1, 2, 3, 4, 5], validator_snd=[3, 2, 5, 1, 4]),
     ],
     rules.clusters_collapse: [Evidence(overlaps={"a": 0.5, "b": 0.94})],
 }
@@ -141,7 +175,7 @@ def test_chance_variation_is_the_mean_distance_of_two_samples_of_one_distributio
     random, shares = np.random.default_rng(0), np.array([0.4, 0.3, 0.2, 0.1])
     samples = random.multinomial(images, shares, (2, 4000)) / images
     expected = np.abs(samples[0] - samples[1]).sum(1).mean() / 2
-    assert rules.chance_variation(shares, images) == pytest.approx(expected, rel=0.03)
+    assert target_rules.chance_variation(shares, images) == pytest.approx(expected, rel=0.03)
 
 
 def test_a_source_that_is_never_learned_is_found():
@@ -154,3 +188,72 @@ def test_a_head_of_several_domains_is_not_judged_by_the_chance_between_two():
     assert rules.domain_head_at_chance(Evidence(curves, proxy_distance=1.8)) is not None
     curves["source_test_accuracy/usps"] = curve(0.9)
     assert rules.domain_head_at_chance(Evidence(curves, proxy_distance=1.8)) is None
+
+
+def settings(method="dann", norm="ucb_norm", **options):
+    return TrainConfig.from_options(method=method, norm=norm, **options)
+
+
+def advice(rule, **options):
+    found = rule(replace(PROBLEMS[rule][0], config=settings(**options)))
+    assert found is not None
+    return found.advice
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+@pytest.mark.parametrize("method", ["source_only", "adda", "pada"])
+def test_a_method_without_weight_is_not_told_to_change_it(rule, method):
+    problem = replace(PROBLEMS[rule][0], config=settings(method))
+    if (found := rule(problem)) is not None:
+        assert "weight" not in found.advice
+
+
+def test_what_a_run_does_already_is_not_advised():
+    assert "bsp" in advice(rules.domain_head_too_strong)
+    assert "bsp" not in advice(rules.domain_head_too_strong, method="dann + bsp")
+    assert "bnm" in advice(rules.classes_are_missing)
+    assert "bnm" not in advice(rules.classes_are_missing, method="dann + bnm")
+    assert "bnm" not in advice(rules.classes_are_missing, method="shot")  # it has no source
+    assert "cdan, mcc" in advice(rules.classes_are_out_of_balance)
+    assert "(mcc)" in advice(rules.classes_are_out_of_balance, method="cdan")
+    assert "clip_norm" in advice(rules.training_oscillates)
+    assert "clip_norm" not in advice(rules.training_oscillates, clip_norm=1.0)
+    assert "aligned nevertheless" in advice(rules.domains_stay_apart)
+    assert "aligned nevertheless" not in advice(rules.domains_stay_apart, method="source_only")
+
+
+def test_mixtures_are_advised_another_assignment_than_their_own():
+    by_sample = advice(rules.clusters_collapse, norm="ucb_norm(assign='sample')")
+    assert "assign='position' or assign='channel'" in by_sample and "'sample'" not in by_sample
+    by_channel = advice(rules.clusters_collapse, norm="ucb_norm")
+    assert "'sample'" in by_channel and "'channel'" not in by_channel
+    assert "assign" not in advice(rules.clusters_collapse, norm="mode_norm")
+    assert "norm_sites" in advice(rules.clusters_collapse)
+    assert "norm_sites" not in advice(rules.clusters_collapse, norm_sites="first")
+
+
+def test_a_rise_that_few_images_explain_is_no_rise():
+    rising = records(source_accuracy=[*np.linspace(0.5, 0.94, 19), 0.97])
+    small = settings(log_every=1, source_batch_size=4)
+    large = settings(log_every=50, source_batch_size=64)
+    assert "has not converged" in rules.source_is_not_learned(rising).observation
+    assert rules.source_is_not_learned(replace(rising, config=large)) is not None
+    found = rules.source_is_not_learned(replace(rising, config=small))
+    assert found is None or "converged" not in found.observation
+
+
+def test_a_rare_class_that_few_images_could_miss_is_not_missed():
+    few = replace(shares([0.95, 0.05], [1.0, 0.0]), images=20)
+    assert rules.classes_are_missing(few) is None
+    assert rules.classes_are_missing(replace(few, images=2000)) is not None
+
+
+def test_images_of_unknown_classes_have_a_name():
+    right = np.array([[20, 20], [18, 20], [0, 12]])
+    found = rules.classes_fall_behind(Evidence(right=right, classes=("cup", "pen")))
+    assert "unknown 0 of 12" in found.observation
+
+
+def test_alternatives_are_one_sentence():
+    assert alternatives("raise a", "", "lower b", "use c") == "Raise a, lower b, or use c"
+    assert alternatives("raise a") == "Raise a" and alternatives("", "") == ""

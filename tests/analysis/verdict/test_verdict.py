@@ -8,7 +8,7 @@ from torch import nn
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.observe.recorder import record
-from dacbn.analysis.verdict.rules import Evidence
+from dacbn.analysis.verdict.evidence import Evidence
 from dacbn.analysis.verdict.verdict import (
     apply_rules,
     gather_evidence,
@@ -20,6 +20,7 @@ from dacbn.norms import UCBNorm
 CURVES = {
     "source_test_accuracy": np.array([[10, 0.9], [20, 0.95]]),
     "target_test_accuracy": np.array([[10, 0.8], [20, 0.5]]),
+    "target_test_images": np.array([[10, 100], [20, 100]]),
 }
 SOURCE = DomainOutput(np.zeros((4, 2)), np.eye(2)[[0, 0, 1, 1]], np.array([0, 0, 1, 1]))
 TARGET = DomainOutput(np.zeros((4, 2)), np.eye(2)[[0, 0, 0, 1]], np.array([1, 0, 0, 0]))
@@ -34,6 +35,7 @@ def test_evidence_is_gathered_from_the_outputs():
     assert evidence.images == 4
     assert evidence.proxy_distance == 0.5 and evidence.classes == ("cup", "pen")
     assert evidence.excess == pytest.approx(0.5)  # sure of all, right of half
+    assert evidence.right.tolist() == [[2, 3], [0, 1]]
 
 
 def test_what_is_not_at_hand_is_left_open():
@@ -48,7 +50,9 @@ def test_what_is_not_at_hand_is_left_open():
 def test_the_verdict_begins_with_the_accuracies_and_gives_advice():
     first, second = write_verdict(Evidence(CURVES, 20)).findings
     assert first == "The last test accuracy is 50.0% on the target and 95.0% on the source."
-    assert second.startswith("Target test accuracy fell from 0.800 at step 10 to 0.500. This needs")
+    assert second.startswith(
+        "Target test accuracy fell from 0.800 at step 10 to 0.500, of 100 images."
+    )
     assert second.endswith(".")
 
 
@@ -56,6 +60,8 @@ def test_a_healthy_training_is_called_so():
     good = {name: curve[:1] for name, curve in CURVES.items()}
     assert apply_rules(Evidence(good, 10)) == []
     assert write_verdict(Evidence(good, 10)).findings[1:] == ("No rule found a problem.",)
+    given = write_verdict(Evidence(good, 10), ["It is good.", "Look."]).findings
+    assert given == ("It is good.", "Look.", "No rule found a problem.")
 
 
 def test_overlaps_are_of_layers_with_several_components():

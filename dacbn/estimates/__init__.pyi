@@ -1,0 +1,11 @@
+from . import atc as atc
+from . import cot as cot
+from . import doc as doc
+from . import gde as gde
+from .accuracy import Estimate as Estimate
+from .accuracy import describe as describe
+from .accuracy import estimate as estimate
+from .accuracy import in_short as in_short
+from .accuracy import to_json as to_json
+from .estimator import estimators as estimators
+from .seen import see as see

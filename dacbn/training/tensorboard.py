@@ -63,7 +63,7 @@ class Events:
 
         known = {name: _to_setting(value) for name, value in settings.items()}
         last = {name: number for name, number in self._last.items() if math.isfinite(number)}
-        for each in hparams(known, last):
+        for each in hparams(known, last):  # type: ignore[no-untyped-call]
             self._writer.file_writer.add_summary(each)
         if self._batch is None or self._network is None:
             return

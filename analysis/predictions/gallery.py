@@ -121,7 +121,7 @@ def _findings(counts: Labels, output: DomainOutput, classes: Sequence[str]) -> t
         f"{int((confidence < 0.5).sum())} images have less than 0.50.",
         "Each row shows the surest or least sure images first, with their names and the likeliest "
         "classes; the probabilities are the network's own"
-        + (" and wrong answers are framed." if output.labels is not None else "."),
+        + (", and wrong answers are framed." if output.labels is not None else "."),
     ]
     missing = [classes[int(label)] for label in np.flatnonzero(counts == 0)]
     if missing:

@@ -70,9 +70,12 @@ MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training", "answers", "scikit_lea
 MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
 MAY_IMPORT["export"] = BUILDING_BLOCKS | {"training", "classifier", "saved_adapter"}
 MAY_IMPORT["exportable_adapter"] = {"saved_adapter", "export"}
+MAY_IMPORT["streams"] = BUILDING_BLOCKS | {"training", "answers"}
+MAY_IMPORT["streaming_adapter"] = {"datasets", "methods", "models", "training"}
+MAY_IMPORT["streaming_adapter"] |= {"exportable_adapter", "streams"}
 MAY_IMPORT["given_domains"] = {"datasets", "training", "spelling"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
-MAY_IMPORT["adapter"] |= {"exportable_adapter", "given_domains"}
+MAY_IMPORT["adapter"] |= {"streaming_adapter", "given_domains"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "training",

@@ -1,0 +1,179 @@
+"""Streams through the adapter: order, what arrives, state, and the network that stays as it is."""
+
+from itertools import count, islice
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dacbn.datasets import TensorImages, UnlabelledImages
+from dacbn.methods import test_time_methods
+
+METHODS = [None, *test_time_methods]
+
+
+@pytest.fixture(scope="module")
+def trained(squares_adapter):
+    return squares_adapter
+
+
+def probabilities(stream):
+    return np.concatenate([[each.probabilities for each in batch.answers] for batch in stream])
+
+
+def test_without_adaptation_a_stream_answers_as_predict_does(trained, target):
+    images = target[0]
+    stream = trained.stream(iter(images), batch_size=4)
+    batches = list(stream)
+    assert [len(each.answers) for each in batches] == [4, 4, 4, 4, 1] and stream.seen == 17
+    found = np.concatenate([[each.probabilities for each in batch.answers] for batch in batches])
+    np.testing.assert_allclose(found, trained.predict_proba(images), atol=1e-6)
+    labels = [trained.classes.index(a.label) for batch in batches for a in batch.answers]
+    assert labels == trained.predict(images).tolist()
+
+
+@pytest.mark.parametrize("adapt", METHODS)
+def test_the_network_of_the_adapter_stays_as_it_is(trained, target, weights, adapt):
+    before = weights(trained)
+    for _ in trained.stream(target[0], adapt, batch_size=4):
+        pass
+    assert weights(trained) == before and not trained.network.training
+    assert all(parameter.requires_grad for parameter in trained.network.parameters())
+
+
+@pytest.mark.parametrize("adapt", METHODS)
+def test_a_saved_stream_goes_on_to_the_same_answers(trained, target, adapt, tmp_path):
+    images = np.concatenate([target[0]] * 2)
+    whole = probabilities(trained.stream(images, adapt, batch_size=5))
+    first = trained.stream(images[:15], adapt, batch_size=5)
+    parts = [probabilities(first)]
+    first.save(tmp_path / "state.pt")
+    for state in (tmp_path / "state.pt", first.state_dict()):
+        second = trained.stream(images[15:], adapt, batch_size=5, state=state)
+        parts[1:] = [probabilities(second)]
+        assert np.array_equal(np.concatenate(parts), whole)
+        assert second.seen == 34
+
+
+@pytest.mark.parametrize("adapt", METHODS)
+def test_a_batch_is_answered_before_it_is_learned_from_and_before_the_next_is_read(
+    trained, target, adapt
+):
+    read = []
+
+    def endless():
+        for index in count():
+            read.append(index)
+            yield target[0][index % 17]
+
+    stream = trained.stream(endless(), adapt, batch_size=3)
+    for number, batch in enumerate(islice(stream, 7), start=1):
+        assert len(read) == 3 * number == stream.seen
+        assert len(batch.answers) == 3
+
+
+def test_what_may_arrive(trained, target, tmp_path):
+    images = target[0][:6]
+    wanted = trained.predict_proba(images)
+    colour = np.repeat(images[..., None], 3, 3)
+    files = []
+    for number, image in enumerate(images):
+        files.append(tmp_path / f"{number}.png")
+        Image.fromarray(image).save(files[-1])
+    tensors = torch.from_numpy(colour).permute(0, 3, 1, 2)
+    loader = torch.utils.data.DataLoader([(t.float() / 255, 0) for t in tensors], batch_size=4)
+    for arriving in (
+        iter(images),
+        iter(colour),
+        iter(tensors),
+        (image.float() / 255 for image in tensors),
+        iter([tensors[:2], tensors[2:5], tensors[5]]),
+        iter([images[:2], images[2:]]),
+        iter([(colour[:3], [0, 1, 0]), (colour[3:], [0, 1, 0])]),
+        (Image.fromarray(image) for image in images),
+        iter(files),
+        map(str, files),
+        iter([files[:2], files[2:]]),
+        tmp_path,
+        str(tmp_path),
+        iter([tmp_path]),
+        colour,
+        tensors,
+        files,
+        loader,
+        UnlabelledImages(TensorImages(tensors)),
+    ):
+        found = probabilities(trained.stream(arriving, batch_size=4))
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    answers = [each for batch in trained.stream(map(str, files)) for each in batch.answers]
+    assert [each.file for each in answers] == files
+
+
+def test_a_broken_image_has_its_place_and_its_reason(trained, target, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    dark = np.full((32, 32, 3), np.nan, np.float32)
+    arriving = [target[0][0], tmp_path / "broken.png", target[0][1], tmp_path / "absent.png", dark]
+    answers = [a for each in trained.stream(iter(arriving), batch_size=2) for a in each.answers]
+    reasons = [each.reason for each in answers]
+    assert reasons[0] is reasons[2] is None and reasons[3] == "No such file or directory"
+    assert reasons[1].startswith("no image format") and reasons[4].startswith("float images range")
+    assert [each.label is None for each in answers] == [False, True, False, True, True]
+    stream = trained.stream(iter(arriving), batch_size=3, on_unreadable="raise")
+    with pytest.raises(ValueError, match=r"broken.png of the stream cannot be read: no image"):
+        next(stream)
+    stream = trained.stream(iter([dark]), on_unreadable="raise")
+    with pytest.raises(ValueError, match=r"^image 1 of the stream cannot be read: .*'skip'$"):
+        next(stream)
+
+
+def test_a_batch_of_which_nothing_can_be_read_is_answered(trained, target, tmp_path):
+    arriving = iter([tmp_path / "1.png", tmp_path / "2.png", target[0][0]])
+    empty, full = trained.stream(arriving, "tent", batch_size=2)
+    assert len(empty.answers) == 2 and len(empty.output.logits) == len(empty.labels) == 0
+    assert full.answers[0].label is not None
+
+
+@pytest.mark.parametrize(
+    ("arriving", "options", "message"),
+    [
+        ([], {}, "the stream ended before its first image"),
+        ([3], {}, "cannot take images from int"),
+        ([{"image": 3}], {}, r"cannot take images from dict: pass the images in it"),
+    ],
+)
+def test_what_is_no_stream_of_images_is_refused(trained, arriving, options, message):
+    with pytest.raises(ValueError, match=message):
+        next(trained.stream(iter(arriving), **options))
+
+
+def test_wrong_words_are_refused_before_an_image_is_read(trained, target):
+    def unread():
+        raise AssertionError
+        yield
+
+    for options, message in (
+        ({"adapt": "tnt"}, "Did you mean 'tent'"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"on_unreadable": "ask"}, 'must be "skip" or "raise"'),
+        ({"domain": "nowhere"}, "there is no domain 'nowhere'"),
+        ({"state": {}}, "no state of a stream"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            trained.stream(unread(), **options)
+    state = trained.stream(unread(), "tent").state_dict()
+    with pytest.raises(ValueError, match="a stream with adapt tent, and this has sar"):
+        trained.stream(unread(), "sar", state=state)
+
+
+def test_a_file_that_is_no_state_is_refused(trained, tmp_path):
+    (tmp_path / "state.pt").write_text("no state")
+    with pytest.raises(ValueError, match="is no saved state of a stream"):
+        trained.stream([], state=tmp_path / "state.pt")
+
+
+def test_answers_that_are_not_finite_are_no_answers(trained, target):
+    stream = trained.stream(target[0], "tent", guard=False)
+    torch.nn.init.constant_(stream.method.network.classifier.weight, torch.nan)
+    with pytest.raises(ValueError, match="answers to images 1 to 17 of the stream are not finite"):
+        next(stream)

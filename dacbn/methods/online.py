@@ -22,6 +22,7 @@ from dacbn.models import Network
 from dacbn.models.first_line import first_line
 from dacbn.norms import frozen_statistics, set_statistics
 from dacbn.norms.contract import is_normaliser
+from dacbn.norms.following import following
 from dacbn.norms.running_statistics import moving_statistics
 from dacbn.registry import Registry
 
@@ -47,13 +48,16 @@ class OnlineMethod:
         stored: the statistics of its normalisers, by name.
         parameters: the affine parameters of its normalisers.
         by_batch: whether normalisers use the statistics of the batch, as above; otherwise they are
-            in evaluation mode, and follow the images by a rule of their own.
+            in evaluation mode.
+        follows: whether those that have a rule of their own follow the images by it.
     """
 
     batch_size: ClassVar[int] = 200
     learns: ClassVar[bool] = True  # the affine parameters
+    collapses: ClassVar[bool] = True  # may end in answering every image alike
     remembers: ClassVar[tuple[str, ...]] = ()  # attributes that predictions depend on
     by_batch = True
+    follows = False
 
     def __init__(self, network: Network) -> None:
         self.network = copy.deepcopy(network).requires_grad_(False).eval()
@@ -94,39 +98,44 @@ class OnlineMethod:
         for name in names:
             _load(self, name, copy.deepcopy(state[name]))
 
-    def run(self, images: Tensor, cluster_ids: Tensor, again: bool = False) -> Output:
+    def run(
+        self,
+        images: Tensor,
+        cluster_ids: Tensor,
+        again: bool = False,
+        network: Network | None = None,
+    ) -> Output:
         """Run the network on images (B, 3, S, S), with a gradient; `predict` runs it by this.
 
         Args:
             images: the images.
             cluster_ids: their domain ids.
-            again: the images have been run already: normalisers that follow by a rule of their own
-                do not count them twice.
+            again: the images have been run already, and do not move statistics a second time.
+            network: run this copy of the network instead.
         """
-        if not self.by_batch:
-            kept = frozen_statistics(self.network) if again else nullcontext()
-            with kept:
-                found: Output = self.network(images, cluster_ids)
-            return found
-        few = len(images) < FEW
-        if few:
-            self._mix_statistics(images, cluster_ids)
-        for layer in self.network.modules():
-            if is_normaliser(layer):
-                layer.train(not few)
-        output: Output = self.network(images, cluster_ids)
+        network = network or self.network
+        kept = frozen_statistics(network) if again else nullcontext()
+        with kept, following(network) if self.follows else nullcontext():
+            if self.by_batch:
+                few = len(images) < FEW
+                if few:
+                    self._mix_statistics(network, images, cluster_ids)
+                for layer in network.modules():
+                    if is_normaliser(layer):
+                        layer.train(not few)
+            output: Output = network(images, cluster_ids)
         return output
 
     @torch.no_grad()
-    def _mix_statistics(self, images: Tensor, cluster_ids: Tensor) -> None:
+    def _mix_statistics(self, network: Network, images: Tensor, cluster_ids: Tensor) -> None:
         """Move the stored statistics towards those of a small batch."""
         for name, value in self.stored.items():
-            self.network.get_buffer(name).copy_(value)
+            network.get_buffer(name).copy_(value)
         if len(images) < 2:
             return
-        with moving_statistics(self.network) as weigh:
+        with moving_statistics(network) as weigh:
             weigh(len(images) / (len(images) + STORED))
-            self.network(images, cluster_ids)
+            network(images, cluster_ids)
 
 
 def affine_parameters(network: nn.Module) -> list[nn.Parameter]:

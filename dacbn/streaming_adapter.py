@@ -1,17 +1,20 @@
 """An exportable adapter that answers streams: images that arrive in an order, without end."""
 
+import logging
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from dacbn import models
-from dacbn.datasets import UNKNOWN, OnUnreadable
+from dacbn.batch import SOURCE
+from dacbn.datasets import UNKNOWN, OnUnreadable, UnlabelledLike, iterate
 from dacbn.exportable_adapter import ExportableAdapter
-from dacbn.methods import test_time_methods
-from dacbn.streams import Arriving, Stream, Unadapted, arrive
+from dacbn.methods import EATA
+from dacbn.streams import Arriving, Stream, Unadapted, arrive, build_method
 from dacbn.training import answering_ids, one_domain
+
+LOG = logging.getLogger(__name__)
 
 
 class StreamingAdapter(ExportableAdapter):
@@ -27,6 +30,7 @@ class StreamingAdapter(ExportableAdapter):
         on_unreadable: OnUnreadable | None = None,
         guard: bool = True,
         state: str | Path | dict[str, Any] | None = None,
+        source: UnlabelledLike | None = None,
     ) -> Stream:
         """Answer images in the order in which they arrive, batch by batch, and follow them.
 
@@ -47,6 +51,8 @@ class StreamingAdapter(ExportableAdapter):
             guard: return the network to the source where its answers collapse.
             state: the state of an earlier stream to go on from: what its `state_dict` returned, or
                 the file that its `save` wrote.
+            source: images of the source, for a method that learns from them what to hold on to
+                (eata); None does without.
 
         Returns:
             an iterator of `StreamedAnswers`.
@@ -70,16 +76,11 @@ class StreamingAdapter(ExportableAdapter):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         reading = self._reading(on_unreadable)
-        network = self.network
-        ids = answering_ids(network, self.config, domain)
-        if norm is not None:
-            convert: Any = models
-            network = convert.with_norm(network, norm)
-        method: Any = Unadapted(network, ids, follows=norm is not None)
+        ids = answering_ids(self.network, self.config, domain)
         if adapt is not None:
-            method = test_time_methods.build(adapt, network)
-            method.by_batch = norm is None
-            ids = (one_domain(ids),)
+            one_domain(ids)
+        method = build_method(self.network, adapt, norm, ids)
+        self._anchor(method, adapt, source)
         stream = Stream(
             arrive(images, self._size, batch_size, **reading),
             method,
@@ -87,10 +88,26 @@ class StreamingAdapter(ExportableAdapter):
             self.labels_of,
             (*self.classes, UNKNOWN),
             {"adapt": adapt, "norm": norm},
+            Unadapted(self.network, ids, follows=False) if guard and adapt is not None else None,
         )
         if state is not None:
             stream.load_state_dict(_read_state(state) if isinstance(state, str | Path) else state)
         return stream
+
+    def _anchor(self, method: object, name: str | None, source: UnlabelledLike | None) -> None:
+        """Let a method learn from source images what to hold on to, or say that there are none."""
+        if not isinstance(method, EATA):
+            if source is not None:
+                raise ValueError(
+                    f"{name or 'a stream without a method'} takes no source images: leave them "
+                    "out, or choose eata"
+                )
+        elif source is None:
+            LOG.info("%s has no source images: it holds no weights near those of the source", name)
+        else:
+            device = next(self.network.parameters()).device
+            batches = iterate(self.images_of(source, train=True), 64, device, seed=0)
+            method.learn_source(batches, SOURCE)
 
 
 def _read_state(path: str | Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ BUILDING_BLOCKS = {
 }
 BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}
 MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits", "methods"} | {"training"}
-MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
+MAY_IMPORT["analysis"] |= {"plain_text", "progress", "streams"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress", "export"}
@@ -71,7 +71,7 @@ MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
 MAY_IMPORT["export"] = BUILDING_BLOCKS | {"training", "classifier", "saved_adapter"}
 MAY_IMPORT["exportable_adapter"] = {"saved_adapter", "export"}
 MAY_IMPORT["streams"] = BUILDING_BLOCKS | {"training", "answers"}
-MAY_IMPORT["streaming_adapter"] = {"datasets", "methods", "models", "training"}
+MAY_IMPORT["streaming_adapter"] = {"batch", "datasets", "methods", "training"}
 MAY_IMPORT["streaming_adapter"] |= {"exportable_adapter", "streams"}
 MAY_IMPORT["given_domains"] = {"datasets", "training", "spelling"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
@@ -86,6 +86,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "benchmarks",
     "comparison",
     "plain_text",
+    "streams",
 }
 MAY_IMPORT["cli"] = {
     "commands",

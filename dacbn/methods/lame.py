@@ -41,7 +41,7 @@ class LAME(OnlineMethod):
         neighbours: similar images of each image.
     """
 
-    learns = collapses = False
+    learns = False
     by_batch = False
 
     def __init__(self, network: Network, weight: NotNegative = 1.0, neighbours: Count = 5) -> None:

@@ -54,7 +54,6 @@ class OnlineMethod:
 
     batch_size: ClassVar[int] = 200
     learns: ClassVar[bool] = True  # the affine parameters
-    collapses: ClassVar[bool] = True  # may end in answering every image alike
     remembers: ClassVar[tuple[str, ...]] = ()  # attributes that predictions depend on
     by_batch = True
     follows = False
@@ -156,7 +155,7 @@ def _load(method: OnlineMethod, name: str, state: Any) -> None:
     """Give an attribute a state."""
     value = getattr(method, name)
     if isinstance(value, torch.Generator):
-        value.set_state(state)
+        value.set_state(state.cpu())
     elif isinstance(value, nn.Module | Optimizer):
         try:
             value.load_state_dict(state)
@@ -165,7 +164,14 @@ def _load(method: OnlineMethod, name: str, state: Any) -> None:
                 f"the saved state is of another network: {first_line(error)}"
             ) from error
     else:
-        setattr(method, name, state)
+        setattr(method, name, _placed(state, method.network.pixel_mean.device))
+
+
+def _placed(state: Any, device: torch.device) -> Any:
+    """Move the tensors of a state to a device."""
+    if isinstance(state, Tensor):
+        return state.to(device)
+    return [_placed(each, device) for each in state] if isinstance(state, list) else state
 
 
 test_time_methods: Registry[type[OnlineMethod]] = Registry("test-time method")

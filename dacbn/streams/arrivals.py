@@ -26,6 +26,7 @@ from dacbn.datasets.inputs import to_unlabelled, without_labels
 from dacbn.datasets.listing import list_images
 from dacbn.datasets.load import is_dataset
 from dacbn.datasets.map_style import is_map_style
+from dacbn.datasets.npz import is_array_row, read_pixels
 from dacbn.datasets.packed import ImageFile, PackedFile
 from dacbn.datasets.recognise import Array, is_array, items_in, refusal
 from dacbn.spelling import spell
@@ -78,9 +79,14 @@ def arrive(
     read = partial(_read, size=size, fit=fit)
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as threads:
         while batch := list(islice(singles, batch_size)):
-            # one thread loads pictures, since the same may come twice
-            together = len(batch) > 1 and all(isinstance(each, Path) for each in batch)
-            found = list(threads.map(read, batch) if together else map(read, batch))
+            paths = [each for each in batch if isinstance(each, Path)]
+            found: list[Tensor | str]
+            if len(paths) == len(batch) and all(map(is_array_row, paths)):
+                found = [*read_pixels(paths, size, fit)]
+            elif len(paths) == len(batch) > 1:
+                found = list(threads.map(read, batch))
+            else:  # one thread loads pictures, since the same may come twice
+                found = list(map(read, batch))
             files = tuple(map(_file, batch))
             reasons = tuple(each if isinstance(each, str) else None for each in found)
             if on_unreadable == "raise" and any(reasons):
@@ -105,7 +111,7 @@ def _items(data: Any, size: int, fit: Fit, options: dict[str, Any]) -> Iterator[
         return iter([data])
     named = isinstance(data, str | Path)
     if named and not is_dataset(data):
-        return iter([Path(data)])
+        return iter(list_images(data, columns=options.get("columns", ())))
     domain = isinstance(data, LabelledImages | UnlabelledImages)
     if named or domain or is_map_style(data) or is_hugging_face(data):
         images = to_unlabelled(data, size, train=False, fit=fit, **options).images
@@ -126,7 +132,7 @@ def _singles(items: Iterator[Any]) -> Iterator[Single]:
         item = given[0] if isinstance(given, tuple | list) and given else given
         if isinstance(item, str):
             item = Path(item)
-        if isinstance(item, Path) and not item.is_file() and item.exists():
+        if isinstance(item, Path) and item.is_dir():
             yield from list_images(item)
         elif isinstance(item, Path | PackedFile | Image.Image):
             yield item

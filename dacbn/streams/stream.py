@@ -13,9 +13,15 @@ from dacbn.answers import Answer
 from dacbn.batch import Output, domain_ids
 from dacbn.models import Network
 from dacbn.streams.arrivals import Arrived
+from dacbn.streams.guard import Guard
+from dacbn.streams.unadapted import Unadapted
 from dacbn.training.storage import write_atomically
 
 LOG = logging.getLogger(__name__)
+RETURNED = "returned to the source"
+PAUSE = 256  # images that the source answers after the first return, and twice as many each time
+MOST_DOUBLINGS = 10
+STATE = {"about", "seen", "method", "guard", "returns", "rest"}
 
 
 class Follows(Protocol):
@@ -62,9 +68,12 @@ class Stream(Iterator[StreamedAnswers]):
         label: int64 labels (R,) of outputs.
         names: names of the classes, and of "unknown".
         about: what a saved state must agree with.
+        source: what answers while the network that adapts is not trusted; None trusts it always.
 
     Attributes:
+        method: what answers.
         seen: images so far, also those that cannot be read.
+        returns: how often the network has been returned to the source.
     """
 
     def __init__(
@@ -75,9 +84,15 @@ class Stream(Iterator[StreamedAnswers]):
         label: Callable[[Output], Tensor],
         names: Sequence[str],
         about: dict[str, str | None],
+        source: Unadapted | None = None,
     ) -> None:
         self.method = method
         self.seen = 0
+        self.returns = 0
+        self._rest = 0  # images that the source still answers after a return
+        self._source = source
+        self._guard = None if source is None else Guard(method.network.num_classes)
+        self._start = None if source is None else copy.deepcopy(method.state_dict())
         self._arrived = arrived
         self._cluster_id = cluster_id
         self._label = label
@@ -117,19 +132,60 @@ class Stream(Iterator[StreamedAnswers]):
             ), None
         device = network.pixel_mean.device
         images = pixels.to(device).float() / 255
-        found = self.method.predict(images, domain_ids(len(images), self._cluster_id, device))
-        output = Output(*(each.detach().float().cpu() for each in found))
+        ids = domain_ids(len(images), self._cluster_id, device)
+        if self._source is not None and self._rest > 0:
+            self._rest -= len(images)
+            return self._finite(_on_cpu(self._source.predict(images, ids))), None
+        output = _on_cpu(self.method.predict(images, ids))
+        if self._source is None or (why := self._collapsed(images, ids, output)) is None:
+            return self._finite(output), None
+        self._return(why)
+        return self._finite(_on_cpu(self._source.predict(images, ids))), f"{RETURNED}: {why}"
+
+    def _collapsed(self, images: Tensor, ids: Tensor, output: Output) -> str | None:
+        """Say why the answers to these images cannot be trusted; None if they can."""
+        assert self._guard is not None and self._source is not None
         if not output.logits.isfinite().all():
+            return "its answers are not finite"
+        rows = self._guard.rows(len(images))
+        if len(rows):
+            there = rows.to(images.device)
+            known = _on_cpu(self._source.predict(images[there], ids[there]))
+            self._guard.watch(output.logits[rows], known.logits)
+        return self._guard.verdict()
+
+    def _return(self, why: str) -> None:
+        """Return the network to the source, and let the source answer for a while."""
+        assert self._guard is not None and self._start is not None
+        self.method.load_state_dict(self._start)
+        self._guard.forget()
+        self.returns += 1
+        self._rest = PAUSE * 2 ** min(self.returns - 1, MOST_DOUBLINGS)
+        LOG.warning(
+            "image %d: the network is returned to the source: %s; it adapts again after %d images",
+            *(self.seen + 1, why, self._rest),
+        )
+
+    def _finite(self, output: Output) -> Output:
+        if not output.logits.isfinite().all():
+            last = self.seen + len(output.logits)
             raise ValueError(
-                f"the network's answers to images {self.seen + 1} to {self.seen + len(pixels)} of "
-                "the stream are not finite: its weights are broken, or the adaptation diverged: "
-                "lower its lr, or leave it out"
+                f"the network's answers to images {self.seen + 1} to {last} of the stream are not "
+                "finite: its weights are broken, or the adaptation diverged: lower its lr, keep "
+                "the guard, or leave it out"
             )
-        return output, None
+        return output
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of all that the next answers depend on, for the argument `state`."""
-        state = {"about": self._about, "seen": self.seen, "method": self.method.state_dict()}
+        state = {
+            "about": self._about,
+            "seen": self.seen,
+            "method": self.method.state_dict(),
+            "guard": None if self._guard is None else self._guard.state_dict(),
+            "returns": self.returns,
+            "rest": self._rest,
+        }
         return copy.deepcopy(state)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -138,7 +194,7 @@ class Stream(Iterator[StreamedAnswers]):
         Raises:
             ValueError: the state is of another method, normaliser or network.
         """
-        if not isinstance(state, dict) or set(state) != {"about", "seen", "method"}:
+        if not isinstance(state, dict) or set(state) != STATE:
             raise ValueError("this is no state of a stream: give what state_dict returned")
         for name, was in state["about"].items():
             if was != self._about[name]:
@@ -147,7 +203,9 @@ class Stream(Iterator[StreamedAnswers]):
                     f"{self._about[name]}: give the same, or start without a state"
                 )
         self.method.load_state_dict(state["method"])
-        self.seen = state["seen"]
+        if self._guard is not None and state["guard"] is not None:
+            self._guard.load_state_dict(state["guard"])
+        self.seen, self.returns, self._rest = (state[name] for name in ("seen", "returns", "rest"))
 
     def save(self, path: str | Path) -> None:
         """Write the state to a file, whole or not at all.
@@ -157,3 +215,7 @@ class Stream(Iterator[StreamedAnswers]):
         """
         state = self.state_dict()
         write_atomically(Path(path), lambda draft: torch.save(state, draft))
+
+
+def _on_cpu(output: Output) -> Output:
+    return Output(*(each.detach().float().cpu() for each in output))

@@ -9,6 +9,7 @@ from torch import Tensor
 from dacbn.batch import Output
 from dacbn.models import Network
 from dacbn.norms import modes_kept
+from dacbn.norms.following import following
 from dacbn.training.evaluation import average
 
 
@@ -29,7 +30,7 @@ class Unadapted:
     @torch.no_grad()
     def predict(self, images: Tensor, cluster_ids: Tensor | None = None) -> Output:
         """Compute outputs of images (B, 3, S, S)."""
-        with modes_kept(self.network):
+        with modes_kept(self.network), following(self.network):
             self.network.eval()
             outputs = [
                 self.network(images, torch.full((len(images),), each, device=images.device))

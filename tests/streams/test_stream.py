@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from dacbn.adapter import DomainAdapter
 from dacbn.datasets import TensorImages, UnlabelledImages
 from dacbn.methods import test_time_methods
 
-METHODS = [None, *test_time_methods]
+METHODS = [None, *("cotta(views=2)" if name == "cotta" else name for name in test_time_methods)]
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,8 @@ def test_what_may_arrive(trained, target, tmp_path):
         files.append(tmp_path / f"{number}.png")
         Image.fromarray(image).save(files[-1])
     tensors = torch.from_numpy(colour).permute(0, 3, 1, 2)
+    np.savez(tmp_path.parent / "images.npz", images=images)
+    (tmp_path.parent / "list.txt").write_text("".join(f"{file}\n" for file in files))
     loader = torch.utils.data.DataLoader([(t.float() / 255, 0) for t in tensors], batch_size=4)
     for arriving in (
         iter(images),
@@ -98,6 +101,8 @@ def test_what_may_arrive(trained, target, tmp_path):
         tmp_path,
         str(tmp_path),
         iter([tmp_path]),
+        tmp_path.parent / "images.npz",
+        tmp_path.parent / "list.txt",
         colour,
         tensors,
         files,
@@ -177,3 +182,61 @@ def test_answers_that_are_not_finite_are_no_answers(trained, target):
     torch.nn.init.constant_(stream.method.network.classifier.weight, torch.nan)
     with pytest.raises(ValueError, match="answers to images 1 to 17 of the stream are not finite"):
         next(stream)
+
+
+def test_eata_learns_from_source_images_or_says_that_there_are_none(trained, target, caplog):
+    caplog.set_level("INFO")
+    plain = trained.stream(target[0], "eata(margin=1, similar=1)", batch_size=5)
+    assert "has no source images" in caplog.text and plain.method.importance is None
+    anchored = trained.stream(
+        target[0], "eata(margin=1, similar=1, anchor=1000000)", batch_size=5, source=target[0]
+    )
+    assert len(anchored.method.importance) == len(anchored.method.parameters)
+    assert all(bool((each >= 0).all()) for each in anchored.method.importance)
+    assert not np.allclose(probabilities(plain), probabilities(anchored))
+    for options in ({"adapt": "tent"}, {}):
+        with pytest.raises(ValueError, match="source images"):
+            trained.stream(target[0], source=target[0], **options)
+
+
+def test_normalisers_that_follow_the_stream(trained, target, weights):
+    before = weights(trained)
+    plain = probabilities(trained.stream(target[0], batch_size=5))
+    for adapt in (None, "tent", "lame", "sar(margin=1)"):
+        stream = trained.stream(target[0], adapt, "robust_batch_norm(rate=0.5)", batch_size=5)
+        assert not np.allclose(probabilities(stream), plain)
+        first = trained.stream(target[0][:10], adapt, "robust_batch_norm(rate=0.5)", batch_size=5)
+        parts = [probabilities(first)]
+        second = trained.stream(
+            target[0][10:],
+            adapt,
+            "robust_batch_norm(rate=0.5)",
+            batch_size=5,
+            state=first.state_dict(),
+        )
+        parts.append(probabilities(second))
+        whole = trained.stream(target[0], adapt, "robust_batch_norm(rate=0.5)", batch_size=5)
+        assert np.array_equal(np.concatenate(parts), probabilities(whole))
+    assert weights(trained) == before
+    with pytest.raises(ValueError, match="rotta brings its own norm"):
+        trained.stream(target[0], "rotta", "robust_batch_norm")
+
+
+def test_a_norm_that_needs_the_domain_of_each_image_is_refused(trained, target):
+    with pytest.raises(ValueError, match="needs the domain of each image"):
+        trained.stream(target[0], norm="scb_norm")
+
+
+def test_what_has_no_domain_or_nothing_to_learn_is_refused(target):
+    options = {"steps": 1, "source_batch_size": 6, "device": "cpu", "method": "source_only"}
+    images, labels = target
+    adapter = DomainAdapter(norm="domain_specific_batch_norm", **options)
+    adapter.fit([(images, labels), (images[::-1], labels[::-1])], None)
+    assert len(list(adapter.stream(images))) == len(list(adapter.stream(images, "tent", domain=0)))
+    with pytest.raises(ValueError, match="one domain are moved: name it"):
+        adapter.stream(images, "tent")
+    adapter = DomainAdapter(norm="batch_norm(affine=False)", **options)
+    adapter.fit((images, labels), None)
+    with pytest.raises(ValueError, match="has none: predict without adapting, or with lame"):
+        adapter.stream(images, "tent")
+    assert len(list(adapter.stream(images, "lame"))) == 1

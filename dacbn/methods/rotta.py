@@ -22,6 +22,7 @@ BatchNorm, which have no robust form, normalise as in evaluation.
 
 import copy
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -71,7 +72,7 @@ class RoTTA(OnlineMethod):
         self.teacher = copy.deepcopy(self.network).requires_grad_(False)
         self.generator = torch.Generator().manual_seed(0)
         self.memory, self.every, self.follow = memory, every, follow
-        self.images = network.pixel_mean.new_empty(0)  # (M, 3, S, S), the oldest first
+        self.images: list[Tensor] = []  # (3, S, S) each, the oldest first
         self.cluster_ids: list[int] = []  # of these, as the next three
         self.classes: list[int] = []
         self.entropies: list[float] = []
@@ -100,7 +101,7 @@ class RoTTA(OnlineMethod):
     def remember(self, image: Tensor, cluster_id: int, label: int, uncertainty: float) -> None:
         """Offer an image to the memory; all others become older."""
         if self._make_room(label, self.worthless(0, uncertainty)):
-            self.images = torch.cat([self.images.reshape(-1, *image.shape), image[None]])
+            self.images.append(image.clone())  # a part of the batch would keep all of it
             self.cluster_ids.append(cluster_id)
             self.classes.append(label)
             self.entropies.append(uncertainty)
@@ -128,20 +129,21 @@ class RoTTA(OnlineMethod):
         worst = max(scores, key=lambda place: scores[place])
         if scores[worst] <= worthless:
             return False
-        self.images = torch.cat([self.images[:worst], self.images[worst + 1 :]])
-        for known in (self.cluster_ids, self.classes, self.entropies, self.ages):
-            del known[worst]
+        known: tuple[list[Any], ...] = (self.images, self.cluster_ids, self.classes)
+        for each in (*known, self.entropies, self.ages):
+            del each[worst]
         return True
 
     def learn(self) -> None:
         """Take a step on the memory, and let the teacher follow."""
         if not self.classes:
             return
-        ids = torch.tensor(self.cluster_ids, device=self.images.device)
+        images = torch.stack(self.images)
+        ids = torch.tensor(self.cluster_ids, device=images.device)
         with following(self.network), following(self.teacher):
             with torch.no_grad():
-                taught = self.teacher(self.images, ids).logits
-            views = random_views(self.images, self.generator)
+                taught = self.teacher(images, ids).logits
+            views = random_views(images, self.generator)
             told = log_probabilities(self.network(views, ids).logits)
         ages = torch.tensor(self.ages, device=told.device) / self.memory
         losses = -(taught.softmax(1) * told).sum(1) * torch.sigmoid(-ages)

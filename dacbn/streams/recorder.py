@@ -70,7 +70,7 @@ class StreamRecorder:
         >>> network = with_norm(create_network("digits_cnn", None, 10), "robust_batch_norm")
         >>> recorder = StreamRecorder(network)
         >>> for part in ("day", "night"):
-        ...     recorder.begin(part, 8)
+        ...     _ = recorder.begin(part, 8)
         ...     _ = network(torch.rand(8, 3, 32, 32))
         >>> path = recorder.finish()
         >>> path.parts, path.images.tolist(), len(path.layers)

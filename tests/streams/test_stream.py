@@ -1,5 +1,7 @@
 """Streams through the adapter: order, what arrives, state, and the network that stays as it is."""
 
+import gc
+import weakref
 from itertools import count, islice
 
 import numpy as np
@@ -240,3 +242,22 @@ def test_what_has_no_domain_or_nothing_to_learn_is_refused(target):
     with pytest.raises(ValueError, match="has none: predict without adapting, or with lame"):
         adapter.stream(images, "tent")
     assert len(list(adapter.stream(images, "lame"))) == 1
+
+
+@pytest.mark.parametrize("adapt", [None, "tent", "rotta"])
+def test_no_image_is_kept(trained, target, adapt):
+    alive = []
+
+    def endless():
+        for index in count():
+            image = target[0][index % 17].copy()
+            alive.append(weakref.ref(image))
+            yield image
+            del image
+
+    stream = trained.stream(endless(), adapt, batch_size=3)
+    for _ in islice(stream, 12):
+        gc.collect()
+        assert sum(ref() is not None for ref in alive) <= 4
+    if adapt == "rotta":
+        assert len(stream.method.images) <= stream.method.memory

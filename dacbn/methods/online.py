@@ -22,7 +22,7 @@ from dacbn.models import Network
 from dacbn.models.first_line import first_line
 from dacbn.norms import frozen_statistics, set_statistics
 from dacbn.norms.contract import is_normaliser
-from dacbn.norms.following import following
+from dacbn.norms.following import FollowsStream, following
 from dacbn.norms.running_statistics import moving_statistics
 from dacbn.registry import Registry
 
@@ -49,7 +49,7 @@ class OnlineMethod:
         parameters: the affine parameters of its normalisers.
         by_batch: whether normalisers use the statistics of the batch, as above; otherwise they are
             in evaluation mode.
-        follows: whether those that have a rule of their own follow the images by it.
+        follows: whether there are some that follow the images by a rule of their own.
     """
 
     batch_size: ClassVar[int] = 200
@@ -66,6 +66,8 @@ class OnlineMethod:
                 "test-time adaptation learns the affine parameters of normalisers, and this "
                 "network has none: predict without adapting, or with lame, which learns nothing"
             )
+        if any(isinstance(layer, FollowsStream) for layer in self.network.modules()):
+            self.by_batch, self.follows = False, True
         set_statistics(self.network, "follow")  # frozen ones would not see the batch
         self.stored = {
             name: value.clone()

@@ -37,6 +37,6 @@ def build_method(
     if adapt is None:
         return Unadapted(network, cluster_ids, follows=norm is not None)
     method = test_time_methods.build(adapt, network)
-    if norm is not None:
-        method.by_batch, method.follows = False, True
+    if norm is not None:  # also one that normalises by each batch
+        method.by_batch = False
     return method

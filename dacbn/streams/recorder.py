@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from dacbn.norms import Norm
 from dacbn.norms.batch_moments import batch_moments
 from dacbn.norms.contract import trained_statistics
-from dacbn.norms.following import positions
 from dacbn.norms.moving_statistics import whole_normalisers
 
 MOST = 200  # snapshots; of more, every second is dropped
@@ -149,7 +148,8 @@ class StreamRecorder:
             if name not in self._waiting or self._part is None:
                 return
             self._waiting.remove(name)
-            x = positions(inputs[0].detach())
+            given = inputs[0].detach().float()
+            x = given.flatten(2) if given.ndim > 2 else given.unsqueeze(-1)
             count = x.shape[0] * x.shape[2]
             mean, var = batch_moments(x)
             total = count * torch.stack([torch.ones_like(mean), mean, var + mean.square()]).double()

@@ -11,7 +11,6 @@ from torch import Tensor
 from dacbn.batch import Batch, TargetBatch
 from dacbn.classifier import NotFittedError as NotFittedError
 from dacbn.datasets import LabelledLike, ManyImages, UnlabelledLike, folders_among, kind_of_labels
-from dacbn.exportable_adapter import ExportableAdapter
 from dacbn.given_domains import (
     NOT_GIVEN,
     FitOptions,
@@ -25,6 +24,7 @@ from dacbn.given_domains import (
 )
 from dacbn.models import Network
 from dacbn.processes import lead
+from dacbn.streaming_adapter import StreamingAdapter
 from dacbn.training import (
     AdaptationOptions,
     InterruptedTraining,
@@ -68,7 +68,7 @@ from dacbn.training.target_outputs import NOTHING_APART
 LOG = logging.getLogger(__name__)
 
 
-class DomainAdapter(ExportableAdapter):
+class DomainAdapter(StreamingAdapter):
     """A classifier trained on labelled source images for unlabelled target images.
 
     Args:

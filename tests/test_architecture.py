@@ -62,7 +62,7 @@ BUILDING_BLOCKS = {
 BUILDING_BLOCKS |= {"models", "losses", "methods", "datasets", "label_shift"}
 BUILDING_BLOCKS |= {"estimates", "intervals"}
 MAY_IMPORT["analysis"] = BUILDING_BLOCKS - {"spec", "limits"} | {"training"}
-MAY_IMPORT["analysis"] |= {"plain_text", "progress"}
+MAY_IMPORT["analysis"] |= {"plain_text", "progress", "streams"}
 MAY_IMPORT["training"] = BUILDING_BLOCKS | {"progress"}
 MAY_IMPORT["recipes"] = BUILDING_BLOCKS | {"training"}
 MAY_IMPORT["benchmarks"] = BUILDING_BLOCKS | {"training", "progress", "export"}
@@ -73,9 +73,12 @@ MAY_IMPORT["classifier"] = BUILDING_BLOCKS | {"training", "answers", "scikit_lea
 MAY_IMPORT["saved_adapter"] = BUILDING_BLOCKS | {"training", "classifier"}
 MAY_IMPORT["export"] = BUILDING_BLOCKS | {"training", "classifier", "saved_adapter"}
 MAY_IMPORT["exportable_adapter"] = {"saved_adapter", "export"}
+MAY_IMPORT["streams"] = BUILDING_BLOCKS | {"training", "answers"}
+MAY_IMPORT["streaming_adapter"] = {"batch", "datasets", "methods", "training"}
+MAY_IMPORT["streaming_adapter"] |= {"exportable_adapter", "streams"}
 MAY_IMPORT["given_domains"] = {"datasets", "training", "spelling"}
 MAY_IMPORT["adapter"] = BUILDING_BLOCKS | {"training", "recipes", "classifier"}
-MAY_IMPORT["adapter"] |= {"exportable_adapter", "given_domains"}
+MAY_IMPORT["adapter"] |= {"streaming_adapter", "given_domains"}
 MAY_IMPORT["comparison"] = BUILDING_BLOCKS | {"training", "adapter", "benchmarks", "progress"}
 MAY_IMPORT["tuning"] = BUILDING_BLOCKS | {"training", "adapter", "comparison", "progress"}
 MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
@@ -88,6 +91,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "comparison",
     "tuning",
     "plain_text",
+    "streams",
 }
 MAY_IMPORT["cli"] = {
     "commands",

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from tyro.conf import Positional
+from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.commands.by_turns import by_turns
 from dacbn.commands.cells import to_cell
@@ -14,6 +14,7 @@ from dacbn.commands.prediction_output import check_output, is_parquet, put_table
 from dacbn.commands.prediction_summary import summarise
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
+from dacbn.commands.stream_options import StreamOptions
 from dacbn.plain_text import plain, say
 from dacbn.training.sure_methods import why_thin
 
@@ -21,7 +22,7 @@ from dacbn.training.sure_methods import why_thin
 @by_turns
 def predict(
     run: Positional[Path],
-    images: Positional[tuple[Path, ...]],
+    images: Positional[tuple[Path, ...]] = (),
     output: Path | None = None,
     report: Path | None = None,
     top: int = 1,
@@ -34,6 +35,7 @@ def predict(
     save: Path | None = None,
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
+    stream: OmitArgPrefixes[StreamOptions] = StreamOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Label images; print a CSV table with a row for every file: path, label, confidence, error.
 
@@ -50,8 +52,8 @@ def predict(
         domain: the domain that the images are of, if the run knows several targets: whose
             statistics are used. "average" takes the mean of all sources, for one never seen, as a
             run without target does by itself.
-        adapt: a test-time method, tent or sar, that adapts the network to the images while it
-            labels them; the run is not changed. Give many images: a single one is labelled as
+        adapt: a test-time method, such as tent or lame, that adapts the network to the images while
+            it labels them; the run is not changed. Give many images: a single one is labelled as
             without it.
         recalibrate: first re-estimate normaliser statistics on these images (AdaBN); the run is not
             changed.
@@ -64,6 +66,7 @@ def predict(
         on_unreadable: what to do with images that cannot be decoded: skip gives them a row with the
             reason, raise stops.
         device: cpu, cuda, or auto.
+        stream: answers in order, as the images come.
     """
     from dacbn.adapter import DomainAdapter
     from dacbn.datasets import UnlabelledImages
@@ -72,7 +75,13 @@ def predict(
     from dacbn.estimates import describe, estimate, see
     from dacbn.label_shift import check_estimator
 
-    if not images:
+    in_order = stream.is_stream()
+    if in_order and (recalibrate or label_shift is not None):
+        raise ValueError(
+            "--recalibrate and --label-shift look at all images first: leave out --order, "
+            "--batch-size, --norm, --follow and --state"
+        )
+    if not images and not stream.follow:
         raise ValueError("give image files, or folders of them, to predict")
     if adapt is not None and recalibrate:
         raise ValueError("--adapt and --recalibrate both adapt to the images: choose one")
@@ -83,6 +92,11 @@ def predict(
     adapter = DomainAdapter.from_pretrained(run, device)
     if not 1 <= top <= len(adapter.classes):
         raise ValueError(f"--top must be 1 to {len(adapter.classes)}, the classes of {run}")
+    if in_order:
+        from dacbn.commands.predict_stream import predict_stream
+
+        predict_stream(adapter, images, stream, adapt, domain, on_unreadable, top, add, output)
+        return
     if label_shift is not None and adapter.held_out is None:
         raise ValueError(
             f"{run} has no outputs on held-out source images, which --label-shift needs: write "

@@ -6,12 +6,15 @@ from .bsp import BSP as BSP
 from .cdan import CDAN as CDAN
 from .cmd import CMD as CMD
 from .combined import Combined as Combined
+from .cotta import CoTTA as CoTTA
 from .dan import DAN as DAN
 from .dann import DANN as DANN
 from .deep_coral import DeepCORAL as DeepCORAL
+from .eata import EATA as EATA
 from .fixmatch import FixMatch as FixMatch
 from .information_maximisation import InformationMaximisation as InformationMaximisation
 from .jan import JAN as JAN
+from .lame import LAME as LAME
 from .m3sda import M3SDA as M3SDA
 from .mcc import MCC as MCC
 from .mcd import MCD as MCD
@@ -26,6 +29,8 @@ from .online import OnlineMethod as OnlineMethod
 from .online import test_time_methods as test_time_methods
 from .osbp import OSBP as OSBP
 from .pada import PADA as PADA
+from .roid import ROID as ROID
+from .rotta import RoTTA as RoTTA
 from .sar import SAR as SAR
 from .shot import SHOT as SHOT
 from .source_and_target import SourceAndTarget as SourceAndTarget

@@ -41,6 +41,8 @@ class SAR(OnlineMethod):
         reset_below: running mean of entropies, in nats, below which the network is reset.
     """
 
+    remembers = ("optimizer", "mean_entropy")
+
     def __init__(
         self,
         network: Network,
@@ -70,7 +72,8 @@ class SAR(OnlineMethod):
         reliable = entropies < self.largest
         if reliable.any():
             moves = self.ascend(entropies[reliable].mean())
-            again = entropy(self.run(images, cluster_ids).logits)[reliable]
+            there = self.run(images, cluster_ids, again=not self.by_batch).logits
+            again = entropy(there)[reliable]
             self.learn(again[again < self.largest], moves)
         return Output(features.detach(), logits.detach())
 

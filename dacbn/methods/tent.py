@@ -28,6 +28,8 @@ class Tent(OnlineMethod):
         lr: learning rate.
     """
 
+    remembers = ("optimizer",)
+
     def __init__(self, network: Network, lr: Positive = 1e-3) -> None:
         super().__init__(network)
         self.optimizer = Adam(self.parameters, lr=lr)

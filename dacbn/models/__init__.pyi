@@ -16,3 +16,4 @@ from .own_backbones import own_backbones as own_backbones
 from .own_module import OwnModuleError as OwnModuleError
 from .weights_file import PretrainedWeightsError as PretrainedWeightsError
 from .wide_resnet import WideResNet as WideResNet
+from .with_norm import with_norm as with_norm

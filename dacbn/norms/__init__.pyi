@@ -21,6 +21,8 @@ from .domain_specific_batch_norm import DomainSpecificBatchNorm as DomainSpecifi
 from .domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
 from .dynamic_tanh import DynamicTanh as DynamicTanh
 from .folding import fold as fold
+from .following import FollowsStream as FollowsStream
+from .following import following as following
 from .group_norm import GroupNorm as GroupNorm
 from .ibn_norm import IBNNorm as IBNNorm
 from .instance_norm import InstanceNorm as InstanceNorm
@@ -38,6 +40,7 @@ from .moving_statistics import Statistics as Statistics
 from .moving_statistics import set_statistics as set_statistics
 from .no_norm import NoNorm as NoNorm
 from .prediction_time_batch_norm import PredictionTimeBatchNorm as PredictionTimeBatchNorm
+from .robust_batch_norm import RobustBatchNorm as RobustBatchNorm
 from .running_statistics import frozen_statistics as frozen_statistics
 from .running_statistics import recalibrate as recalibrate
 from .running_statistics import reset_statistics as reset_statistics

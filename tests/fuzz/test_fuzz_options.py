@@ -42,6 +42,10 @@ RULES = {
     ("adamatch", "threshold"): NOT_NEGATIVE,
     ("mdd", "margin"): POSITIVE,
     ("sar", "margin"): NOT_NEGATIVE,
+    ("eata", "margin"): NOT_NEGATIVE,
+    **dict.fromkeys(["similar", "anchor"], NOT_NEGATIVE),
+    **dict.fromkeys(["neighbours", "memory", "every", "views"], COUNT),
+    **dict.fromkeys(["pull", "follow", "sure", "restore"], FRACTION),
 }
 INF = float("inf")
 REGISTRIES = (norms, weights, methods, source_free_methods, test_time_methods)

@@ -1,0 +1,1 @@
+"""Analyses of networks that follow a stream."""

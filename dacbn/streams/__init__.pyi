@@ -1,0 +1,10 @@
+from .arrivals import Arrived as Arrived
+from .arrivals import Arriving as Arriving
+from .arrivals import arrive as arrive
+from .build import build_method as build_method
+from .recorder import LayerPath as LayerPath
+from .recorder import StreamPath as StreamPath
+from .recorder import StreamRecorder as StreamRecorder
+from .stream import Stream as Stream
+from .stream import StreamedAnswers as StreamedAnswers
+from .unadapted import Unadapted as Unadapted

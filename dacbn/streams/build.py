@@ -1,0 +1,42 @@
+"""Build what answers a stream: a network as it is, with normalisers that follow, with a method."""
+
+from collections.abc import Sequence
+
+from dacbn.methods import OnlineMethod, test_time_methods
+from dacbn.models import Network, with_norm
+from dacbn.streams.unadapted import Unadapted
+
+
+def build_method(
+    network: Network, adapt: str | None, norm: str | None, cluster_ids: Sequence[int]
+) -> OnlineMethod | Unadapted:
+    """Return an object whose `predict(images, cluster_ids)` answers a batch and learns from it.
+
+    Args:
+        network: a trained network, which is not changed.
+        adapt: a test-time method; None does not adapt.
+        norm: normalisers that take the place of the trained BatchNorms and follow the images by
+            their own rule, with a method or without; None keeps those of the training.
+        cluster_ids: ids of the domains whose statistics answer; without a method, several are
+            averaged.
+
+    Raises:
+        UnknownNameError: there is no such method or normaliser.
+        ValueError: the network has nothing to adapt, or the norm cannot be put into it.
+
+    Example:
+        >>> import torch
+        >>> from dacbn.models import create_network
+        >>> method = build_method(create_network("digits_cnn", None, 10), "lame", None, [1])
+        >>> method.predict(torch.rand(4, 3, 32, 32), torch.ones(4, dtype=torch.int64)).logits.shape
+        torch.Size([4, 10])
+    """
+    if norm is not None:
+        known = cluster_ids[0] if len(cluster_ids) == 1 else None
+        network = with_norm(network, norm, cluster_id=known)
+    if adapt is None:
+        return Unadapted(network, cluster_ids, follows=norm is not None)
+    method = test_time_methods.build(adapt, network)
+    if norm is not None:  # also one that normalises by each batch
+        method.by_batch = False
+    return method

@@ -15,3 +15,4 @@ from dacbn.models.network import Network as Network
 from dacbn.models.network import create_network as create_network
 from dacbn.models.own_module import OwnModuleError as OwnModuleError
 from dacbn.models.weights_file import PretrainedWeightsError as PretrainedWeightsError
+from dacbn.models.with_norm import with_norm as with_norm

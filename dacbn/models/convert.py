@@ -121,7 +121,7 @@ def convert_norms(
     check_materialised({name: found[name] for name in chosen})
     batch_norms = {name: as_batch_norm(found[name]) for name in chosen}
     lost = name_losses([found[name] for name in dict.fromkeys(chosen)], kind)
-    layers, changed = _replace(model, found, batch_norms, kind, options)
+    layers, changed = put_in_place(model, found, batch_norms, kind, options)
     if changed:
         lost.append(
             f"{changed} of the new layers cannot start with the function of the old ones: train or "
@@ -168,7 +168,7 @@ def resolve_norm(
     return norms.check(Term(name, options)), options, tuple(maps)
 
 
-def _replace(
+def put_in_place(
     model: nn.Module,
     found: dict[str, nn.Module],
     batch_norms: dict[str, _BatchNorm],

@@ -25,6 +25,8 @@ from dacbn.norms.domain_specific_batch_norm import (
 from dacbn.norms.domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
 from dacbn.norms.dynamic_tanh import DynamicTanh as DynamicTanh
 from dacbn.norms.folding import fold as fold
+from dacbn.norms.following import FollowsStream as FollowsStream
+from dacbn.norms.following import following as following
 from dacbn.norms.group_norm import GroupNorm as GroupNorm
 from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
 from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm
@@ -44,6 +46,7 @@ from dacbn.norms.no_norm import NoNorm as NoNorm
 from dacbn.norms.prediction_time_batch_norm import (
     PredictionTimeBatchNorm as PredictionTimeBatchNorm,
 )
+from dacbn.norms.robust_batch_norm import RobustBatchNorm as RobustBatchNorm
 from dacbn.norms.running_statistics import frozen_statistics as frozen_statistics
 from dacbn.norms.running_statistics import recalibrate as recalibrate
 from dacbn.norms.running_statistics import reset_statistics as reset_statistics

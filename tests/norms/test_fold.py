@@ -14,7 +14,7 @@ from dacbn.norms import NoChannelMapError, fold, norms
 FOLDS = {
     *("auto_dial", "batch_norm", "context_batch_norm", "domain_specific_batch_norm"),
     *("kalman_norm", "lp_batch_norm", "mean_only_batch_norm", "no_norm", "scb_norm"),
-    *("scb_norm_base", "self_normalizing", "trans_norm"),
+    *("robust_batch_norm", "scb_norm_base", "self_normalizing", "trans_norm"),
 }
 # Options with which the others do, and with which they do not.
 ALSO = [

@@ -1,5 +1,6 @@
 """Normalisers, one published layer per file, registered by name in `norms`."""
 
+from dacbn.norms.alpha_batch_norm import AlphaBatchNorm as AlphaBatchNorm
 from dacbn.norms.auto_dial import AutoDIAL as AutoDIAL
 from dacbn.norms.batch_channel_norm import BatchChannelNorm as BatchChannelNorm
 from dacbn.norms.batch_instance_norm import BatchInstanceNorm as BatchInstanceNorm
@@ -29,6 +30,9 @@ from dacbn.norms.following import FollowsStream as FollowsStream
 from dacbn.norms.following import following as following
 from dacbn.norms.group_norm import GroupNorm as GroupNorm
 from dacbn.norms.ibn_norm import IBNNorm as IBNNorm
+from dacbn.norms.instance_aware_batch_norm import (
+    InstanceAwareBatchNorm as InstanceAwareBatchNorm,
+)
 from dacbn.norms.instance_norm import InstanceNorm as InstanceNorm
 from dacbn.norms.isometric_group_norm import IsometricGroupNorm as IsometricGroupNorm
 from dacbn.norms.kalman_norm import KalmanNorm as KalmanNorm
@@ -53,10 +57,12 @@ from dacbn.norms.running_statistics import reset_statistics as reset_statistics
 from dacbn.norms.scb_norm import SCBNorm as SCBNorm
 from dacbn.norms.scb_norm import SCBNormBase as SCBNormBase
 from dacbn.norms.self_normalizing import SelfNormalizing as SelfNormalizing
+from dacbn.norms.stream_ucb_norm import StreamUCBNorm as StreamUCBNorm
 from dacbn.norms.switchable_norm import SwitchableNorm as SwitchableNorm
 from dacbn.norms.torchs_batch_norms import shared_batch_norms as shared_batch_norms
 from dacbn.norms.trans_norm import TransNorm as TransNorm
 from dacbn.norms.uan import UAN as UAN
 from dacbn.norms.ucb_norm import UCBNorm as UCBNorm
+from dacbn.norms.unmix_norm import UnMixNorm as UnMixNorm
 from dacbn.norms.weight_decay import no_weight_decay as no_weight_decay
 from dacbn.norms.weight_standardization import WeightStandardization as WeightStandardization

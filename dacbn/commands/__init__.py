@@ -3,6 +3,7 @@
 from dacbn.commands.adapt import adapt as adapt
 from dacbn.commands.analyse import analyse as analyse
 from dacbn.commands.benchmark import benchmark as benchmark
+from dacbn.commands.benchmark_streams import benchmark_streams as benchmark_streams
 from dacbn.commands.compare import compare as compare
 from dacbn.commands.compare import compare_from as compare_from
 from dacbn.commands.default_config import list_flags as list_flags

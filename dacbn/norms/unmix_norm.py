@@ -104,11 +104,9 @@ class UnMixNorm(BatchNorm, FollowsStream):
 
     def tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Copy the source's mean and the unit (C,), and offsets and variances (K, C) in it."""
-        known_mean, known_var = self.running_moments()
-        unit = known_var.clamp(self.eps, LARGEST).sqrt()
-        tables = known_mean, unit, self.offset, self.spread
-        known_mean, unit, offset, spread = (each.to(dtype, copy=True) for each in tables)
-        return known_mean, unit, offset, spread
+        tables = *self.running_moments(), self.offset, self.spread
+        known_mean, known_var, offset, spread = (each.to(dtype, copy=True) for each in tables)
+        return known_mean, known_var.clamp(self.eps, LARGEST).sqrt(), offset, spread
 
     @torch.no_grad()
     def follow(self, own_offset: Tensor, own_spread: Tensor, p: Tensor) -> None:

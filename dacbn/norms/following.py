@@ -35,7 +35,7 @@ def following(model: nn.Module) -> Iterator[None]:
     Example:
         >>> import torch
         >>> from dacbn.norms import RobustBatchNorm
-        >>> layer = RobustBatchNorm(2, rate=0.5).eval()
+        >>> layer = RobustBatchNorm(2, rate=1.0).eval()
         >>> x = torch.tensor([[1.0, 2.0], [3.0, 2.0]])
         >>> _ = layer(x)
         >>> layer.running_mean
@@ -43,7 +43,7 @@ def following(model: nn.Module) -> Iterator[None]:
         >>> with following(layer):
         ...     _ = layer(x)
         >>> layer.running_mean
-        tensor([1., 1.])
+        tensor([2., 2.])
     """
     layers = [part for part in model.modules() if isinstance(part, FollowsStream)]
     before = [layer.follows for layer in layers]
@@ -63,7 +63,7 @@ def weight_of(images: int, rate: float) -> float:
     weigh as one of k n images.
 
     Example:
-        >>> weight_of(64, 0.1), round(weight_of(1, 0.1), 5)
+        >>> round(weight_of(64, 0.1), 5), round(weight_of(1, 0.1), 5)
         (0.1, 0.00164)
     """
     kept: float = (1 - rate) ** (images / IMAGES)

@@ -212,7 +212,7 @@ class Classifier(ScikitLearnProtocol):
         and of a dataset with a name, the test part. Images that you hand over yourself (arrays,
         pictures, a Python list of files, an ImageFolder) are all scored.
         """
-        domain = self._labelled(test, on_unreadable)
+        domain = self.labelled_of(test, on_unreadable)
         output = self.outputs(domain.images, cluster_id, adapt, label_shift)
         return score_answers(self.labels_of(output), domain.labels, len(self.classes))
 
@@ -220,7 +220,8 @@ class Classifier(ScikitLearnProtocol):
         """Return whether each image that `evaluate` scores is answered rightly (N,)."""
         domain = self._labelled(test, None)
         answered = self.labels_of(self.outputs(domain.images, cluster_id))
-        return (answered == domain.labels.cpu()).numpy()
+        right: NDArray[np.bool_] = (answered == domain.labels.cpu()).numpy()
+        return right
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int | str | None = None) -> Self:
         """Re-estimate the running statistics on images, usually of the target (AdaBN).
@@ -285,7 +286,10 @@ class Classifier(ScikitLearnProtocol):
         _ = self.network  # raises before any image is read
         return read_every(data, self._size, **self._reading(on_unreadable))
 
-    def _labelled(self, test: LabelledLike, on_unreadable: OnUnreadable | None) -> LabelledImages:
+    def labelled_of(
+        self, test: LabelledLike, on_unreadable: OnUnreadable | None = None
+    ) -> LabelledImages:
+        """Load labelled images at the network's size, with its classes; see `evaluate`."""
         _ = self.network  # raises before any image is read
         options = self._reading(on_unreadable)
         return to_labelled(

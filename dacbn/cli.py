@@ -81,6 +81,8 @@ def main() -> None:
             _refuse_processes(words)
             if words[:1] == ["train"]:
                 known["train"], words[1:] = commands.read_defaults(words[1:])
+            if words[:2] == ["benchmark", "streams"]:
+                known["benchmark"], words[1:] = commands.benchmark_streams, words[2:]
             if words[:1] == ["compare"]:
                 known["compare"] = commands.compare_from(words[1:])
             if words[:1] == ["tune"]:

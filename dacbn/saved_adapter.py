@@ -106,7 +106,7 @@ class SavedAdapter(Classifier):
         `fit` does so with its `source_test`, and `save_pretrained` keeps the outputs. Call it
         before `recalibrate`: the source has statistics of its own.
         """
-        tests = [self._labelled(each, None) for each in source_tests]
+        tests = [self.labelled_of(each) for each in source_tests]
         device = next(self.network.parameters()).device
         given = list(zip(tests, place_ids(self.config), strict=False))
         self.held_out = run_held_out(self.network, given, device)

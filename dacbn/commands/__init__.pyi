@@ -1,6 +1,7 @@
 from .adapt import adapt as adapt
 from .analyse import analyse as analyse
 from .benchmark import benchmark as benchmark
+from .benchmark_streams import benchmark_streams as benchmark_streams
 from .compare import compare as compare
 from .compare import compare_from as compare_from
 from .default_config import list_flags as list_flags

@@ -1,13 +1,12 @@
 """Compare the scores of a run with those of a baseline on the same images."""
 
-from typing import NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, NamedTuple
 
 from dacbn.intervals import Interval, paired
 
-Right = NDArray[np.bool_]  # whether each test image is answered rightly
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 class Against(NamedTuple):
@@ -26,8 +25,12 @@ class Against(NamedTuple):
     images: int
 
 
-def compare_right(ours: Right, theirs: Right) -> Against:
+def compare_right(ours: "NDArray[np.bool_]", theirs: "NDArray[np.bool_]") -> Against:
     """Compare which of the same images two runs answer rightly.
+
+    Args:
+        ours: whether each test image is answered rightly (N,).
+        theirs: likewise, by the baseline.
 
     Raises:
         ValueError: they are not as many.

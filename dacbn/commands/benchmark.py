@@ -19,6 +19,8 @@ def benchmark(
 ) -> None:
     """Time normalisers, training steps and the training loop, compared with the usual alternative.
 
+    dacbn benchmark streams RUN --target T is another: the errors of a run on streams of images.
+
     Args:
         what: layers (each normaliser alone), steps (whole networks), loops (images per second),
             accuracy (seconds of training to an accuracy on the target; takes an hour), export

@@ -69,8 +69,7 @@ def with_norm(
     chosen = select(list(found), sites)
     plain = {name: _plain(found[name], cluster_id) for name in chosen}
     layers, changed = put_in_place(copied, found, plain, kind, options)
-    follows = issubclass(kind, FollowsStream) or kind.always_by_batch
-    if kind.rebuilds_network or (changed and not follows):
+    if kind.rebuilds_network or (changed and not is_for_test_time(kind)):
         raise ValueError(
             f"{kind.__name__} cannot start from trained statistics, the network would have to be "
             f"trained with it: choose one that can, such as {startable()}"
@@ -79,9 +78,14 @@ def with_norm(
     return copied.eval()
 
 
+def is_for_test_time(kind: type[Norm]) -> bool:
+    """Whether a norm replaces a trained BatchNorm as it is: it follows a stream, or each batch."""
+    return issubclass(kind, FollowsStream) or kind.always_by_batch
+
+
 def startable() -> str:
-    """List the norms that follow a stream."""
-    return ", ".join(name for name in norms if issubclass(norms[name], FollowsStream))
+    """List the norms for test time."""
+    return ", ".join(name for name in norms if is_for_test_time(norms[name]))
 
 
 def _batch_norms(model: nn.Module) -> dict[str, nn.Module]:

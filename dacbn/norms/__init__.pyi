@@ -1,3 +1,4 @@
+from .alpha_batch_norm import AlphaBatchNorm as AlphaBatchNorm
 from .auto_dial import AutoDIAL as AutoDIAL
 from .batch_channel_norm import BatchChannelNorm as BatchChannelNorm
 from .batch_instance_norm import BatchInstanceNorm as BatchInstanceNorm
@@ -25,6 +26,7 @@ from .following import FollowsStream as FollowsStream
 from .following import following as following
 from .group_norm import GroupNorm as GroupNorm
 from .ibn_norm import IBNNorm as IBNNorm
+from .instance_aware_batch_norm import InstanceAwareBatchNorm as InstanceAwareBatchNorm
 from .instance_norm import InstanceNorm as InstanceNorm
 from .isometric_group_norm import IsometricGroupNorm as IsometricGroupNorm
 from .kalman_norm import KalmanNorm as KalmanNorm
@@ -47,10 +49,12 @@ from .running_statistics import reset_statistics as reset_statistics
 from .scb_norm import SCBNorm as SCBNorm
 from .scb_norm import SCBNormBase as SCBNormBase
 from .self_normalizing import SelfNormalizing as SelfNormalizing
+from .stream_ucb_norm import StreamUCBNorm as StreamUCBNorm
 from .switchable_norm import SwitchableNorm as SwitchableNorm
 from .torchs_batch_norms import shared_batch_norms as shared_batch_norms
 from .trans_norm import TransNorm as TransNorm
 from .uan import UAN as UAN
 from .ucb_norm import UCBNorm as UCBNorm
+from .unmix_norm import UnMixNorm as UnMixNorm
 from .weight_decay import no_weight_decay as no_weight_decay
 from .weight_standardization import WeightStandardization as WeightStandardization

@@ -10,7 +10,10 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.mixture.routes import HALF
+from dacbn.norms.mixture.by_sample import scale_samples
+
+IMAGES = 64  # that move statistics by the rate of their layer
+SEED = 0  # of the noise, so that a layer starts from a source in one way
 
 
 class FollowsStream:
@@ -32,7 +35,7 @@ def following(model: nn.Module) -> Iterator[None]:
     Example:
         >>> import torch
         >>> from dacbn.norms import RobustBatchNorm
-        >>> layer = RobustBatchNorm(2, rate=0.5).eval()
+        >>> layer = RobustBatchNorm(2, rate=1.0).eval()
         >>> x = torch.tensor([[1.0, 2.0], [3.0, 2.0]])
         >>> _ = layer(x)
         >>> layer.running_mean
@@ -40,7 +43,7 @@ def following(model: nn.Module) -> Iterator[None]:
         >>> with following(layer):
         ...     _ = layer(x)
         >>> layer.running_mean
-        tensor([1., 1.])
+        tensor([2., 2.])
     """
     layers = [part for part in model.modules() if isinstance(part, FollowsStream)]
     before = [layer.follows for layer in layers]
@@ -53,17 +56,47 @@ def following(model: nn.Module) -> Iterator[None]:
             layer.follows = did
 
 
-def positions(x: Tensor) -> Tensor:
-    """View activations (N, C) or (N, C, *) as (N, C, L), in float32 at least."""
-    wide = x.float() if x.dtype in HALF else x
-    return wide.flatten(2) if x.ndim > 2 else wide.unsqueeze(-1)
+def weight_of(images: int, rate: float) -> float:
+    """Return the weight of a batch of images in statistics that 64 images move by a rate.
+
+    So large and small batches move them by the same amount per image: k batches of n images
+    weigh as one of k n images.
+
+    Example:
+        >>> round(weight_of(64, 0.1), 5), round(weight_of(1, 0.1), 5)
+        (0.1, 0.00164)
+    """
+    kept: float = (1 - rate) ** (images / IMAGES)
+    return 1 - kept
+
+
+def noise(num_clusters: int, num_features: int) -> Tensor:
+    """Draw from a standard normal distribution, (K, C), always the same."""
+    generator = torch.Generator().manual_seed(SEED)
+    return torch.randn(num_clusters, num_features, generator=generator, device="cpu")
 
 
 @torch.no_grad()
-def move(
-    statistics: tuple[Tensor, Tensor], newest: tuple[Tensor, Tensor], rate: float | Tensor
-) -> None:
-    """Move a mean and a variance, in place, by a rate; not where the newest are not finite."""
+def move(statistics: tuple[Tensor, Tensor], newest: tuple[Tensor, Tensor], weight: float) -> None:
+    """Move a mean and a variance, in place; not where the newest are not finite."""
     finite = newest[0].isfinite() & newest[1].isfinite()
     for held, value in zip(statistics, newest, strict=True):
-        held.lerp_(value.to(held).where(finite, held), rate)
+        held.lerp_(value.detach().to(held).where(finite, held), weight)
+
+
+def standardise_samples(
+    x: Tensor, mean: Tensor, var: Tensor, affine: tuple[Tensor | None, Tensor | None]
+) -> Tensor:
+    """Standardise each channel of each sample, then scale and shift.
+
+    Args:
+        x: (N, C, L).
+        mean: (N, C) or (C,).
+        var: likewise, positive.
+        affine: weight and bias (C,), or None.
+    """
+    weight, bias = affine
+    slope = var.rsqrt() if weight is None else var.rsqrt() * weight
+    shift = -mean * slope if bias is None else bias - mean * slope
+    size = x.shape[:2]
+    return scale_samples(x, slope.to(x.dtype).expand(size), shift.to(x.dtype).expand(size))

@@ -11,17 +11,18 @@ At test time, the running statistics move towards those of each batch, and the m
 
 With `median=True`, mean_b is the median of a channel, and var_b the mean square about it.
 
-Differs from the papers: a channel with a single value, or with moments that are not finite, leaves
-its statistics. The median of an even number of values is the lower of the two in the middle.
+Differs from the papers: m depends on the size of the batch, so that the statistics move as far per
+image in batches of any size. A channel with a single value, or with moments that are not finite,
+leaves its statistics. The median of an even number of values is the lower of the two in the middle.
 """
 
-from torch import Tensor, fx
+from torch import Tensor
 
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_moments import batch_moments, values_per_channel
-from dacbn.norms.batch_norm import BatchNorm, apply_kernel
-from dacbn.norms.contract import norms
-from dacbn.norms.following import FollowsStream, move, positions
+from dacbn.norms.batch_norm import BatchNorm
+from dacbn.norms.contract import Norm, norms
+from dacbn.norms.following import FollowsStream, move, standardise_samples, weight_of
 
 
 @norms.register("robust_batch_norm")
@@ -35,7 +36,7 @@ class RobustBatchNorm(BatchNorm, FollowsStream):
         eps: added to the variance.
         momentum: weight of the newest batch in training.
         affine: learn `weight` and `bias`.
-        rate: weight of the newest batch at test time, m.
+        rate: weight of 64 images of a stream; RoTTA's is 0.05.
         median: follow the median of a batch instead of its mean.
     """
 
@@ -54,16 +55,15 @@ class RobustBatchNorm(BatchNorm, FollowsStream):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
-        if not self.follows or isinstance(x, fx.Proxy):
-            return super().forward(x)
-        self.check_input(x)
+        return Norm.forward(self, x) if self.follows else super().forward(x)
+
+    def normalise(self, x: Tensor) -> Tensor:
+        """Move the statistics towards those of x (N, C, L), and normalise it by them."""
         if values_per_channel(x) > 1:
-            wide = positions(x.detach())
-            moments = median_moments(wide) if self.median else batch_moments(wide)
-            move(self.running_moments(), moments, self.rate)
-        mean, var = self.running_moments()
-        affine = self.weight, self.bias
-        return apply_kernel(x, (mean.clone(), var.clone()), affine, False, 0.0, self.eps)
+            moments = median_moments(x) if self.median else batch_moments(x)
+            move(self.running_moments(), moments, weight_of(len(x), self.rate))
+        mean, var = (each.clone() for each in self.running_moments())
+        return standardise_samples(x, mean, var + self.eps, (self.weight, self.bias))
 
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""

@@ -81,7 +81,7 @@ def test_the_card_holds_the_scores_with_the_number_of_images(exported):
         scores = adapter.evaluate(domain, name)
         assert results[name] == round(scores["accuracy"], 6)
         assert percent == f"{100 * scores['accuracy']:.1f}"
-        assert int(count) == len(adapter._labelled(domain, None)) > 0
+        assert int(count) == len(adapter.labelled_of(domain)) > 0
 
 
 def test_the_card_names_data_method_and_norm(exported):

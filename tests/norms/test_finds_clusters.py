@@ -9,7 +9,7 @@ from norm_cases import FIND_NO_CLUSTERS, SHAPES, run, trained
 from dacbn.norms import norms
 
 # They assign by one mixture, that of `mixture()`, and normalise by another.
-NORMALISE_BY_ANOTHER = {"uan", "frozen_gate_norm"}
+NORMALISE_BY_ANOTHER = {"uan", "frozen_gate_norm", "unmix_norm"}
 
 
 def has_clusters_of_its_own(name):

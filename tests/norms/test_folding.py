@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from dacbn.norms import norms
 
 HIDDEN = ["batch_channel_norm", "prediction_time_batch_norm", "switchable_norm"]
-FOLDABLE = {"batch_norm", "kalman_norm"}
+FOLDABLE = {"batch_norm", "kalman_norm", "robust_batch_norm"}
 BEFORE = {
     "conv": (nn.Conv2d(3, 8, 3), (6, 3, 5, 5), fuse_conv_bn_eval),
     "linear": (nn.Linear(3, 8), (6, 3), fuse_linear_bn_eval),

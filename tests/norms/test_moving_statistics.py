@@ -17,7 +17,7 @@ WITHOUT_STATISTICS = {
     *("isometric_group_norm", "layer_norm", "no_norm", "scb_norm", "scb_norm_base"),
     "self_normalizing",
 }
-ALWAYS_BY_BATCH = {"prediction_time_batch_norm"}
+ALWAYS_BY_BATCH = {"alpha_batch_norm", "prediction_time_batch_norm"}
 
 
 def buffers(layer):

@@ -21,17 +21,21 @@ LEAVE_THE_SCALE = {
 # They normalise each sample by itself, by the batch in evaluation, or by something a BatchNorm does
 # not have, or not at all.
 LEND_NOTHING = {
+    "alpha_batch_norm",
     "batch_channel_norm",
     "channel_layer_norm",
     "dynamic_tanh",
     "group_norm",
     "ibn_norm",
+    "instance_aware_batch_norm",
     "instance_norm",
     "isometric_group_norm",
     "layer_norm",
     "prediction_time_batch_norm",
     "self_normalizing",
+    "stream_ucb_norm",
     "switchable_norm",
+    "unmix_norm",
 }
 BREAK_THE_GRAPH: set[str] = set()  # they decide by values
 LEARNED_START = {"scb_norm", "scb_norm_base", "uan"}  # a reset leaves what is learned

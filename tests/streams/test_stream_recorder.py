@@ -86,7 +86,9 @@ def test_only_the_first_pass_of_a_batch_counts_and_hooks_are_removed():
 
 
 def test_statistics_that_follow_leave_the_source_and_come_to_the_part():
-    network = with_norm(create_network("digits_cnn", None, 3).eval(), "robust_batch_norm(rate=0.3)")
+    network = with_norm(
+        create_network("digits_cnn", None, 3).eval(), "robust_batch_norm(rate=0.95)"
+    )
     record = StreamRecorder(network)
     torch.manual_seed(0)
     with following(network), torch.no_grad():

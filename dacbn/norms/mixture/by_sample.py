@@ -101,6 +101,11 @@ def mix_samples(x: Tensor, weights: Tensor, components: Components, affine: Affi
     shift = (by_sample @ (slopes * to_float64(mean))).to(x.dtype).neg()
     if bias is not None:
         shift = shift + bias
+    return scale_samples(x, slope, shift)
+
+
+def scale_samples(x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
+    """Compute slope x + shift of activations x (N, C, L), with slopes and shifts (N, C)."""
     if needs_formulas(x):
         return torch.addcmul(shift[..., None], x, slope[..., None])
     y: Tensor = _Line.apply(x, slope, shift)

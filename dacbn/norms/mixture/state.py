@@ -209,7 +209,14 @@ class RunningMixture(MixtureState):
         self._count.fill_(self.num_batches_tracked, 0)
 
     @torch.no_grad()
-    def update(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
+    def update(
+        self,
+        share: Tensor,
+        mean: Tensor,
+        var: Tensor,
+        num_values: int,
+        momentum: float | None = None,
+    ) -> None:
         """Move towards a batch's moments; not where they are infinite, nor in a recomputation.
 
         Args:
@@ -217,9 +224,11 @@ class RunningMixture(MixtureState):
             mean: (K, C).
             var: biased, (K, C).
             num_values: values per channel in the batch, on all processes; more than one.
+            momentum: weight of the batch; None takes that of training.
         """
         if is_recomputation():
             return
+        weight = self.momentum if momentum is None else momentum
         var = var * (num_values / (num_values - 1))
         # a CPU looks first, which is faster; to ask a GPU would make it wait
         if not (var.is_cpu and not is_recorded(var) and isfinite(var.sum().item())):
@@ -228,8 +237,8 @@ class RunningMixture(MixtureState):
             mean, var = mean.where(finite, self.mean), var.where(finite, self.var)
             share = share.where(shares, self.prior)
         share, mean, var = (value.to(self.prior) for value in (share, mean, var))
-        self.prior.lerp_(share, self.momentum)
-        step = self.momentum * share / self.prior.clamp_min(SMALLEST_PRIOR)
+        self.prior.lerp_(share, weight)
+        step = weight * share / self.prior.clamp_min(SMALLEST_PRIOR)
         self.mean.lerp_(mean, step)
         self.var.lerp_(var, step)
         if not self.uninitialised:  # batches before the one that initialises do not count

@@ -1,0 +1,205 @@
+"""dacbn benchmark streams: the errors of a trained run on streams of images, over time."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tyro.conf import OmitArgPrefixes, Positional
+
+from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol, Row
+from dacbn.commands.stream_figure import draw_errors
+from dacbn.commands.stream_tables import table_of_errors, table_of_parts
+from dacbn.spec import Spec, Term
+from dacbn.spelling import spell
+from dacbn.training import write_text
+
+if TYPE_CHECKING:
+    from dacbn.adapter import DomainAdapter
+    from dacbn.datasets import LabelledImages
+
+CELLS, SETTINGS, TABLES, FIGURE = "cells.jsonl", "settings.json", "tables.md", "errors"
+NONE = "none"
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamSettings:
+    """What the streams consist of; a resumed benchmark has the same."""
+
+    target: tuple[str, ...]
+    """Labelled domains that follow one another, or come at once: names or folders."""
+    corruptions: tuple[str, ...] = ()
+    """Corruptions of each target, each a part of the stream; none leaves the targets as they are.
+    They are not those of CIFAR-10-C."""
+    strengths: tuple[int, ...] = (3, 5)
+    """Strengths of the corruptions, from 1 to 5."""
+    images: int = 2000
+    """Images of each target, at most."""
+    reset: bool | None = None
+    """Return to the source before each part; by default, with the protocols iid and single."""
+    concentration: float = 0.1
+    """Of the protocol correlated: the smaller, the longer labels stay the same."""
+    domain: str | None = None
+    """The domain of the run whose statistics answer, for norms that know the domains."""
+
+
+def benchmark_streams(
+    run: Positional[Path],
+    settings: OmitArgPrefixes[StreamSettings],
+    protocols: tuple[Protocol, ...] = ("iid", "continual", "correlated", "mixed", "single"),
+    batch_sizes: tuple[int, ...] = (1, 4, 16, 64, 200),
+    norms: tuple[str, ...] = (
+        TRAINED,
+        "prediction_time_batch_norm",
+        "alpha_batch_norm",
+        "robust_batch_norm",
+        "unmix_norm",
+        "stream_ucb_norm",
+    ),
+    methods: tuple[str, ...] = (NONE,),
+    seeds: tuple[int, ...] = (0, 1, 2),
+    output: Path = Path("streams"),
+    device: str = "auto",
+) -> None:
+    """Let a trained run answer streams, and show its errors over time.
+
+    What is done already is not done again. The folder holds cells.jsonl (a line for each stream),
+    tables.md, and a figure of errors over time.
+
+    Args:
+        run: a run folder.
+        settings: what the streams consist of.
+        protocols: iid (each part shuffled, the network is reset between them), continual (not
+            reset), correlated (labels in runs), mixed (all parts at once), single (iid, one image
+            at a time).
+        batch_sizes: images that are answered together; the protocol single has 1.
+        norms: take the place of the BatchNorms of the run; source keeps them.
+        methods: test-time methods; none only predicts.
+        seeds: one order of the images each.
+        output: folder to write, or to go on with.
+        device: cpu, cuda, or auto.
+    """
+    from dacbn.adapter import DomainAdapter
+    from dacbn.benchmarks.protocols import PROTOCOLS
+    from dacbn.benchmarks.stream_cells import run_cell
+    from dacbn.training import answering_ids, choose_device
+
+    _check(settings, batch_sizes, norms, methods)
+    adapter = DomainAdapter.from_pretrained(run, str(choose_device(device)))
+    _claim(output, {"run": str(run), **dataclasses.asdict(settings)})
+    parts = read_parts(adapter, settings)
+    ids = answering_ids(adapter.network, adapter.config, settings.domain)
+    cells = [
+        Cell(protocol, size, norm, None if method == NONE else method, seed)
+        for protocol in dict.fromkeys(protocols)
+        for size in ((1,) if PROTOCOLS[protocol].single else batch_sizes)
+        for seed in seeds
+        for norm in norms
+        for method in methods
+    ]
+    rows = _read_rows(output / CELLS)
+    for number, cell in enumerate(cells, 1):
+        if _key(dataclasses.asdict(cell)) in rows:
+            continue
+        row = run_cell(
+            *(adapter.network, parts, cell, ids[0], settings.reset, settings.concentration)
+        )
+        rows[_key(row)] = row
+        with open(output / CELLS, "a", encoding="utf-8") as lines:
+            lines.write(json.dumps(row) + "\n")
+        print(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
+    asked = [rows[_key(dataclasses.asdict(cell))] for cell in cells]
+    tables = f"{table_of_errors(asked)}\n\n{table_of_parts(asked)}\n"
+    write_text(output / TABLES, tables)
+    draw_errors(asked, output / FIGURE)
+    print(f"\n{tables}\nwrote {output}")
+
+
+def read_parts(adapter: "DomainAdapter", settings: StreamSettings) -> "dict[str, LabelledImages]":
+    """Read the parts of a stream into memory, by name."""
+    import torch
+
+    from dacbn.datasets import LabelledImages, TensorImages
+    from dacbn.datasets.corruptions import corrupted
+
+    parts = {}
+    for place in settings.target:
+        whole = adapter.labelled_of(place)
+        order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
+        chosen = order[: settings.images].sort().values
+        images = TensorImages(whole.images.gather(chosen).cpu())
+        domain = LabelledImages(images, whole.labels[chosen], whole.classes)
+        name = Path(place).name
+        if not settings.corruptions:
+            parts[name] = domain
+        for strength in settings.strengths if settings.corruptions else ():
+            for corruption in settings.corruptions:
+                called = corruption if len(settings.target) == 1 else f"{name}, {corruption}"
+                parts[f"{called} {strength}"] = corrupted(domain, corruption, strength)
+    return parts
+
+
+def _check(
+    settings: StreamSettings,
+    batch_sizes: tuple[int, ...],
+    norms: tuple[str, ...],
+    methods: tuple[str, ...],
+) -> None:
+    """Check what takes long to come to."""
+    from dacbn.datasets.corruptions import CORRUPTIONS, STRENGTHS
+    from dacbn.methods import test_time_methods
+    from dacbn.models import resolve_norm
+
+    for value in settings.corruptions:
+        if value not in CORRUPTIONS:
+            raise ValueError(f"unknown corruption {value!r}. Known: {', '.join(CORRUPTIONS)}")
+    for strength in settings.strengths:
+        if strength not in STRENGTHS:
+            raise ValueError(f"{spell('strengths')} are 1 to 5, got {strength}")
+    if settings.images < 1:
+        raise ValueError(f"{spell('images')} must be at least 1, got {settings.images}")
+    if not settings.concentration > 0:
+        raise ValueError(f"{spell('concentration')} must be positive, got {settings.concentration}")
+    if min(batch_sizes, default=0) < 1:
+        raise ValueError(f"{spell('batch_sizes')} must be at least 1, got {batch_sizes}")
+    for norm in norms:
+        if norm != TRAINED:
+            resolve_norm(norm)
+    for method in methods:
+        if method != NONE:
+            (term,) = Spec(method).terms
+            test_time_methods.check(Term(*term))
+
+
+def _claim(folder: Path, settings: dict[str, object]) -> None:
+    """Write the settings into the folder, or compare them with those that are there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings, indent=2) + "\n"
+    path = folder / SETTINGS
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ValueError(
+            f"{folder} holds a benchmark of another run or of other streams: choose another "
+            f"{spell('output')}"
+        )
+    write_text(path, text)
+
+
+def _key(row: Row) -> str:
+    return json.dumps([row[field.name] for field in dataclasses.fields(Cell)])
+
+
+def _read_rows(path: Path) -> dict[str, Row]:
+    """Read the rows that are done; the last line may be cut off."""
+    rows = {}
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        rows[_key(row)] = row
+    return rows
+
+
+def _named(cell: Cell) -> str:
+    method = "" if cell.method is None else f" + {cell.method}"
+    return f"{cell.protocol}, {cell.batch_size} at a time, {cell.norm}{method}, seed {cell.seed}"

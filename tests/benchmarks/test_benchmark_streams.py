@@ -1,0 +1,62 @@
+"""dacbn benchmark streams: cells, tables and a figure in a folder that can be gone on with."""
+
+import json
+
+import pytest
+
+from dacbn.cli import main
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    from dacbn import DomainAdapter
+
+    folder = tmp_path_factory.mktemp("streams") / "run"
+    options = {"method": "source_only", "steps": 2, "norm": None, "device": "cpu"}
+    DomainAdapter(**options).fit("digits", "color_digits", run=folder)
+    return folder
+
+
+def call(monkeypatch, *words):
+    monkeypatch.setattr("sys.argv", ["dacbn", "benchmark", "streams", *map(str, words)])
+    main()
+
+
+def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
+    output = tmp_path / "streams"
+    words = [run, "--target", "digits", "--corruptions", "noisy", "faded", "--strengths", "5"]
+    words += ["--images", "24", "--seeds", "0", "1", "--norms", "source", "unmix_norm"]
+    words += ["--output", output, "--device", "cpu"]
+    call(monkeypatch, *words, "--protocols", "mixed", "--batch-sizes", "8")
+    printed = capsys.readouterr().out
+    assert "4/4 mixed, 8 at a time, unmix_norm, seed 1" in printed and "±" in printed
+    rows = [json.loads(line) for line in (output / "cells.jsonl").read_text().splitlines()]
+    assert len(rows) == 4 and {*rows[0]["parts"]} == {"noisy 5", "faded 5"}
+    assert "| mixed 8 " in (output / "tables.md").read_text()
+    assert (output / "errors.png").stat().st_size > 1000
+
+    call(monkeypatch, *words, "--protocols", "mixed", "single", "--batch-sizes", "8")
+    printed = capsys.readouterr().out
+    assert "4/4" not in printed and "5/8 single, 1 at a time" in printed
+    assert len((output / "cells.jsonl").read_text().splitlines()) == 8
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *words, "--reset", "True")
+    assert "choose another --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--corruptions", "foggy"], "unknown corruption 'foggy'"),
+        (["--strengths", "6"], "--strengths are 1 to 5, got 6"),
+        (["--batch-sizes", "0"], "--batch-sizes must be at least 1"),
+        (["--norms", "unmix"], "unknown norm 'unmix'. Did you mean 'unmix_norm'?"),
+        (["--methods", "tents"], "unknown test-time method 'tents'"),
+        (["--images", "0"], "--images must be at least 1"),
+        (["--norms", "group_norm"], "GroupNorm cannot start from trained statistics"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(run, words, told, tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit):
+        call(monkeypatch, run, "--target", "digits", "--output", tmp_path / "s", *words)
+    assert told in capsys.readouterr().err

@@ -218,7 +218,7 @@ class Classifier(ScikitLearnProtocol):
 
     def right(self, test: LabelledLike, cluster_id: int | str | None = None) -> NDArray[np.bool_]:
         """Return whether each image that `evaluate` scores is answered rightly (N,)."""
-        domain = self._labelled(test, None)
+        domain = self.labelled_of(test)
         answered = self.labels_of(self.outputs(domain.images, cluster_id))
         right: NDArray[np.bool_] = (answered == domain.labels.cpu()).numpy()
         return right

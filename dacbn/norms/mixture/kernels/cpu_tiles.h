@@ -74,7 +74,7 @@ INLINE void add_sums(Block *b, vec sums[3][K]) {
 static void sum_moments(Block *b, Tile x, vec edge, float *kept) {
     vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K];
     EACH_VECTOR {
-        assign(&b->gate, load(x.start + v * x.stride), LIVE, d, r);
+        assign(&b->gate, load_values(x.start + v * x.stride), LIVE, d, r);
         keep(kept ? kept + v * K * LANES : 0, r);
         EACH_COMPONENT {
             vec u = d[k] - b->shift[k], ru = r[k] * u;
@@ -90,10 +90,10 @@ static void sum_moments(Block *b, Tile x, vec edge, float *kept) {
 static void mix(const Block *b, Tile x, Tile y, vec edge, const float *kept) {
     vec ones = edge * 0 + 1.0f, d[K], r[K];
     EACH_VECTOR {
-        vec from = load(x.start + v * x.stride), sum = b->bias;
+        vec from = load_values(x.start + v * x.stride), sum = b->bias;
         assign_again(&b->gate, from, LIVE, kept ? kept + v * K * LANES : 0, d, r);
         EACH_COMPONENT sum += r[k] * (b->slope[k] * d[k] + b->level[k]);
-        store(y.start + v * y.stride, sum);
+        store_values(y.start + v * y.stride, sum);
     }
 }
 
@@ -101,8 +101,8 @@ static void mix(const Block *b, Tile x, Tile y, vec edge, const float *kept) {
 static void sum_gradients(Block *b, Tile x, Tile g, vec edge, float *kept) {
     vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K];
     EACH_VECTOR {
-        vec gradient = load(g.start + v * g.stride);
-        assign(&b->gate, load(x.start + v * x.stride), LIVE, d, r);
+        vec gradient = load_values(g.start + v * g.stride);
+        assign(&b->gate, load_values(x.start + v * x.stride), LIVE, d, r);
         keep(kept ? kept + v * K * LANES : 0, r);
         EACH_COMPONENT {
             vec gr = gradient * r[k];
@@ -118,7 +118,8 @@ INLINE void mix_gradients(Block *b, Tile x, Tile g, Tile dx, vec edge, const flo
                           int gate_too) {
     vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K], h[K];
     EACH_VECTOR {
-        vec from = load(x.start + v * x.stride), gradient = load(g.start + v * g.stride);
+        vec from = load_values(x.start + v * x.stride);
+        vec gradient = load_values(g.start + v * g.stride);
         vec to_x = ones * 0, mean_h = to_x;
         assign_again(&b->gate, from, LIVE, kept ? kept + v * K * LANES : 0, d, r);
         EACH_COMPONENT {
@@ -136,7 +137,7 @@ INLINE void mix_gradients(Block *b, Tile x, Tile g, Tile dx, vec edge, const flo
             sums[1][k] += ed;
             sums[2][k] += ed * d[k];
         }
-        store(dx.start + v * dx.stride, to_x);
+        store_values(dx.start + v * dx.stride, to_x);
     }
     if (gate_too) add_sums(b, sums);
 }

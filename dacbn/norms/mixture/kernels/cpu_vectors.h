@@ -66,21 +66,23 @@ INLINE int any_below(vec v, float bound) {
    in float32 exceeds 2^63. */
 INLINE vec power_of_two(vec t) {
 #ifdef __AVX512DQ__
-    vec f = _mm512_reduce_ps(t, 0);
+    /* the part after the integer below, and that integer as the exponent */
+    vec f = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF);
+    vec p = 1.877576593e-3f * f + 8.989340290e-3f;
+    p = p * f + 5.582631789e-2f;
+    p = p * f + 2.401536171e-1f;
+    p = p * f + 6.931530732e-1f;
+    return _mm512_scalef_ps(p * f + 9.999999251e-1f, t);
 #else
     /* Adding 1.5 * 2^23 + 127 rounds t; the low bits of the sum are the exponent of the power. */
     const float round = 12583039.0f;
     t = larger((vec){0} - 126.0f, t);
     vec whole = t + round, f = t - (whole - round);
-#endif
     vec p = 1.32647273e-3f * f + 9.67151299e-3f;
     p = p * f + 5.55073358e-2f;
     p = p * f + 2.40222424e-1f;
     p = p * f + 6.93147004e-1f;
     p = p * f + 1.0f;
-#ifdef __AVX512DQ__
-    return _mm512_scalef_ps(p, t - f);
-#else
     ints scale;
     memcpy(&scale, &whole, sizeof scale);
     scale <<= 23;

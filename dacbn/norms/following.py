@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from dacbn.norms.mixture.by_sample import scale_samples
+from dacbn.norms.mixture.by_sample import draw_line
 
 IMAGES = 64  # that move statistics by the rate of their layer
 SEED = 0  # of the noise, so that a layer starts from a source in one way
@@ -99,4 +99,4 @@ def standardise_samples(
     slope = var.rsqrt() if weight is None else var.rsqrt() * weight
     shift = -mean * slope if bias is None else bias - mean * slope
     size = x.shape[:2]
-    return scale_samples(x, slope.to(x.dtype).expand(size), shift.to(x.dtype).expand(size))
+    return draw_line(x, slope.to(x.dtype).expand(size), shift.to(x.dtype).expand(size))

@@ -31,8 +31,8 @@ from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_type
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
 from dacbn.norms.mixture.moments import Assign, log_joint
-from dacbn.norms.mixture.normalise import normalise_by_mixture
-from dacbn.norms.mixture.routes import traced_as_one
+from dacbn.norms.mixture.normalise import normalise_by_mixture, reads_in_place
+from dacbn.norms.mixture.routes import traced_as_one, without_autocast
 from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
 from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
 from dacbn.norms.recomputation import PastTables, is_recomputation
@@ -134,10 +134,14 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         """Normalise x, of shape (N, C) or (N, C, *)."""
         if isinstance(x, fx.Proxy):
             return traced_as_one(self, x)
-        if self.assign != "channel":
+        if self.assign == "channel":
+            self.check_input(x)
+            return self.normalise(x)
+        if not reads_in_place(x, self.assign):
             return super().forward(x)
         self.check_input(x)
-        return self.normalise(x)
+        with without_autocast(x):
+            return self.normalise(x)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, *), then scale and shift it."""
@@ -178,12 +182,13 @@ class UCBNorm(Norm, SeenAsBatchNorm):
 
         The first layer of the network finds it, the others read it.
         """
+        wide = torch.promote_types(x.dtype, torch.float32)
         if self.assigns and shared.found is None:
-            gate = Gate(*in_type(x.dtype, *gate))
+            gate = Gate(*in_type(wide, *gate))
             return shared.keep(sample_log_joint(*sample_moments(x), gate).softmax(0).T).T
         if is_recomputation():
             return self.past.read(x)[0].T
-        found = shared.read(x.shape[0]).to(x.dtype)
+        found = shared.read(x.shape[0]).to(wide)
         if torch.is_grad_enabled():  # it may be asked for again
             self.past.read(x, found)
         return found.T

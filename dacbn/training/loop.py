@@ -28,7 +28,7 @@ from dacbn.training.records import Records
 from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
 from dacbn.training.several_processes import average_statistics, in_parallel
 from dacbn.training.starting_defaults import starts_pretrained
-from dacbn.training.state import TrainingState
+from dacbn.training.state import TrainingState, lay_out_state
 
 LOG = logging.getLogger(__name__)
 SHOWN = (SOURCE_ACCURACY, DOMAIN_ACCURACY)  # in the progress, after the loss
@@ -75,6 +75,7 @@ def train(
     channels_last = device.type == "cuda" or starts_pretrained(config)
     if channels_last:
         state.method.to(memory_format=torch.channels_last)
+    lay_out_state(state.optimizer)
     state.method.train()
     forward = compile_forward(state.method.network) if config.compile else None
     parallel, agreement = in_parallel(state.method), Agreement()

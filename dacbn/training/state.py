@@ -83,6 +83,19 @@ class TrainingState:
             )
 
 
+def lay_out_state(optimizer: Optimizer) -> None:
+    """Lay the optimiser's state out in memory as its parameters are.
+
+    A checkpoint keeps the layout of the network that it was saved from, and fused updates on a CPU
+    walk over both in the order of memory, without a check (torch 2.14).
+    """
+    for parameter, state in optimizer.state.items():
+        for name, value in state.items():
+            per_weight = isinstance(value, torch.Tensor) and value.shape == parameter.shape
+            if per_weight and value.stride() != parameter.stride():
+                state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
 def _check_shapes(optimizer: Optimizer) -> None:
     """Check the restored state, which torch compares with the parameters in the next step only."""
     for parameter, state in optimizer.state.items():

@@ -1,6 +1,7 @@
 """The arithmetic of training: steps, clipping, schedules and averages."""
 
 import copy
+import dataclasses
 import math
 
 import pytest
@@ -47,6 +48,22 @@ def one_step(source, target, **options):
     gradient = torch.cat([p.grad.double().flatten() for p in twin.parameters()])
     train(state, stream, config, Records(None))
     return before, flat(state.method), gradient
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_checkpoint_of_another_memory_format_continues_alike(source, target, optimizer):
+    config, state, stream = start(source, target, steps=2, optimizer=optimizer)
+    state.method.to(memory_format=torch.contiguous_format)
+    config_of_one = dataclasses.replace(config, steps=1)
+    train(state, stream, config_of_one, Records(None))
+    saved, results = copy.deepcopy(state.state_dict()), []
+    for form in (torch.contiguous_format, torch.channels_last):
+        _, again, stream = start(source, target, steps=2, optimizer=optimizer)
+        again.method.to(memory_format=form)
+        again.load_state_dict(copy.deepcopy(saved))
+        train(again, stream, config, Records(None))
+        results.append(flat(again.method))
+    torch.testing.assert_close(*results, rtol=0, atol=1e-5)
 
 
 def test_adamw_decays_decoupled_and_steps_by_the_sign(source, target):

@@ -7,12 +7,15 @@ K copies of the activations, which are read twice.
 Shapes: x is (N, C, L); weights of K components are (K, N) and sum to one over K.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from dacbn.norms.mixture.arguments import Affine, Components, Gate
+from dacbn.norms.mixture.by_line import Draw, line_by_moments, moments_by
+from dacbn.norms.mixture.kernels.lines import line_kernel_for
 from dacbn.norms.mixture.moments import pool, shares, to_float64
 from dacbn.norms.mixture.routes import needs_formulas
 from dacbn.processes import is_shared
@@ -21,15 +24,25 @@ VALUES = 1 << 20  # activations multiplied at a time, to keep temporary tensors 
 
 
 def sample_moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Compute the mean and biased variance of each sample's channels, (N, C) each."""
+    """Compute the mean and biased variance of each sample's channels, (N, C) each, of (N, C, *)."""
+    x = _with_positions(x)
     if x.shape[2] == 1 or x.numel() == 0:
-        mean = x.sum(2)
+        mean = x.sum(2, dtype=torch.promote_types(x.dtype, torch.float32))
         return mean, torch.zeros_like(mean)
+    if kernel := line_kernel_for(x):
+        return moments_by(kernel, x)
     if needs_formulas(x):  # a compiler fuses this with its neighbours
         var, mean = torch.var_mean(x, 2, correction=0)
         return mean, var
     mean, var = _SampleMoments.apply(x)
     return mean, var
+
+
+def moments_and_line(x: Tensor) -> tuple[Tensor, Tensor, Draw]:
+    """Compute `sample_moments` of x (N, C, *), and what draws its line by slope and shift, once."""
+    if kernel := line_kernel_for(x):
+        return line_by_moments(kernel, x)
+    return *sample_moments(x), partial(draw_line, x)
 
 
 def sample_log_joint(mean: Tensor, var: Tensor, gate: Gate) -> Tensor:
@@ -92,24 +105,35 @@ def mix_samples(x: Tensor, weights: Tensor, components: Components, affine: Affi
         components: the moments that standardise; their variances are positive.
         affine: the map that follows.
     """
+    return draw_line(x, *line_of_samples(weights, components, affine))
+
+
+def draw_line(x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
+    """Compute slope x + shift of x (N, C, *) and coefficients (N, C)."""
+    flat = _with_positions(x)
+    if needs_formulas(x):
+        return torch.addcmul(shift[..., None], flat, slope[..., None]).reshape(x.shape)
+    y: Tensor = _Line.apply(flat, slope, shift)
+    return y.reshape(x.shape)
+
+
+def line_of_samples(
+    weights: Tensor, components: Components, affine: Affine
+) -> tuple[Tensor, Tensor]:
+    """Compute slope and shift of `mix_samples`, (N, C) each."""
     mean, var, scale = components
     weight, bias = affine
     terms = weights if scale is None else weights * scale
     slopes = to_float64(var.rsqrt() if weight is None else var.rsqrt() * weight)
     by_sample = to_float64(terms).T
-    slope = (by_sample @ slopes).to(x.dtype)
-    shift = (by_sample @ (slopes * to_float64(mean))).to(x.dtype).neg()
-    if bias is not None:
-        shift = shift + bias
-    return scale_samples(x, slope, shift)
+    slope = (by_sample @ slopes).to(mean.dtype)
+    shift = (by_sample @ (slopes * to_float64(mean))).to(mean.dtype).neg()
+    return slope, shift if bias is None else shift + bias
 
 
-def scale_samples(x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
-    """Compute slope x + shift of activations x (N, C, L), with slopes and shifts (N, C)."""
-    if needs_formulas(x):
-        return torch.addcmul(shift[..., None], x, slope[..., None])
-    y: Tensor = _Line.apply(x, slope, shift)
-    return y
+def _with_positions(x: Tensor) -> Tensor:
+    """View x (N, C, *) as (N, C, L)."""
+    return x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
 
 
 class _SampleMoments(torch.autograd.Function):

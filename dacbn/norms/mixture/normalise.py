@@ -6,6 +6,9 @@ are matrix products (`by_position`). All agree with the formulas in `moments` to
 keeps a tensor K times as large as the activations, unless second derivatives are asked for.
 """
 
+from math import prod
+
+import torch
 from torch import Tensor
 
 from dacbn.norms.mixture import operations as operations  # registers what counters ask
@@ -18,11 +21,12 @@ from dacbn.norms.mixture.by_position import (
     shape_back,
 )
 from dacbn.norms.mixture.by_sample import (
-    mix_samples,
+    line_of_samples,
+    moments_and_line,
     pool_samples,
     sample_log_joint,
-    sample_moments,
 )
+from dacbn.norms.mixture.kernels.lines import line_kernel_for
 from dacbn.norms.mixture.moments import Assign
 from dacbn.norms.mixture.operators import normalise_channels
 from dacbn.norms.mixture.routes import HALF
@@ -54,14 +58,15 @@ def normalise_by_mixture(
         variance, (K, C) each; the share is (K, 1) where channels share an assignment. With
         `from_batch` these are the batch's; without, they are meaningless.
     """
-    if x.dtype in HALF and not (x.is_cuda and assign == "channel"):
+    if x.dtype in HALF and not reads_in_place(x, assign):
         records = (gate, components, affine, options)
         y, share, mean, var = normalise_by_mixture(x.float(), *records, assign, weights)
         return y.to(x.dtype), share, mean, var
     if assign != "channel":
-        gate = Gate(*in_type(x.dtype, *gate))
-        components = Components(*in_type(x.dtype, *components))
-        affine = Affine(*in_type(x.dtype, *affine))
+        wide = torch.promote_types(x.dtype, torch.float32)
+        gate = Gate(*in_type(wide, *gate))
+        components = Components(*in_type(wide, *components))
+        affine = Affine(*in_type(wide, *affine))
     if assign == "sample":
         return _by_samples(x, gate, components, affine, options, weights)
     if assign == "position":
@@ -69,6 +74,13 @@ def normalise_by_mixture(
     y, table = normalise_channels(x, gate, components, affine, options)
     share, mean, var = table[SHARE : VAR + 1].unbind()
     return y, share, mean, var
+
+
+def reads_in_place(x: Tensor, assign: Assign) -> bool:
+    """Whether x (N, C, *) of this layout and type is read and written as it is."""
+    if assign == "channel":
+        return x.is_cuda or x.dtype is not torch.float16
+    return assign == "sample" and line_kernel_for(x) is not None
 
 
 def _by_samples(
@@ -79,16 +91,16 @@ def _by_samples(
     options: Options,
     weights: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
-    moments = sample_moments(flat)
+    of_mean, of_var, draw = moments_and_line(x)
+    moments = of_mean, of_var
     if weights is None:
         weights = sample_log_joint(*moments, gate).softmax(0)
     share = weights
     mean, var, scale = components
     if options.from_batch:
-        share, mean, var = pool_samples(*moments, flat.shape[2], weights, mean, var)
-    y = mix_samples(flat, weights, Components(mean, var + options.eps, scale), affine)
-    return y.reshape(x.shape), share.detach(), mean.detach(), var.detach()
+        share, mean, var = pool_samples(*moments, prod(x.shape[2:]), weights, mean, var)
+    y = draw(*line_of_samples(weights, Components(mean, var + options.eps, scale), affine))
+    return y, share.detach(), mean.detach(), var.detach()
 
 
 def _by_positions(

@@ -69,11 +69,12 @@ def _dense(x: Tensor) -> Tensor:
 
 
 def _in_one_type(x: Tensor, *tables: Tensor | None) -> tuple[Any, ...]:
-    """Convert all to the widest type among them, float32 at least; half-precision x stays."""
+    """Convert all to the widest type, float32 at least; if it is that, half-precision x stays."""
     wide = torch.float32
     for tensor in (x, *tables):
         wide = wide if tensor is None else torch.promote_types(wide, tensor.dtype)
-    return (x if x.dtype in HALF else x.to(wide), *in_type(wide, *tables))
+    stays = x.dtype in HALF and wide is torch.float32
+    return (x if stays else x.to(wide), *in_type(wide, *tables))
 
 
 def _by_formulas(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """Choose the implementation of mixtures per channel: C (CPU), Triton (GPU) or torch.
 
-Compiled C (`cpu`) takes float32 activations on a CPU, Triton kernels (`gpu`) take all but float64
-on a GPU, and torch (`by_channel`) takes everything else, and everything if the environment
-variable DACBN_KERNEL is "plain". All have the same arguments.
+Compiled C (`cpu`) takes float32 and bfloat16 activations on a CPU, Triton kernels (`gpu`) take all
+but float64 on a GPU, and torch (`by_channel`) takes everything else, and everything if the
+environment variable DACBN_KERNEL is "plain". All have the same arguments.
 """
 
 import os
@@ -60,11 +60,11 @@ PLAIN = Kernels(
 
 def kernels_for(x: Tensor, num_clusters: int) -> Kernels:
     """Choose the implementation for activations x and K components."""
-    on_cpu = x.device.type == "cpu" and x.dtype == torch.float32
+    on_cpu = x.device.type == "cpu" and x.dtype in cpu.DEFINITIONS
     on_gpu = x.is_cuda and x.dtype != torch.float64 and x.numel() < GPU_SIZE_LIMIT
     if x.numel() == 0 or not (on_cpu or on_gpu):
         return PLAIN
-    found = find_kernels(x.device.type, num_clusters)
+    found = find_kernels(x.device.type, num_clusters, x.dtype if on_cpu else torch.float32)
     return PLAIN if isinstance(found, str) else found
 
 
@@ -78,18 +78,26 @@ def kernel_status(device_type: str = "cpu", num_clusters: int = 3) -> tuple[str,
 
 
 @cache
-def find_kernels(device_type: str, num_clusters: int) -> Kernels | str:
-    """Compile and load the kernels for K components, or return the reason why there are none."""
+def find_kernels(
+    device_type: str, num_clusters: int, dtype: torch.dtype = torch.float32
+) -> Kernels | str:
+    """Compile and load the kernels for K components, or return the reason why there are none.
+
+    Args:
+        device_type: "cpu" or "cuda".
+        num_clusters: components K.
+        dtype: of the activations; on a GPU the kernels are the same for all.
+    """
     if os.environ.get("DACBN_KERNEL") == "plain":
         return "DACBN_KERNEL=plain"
     if num_clusters > MAX_COMPONENTS:
         return f"more than {MAX_COMPONENTS} components"
-    return _find_c(num_clusters) if device_type == "cpu" else _find_triton(num_clusters)
+    return _find_c(num_clusters, dtype) if device_type == "cpu" else _find_triton(num_clusters)
 
 
-def _find_c(num_clusters: int) -> Kernels | str:
+def _find_c(num_clusters: int, dtype: torch.dtype) -> Kernels | str:
     try:
-        kernel = cpu.compile_kernel(num_clusters)
+        kernel = cpu.compile_kernel(num_clusters, dtype)
     except CompilationError as error:
         return str(error)
     functions: Any = [partial(function, kernel) for function in cpu.FUNCTIONS]

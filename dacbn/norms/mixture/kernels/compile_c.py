@@ -18,6 +18,12 @@ COMPILERS = ("cc", "gcc", "clang")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-w", "-shared", "-fPIC")
 # The first that compiles and loads is used.
 EXTRA_FLAGS = (("-march=native", "-fopenmp"), ("-march=native",), ("-mcpu=native",), ())
+# Lines of /proc/cpuinfo that say what a processor can do: x86, Arm (where kinds of one family have
+# the same features, and no name), POWER and RISC-V.
+PROCESSOR_KINDS = (
+    *("model name", "flags", "Features"),
+    *("CPU implementer", "CPU variant", "CPU part", "cpu\t", "isa"),
+)
 TIME_LIMIT = 120  # seconds, in case the compiler hangs
 
 
@@ -29,7 +35,7 @@ def load_library(source: Path, *definitions: str) -> ctypes.CDLL:
     """Load the library compiled from a C file, from the cache if it has an intact copy.
 
     Args:
-        source: the C file; its headers are in the same folder, and begin with its name.
+        source: the C file; its headers are in the same folder.
         definitions: of macros, as "NAME=value".
 
     Raises:
@@ -85,7 +91,8 @@ def _fingerprint(source: Path, definitions: tuple[str, ...], compiler: str) -> s
     program = Path(compiler).resolve()
     status = program.stat()
     parts = (
-        *(path.read_bytes() for path in sorted(source.parent.glob(f"{source.stem}*.[ch]"))),
+        source.read_bytes(),
+        *(path.read_bytes() for path in sorted(source.parent.glob("*.h"))),
         repr((definitions, FLAGS, EXTRA_FLAGS)).encode(),
         repr((program, status.st_size, status.st_mtime_ns)).encode(),
         _processor().encode(),
@@ -99,7 +106,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    kinds = {line for line in lines if line.startswith(("model name", "flags", "Features"))}
+    kinds = {line for line in lines if line.startswith(PROCESSOR_KINDS)}
     return repr((platform.machine(), platform.processor(), sorted(kinds)))
 
 

@@ -1,8 +1,8 @@
 /* Normalise by a Gaussian mixture per channel, forward and backward, in float32.
 
-   `by_channel.py` is the same computation in torch. Here values are read in place, and their
-   responsibilities stay in registers or in the cache, so that a call needs the memory traffic of
-   BatchNorm.
+   `by_channel.py` is the same computation in torch. Here values are read in place, bfloat16 as it
+   is, and their responsibilities stay in registers or in the cache, so that a call needs the memory
+   traffic of BatchNorm.
 
    The unit of work is a block, a sequence of vectors. If the positions of a channel are contiguous,
    a block is one channel. If they are not, as in (N, C) and channels_last, or if a vector holds
@@ -25,7 +25,7 @@
 static const int64_t KEPT_BYTES = 3 << 19;
 
 /* Buffers of one thread: packed tiles, and responsibilities (or null, if they are not kept). */
-typedef struct { float *x, *g, *kept; } Buffers;
+typedef struct { value *x, *g; float *kept; } Buffers;
 
 enum { MOMENTS, MIX, GRADIENTS, MIX_GRADIENTS };
 /* Which passes a call makes: both, or only one, because the other processes that share the batch
@@ -37,7 +37,7 @@ static void sweep(const Call *call, int pass, Block *blocks, int64_t first, int6
                   Buffers buffers) {
     const Layout *l = &call->layout;
     int backward = pass == GRADIENTS || pass == MIX_GRADIENTS;
-    float *to = backward ? call->dx : call->y;
+    value *to = backward ? call->dx : call->y;
     for (int64_t t = 0; t < l->tiles; t++) {
         vec edge = edge_of(l, t);
         Tile x, g;
@@ -106,11 +106,11 @@ static int run(const Call *call, int threads, int backward) {
 #pragma omp parallel num_threads(threads)
     {
         Block *blocks = aligned_alloc(_Alignof(Block), group * sizeof(Block));
-        float *tiles = aligned_alloc(BYTES, 2 * TILE * BYTES);
+        value *tiles = aligned_alloc(BYTES, 2 * TILE * LANES * sizeof(value));
         float *kept = keeps ? aligned_alloc(BYTES, kept_bytes) : 0;
         int ready = blocks && tiles && (kept || !keeps);
         if (!ready) failed = 1;
-        else memset(tiles, 0, 2 * TILE * BYTES);
+        else memset(tiles, 0, 2 * TILE * LANES * sizeof(value));
         Buffers buffers = {tiles, tiles + TILE * LANES, kept};
 #pragma omp for schedule(static)
         for (int64_t first = 0; first < l->blocks; first += group) {
@@ -124,7 +124,7 @@ static int run(const Call *call, int threads, int backward) {
 }
 
 /* `level` is log prior - log(var) / 2 of the gate. */
-int mixture_forward(float *x, float *y, float *table, const float *level,
+int mixture_forward(value *x, value *y, float *table, const float *level,
                     const float *gate_mean, const float *gate_var, const float *mean,
                     const float *var, const float *scale, const float *weight, const float *bias,
                     int64_t samples, int64_t channels, int64_t positions, int channels_last,
@@ -142,7 +142,7 @@ int mixture_forward(float *x, float *y, float *table, const float *level,
     return run(&call, threads, 0);
 }
 
-int mixture_backward(float *x, float *gradient, float *table, float *dx, float *gradients,
+int mixture_backward(value *x, value *gradient, float *table, value *dx, float *gradients,
                      float *d_weight, float *d_bias, const float *scale, const float *weight,
                      int gate_too, int64_t samples, int64_t channels, int64_t positions,
                      int channels_last, int passes, int from_batch, double eps,

@@ -1,7 +1,7 @@
 """Normalisation by a mixture per channel on a CPU: calls the compiled `cpu.c` with torch's tensors.
 
-The C file is compiled on first use, once for each number of components, which takes a second or
-two.
+The C file is compiled on first use, once for each number of components and each of two types of
+activations, which takes a second or two. Tables are float32.
 """
 
 import ctypes
@@ -39,23 +39,31 @@ _LAST_ARGUMENTS += [ctypes.c_double, ctypes.c_double, ctypes.c_int]
 ALL, FIRST, SECOND = range(3)
 
 
+# How the C files call the types of activations that they read and write.
+DEFINITIONS: dict[torch.dtype, tuple[str, ...]] = {
+    torch.float32: (),
+    torch.bfloat16: ("BFLOAT16=1",),
+}
+
+
 class Kernel(NamedTuple):
     """The two functions of the compiled library; both return nonzero if memory runs out."""
 
     forward: Callable[..., int]
     backward: Callable[..., int]
+    dtype: torch.dtype = torch.float32  # of the activations
 
 
-def compile_kernel(num_clusters: int) -> Kernel:
-    """Compile and load the kernel for K components.
+def compile_kernel(num_clusters: int, dtype: torch.dtype = torch.float32) -> Kernel:
+    """Compile and load the kernel for K components and activations of a type.
 
     Raises:
         CompilationError: it could not be compiled or loaded.
     """
-    library = load_library(SOURCE, f"COMPONENTS={num_clusters}")
+    library = load_library(SOURCE, f"COMPONENTS={num_clusters}", *DEFINITIONS[dtype])
     library.mixture_forward.argtypes = [*[ctypes.c_void_p] * 11, *_LAST_ARGUMENTS]
     library.mixture_backward.argtypes = [*[ctypes.c_void_p] * 9, ctypes.c_int, *_LAST_ARGUMENTS]
-    return Kernel(library.mixture_forward, library.mixture_backward)
+    return Kernel(library.mixture_forward, library.mixture_backward, dtype)
 
 
 def fused_forward(
@@ -66,15 +74,16 @@ def fused_forward(
     affine: Affine,
     options: Options,
 ) -> tuple[Tensor, Tensor]:
-    """Compute `by_channel.chunked_forward` with all tensors in float32."""
-    y, table = torch.empty_like(x), x.new_empty(TABLE_ROWS, *gate.mean.shape)
+    """Compute `by_channel.chunked_forward`."""
+    y, table = torch.empty_like(x), gate.mean.new_empty(TABLE_ROWS, *gate.mean.shape)
     _forward(kernel, ALL, x, y, table, gate, components, affine, options)
     return y, table
 
 
 def fused_moments(kernel: Kernel, x: Tensor, gate: Gate, components: Components) -> Tensor:
-    """Compute `by_channel.chunked_moments` with all tensors in float32."""
-    table, options = x.new_empty(TABLE_ROWS, *gate.mean.shape), Options(0.0, from_batch=True)
+    """Compute `by_channel.chunked_moments`."""
+    table = gate.mean.new_empty(TABLE_ROWS, *gate.mean.shape)
+    options = Options(0.0, from_batch=True)
     _forward(kernel, FIRST, x, None, table, gate, components, Affine(), options, VANISHING_COUNT)
     return table
 
@@ -82,7 +91,7 @@ def fused_moments(kernel: Kernel, x: Tensor, gate: Gate, components: Components)
 def fused_mix(
     kernel: Kernel, x: Tensor, table: Tensor, scale: Tensor | None, affine: Affine, eps: float
 ) -> Tensor:
-    """Compute `by_channel.chunked_mix` with all tensors in float32."""
+    """Compute `by_channel.chunked_mix`."""
     y, options = torch.empty_like(x), Options(eps, from_batch=True)
     components = Components(table[MEAN], table[VAR], scale)
     _forward(kernel, SECOND, x, y, table, None, components, affine, options)
@@ -92,10 +101,10 @@ def fused_mix(
 def fused_backward(
     kernel: Kernel, gradient: Tensor, saved: Saved, options: Options, tables_too: bool
 ) -> tuple[Tensor, ...]:
-    """Compute `by_channel_backward.chunked_backward` with all tensors in float32."""
-    x, (_, clusters, channels) = saved.x, saved.table.shape
-    dx, d_weight, d_bias = torch.empty_like(x), x.new_empty(channels), x.new_empty(channels)
-    tables = x.new_empty(GRADIENT_ROWS if tables_too else 0, clusters, channels)
+    """Compute `by_channel_backward.chunked_backward`."""
+    dx, table = torch.empty_like(saved.x), saved.table
+    d_weight, d_bias = torch.empty_like(table[0, 0]), torch.empty_like(table[0, 0])
+    tables = table.new_empty(GRADIENT_ROWS if tables_too else 0, *table.shape[1:])
     results = dx, tables if tables_too else None, d_weight, d_bias
     _backward(kernel, ALL, gradient, saved, results, options, tables_too)
     return dx, tables, d_weight, d_bias
@@ -104,10 +113,10 @@ def fused_backward(
 def fused_sums(
     kernel: Kernel, gradient: Tensor, saved: Saved, eps: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Compute `by_channel_backward.chunked_sums` with all tensors in float32."""
-    x, (_, clusters, channels) = saved.x, saved.table.shape
-    d_weight, d_bias = x.new_empty(channels), x.new_empty(channels)
-    tables = x.new_empty(GRADIENT_ROWS, clusters, channels)
+    """Compute `by_channel_backward.chunked_sums`."""
+    table = saved.table
+    d_weight, d_bias = torch.empty_like(table[0, 0]), torch.empty_like(table[0, 0])
+    tables = table.new_empty(GRADIENT_ROWS, *table.shape[1:])
     results = None, tables, d_weight, d_bias
     _backward(kernel, FIRST, gradient, saved, results, Options(eps, True), False)
     return tables, d_weight, d_bias
@@ -116,7 +125,7 @@ def fused_sums(
 def fused_spread(
     kernel: Kernel, gradient: Tensor, saved: Saved, eps: float, gradients: Tensor, tables_too: bool
 ) -> Tensor:
-    """Compute `by_channel_backward.chunked_spread` with all tensors in float32."""
+    """Compute `by_channel_backward.chunked_spread`."""
     dx = torch.empty_like(saved.x)
     results = dx, gradients, None, None
     _backward(kernel, SECOND, gradient, saved, results, Options(eps, True), tables_too)
@@ -147,7 +156,8 @@ def _forward(
     tables += [_dense(each, channels) for each in affine]
     _run(
         kernel.forward,
-        *(_address(tensor) for tensor in (x, y, table, *tables)),
+        *(address(tensor, kernel.dtype) for tensor in (x, y)),
+        *(address(tensor) for tensor in (table, *tables)),
         *_layout(x),
         passes,
         options.from_batch,
@@ -170,10 +180,14 @@ def _backward(
     x, table, scale, weight = saved
     clusters, channels = table.shape[1:]
     factors = _dense(scale, clusters * channels), _dense(weight, channels)
-    tensors = (x, with_layout_of(x, gradient), table, *results, *factors)
+    dx, *of_tables = results
+    gradient = with_layout_of(x, gradient)  # perhaps a copy, which has to live
     _run(
         kernel.backward,
-        *(_address(tensor) for tensor in tensors),
+        *(address(tensor, kernel.dtype) for tensor in (x, gradient)),
+        address(table),
+        address(dx, kernel.dtype),
+        *(address(tensor) for tensor in (*of_tables, *factors)),
         gate_too,
         *_layout(x),
         passes,
@@ -189,12 +203,12 @@ def _run(function: Callable[..., int], *arguments: Any) -> None:
         raise MemoryError("no memory left for the compiled normalisation")
 
 
-def _address(tensor: Tensor | None) -> int | None:
-    """Return where a tensor's values are; C would read any other type as if it were float32."""
+def address(tensor: Tensor | None, dtype: torch.dtype = torch.float32) -> int | None:
+    """Return where a tensor's values are; C would read any other type as if it were this one."""
     if tensor is None:
         return None
-    if tensor.dtype is not torch.float32 or not tensor.is_cpu:
-        raise TypeError(f"float32 on the CPU is needed, not {tensor.dtype} on {tensor.device}")
+    if tensor.dtype is not dtype or not tensor.is_cpu:
+        raise TypeError(f"{dtype} on the CPU is needed, not {tensor.dtype} on {tensor.device}")
     return tensor.data_ptr()
 
 

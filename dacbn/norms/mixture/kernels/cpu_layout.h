@@ -2,7 +2,7 @@
 
 #pragma once
 
-#include "cpu_vectors.h"
+#include "cpu_values.h"
 
 enum { TILE = 128 }; /* vectors */
 
@@ -17,7 +17,7 @@ typedef struct {
     int by_columns, in_place;
 } Layout;
 
-typedef struct { int64_t stride, count; float *start; } Tile;
+typedef struct { int64_t stride, count; value *start; } Tile;
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
@@ -55,12 +55,12 @@ static int64_t channel_of(const Layout *l, int64_t block, int64_t lane) {
 }
 
 /* Copy `count` values of a channel, from value `first` on, into a packed buffer or back. */
-static void copy_run(const Layout *l, float *base, float *packed, int64_t first, int64_t count,
+static void copy_run(const Layout *l, value *base, value *packed, int64_t first, int64_t count,
                      int unpack) {
     int64_t sample = first / l->positions, position = first % l->positions;
     while (count > 0) {
         int64_t run = least(l->positions - position, count);
-        float *in_tensor = base + sample * l->channels * l->positions + position;
+        value *in_tensor = base + sample * l->channels * l->positions + position;
         for (int64_t i = 0; i < run; i++) {
             if (unpack) in_tensor[i] = packed[i];
             else packed[i] = in_tensor[i];
@@ -71,18 +71,18 @@ static void copy_run(const Layout *l, float *base, float *packed, int64_t first,
 
 /* Return tile `t` of a block: in place if its vectors are whole, else in a packed buffer. `copy`
    is 1 to fill the buffer, -1 to write it back, 0 for neither. */
-static Tile tile_of(const Layout *l, float *base, int64_t block, int64_t t, float *buffer,
+static Tile tile_of(const Layout *l, value *base, int64_t block, int64_t t, value *buffer,
                     int copy) {
     Tile tile = {.stride = LANES, .start = buffer};
     if (l->by_columns) {
         int64_t width = width_of(l, block);
-        float *start = base + t * TILE * l->row_stride + block * LANES;
+        value *start = base + t * TILE * l->row_stride + block * LANES;
         tile.count = least(TILE, l->rows - t * TILE);
         if (width == LANES) return (Tile){l->row_stride, tile.count, start};
         for (int64_t row = 0; copy && row < tile.count; row++) {
-            float *in_tensor = start + row * l->row_stride, *packed = buffer + row * LANES;
-            if (copy > 0) memcpy(packed, in_tensor, width * sizeof(float));
-            else memcpy(in_tensor, packed, width * sizeof(float));
+            value *in_tensor = start + row * l->row_stride, *packed = buffer + row * LANES;
+            if (copy > 0) memcpy(packed, in_tensor, width * sizeof(value));
+            else memcpy(in_tensor, packed, width * sizeof(value));
         }
         return tile;
     }
@@ -96,7 +96,7 @@ static Tile tile_of(const Layout *l, float *base, int64_t block, int64_t t, floa
     }
     int64_t first = t * TILE * LANES, values = l->samples * l->positions - first;
     tile.count = least(TILE, (values + LANES - 1) / LANES);
-    if (copy > 0) memset(buffer + (tile.count - 1) * LANES, 0, BYTES);
+    if (copy > 0) memset(buffer + (tile.count - 1) * LANES, 0, LANES * sizeof(value));
     if (copy) copy_run(l, base, buffer, first, least(values, tile.count * LANES), copy < 0);
     return tile;
 }

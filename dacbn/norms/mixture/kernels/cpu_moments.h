@@ -13,7 +13,7 @@ enum { D_LOG_PRIOR, D_GATE_MEAN, D_GATE_VAR, D_MEAN, D_VAR, D_SCALE };
 /* The arguments of a call. All activations have the same layout; tables are (rows, K, C). */
 typedef struct {
     Layout layout;
-    float *x, *y, *gradient, *dx;
+    value *x, *y, *gradient, *dx;
     float *table, *gradients, *d_weight, *d_bias;
     const float *mean, *var, *scale, *weight, *bias;
     double eps, pseudo_count;

@@ -28,25 +28,31 @@ INLINE void assign(const Gate *gate, vec x, vec live, vec *d, vec *r) {
         r[0] = live;
         return;
     }
-    vec total, top;
+    /* Powers relative to that of the first component, which needs none; relative to the largest one
+       where they could overflow. */
+    vec q[K], t[K], top, total;
     EACH_COMPONENT {
         vec z = d[k] * gate->inverse[k];
-        r[k] = power_of_two(gate->level[k] - z * z);
-        total = k == 0 ? r[k] : total + r[k];
+        q[k] = z * z - gate->level[k];
+        t[k] = q[0] - q[k];
+        top = k < 2 ? t[k] : larger(top, t[k]);
     }
-    if (__builtin_expect(any_below(total, 0x1p-100f), 0)) { /* outliers: all powers vanish */
+    if (__builtin_expect(any_above(top, 100), 0)) {
+        EACH_COMPONENT top = k == 0 ? -q[0] : larger(top, -q[k]); /* t is rounded like q[0] */
         EACH_COMPONENT {
-            vec z = d[k] * gate->inverse[k];
-            r[k] = gate->level[k] - z * z;
-            top = k == 0 ? r[k] : larger(top, r[k]);
-        }
-        EACH_COMPONENT {
-            r[k] = power_of_two(r[k] - top);
+            r[k] = power_of_two(-q[k] - top);
             total = k == 0 ? r[k] : total + r[k];
         }
+        vec share = live / total;
+        EACH_COMPONENT r[k] *= share;
+        return;
     }
-    vec share = live / total;
-    EACH_COMPONENT r[k] *= share;
+    EACH_COMPONENT if (k > 0) {
+        r[k] = power_of_two(t[k]);
+        total = k == 1 ? r[k] + 1.0f : total + r[k];
+    }
+    r[0] = live / total;
+    EACH_COMPONENT if (k > 0) r[k] *= r[0];
 }
 
 /* The same, with the responsibilities that an earlier pass kept, if it kept any. */
@@ -74,7 +80,7 @@ INLINE void add_sums(Block *b, vec sums[3][K]) {
 static void sum_moments(Block *b, Tile x, vec edge, float *kept) {
     vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K];
     EACH_VECTOR {
-        assign(&b->gate, load(x.start + v * x.stride), LIVE, d, r);
+        assign(&b->gate, load_values(x.start + v * x.stride), LIVE, d, r);
         keep(kept ? kept + v * K * LANES : 0, r);
         EACH_COMPONENT {
             vec u = d[k] - b->shift[k], ru = r[k] * u;
@@ -90,10 +96,10 @@ static void sum_moments(Block *b, Tile x, vec edge, float *kept) {
 static void mix(const Block *b, Tile x, Tile y, vec edge, const float *kept) {
     vec ones = edge * 0 + 1.0f, d[K], r[K];
     EACH_VECTOR {
-        vec from = load(x.start + v * x.stride), sum = b->bias;
+        vec from = load_values(x.start + v * x.stride), sum = b->bias;
         assign_again(&b->gate, from, LIVE, kept ? kept + v * K * LANES : 0, d, r);
         EACH_COMPONENT sum += r[k] * (b->slope[k] * d[k] + b->level[k]);
-        store(y.start + v * y.stride, sum);
+        store_values(y.start + v * y.stride, sum);
     }
 }
 
@@ -101,8 +107,8 @@ static void mix(const Block *b, Tile x, Tile y, vec edge, const float *kept) {
 static void sum_gradients(Block *b, Tile x, Tile g, vec edge, float *kept) {
     vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K];
     EACH_VECTOR {
-        vec gradient = load(g.start + v * g.stride);
-        assign(&b->gate, load(x.start + v * x.stride), LIVE, d, r);
+        vec gradient = load_values(g.start + v * g.stride);
+        assign(&b->gate, load_values(x.start + v * x.stride), LIVE, d, r);
         keep(kept ? kept + v * K * LANES : 0, r);
         EACH_COMPONENT {
             vec gr = gradient * r[k];
@@ -116,9 +122,10 @@ static void sum_gradients(Block *b, Tile x, Tile g, vec edge, float *kept) {
 /* Write the gradients of x, and sum the gradients e of the gate's logits: e, e d and e d^2. */
 INLINE void mix_gradients(Block *b, Tile x, Tile g, Tile dx, vec edge, const float *kept,
                           int gate_too) {
-    vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K], h[K];
+    vec sums[3][K] = {0}, ones = edge * 0 + 1.0f, d[K], r[K], h[K], direct[K];
     EACH_VECTOR {
-        vec from = load(x.start + v * x.stride), gradient = load(g.start + v * g.stride);
+        vec from = load_values(x.start + v * x.stride);
+        vec gradient = load_values(g.start + v * g.stride);
         vec to_x = ones * 0, mean_h = to_x;
         assign_again(&b->gate, from, LIVE, kept ? kept + v * K * LANES : 0, d, r);
         EACH_COMPONENT {
@@ -126,17 +133,18 @@ INLINE void mix_gradients(Block *b, Tile x, Tile g, Tile dx, vec edge, const flo
             vec p = gradient * b->slope[k] + b->by_mean[k] + b->by_var[k] * u;
             h[k] = p * u - b->drop[k];
             mean_h += r[k] * h[k];
-            to_x += r[k] * (p + b->by_var[k] * u);
+            direct[k] = p + b->by_var[k] * u;
         }
         EACH_COMPONENT {
-            vec e = r[k] * (h[k] - mean_h), ed = e * d[k];
-            to_x -= ed * b->inverse_var[k];
+            vec away = h[k] - mean_h;
+            to_x += r[k] * (direct[k] - away * (d[k] * b->inverse_var[k]));
             if (!gate_too) continue;
+            vec e = r[k] * away, ed = e * d[k];
             sums[0][k] += e;
             sums[1][k] += ed;
             sums[2][k] += ed * d[k];
         }
-        store(dx.start + v * dx.stride, to_x);
+        store_values(dx.start + v * dx.stride, to_x);
     }
     if (gate_too) add_sums(b, sums);
 }

@@ -161,6 +161,20 @@ def test_outliers_belong_to_the_widest_component(path, far):
     torch.testing.assert_close(x.grad, torch.full_like(x, 0.5))
 
 
+@pytest.mark.parametrize("away", [8.0, 30.0, 1e4])
+@pytest.mark.parametrize("from_batch", [True, False])
+def test_values_far_from_the_first_component_are_shared_by_the_others(path, away, from_batch):
+    x, tables = away + torch.randn(6, 5, 40), draw_tables(4, 5)
+    tables["gate_mean"] = torch.tensor([0.0, away, away + 1, -away])[:, None].expand(4, 5).clone()
+    tables["mean"] = tables["gate_mean"] + 0.1
+    gradient = torch.randn(x.shape)
+    found = evaluate(normalise_by_mixture, x, tables, gradient, from_batch)
+    wanted = evaluate(by_definition, x.double(), doubled(tables), gradient.double(), from_batch)
+    for name in ("share", "y", "d x"):
+        if name in wanted:
+            assert_close({name: found[name]}, {name: wanted[name]}, 2e-5 + 1e-7 * away)
+
+
 @pytest.mark.parametrize("function", [normalise_by_mixture, in_passes])
 def test_a_component_without_data_keeps_its_moments(path, function):
     means, var = torch.tensor([[0.0], [1e4]]), torch.tensor([[1.0], [0.5]])

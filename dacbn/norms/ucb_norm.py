@@ -28,12 +28,22 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
-from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_type
+from dacbn.norms.mixture.arguments import (
+    Affine,
+    Components,
+    Gate,
+    Options,
+    gate_of,
+    in_type,
+    log_of,
+)
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
+from dacbn.norms.mixture.following import follow, kernel_that_follows
+from dacbn.norms.mixture.kernels.joint import JointOptions, Kernel
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.routes import traced_as_one
-from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
+from dacbn.norms.mixture.state import LearnedMixture, RunningMixture
 from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
 from dacbn.norms.recomputation import PastTables, is_recomputation
 from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
@@ -134,7 +144,8 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         """Normalise x, of shape (N, C) or (N, C, *)."""
         if isinstance(x, fx.Proxy):
             return traced_as_one(self, x)
-        if self.assign != "channel":
+        fused = self.assign == "channel" or (self.training and self._kernel_for(x) is not None)
+        if not fused:
             return super().forward(x)
         self.check_input(x)
         return self.normalise(x)
@@ -146,6 +157,12 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if by_batch:
             self._init_from_batch(x)
         running, learned, statistics = self.running, self.learned, self.statistics
+        kernel, affine = self._kernel_for(x) if by_batch else None, Affine(self.weight, self.bias)
+        if kernel is not None and running is not None:
+            read, options = running.read_by(x), JointOptions(self.eps, from_batch=True)
+            scale = (-0.5 * log_of(read[0])).exp() if self.prior_scale else None
+            affine = Affine(*in_type(x.dtype, *affine))
+            return follow(kernel, running, read, x, None, affine, options, scale)
         from_batch = by_batch and running is not None
         prior, mean, var = None, statistics.mean, statistics.var
         if from_batch and running is not None:
@@ -159,7 +176,7 @@ class UCBNorm(Norm, SeenAsBatchNorm):
             x,
             gate,
             Components(mean, var, scale),
-            Affine(self.weight, self.bias),
+            affine,
             Options(self.eps, from_batch, is_shared()),
             self.assign,
             None if self.shared is None else self.share(x, self.shared, gate),
@@ -167,6 +184,14 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if from_batch and running is not None:
             running.update(share, mean, var, num_values)
         return y
+
+    def _kernel_for(self, x: Tensor) -> Kernel | None:
+        """Return compiled code that assigns all channels of a position of x (N, C, *) at once."""
+        if self.running is None or self.learned is not None or self.assign == "channel":
+            return None
+        if self.assign == "sample" and (self.shared is not None or prod(x.shape[2:]) != 1):
+            return None
+        return kernel_that_follows(self.running, x)
 
     def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
         """Return the map, if all components are equal."""

@@ -13,34 +13,31 @@ from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture
 from dacbn.norms.host_value import has_values, remember
-from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
+from dacbn.norms.mixture.arguments import (
+    SMALLEST_PRIOR,
+    Affine,
+    Components,
+    Gate,
+    Options,
+    gate_of,
+    log_of,
+)
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
+from dacbn.norms.mixture.kernels.running import follow_batch
 from dacbn.norms.mixture.moments import Assign, responsibilities
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.placement import init_components
-from dacbn.norms.mixture.routes import is_recorded
+from dacbn.norms.mixture.routes import has_no_memory, is_recorded
 from dacbn.norms.recomputation import PastTables, is_recomputation
 from dacbn.processes import gather_whole
 from dacbn.processes.share import running
 
-# A component without data keeps this share, so that data can be assigned to it again.
-SMALLEST_PRIOR = 1e-6
 # Added to the variances that assign a first batch: that of a constant channel is zero.
 SMALLEST_VAR = 1e-5
 # Of learned components, how far the first batch moves equal means apart.
 PARTING = 0.1
 # The count of batches while all components are equal, on inherited statistics.
 INHERITED = -1
-
-
-def log_of(prior: Tensor) -> Tensor:
-    """Compute the logarithm of shares, of which none is taken for zero."""
-    return prior.clamp_min(SMALLEST_PRIOR).log()
-
-
-def gate_of(prior: Tensor, mean: Tensor, var: Tensor, eps: float) -> Gate:
-    """Return what assigns values to components of these shares, means and variances."""
-    return Gate(log_of(prior), mean, var + eps)
 
 
 class MixtureState(nn.Module):
@@ -220,6 +217,18 @@ class RunningMixture(MixtureState):
         """
         if is_recomputation():
             return
+        running, found = (self.prior, self.mean, self.var), (share, mean, var)
+        fused = not has_no_memory(var) and follow_batch(running, found, num_values, self.momentum)
+        if not fused:
+            self._follow(*found, num_values)
+        self.count_batch()
+
+    def count_batch(self) -> None:
+        """Count a batch; not those before the one that initialises."""
+        if not self.uninitialised:
+            self._count.add_(self.num_batches_tracked, 1)
+
+    def _follow(self, share: Tensor, mean: Tensor, var: Tensor, num_values: int) -> None:
         var = var * (num_values / (num_values - 1))
         # a CPU looks first, which is faster; to ask a GPU would make it wait
         if not (var.is_cpu and not is_recorded(var) and isfinite(var.sum().item())):
@@ -232,8 +241,6 @@ class RunningMixture(MixtureState):
         step = self.momentum * share / self.prior.clamp_min(SMALLEST_PRIOR)
         self.mean.lerp_(mean, step)
         self.var.lerp_(var, step)
-        if not self.uninitialised:  # batches before the one that initialises do not count
-            self._count.add_(self.num_batches_tracked, 1)
 
 
 class LearnedMixture(MixtureState):

@@ -29,7 +29,7 @@ def load_library(source: Path, *definitions: str) -> ctypes.CDLL:
     """Load the library compiled from a C file, from the cache if it has an intact copy.
 
     Args:
-        source: the C file; its headers are in the same folder, and begin with its name.
+        source: the C file; its headers are in the same folder.
         definitions: of macros, as "NAME=value".
 
     Raises:
@@ -85,7 +85,8 @@ def _fingerprint(source: Path, definitions: tuple[str, ...], compiler: str) -> s
     program = Path(compiler).resolve()
     status = program.stat()
     parts = (
-        *(path.read_bytes() for path in sorted(source.parent.glob(f"{source.stem}*.[ch]"))),
+        source.read_bytes(),
+        *(path.read_bytes() for path in sorted(source.parent.glob("*.h"))),
         repr((definitions, FLAGS, EXTRA_FLAGS)).encode(),
         repr((program, status.st_size, status.st_mtime_ns)).encode(),
         _processor().encode(),

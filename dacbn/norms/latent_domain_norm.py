@@ -41,6 +41,11 @@ class LatentDomainNorm(ModeNorm):
 
     shared: SharedAssignments | None = None
 
+    @property
+    def assigns_together(self) -> bool:  # type: ignore[override]
+        """Whether one gate assigns for all layers of a network."""
+        return self.shared is not None
+
     def gate_samples(self, pooled: Tensor) -> Tensor:
         """Return to what degree each sample, of means (N, C), belongs to each domain: (N, K)."""
         if self.shared is None:

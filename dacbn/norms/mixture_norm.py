@@ -28,20 +28,22 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.limits import Count, Fraction, Positive
-from dacbn.norms.batch_moments import batch_moments, values_per_channel
+from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
-from dacbn.norms.mixture.arguments import Affine, Components, Gate, in_type
-from dacbn.norms.mixture.by_position import (
-    as_one_sample,
-    mix_positions,
-    pool_positions,
-    position_log_joint,
-    shape_back,
+from dacbn.norms.mixture.arguments import (
+    SMALLEST_PRIOR,
+    Affine,
+    Components,
+    Gate,
+    gate_of,
+    in_type,
 )
-from dacbn.norms.mixture.by_sample import sample_moments
-from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.state import SMALLEST_PRIOR, RunningMixture
+from dacbn.norms.mixture.following import follow, kernel_that_follows
+from dacbn.norms.mixture.jointly import assign_jointly, normalise_jointly
+from dacbn.norms.mixture.kernels.joint import JointOptions
+from dacbn.norms.mixture.moments import responsibilities
+from dacbn.norms.mixture.state import RunningMixture
 from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 from dacbn.processes import as_one_process, is_shared, row_ranges, total
 
@@ -91,31 +93,32 @@ class MixtureNorm(Norm, SeenAsBatchNorm):
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
         running = self.running
-        prior, mean, var = in_type(x.dtype, running.prior, running.mean, running.var)
-        num_values, rows = values_per_channel(x), as_one_sample(x)
-        if self.training and num_values > 1:
-            weights = self._assign(rows, *self.fit(x))
-            prior, mean, var = pool_positions(rows, weights, mean, var)
-            self.running.update(prior, mean, var, num_values)
-            var = var.maximum(SMALLEST_VAR * variance(x))
-        else:
-            weights = self._assign(rows, prior, mean, var)
-        scale = prior.clamp_min(SMALLEST_PRIOR).rsqrt() if self.prior_scale else None
-        components = Components(mean, var + self.eps, scale)
         affine = Affine(*in_type(x.dtype, self.weight, self.bias))
-        return shape_back(mix_positions(rows, weights, components, affine), x)
+        num_values = values_per_channel(x)
+        if not (self.training and num_values > 1):
+            prior, mean, var = in_type(x.dtype, running.prior, running.mean, running.var)
+            scale = prior.clamp_min(SMALLEST_PRIOR).rsqrt() if self.prior_scale else None
+            gate, options = gate_of(prior, mean, var, self.eps), JointOptions(self.eps, False, True)
+            components = Components(mean, var, scale)
+            return normalise_jointly(x, gate, components, affine, options)[0]
+        fitted = self.fit(x)
+        options = JointOptions(self.eps, True, True, self.prior_scale, SMALLEST_VAR)
+        kernel = kernel_that_follows(running, x)
+        if kernel is not None:
+            options = options._replace(gate_eps=self.eps)
+            read = running.prior, running.mean, running.var
+            return follow(kernel, running, read, x, Gate(*fitted), affine, options)
+        gate = gate_of(*fitted, self.eps)
+        components = Components(*in_type(x.dtype, running.mean, running.var))
+        y, share, mean, var = normalise_jointly(x, gate, components, affine, options)
+        running.update(share, mean, var, num_values)
+        return y
 
     def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
         """Return the map, if all components are equal."""
         prior = self.running.prior.clamp_min(SMALLEST_PRIOR)
         scale = prior.rsqrt() if self.prior_scale else None
         return mixing(self.running, Affine(self.weight, self.bias), "position", scale)
-
-    @torch.no_grad()
-    def _assign(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        """Compute p(k | x) of positions, (N, K, L)."""
-        log_prior = prior.clamp_min(SMALLEST_PRIOR).log()
-        return position_log_joint(x, Gate(log_prior, mean, var + self.eps)).softmax(1)
 
     def mixture(self) -> Mixture:
         """Return the running mixture, by which evaluation normalises."""
@@ -128,8 +131,7 @@ class MixtureNorm(Norm, SeenAsBatchNorm):
     @torch.no_grad()
     def posterior(self, x: Tensor, prior: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         """Compute p(k | x) of each position of x (N, C, L) under a mixture: (K, N, 1, L)."""
-        log_prior = prior.clamp_min(SMALLEST_PRIOR).log()
-        return responsibilities(x, log_prior, mean, var + self.eps, "position")
+        return responsibilities(x, *gate_of(prior, mean, var, self.eps), "position")
 
     @torch.no_grad()
     def fit(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -145,8 +147,7 @@ class MixtureNorm(Norm, SeenAsBatchNorm):
             prior, mean, var = in_type(x.dtype, *running.read_by(x))
             enough = len(some) >= MIN_POSITIONS * self.num_clusters
             for _ in range(self.em_steps if enough else 0):
-                weights = self.posterior(some, prior, mean, var)
-                prior, mean, var = weighted_moments(some, weights, mean, var)
+                prior, mean, var = assign_jointly(some, prior, mean, var, self.eps)
         return prior, mean, var
 
     def load_batch_norm(self, batch_norm: _BatchNorm) -> None:
@@ -169,14 +170,6 @@ class MixtureNorm(Norm, SeenAsBatchNorm):
         )
 
 
-def variance(x: Tensor) -> Tensor:
-    """Compute the biased variance of each channel (C,) of x (N, C, L)."""
-    if is_shared():
-        return batch_moments(x)[1]
-    mean, var = sample_moments(x)
-    return var.mean(0) + mean.var(0, correction=0)
-
-
 def some_positions(x: Tensor, at_most: int) -> Tensor:
     """Take evenly spaced positions of x (N, C, L): (M, C, 1); all of them where there are few.
 
@@ -184,6 +177,8 @@ def some_positions(x: Tensor, at_most: int) -> Tensor:
     """
     num_values, length = values_per_channel(x), x.shape[2]
     step = math.ceil(num_values / at_most)
+    if step == 1 and not is_shared():
+        return x.transpose(1, 2).flatten(0, 1)[..., None]
     while math.gcd(step, length) > 1:  # otherwise all would be in few columns of the map
         step += 1
     taken, places, row = [], [], 0

@@ -23,8 +23,10 @@ from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
-from dacbn.norms.mixture.arguments import Affine, Components, in_type
+from dacbn.norms.mixture.arguments import Affine, Components, LinearGate, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
+from dacbn.norms.mixture.following import follow, kernel_that_follows
+from dacbn.norms.mixture.kernels.joint import JointOptions, Kernel
 from dacbn.norms.mixture.state import RunningMixture
 from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 
@@ -48,6 +50,8 @@ class ModeNorm(Norm, SeenAsBatchNorm):
         ValueError: an option has no such value.
     """
 
+    assigns_together = False  # for other layers too, or as another layer does
+
     def __init__(
         self,
         num_features: int,
@@ -63,6 +67,10 @@ class ModeNorm(Norm, SeenAsBatchNorm):
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, L), then scale and shift it."""
+        if self.training and x.shape[2] == 1 < x.shape[0]:
+            kernel = kernel_that_follows(self.running, x)
+            if kernel is not None:
+                return self._normalise_features(kernel, x)
         samples = sample_moments(x)
         weights = self.gate_samples(samples[0]).T
         num_values = values_per_channel(x)
@@ -74,6 +82,17 @@ class ModeNorm(Norm, SeenAsBatchNorm):
         components = Components(mean, var + self.eps)
         affine = Affine(*in_type(x.dtype, self.weight, self.bias))
         return mix_samples(x, weights, components, affine)
+
+    def _normalise_features(self, kernel: Kernel, x: Tensor) -> Tensor:
+        """Normalise x (N, C, 1) in training, as `normalise` does, in one call."""
+        running, read = self.running, self.running.read_by(x)
+        options = JointOptions(self.eps, from_batch=True)
+        affine = Affine(*in_type(x.dtype, self.weight, self.bias))
+        if self.gate is None or self.assigns_together:
+            given = self.gate_samples(x.flatten(1)).T
+            return follow(kernel, running, read, x, None, affine, options, given=given)
+        gate = LinearGate(*in_type(x.dtype, self.gate.bias[:, None], self.gate.weight))
+        return follow(kernel, running, read, x, gate, affine, options)
 
     def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
         """Return the map, if all components are equal."""

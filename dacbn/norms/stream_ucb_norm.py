@@ -16,6 +16,8 @@ they also return, by that weight for 64 images, to where they started:
     mean_k <- mean_k + back (start_k - mean_k), and the variances alike.
 """
 
+from math import prod
+
 import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -81,18 +83,19 @@ class StreamUCBNorm(UCBNorm, FollowsStream):
         return self.running
 
     def normalise(self, x: Tensor) -> Tensor:
-        """Normalise x of shape (N, C, L), and move the components if they follow."""
+        """Normalise x of shape (N, C, *), and move the components if they follow."""
         if self.follows and values_per_channel(x) > 1:
-            return self.follow(x)
+            wide = torch.promote_types(x.dtype, torch.float32)
+            return self.follow(x.to(wide)).to(x.dtype)
         y = super().normalise(x)
         if self.training:
             self.keep_start()
         return y
 
     def follow(self, x: Tensor) -> Tensor:
-        """Move the components towards x (N, C, L), and normalise it by them."""
+        """Move the components towards x (N, C, *), and normalise it by them."""
         self._init_from_batch(x)
-        held, (count, _, length) = self.components, x.shape
+        held, count, length = self.components, len(x), prod(x.shape[2:])
         moments = sample_moments(x)
         gate = Gate(*in_type(x.dtype, *held.as_gate(self.eps)))
         weights = sample_log_joint(*moments, gate).softmax(0)

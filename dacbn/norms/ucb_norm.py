@@ -28,13 +28,27 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
-from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options, in_type
+from dacbn.norms.mixture.arguments import (
+    Affine,
+    Components,
+    Gate,
+    Options,
+    gate_of,
+    in_type,
+    log_of,
+)
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
+from dacbn.norms.mixture.following import follow, kernel_that_follows
+from dacbn.norms.mixture.kernels.joint import JointOptions, Kernel
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture, reads_in_place
 from dacbn.norms.mixture.routes import traced_as_one, without_autocast
-from dacbn.norms.mixture.state import LearnedMixture, RunningMixture, gate_of
-from dacbn.norms.network.shared_assignments import SharedAssignments, share_assignments
+from dacbn.norms.mixture.state import LearnedMixture, RunningMixture
+from dacbn.norms.network.shared_assignments import (
+    SharedAssignments,
+    check_shareable,
+    share_assignments,
+)
 from dacbn.norms.recomputation import PastTables, is_recomputation
 from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm
 from dacbn.processes import batch_rows, is_shared, total
@@ -137,7 +151,7 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if self.assign == "channel":
             self.check_input(x)
             return self.normalise(x)
-        if not reads_in_place(x, self.assign):
+        if not (reads_in_place(x, self.assign) or (self.training and self._kernel_for(x))):
             return super().forward(x)
         self.check_input(x)
         with without_autocast(x):
@@ -150,6 +164,12 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if by_batch:
             self._init_from_batch(x)
         running, learned, statistics = self.running, self.learned, self.statistics
+        kernel, affine = self._kernel_for(x) if by_batch else None, Affine(self.weight, self.bias)
+        if kernel is not None and running is not None:
+            read, options = running.read_by(x), JointOptions(self.eps, from_batch=True)
+            scale = (-0.5 * log_of(read[0])).exp() if self.prior_scale else None
+            affine = Affine(*in_type(x.dtype, *affine))
+            return follow(kernel, running, read, x, None, affine, options, scale)
         from_batch = by_batch and running is not None
         prior, mean, var = None, statistics.mean, statistics.var
         if from_batch and running is not None:
@@ -163,7 +183,7 @@ class UCBNorm(Norm, SeenAsBatchNorm):
             x,
             gate,
             Components(mean, var, scale),
-            Affine(self.weight, self.bias),
+            affine,
             Options(self.eps, from_batch, is_shared()),
             self.assign,
             None if self.shared is None else self.share(x, self.shared, gate),
@@ -171,6 +191,14 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if from_batch and running is not None:
             running.update(share, mean, var, num_values)
         return y
+
+    def _kernel_for(self, x: Tensor) -> Kernel | None:
+        """Return compiled code that assigns all channels of a position of x (N, C, *) at once."""
+        if self.running is None or self.learned is not None or self.assign == "channel":
+            return None
+        if self.assign == "sample" and (self.shared is not None or prod(x.shape[2:]) != 1):
+            return None
+        return kernel_that_follows(self.running, x)
 
     def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
         """Return the map, if all components are equal."""
@@ -264,17 +292,3 @@ class UCBNorm(Norm, SeenAsBatchNorm):
                 continue
             flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
             mixture.init_from_batch(flat.detach().to(mixture.mean))
-
-
-def check_shareable(update: Update, assign: Assign) -> None:
-    """Raise ValueError where layers cannot share a gate, with the reason."""
-    if assign != "sample":
-        raise ValueError(
-            f"gate='shared' of ucb_norm needs assign='sample', got {assign!r}: layers have images "
-            "in common, but neither channels nor positions"
-        )
-    if update != "em":
-        raise ValueError(
-            f"gate='shared' of ucb_norm needs update='em', got {update!r}: a learned mixture is "
-            "that of its own layer's activations"
-        )

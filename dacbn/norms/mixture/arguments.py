@@ -1,8 +1,8 @@
 """Arguments shared by all implementations of normalisation by a mixture, and rows of their tables.
 
 Shapes: K components, C channels. Where an implementation passes tables from its forward to its
-backward pass, the rows below index their first dimension; `cpu_moments.h` and `gpu_tiles.py` use
-the same numbers.
+backward pass, the rows below index their first dimension; `cpu_moments.h`,
+`joint_moments.h` and `gpu_tiles.py` use the same numbers.
 """
 
 from typing import Any, NamedTuple
@@ -19,6 +19,9 @@ LOG_PRIOR, GATE_MEAN, GATE_VAR, SHARE, MEAN, VAR, OFFSET, DRAG = range(TABLE_ROW
 # Rows of the gradients (GRADIENT_ROWS, K, C) that backward returns.
 GRADIENT_ROWS = 6
 D_LOG_PRIOR, D_GATE_MEAN, D_GATE_VAR, D_MEAN, D_VAR, D_SCALE = range(GRADIENT_ROWS)
+
+# A component without data keeps this share, so that data can be assigned to it again.
+SMALLEST_PRIOR = 1e-6
 
 
 def in_type(dtype: torch.dtype, *tables: Tensor | None) -> tuple[Any, ...]:
@@ -38,6 +41,18 @@ class Gate(NamedTuple):
     log_prior: Tensor
     mean: Tensor
     var: Tensor
+
+
+class LinearGate(NamedTuple):
+    """A linear map whose softmax assigns positions to components.
+
+    Attributes:
+        bias: (K, 1).
+        weight: (K, C).
+    """
+
+    bias: Tensor
+    weight: Tensor
 
 
 class Components(NamedTuple):
@@ -96,3 +111,13 @@ class Saved(NamedTuple):
     table: Tensor
     scale: Tensor | None
     weight: Tensor | None
+
+
+def log_of(prior: Tensor) -> Tensor:
+    """Compute the logarithm of shares, of which none is taken for zero."""
+    return prior.clamp_min(SMALLEST_PRIOR).log()
+
+
+def gate_of(prior: Tensor, mean: Tensor, var: Tensor, eps: float) -> Gate:
+    """Return what assigns values to components of these shares, means and variances."""
+    return Gate(log_of(prior), mean, var + eps)

@@ -2,8 +2,9 @@
 
 Mixtures per channel are one operator (`operators`), compiled code where there is some for the
 device; mixtures of samples need each sample's moments only (`by_sample`); mixtures of positions
-are matrix products (`by_position`). All agree with the formulas in `moments` to rounding, none
-keeps a tensor K times as large as the activations, unless second derivatives are asked for.
+and of samples of one position assign all channels at once (`jointly`). All agree with the formulas
+in `moments` to rounding, none keeps a tensor K times as large as the activations, unless second
+derivatives are asked for.
 """
 
 from math import prod
@@ -13,19 +14,14 @@ from torch import Tensor
 
 from dacbn.norms.mixture import operations as operations  # registers what counters ask
 from dacbn.norms.mixture.arguments import SHARE, VAR, Affine, Components, Gate, Options, in_type
-from dacbn.norms.mixture.by_position import (
-    as_one_sample,
-    mix_positions,
-    pool_positions,
-    position_log_joint,
-    shape_back,
-)
 from dacbn.norms.mixture.by_sample import (
     line_of_samples,
     moments_and_line,
     pool_samples,
     sample_log_joint,
 )
+from dacbn.norms.mixture.jointly import joint_kernel_for, normalise_jointly
+from dacbn.norms.mixture.kernels.joint import JointOptions
 from dacbn.norms.mixture.kernels.lines import line_kernel_for
 from dacbn.norms.mixture.moments import Assign
 from dacbn.norms.mixture.operators import normalise_channels
@@ -68,9 +64,12 @@ def normalise_by_mixture(
         components = Components(*in_type(wide, *components))
         affine = Affine(*in_type(wide, *affine))
     if assign == "sample":
-        return _by_samples(x, gate, components, affine, options, weights)
-    if assign == "position":
-        return _by_positions(x, gate, components, affine, options)
+        fused = joint_kernel_for(x, len(components.mean)) is not None
+        if not fused or prod(x.shape[2:]) > 1:
+            return _by_samples(x, gate, components, affine, options, weights)
+    if assign != "channel":
+        how = JointOptions(options.eps, options.from_batch)
+        return normalise_jointly(x, gate, components, affine, how, weights)
     y, table = normalise_channels(x, gate, components, affine, options)
     share, mean, var = table[SHARE : VAR + 1].unbind()
     return y, share, mean, var
@@ -100,19 +99,4 @@ def _by_samples(
     if options.from_batch:
         share, mean, var = pool_samples(*moments, prod(x.shape[2:]), weights, mean, var)
     y = draw(*line_of_samples(weights, Components(mean, var + options.eps, scale), affine))
-    return y, share.detach(), mean.detach(), var.detach()
-
-
-def _by_positions(
-    x: Tensor, gate: Gate, components: Components, affine: Affine, options: Options
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    samples = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
-    flat = as_one_sample(samples)
-    r = position_log_joint(flat, gate).softmax(1)
-    share = r.mean((0, 2))[:, None]
-    mean, var, scale = components
-    if options.from_batch:
-        share, mean, var = pool_positions(flat, r, mean, var)
-    y = mix_positions(flat, r, Components(mean, var + options.eps, scale), affine)
-    y = shape_back(y, samples).reshape(x.shape)
     return y, share.detach(), mean.detach(), var.detach()

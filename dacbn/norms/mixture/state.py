@@ -13,34 +13,31 @@ from torch import Tensor, nn
 
 from dacbn.norms.contract import Mixture
 from dacbn.norms.host_value import has_values, remember
-from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
+from dacbn.norms.mixture.arguments import (
+    SMALLEST_PRIOR,
+    Affine,
+    Components,
+    Gate,
+    Options,
+    gate_of,
+    log_of,
+)
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
+from dacbn.norms.mixture.kernels.running import follow_batch
 from dacbn.norms.mixture.moments import Assign, responsibilities
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.placement import init_components
-from dacbn.norms.mixture.routes import is_recorded
+from dacbn.norms.mixture.routes import has_no_memory, is_recorded
 from dacbn.norms.recomputation import PastTables, is_recomputation
 from dacbn.processes import gather_whole
 from dacbn.processes.share import running
 
-# A component without data keeps this share, so that data can be assigned to it again.
-SMALLEST_PRIOR = 1e-6
 # Added to the variances that assign a first batch: that of a constant channel is zero.
 SMALLEST_VAR = 1e-5
 # Of learned components, how far the first batch moves equal means apart.
 PARTING = 0.1
 # The count of batches while all components are equal, on inherited statistics.
 INHERITED = -1
-
-
-def log_of(prior: Tensor) -> Tensor:
-    """Compute the logarithm of shares, of which none is taken for zero."""
-    return prior.clamp_min(SMALLEST_PRIOR).log()
-
-
-def gate_of(prior: Tensor, mean: Tensor, var: Tensor, eps: float) -> Gate:
-    """Return what assigns values to components of these shares, means and variances."""
-    return Gate(log_of(prior), mean, var + eps)
 
 
 class MixtureState(nn.Module):
@@ -210,12 +207,7 @@ class RunningMixture(MixtureState):
 
     @torch.no_grad()
     def update(
-        self,
-        share: Tensor,
-        mean: Tensor,
-        var: Tensor,
-        num_values: int,
-        momentum: float | None = None,
+        self, share: Tensor, mean: Tensor, var: Tensor, num_values: int, weight: float | None = None
     ) -> None:
         """Move towards a batch's moments; not where they are infinite, nor in a recomputation.
 
@@ -224,12 +216,24 @@ class RunningMixture(MixtureState):
             mean: (K, C).
             var: biased, (K, C).
             num_values: values per channel in the batch, on all processes; more than one.
-            momentum: weight of the batch; None takes that of training.
+            weight: of the batch; None takes the momentum of training.
         """
         if is_recomputation():
             return
-        weight = self.momentum if momentum is None else momentum
-        var = var * (num_values / (num_values - 1))
+        weight = self.momentum if weight is None else weight
+        running, found = (self.prior, self.mean, self.var), (share, mean, var)
+        fused = not has_no_memory(var) and follow_batch(running, found, num_values, weight)
+        if not fused:
+            self._follow(*found, num_values, weight)
+        self.count_batch()
+
+    def count_batch(self) -> None:
+        """Count a batch; not those before the one that initialises."""
+        if not self.uninitialised:
+            self._count.add_(self.num_batches_tracked, 1)
+
+    def _follow(self, share: Tensor, mean: Tensor, var: Tensor, count: int, weight: float) -> None:
+        var = var * (count / (count - 1))
         # a CPU looks first, which is faster; to ask a GPU would make it wait
         if not (var.is_cpu and not is_recorded(var) and isfinite(var.sum().item())):
             finite = var < torch.inf  # of what is infinite or NaN, the variance is one of the two
@@ -241,8 +245,6 @@ class RunningMixture(MixtureState):
         step = weight * share / self.prior.clamp_min(SMALLEST_PRIOR)
         self.mean.lerp_(mean, step)
         self.var.lerp_(var, step)
-        if not self.uninitialised:  # batches before the one that initialises do not count
-            self._count.add_(self.num_batches_tracked, 1)
 
 
 class LearnedMixture(MixtureState):

@@ -74,3 +74,17 @@ def share_assignments(model: nn.Module, layers: dict[str, Any]) -> str:
     model.register_forward_pre_hook(shared.open)
     model.register_forward_hook(shared.close, always_call=True)
     return next(name for name in [*order, *layers] if name in layers)
+
+
+def check_shareable(update: str, assign: str) -> None:
+    """Raise ValueError where layers cannot share a gate, with the reason."""
+    if assign != "sample":
+        raise ValueError(
+            f"gate='shared' of ucb_norm needs assign='sample', got {assign!r}: layers have images "
+            "in common, but neither channels nor positions"
+        )
+    if update != "em":
+        raise ValueError(
+            f"gate='shared' of ucb_norm needs update='em', got {update!r}: a learned mixture is "
+            "that of its own layer's activations"
+        )

@@ -12,8 +12,9 @@ TABLE = ["LOG_PRIOR", "GATE_MEAN", "GATE_VAR", "SHARE", "MEAN", "VAR", "OFFSET",
 GRADIENTS = ["D_LOG_PRIOR", "D_GATE_MEAN", "D_GATE_VAR", "D_MEAN", "D_VAR", "D_SCALE"]
 
 
-def test_the_c_kernel_has_the_same_rows():
-    header = SOURCE.with_name("cpu_moments.h").read_text()
+@pytest.mark.parametrize("file", ["cpu_moments.h", "joint_moments.h"])
+def test_the_c_kernels_have_the_same_rows(file):
+    header = SOURCE.with_name(file).read_text()
     found = [re.findall(r"\w+", names) for names in re.findall(r"enum \{(.*?)\}", header)]
     for names, ours in zip(found, (TABLE, GRADIENTS), strict=True):
         known = [name.replace("LEVEL", "LOG_PRIOR") for name in names]  # see there

@@ -18,7 +18,6 @@ from mixture_cases import (
 
 from dacbn.norms import UCBNorm
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
-from dacbn.norms.mixture.kernels import choose
 from dacbn.norms.mixture.kernels.cpu import Kernel, fused_forward
 from dacbn.norms.mixture.normalise import normalise_by_mixture
 from dacbn.norms.mixture.operators import forward_operator
@@ -36,17 +35,6 @@ SHAPES = [
 ]
 # By the moments of the batch, at once or as processes that share it do; or by given moments.
 WAYS = [(True, normalise_by_mixture), (True, in_passes), (False, normalise_by_mixture)]
-
-
-@pytest.fixture(params=["fused", "chunked"])
-def path(request, monkeypatch):
-    """Use one of the two implementations that need no tensor of K copies of the activations."""
-    if request.param == "chunked":
-        monkeypatch.setattr(choose, "find_kernels", lambda *_: "not wanted")
-        monkeypatch.setattr("dacbn.norms.mixture.by_channel.CPU_CHUNK", 2000)
-    elif isinstance(found := choose.find_kernels("cpu", 3), str):
-        pytest.skip(f"no kernel: {found}")
-    return request.param
 
 
 @pytest.mark.parametrize("shape", SHAPES)

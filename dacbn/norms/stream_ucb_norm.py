@@ -51,7 +51,8 @@ class StreamUCBNorm(UCBNorm, FollowsStream):
         momentum: weight of the newest batch in training.
         affine: learn `weight` and `bias`.
         rate: weight of 64 images of a stream.
-        spread: share of the source's variance that lies between the components at the start.
+        spread: share of the source's variance that lies between the components at the start: the
+            less, the more of the network's function is kept, which deep ones need.
         back: weight by which the components return to their start, for 64 images.
     """
 
@@ -65,8 +66,8 @@ class StreamUCBNorm(UCBNorm, FollowsStream):
         eps: Positive = 1e-5,
         momentum: Fraction = 0.1,
         affine: bool = True,
-        rate: Fraction = 0.3,
-        spread: Fraction = 0.01,
+        rate: Fraction = 0.1,
+        spread: Fraction = 0.0001,
         back: Fraction = 0.0,
     ) -> None:
         super().__init__(num_features, num_clusters, eps, momentum, affine, assign="sample")

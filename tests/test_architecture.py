@@ -83,6 +83,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "benchmarks",
     "comparison",
     "plain_text",
+    "progress",
 }
 MAY_IMPORT["cli"] = {
     "commands",

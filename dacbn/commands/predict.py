@@ -8,13 +8,16 @@ from tyro.conf import Positional
 
 from dacbn.adapter import DomainAdapter
 from dacbn.commands.by_turns import by_turns
+from dacbn.commands.label_files import Precision, label_files
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
 from dacbn.datasets import UnlabelledImages
 from dacbn.datasets.folders import read_each
 from dacbn.datasets.listing import list_images
+from dacbn.datasets.npz import is_array_row
 from dacbn.label_shift import check_estimator
 from dacbn.plain_text import say
+from dacbn.processes import is_shared
 from dacbn.training import write_output
 
 
@@ -32,6 +35,7 @@ def predict(
     save: Path | None = None,
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
+    precision: Precision = "auto",
 ) -> None:
     """Label images; print a CSV table with a row for every file: path, label, confidence, error.
 
@@ -57,6 +61,8 @@ def predict(
         on_unreadable: what to do with images that cannot be decoded: skip gives them a row with the
             reason, raise stops.
         device: cpu, cuda, or auto.
+        precision: of the network: float32, bfloat16, or auto, which is that of the training for
+            images of at least 96 pixels. --adapt and --recalibrate take float32.
     """
     if not images:
         raise ValueError("give image files, or folders of them, to predict")
@@ -75,11 +81,18 @@ def predict(
             "train again"
         )
     files = list_images(*images, columns=adapter.config.columns)
-    readable, reasons = read_each(files, adapter.image_size, on_unreadable, adapter.config.fit)
-    if recalibrate and len(readable):
-        warn_if_few(len(readable))
-        adapter.recalibrate(UnlabelledImages(readable), domain)
-    predictions = adapter.outputs(readable, domain, adapt, label_shift)
+    whole = adapt is not None or recalibrate or is_shared()
+    if not whole and not any(isinstance(file, Path) and is_array_row(file) for file in files):
+        predictions, reasons = label_files(
+            adapter, files, domain, label_shift, on_unreadable, precision
+        )
+    else:
+        options = on_unreadable, adapter.config.fit
+        readable, reasons = read_each(files, adapter.image_size, *options)
+        if recalibrate and len(readable):
+            warn_if_few(len(readable))
+            adapter.recalibrate(UnlabelledImages(readable), domain)
+        predictions = adapter.outputs(readable, domain, adapt, label_shift)
     labels = adapter.labels_of(predictions)
     table = write_table(Predictions(files, reasons, predictions, labels, adapter.classes), top, add)
     if output is None:
@@ -88,7 +101,7 @@ def predict(
         write_output(output, table)
         if output.is_file():  # the table itself may have gone to what this would be printed to
             say(f"wrote {output}")
-    if not len(readable):
+    if all(reasons):
         raise ValueError(f"none of {len(files)} images can be read: {files[0]}: {reasons[0]}")
     if save is not None:
         save_recalibrated(adapter, save)

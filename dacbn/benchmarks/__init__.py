@@ -12,3 +12,4 @@ from dacbn.benchmarks.processes import benchmark_processes as benchmark_processe
 from dacbn.benchmarks.report import machine as machine
 from dacbn.benchmarks.report import table as table
 from dacbn.benchmarks.steps import benchmark_steps as benchmark_steps
+from dacbn.benchmarks.waiting import benchmark_waiting as benchmark_waiting

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 import torch
 
-from dacbn.benchmarks.accuracy import NORMS, benchmark_accuracy
+from dacbn.benchmarks.accuracy import NORMS, STEPS, benchmark_accuracy
 from dacbn.benchmarks.exports import SPECS as EXPORTED
 from dacbn.benchmarks.exports import benchmark_exports
 from dacbn.benchmarks.layers import (
@@ -23,9 +23,11 @@ from dacbn.benchmarks.processes import NORMS as SHARED
 from dacbn.benchmarks.processes import benchmark_processes
 from dacbn.benchmarks.rivals import absent_rivals
 from dacbn.benchmarks.steps import benchmark_steps
+from dacbn.benchmarks.waiting import benchmark_waiting
 from dacbn.training import TrainConfig
 
-Part = Literal["layers", "steps", "loops", "accuracy", "export", "processes"]
+Part = Literal["layers", "steps", "loops", "accuracy", "export", "processes", "waiting"]
+WaitingRow = Literal["start", "import", "steps", "memory", "layers", "train", "analyse", "predict"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
@@ -47,10 +49,15 @@ class Settings:
     """Accuracy on the target's test split to reach in the part accuracy."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the trainings of the part accuracy."""
-    steps: int = TrainConfig.steps
+    steps: int = STEPS
     """Steps of each training of the part accuracy."""
     data_root: Path = TrainConfig.data_root
     """Folder of MNIST and MNIST-M, for the part accuracy."""
+    rows: tuple[WaitingRow, ...] = ()
+    """Rows of the part waiting; all by default."""
+    against: Path | None = None
+    """A reference build for the part waiting: the Python that it is installed for, or its
+    checkout."""
 
 
 def measure(part: Part, settings: Settings) -> list[Row]:
@@ -67,6 +74,8 @@ def measure(part: Part, settings: Settings) -> list[Row]:
     if part == "processes":
         kept = (None, *settings.norms) if settings.norms else SHARED
         return benchmark_processes(kept, rounds=settings.rounds)
+    if part == "waiting":
+        return benchmark_waiting(settings.rows, settings.against, settings.rounds)
     if part == "accuracy":
         return benchmark_accuracy(
             (None, *settings.norms) if settings.norms else NORMS,

@@ -45,12 +45,12 @@ def serve(precision: str, pixels: int, images: int) -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
             features = backbone(torch.cat([source, target]))
             logits = classifier(features[:images])
-            reversed_features: torch.Tensor = Reverse.apply(features)  # type: ignore[no-untyped-call]
+            reversed_features: torch.Tensor = Reverse.apply(features)
             predicted = head(reversed_features).squeeze(1)
         loss = F.cross_entropy(logits.float(), labels)
         loss = loss + F.binary_cross_entropy_with_logits(predicted.float(), domains)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         print("done", flush=True)
 

@@ -24,8 +24,8 @@ def read_blocks(
         files: N image files.
         size: pixels per side.
         fit: how an image becomes square.
-        ahead: whether threads decode the next blocks meanwhile. They take the cores from a network
-            on the same CPU, whose threads then wait for each other.
+        ahead: whether threads decode the next blocks meanwhile. Where a network uses all cores, its
+            threads would wait for each other.
 
     Yields:
         uint8 pixels (R, 3, size, size) of the R files of a block that can be read, R >= 0; and what

@@ -1,5 +1,6 @@
 """Run a trained network over files, of which few are in memory at a time."""
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
@@ -59,7 +60,8 @@ def label_files(
     if precision == "auto" and adapter.image_size >= LARGE:
         lowered = trains_in_bfloat16(config, device, network)
     network.to(memory_format=torch.channels_last)
-    blocks = read_blocks(files, adapter.image_size, config.fit, ahead=device.type != "cpu")
+    idle = device.type != "cpu" or torch.get_num_threads() < (os.cpu_count() or 1)
+    blocks = read_blocks(files, adapter.image_size, config.fit, ahead=idle)
     with Progress(len(files), "image", "predicting") as progress:
         output, outcomes = _run(network, blocks, ids, lowered, progress.update)
     reasons = report(files, outcomes, on_unreadable)

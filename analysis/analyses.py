@@ -6,13 +6,19 @@ Each is one file that registers itself:
     def draw_calibration(outputs, folder): ...
 
 The needs are attributes of `RunResults`, passed as arguments of the same names. Results that
-several analyses need are computed once. A ValueError means that the analysis does not apply.
+several analyses need are computed once. A ValueError means that the analysis does not apply. An
+analysis with `meanwhile` waits for a result that a thread computes while the others run.
 """
 
+import os
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from inspect import signature
 from typing import NamedTuple, TypeVar
+
+from threadpoolctl import threadpool_limits
 
 from dacbn.analysis.presentation.section import Section
 from dacbn.analysis.progress import WriteLine, try_analysis
@@ -20,6 +26,8 @@ from dacbn.registry import Registry
 
 Draw = Callable[..., Section | list[Section]]
 DrawT = TypeVar("DrawT", bound=Draw)
+
+SWITCH_INTERVAL = 2e-4  # seconds
 
 
 class Analysis(NamedTuple):
@@ -30,19 +38,33 @@ class Analysis(NamedTuple):
         order: sections are sorted by it.
         needs: results without which the analysis is left out.
         optional: results that are passed as None if they are missing.
+        meanwhile: whether its results are asked for before the other analyses run, and it is run
+            after them.
     """
 
     draw: Draw
     order: float
     needs: tuple[str, ...]
     optional: tuple[str, ...]
+    meanwhile: bool = False
+
+    @property
+    def results(self) -> tuple[str, ...]:
+        """All results that it takes."""
+        return (*self.needs, *self.optional)
 
 
 class Analyses(Registry[Analysis]):
     """A registry of analyses, in the order of the report."""
 
     def add(
-        self, name: str, *, order: float, needs: tuple[str, ...], optional: tuple[str, ...] = ()
+        self,
+        name: str,
+        *,
+        order: float,
+        needs: tuple[str, ...],
+        optional: tuple[str, ...] = (),
+        meanwhile: bool = False,
     ) -> Callable[[DrawT], DrawT]:
         """Register the decorated function as an analysis; see `Analysis` for the arguments.
 
@@ -52,9 +74,10 @@ class Analyses(Registry[Analysis]):
 
         def keep(draw: DrawT) -> DrawT:
             arguments = signature(draw).parameters
-            if unknown := [need for need in (*needs, *optional) if need not in arguments]:
+            analysis = Analysis(draw, order, needs, optional, meanwhile)
+            if unknown := [need for need in analysis.results if need not in arguments]:
                 raise ValueError(f"{self.kind} {name!r} has no argument {', '.join(unknown)}")
-            self.register(name)(Analysis(draw, order, needs, optional))
+            self.register(name)(analysis)
             return draw
 
         return keep
@@ -69,13 +92,37 @@ class Analyses(Registry[Analysis]):
             results: object whose attributes are the results; None is a missing result.
             write: called with each line.
         """
-        sections: list[Section] = []
         write_new = _without_repeated_reasons(write)
-        for name in self:
-            drawn = _draw(name, self[name], results, write_new)
-            if drawn is not None:
-                sections += [drawn] if isinstance(drawn, Section) else drawn
-        return sections
+        late = [name for name in self if self[name].meanwhile]
+        for name in late:
+            for result in self[name].results:
+                getattr(results, result)
+        drawn: dict[str, Section | list[Section] | None] = {}
+        with _leaving_a_core() if late else nullcontext():
+            for name in sorted(self, key=lambda name: self[name].meanwhile):
+                drawn[name] = _draw(name, self[name], results, write_new)
+        found = [drawn[name] for name in self]
+        return [each for part in found for each in _listed(part)]
+
+
+def _listed(drawn: Section | list[Section] | None) -> list[Section]:
+    return [] if drawn is None else [drawn] if isinstance(drawn, Section) else drawn
+
+
+@contextmanager
+def _leaving_a_core() -> Iterator[None]:
+    """Leave one core to a thread in a `with` block, and the interpreter whenever it asks.
+
+    Threads that share cores wait for each other long, and one that asks for the interpreter waits 5
+    ms by default: longer than a step of t-SNE takes.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    try:
+        with threadpool_limits(max(1, (os.cpu_count() or 1) - 1), user_api="openmp"):
+            yield
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def _without_repeated_reasons(write: WriteLine) -> WriteLine:

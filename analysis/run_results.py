@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from dacbn.analysis.domains.embedding_meanwhile import Embedding, start_embedding
 from dacbn.analysis.domains.embeddings import Scores, compute_scores
 from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs
 from dacbn.analysis.observe.recorder import record
@@ -158,6 +159,14 @@ class RunResults:
         """The network before training, with the same images."""
         build = partial(build_untrained, info=self._info)
         return self._try("network before training", build, self.subject)
+
+    @cached_property
+    def embedding(self) -> Embedding | None:
+        """The features before and after training in the plane, which a thread computes."""
+        if self.subject is None or self.outputs is None:
+            return None
+        _ = self.recording  # before, since it takes all cores
+        return start_embedding(self.outputs, self.subject, self.untrained, self.seed)
 
     def _try(self, name: str, compute: Callable[[T], R], needed: T | None) -> R | None:
         if needed is None:

@@ -53,7 +53,7 @@ def fetch(images: Images, rows: Iterator[Tensor], device: torch.device) -> Itera
     images = place_images(images, device)
     gather = partial(_gather, images, pin=device.type == "cuda")
     in_memory = isinstance(images, TensorImages | FeatureViews)
-    batches = map(gather, rows) if in_memory else _prefetch(gather, rows)
+    batches = map(gather, rows) if in_memory else prefetch(gather, rows)
     for batch in batches:
         yield to_float(batch.to(device, non_blocking=True))
 
@@ -93,7 +93,7 @@ def _fetch_domain(
     placed, again = tee(placed)
     if isinstance(domain, ShardStream):
         gather = partial(_read, domain.reader(seed), pin=device.type == "cuda")
-        read = _prefetch(gather, (rows for rows, _ in placed))
+        read = prefetch(gather, (rows for rows, _ in placed))
         for (pixels, labels), (_, own) in zip(read, again, strict=True):
             known = None if labels is None else labels.to(device, non_blocking=True)
             yield to_float(pixels[own].to(device, non_blocking=True)), known
@@ -120,7 +120,7 @@ def _read(read: Callable[[Tensor], StreamedBatch], rows: Tensor, pin: bool) -> S
     return StreamedBatch(pixels, labels)
 
 
-def _prefetch(gather: Callable[[Tensor], T], rows: Iterator[Tensor]) -> Iterator[T]:
+def prefetch(gather: Callable[[Tensor], T], rows: Iterator[Tensor]) -> Iterator[T]:
     """Map `gather` over rows in a thread, PREFETCH batches in advance."""
     with ThreadPoolExecutor(1, "prefetch") as thread:
         pending: deque[Future[T]] = deque(

@@ -91,6 +91,7 @@ MAY_IMPORT["commands"] = BUILDING_BLOCKS | {
     "comparison",
     "tuning",
     "plain_text",
+    "progress",
     "streams",
 }
 MAY_IMPORT["cli"] = {

@@ -100,5 +100,5 @@ def test_a_training_that_is_stopped_is_saved_and_says_how_to_go_on(
     output, errors = capfd.readouterr()
     assert errors.count(f"dacbn: {numbers[0].name}: the training is saved and stops") == 1
     last = output.splitlines()[-1]
-    assert last.startswith("stopped after step 2 of 1500; everything is saved. Continue with: ")
+    assert last.startswith("stopped after step 2 of 600; everything is saved. Continue with: ")
     assert load_checkpoint(tmp_path / "run")["step"] == 2

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from dacbn import DomainAdapter, cli
+from dacbn.datasets import blocks
 from dacbn.training import run_network
 
 CLASSES = ["=cup", "pen\x1b[31m", "zebra"]
@@ -80,6 +81,17 @@ def test_all_probabilities_logits_and_features_can_be_added(predict, expected):
     wanted = [expected.logits.softmax(1), expected.logits, expected.features]
     np.testing.assert_allclose(numbers, np.concatenate(wanted, 1), rtol=1e-4, atol=1e-6)
     assert set(list(rows[2].values())[4:]) == {""}
+
+
+@pytest.mark.parametrize("precision", ["auto", "bfloat16"])
+def test_files_are_labelled_in_blocks(predict, expected, monkeypatch, precision):
+    monkeypatch.setattr(blocks, "BLOCK", 2)
+    rows, errors = predict("run", "new", "--add", "logits", "--precision", precision)
+    assert errors.count("1 image is unreadable: new/2.png") == 1 and rows[2]["error"]
+    logits = np.array([list(row.values())[4:] for row in rows if not row["error"]], float)
+    tolerance = 1e-4 if precision == "auto" else 0.1 * expected.logits.abs().max()
+    np.testing.assert_allclose(logits, expected.logits, atol=tolerance)
+    assert (precision == "bfloat16") == (np.abs(logits - expected.logits.numpy()).max() > 1e-5)
 
 
 def test_the_likeliest_classes_are_in_order(predict, expected):

@@ -64,7 +64,7 @@ def test_parameters_stay_as_they_were_given():
     for each in (adapter, clone(adapter)):
         found = each.get_params()
         assert {name: found[name] for name in given} == given and found["classifier"] == [8]
-        assert found["method"] == "default" and found["steps"] == 1500
+        assert found["method"] == "default" and found["steps"] == 600
         assert each.config.norm == "ucb_norm(num_clusters=5)"
     assert clone(DomainAdapter("resnet18", pretrained=True)).config.norm is None  # not given either
 

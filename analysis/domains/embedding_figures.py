@@ -53,6 +53,37 @@ class Embedded(NamedTuple):
     domains: Labels
 
 
+class Embeddings(NamedTuple):
+    """The embedded features of several networks, by name.
+
+    Attributes:
+        embedded: the points.
+        trust: the trustworthiness of the points, in [0, 1].
+    """
+
+    embedded: dict[str, Embedded]
+    trust: dict[str, float]
+
+
+def embed_outputs(
+    outputs: Mapping[str, Mapping[str, DomainOutput]],
+    perplexity: float = PERPLEXITY,
+    seed: int = 0,
+    cores: int | None = None,
+) -> Embeddings:
+    """Embed the features that networks, or layers of one, compute for the same images.
+
+    Arguments and errors as in `draw_embeddings` and `compute_embeddings`.
+    """
+    chosen = _choose(outputs, seed)
+    features = {name: _stack(of) for name, of in chosen.items()}
+    planes = compute_embeddings(list(features.values()), perplexity, seed, cores)
+    pairs = zip(chosen.items(), planes, strict=True)
+    embedded = {name: _embed(of, plane) for (name, of), plane in pairs}
+    trust = {name: compute_trust(features[name], each.points) for name, each in embedded.items()}
+    return Embeddings(embedded, trust)
+
+
 def plot_by_class(embedded: Embedded, classes: Sequence[str], axes: Axes) -> None:
     """Draw points in the colour of their class and with the marker of their domain."""
     palette = np.array(class_colours(len(classes)))
@@ -97,6 +128,7 @@ def draw_embeddings(
     seed: int = 0,
     title: str = "Features of both domains",
     stem: str = "embedding",
+    embeddings: Embeddings | None = None,
 ) -> Section:
     """Draw the features that networks, or layers of one, compute for the same images.
 
@@ -109,17 +141,12 @@ def draw_embeddings(
         seed: for choosing images, and for t-SNE.
         title: of the section.
         stem: of the files.
+        embeddings: of these outputs; computed if None.
 
     Raises:
         ValueError: the sample is too small.
     """
-    chosen = _choose(outputs, seed)
-    planes = compute_embeddings([_stack(of) for of in chosen.values()], perplexity, seed)
-    pairs = zip(chosen.items(), planes, strict=True)
-    embedded = {name: _embed(of, plane) for (name, of), plane in pairs}
-    trust = {
-        name: compute_trust(_stack(chosen[name]), each.points) for name, each in embedded.items()
-    }
+    embedded, trust = embeddings or embed_outputs(outputs, perplexity, seed)
     domains = list(next(iter(outputs.values())))
     file = _draw(embedded, scores, trust, domains, classes, folder / stem)
     rows = [

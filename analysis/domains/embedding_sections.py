@@ -5,9 +5,10 @@ from pathlib import Path
 
 from dacbn.analysis.analyses import analyses, comparisons
 from dacbn.analysis.domains.embedding_figures import choose_rows, draw_embeddings
+from dacbn.analysis.domains.embedding_meanwhile import Embedding, start_embedding
 from dacbn.analysis.domains.embeddings import Scores, compute_scores
 from dacbn.analysis.domains.touchable import can_be_touched, draw_touchable
-from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs, outputs_at
+from dacbn.analysis.observe.outputs import DomainOutput, outputs_at
 from dacbn.analysis.observe.recording import Recording
 from dacbn.analysis.observe.subject import Subject
 from dacbn.analysis.presentation.section import Section
@@ -20,7 +21,8 @@ MAX_RUNS = 4  # in one figure
     "features",
     order=20,
     needs=("subject", "outputs", "scores", "folder", "seed"),
-    optional=("untrained",),
+    optional=("untrained", "embedding"),
+    meanwhile=True,
 )
 def draw_features(
     subject: Subject,
@@ -29,6 +31,7 @@ def draw_features(
     folder: Path,
     seed: int = 0,
     untrained: Subject | None = None,
+    embedding: Embedding | None = None,
 ) -> Section:
     """Draw the features of a network before and after training in one embedding, into a folder.
 
@@ -39,13 +42,20 @@ def draw_features(
         folder: for the figures.
         seed: for choosing images, and for t-SNE.
         untrained: the network before training, if it is known.
+        embedding: of the features of both networks; computed if None.
+
+    Raises:
+        ValueError: the sample is too small.
     """
-    by_network, scores_by_network = {subject.name: outputs}, {subject.name: scores}
+    embedding = embedding or start_embedding(outputs, subject, untrained, seed)
+    scores_by_network = {subject.name: scores}
     if untrained is not None:
-        before = compute_outputs(untrained)
-        by_network = {untrained.name: before, **by_network}
-        scores_by_network[untrained.name] = compute_scores(before, seed)
-    section = draw_embeddings(by_network, scores_by_network, subject.classes, folder, seed=seed)
+        scores_by_network[untrained.name] = compute_scores(embedding.outputs[untrained.name], seed)
+    section = draw_embeddings(
+        *(embedding.outputs, scores_by_network, subject.classes, folder),
+        seed=seed,
+        embeddings=embedding.found.result(),
+    )
     if not can_be_touched():
         return section
     points = section.arrays["embedding"][f"{subject.name}/points"]

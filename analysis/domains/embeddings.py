@@ -5,8 +5,10 @@ https://www.jmlr.org/papers/v9/vandermaaten08a.html; Ben-David et al., "Analysis
 for Domain Adaptation", NIPS 2006, https://papers.nips.cc/paper/2983 (the proxy A-distance).
 """
 
+import os
 import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,7 @@ from sklearn.metrics import silhouette_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
 from dacbn.analysis.observe.sides import pool
@@ -104,7 +107,10 @@ def compute_embedding(
 
 
 def compute_embeddings(
-    features: Sequence[Floats], perplexity: float = PERPLEXITY, seed: int = 0
+    features: Sequence[Floats],
+    perplexity: float = PERPLEXITY,
+    seed: int = 0,
+    cores: int | None = None,
 ) -> list[Floats]:
     """Embed the features that several networks compute for the same N images.
 
@@ -116,6 +122,7 @@ def compute_embeddings(
         features: of each network, (N, D); D may differ.
         perplexity: roughly the number of neighbours that t-SNE considers.
         seed: for t-SNE.
+        cores: how many to use; None is all. They do not change the result.
 
     Returns:
         of each network, (N, 2).
@@ -123,9 +130,18 @@ def compute_embeddings(
     Raises:
         ValueError: the sample is too small for the perplexity.
     """
+    cores = cores or os.cpu_count() or 1
+    workers = min(len(features), cores)
+
+    def embed(each: Floats) -> Floats:
+        # OpenMP counts the threads of each calling thread
+        with threadpool_limits(cores // workers, user_api="openmp"):
+            return compute_embedding(each, perplexity, seed, each[:, :2])
+
+    with ThreadPoolExecutor(workers) as threads:  # t-SNE releases the GIL
+        found = list(threads.map(embed, align_features(features)))
     planes: list[Floats] = []
-    for each in align_features(features):
-        plane = compute_embedding(each, perplexity, seed, each[:, :2])
+    for plane in found:
         plane -= plane.mean(0)
         planes.append(plane @ orthogonal_procrustes(plane, planes[0])[0] if planes else plane)
     return planes

@@ -84,6 +84,7 @@ def save_figure(
     about = {"Title": stem.name, "Description": plain(caption)}
     contents = [io.BytesIO() for _ in files]
     figure.savefig(contents[0], format="png", dpi=DPI, metadata=about)
+    figure.set_layout_engine("none")  # the SVG has the layout of the PNG: finding one takes as long
     # equal figures give equal files: no date, and no random ids
     with matplotlib.rc_context({"svg.hashsalt": stem.name}):
         figure.savefig(contents[1], format="svg", dpi=DPI, metadata={**about, "Date": None})

@@ -10,3 +10,4 @@ from .processes import benchmark_processes as benchmark_processes
 from .report import machine as machine
 from .report import table as table
 from .steps import benchmark_steps as benchmark_steps
+from .waiting import benchmark_waiting as benchmark_waiting

@@ -23,6 +23,7 @@ from dacbn.training import (
 PAIRS = (("digits", "color_digits"), ("mnist", "mnist_m"))
 NORMS = (None, TrainConfig.norm)
 SIZE = 32
+STEPS = 1500
 ACCURACY = "accuracy"
 
 
@@ -31,7 +32,7 @@ def benchmark_accuracy(
     pairs: Iterable[tuple[str, str]] = PAIRS,
     goal: float = 0.7,
     seeds: Iterable[int] = (0, 1, 2),
-    steps: int = TrainConfig.steps,
+    steps: int = STEPS,
     every: int = 50,
     data_root: Path = TrainConfig.data_root,
     device: str = "cpu",

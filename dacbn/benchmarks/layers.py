@@ -57,7 +57,7 @@ def benchmark_layers(
         layers |= {str(spec): norms.build(spec, shape[1]) for spec in specs}
         errors = {name: relative_error(layer.to(device), x) for name, layer in layers.items()}
         layers |= {f"published layer, K={k}": PublishedLayer(shape[1], k) for k in published}
-        runs = {name: _step(layer.to(device), x) for name, layer in layers.items()}
+        runs = {name: step_of(layer.to(device), x) for name, layer in layers.items()}
         timings = time_candidates(runs, rounds, device=device, title=str(shape))
         for name, timing in timings.items():
             memory = peak_bytes(runs[name], device) / (x.numel() * x.element_size())
@@ -66,7 +66,7 @@ def benchmark_layers(
     return rows
 
 
-def _step(layer: nn.Module, x: Tensor) -> Callable[[], None]:
+def step_of(layer: nn.Module, x: Tensor) -> Callable[[], None]:
     """Return a forward and backward pass; cluster-aware layers get the ids of two domains."""
     context, ids = share_context(layer), torch.arange(len(x), device=x.device) % 2
     gradient = torch.randn_like(x)

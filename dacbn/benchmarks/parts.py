@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 from dacbn.training import TrainConfig
 
 if TYPE_CHECKING:
+    from dacbn.benchmarks.accuracy import STEPS
     from dacbn.benchmarks.layers import Row
 
-Part = Literal["layers", "steps", "loops", "accuracy", "export", "processes"]
+Part = Literal["layers", "steps", "loops", "accuracy", "export", "processes", "waiting"]
+WaitingRow = Literal["start", "import", "steps", "memory", "layers", "train", "analyse", "predict"]
 PARTS: tuple[Part, ...] = get_args(Part)
 
 
@@ -32,10 +34,15 @@ class Settings:
     """Accuracy on the target's test split to reach in the part accuracy."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the trainings of the part accuracy."""
-    steps: int = TrainConfig.steps
+    steps: int = 1500
     """Steps of each training of the part accuracy."""
     data_root: Path = TrainConfig.data_root
     """Folder of MNIST and MNIST-M, for the part accuracy."""
+    rows: tuple[WaitingRow, ...] = ()
+    """Rows of the part waiting; all by default."""
+    against: Path | None = None
+    """A reference build for the part waiting: the Python that it is installed for, or its
+    checkout."""
 
 
 def measure(part: Part, settings: Settings) -> "list[Row]":
@@ -48,6 +55,7 @@ def measure(part: Part, settings: Settings) -> "list[Row]":
     from dacbn.benchmarks.processes import benchmark_processes
     from dacbn.benchmarks.rivals import absent_rivals
     from dacbn.benchmarks.steps import benchmark_steps
+    from dacbn.benchmarks.waiting import benchmark_waiting
 
     if part == "layers":
         return _measure_layers(settings)
@@ -61,6 +69,8 @@ def measure(part: Part, settings: Settings) -> "list[Row]":
     if part == "processes":
         kept = (None, *settings.norms) if settings.norms else SHARED
         return benchmark_processes(kept, rounds=settings.rounds)
+    if part == "waiting":
+        return benchmark_waiting(settings.rows, settings.against, settings.rounds)
     if part == "accuracy":
         return benchmark_accuracy(
             (None, *settings.norms) if settings.norms else NORMS,

@@ -51,7 +51,7 @@ def _heading(key: str) -> str:
 
 def _cell(key: str, value: object) -> str:
     if key in ("seconds", "low", "high"):
-        return f"{float(str(value)) * 1000:.3g}"
+        return "-" if value is None else f"{float(str(value)) * 1000:.3g}"
     if key == "error":
         return "-" if value is None else f"{float(str(value)):.0e}"
     if isinstance(value, float):

@@ -25,7 +25,9 @@ def benchmark(
         what: layers (each normaliser alone), steps (whole networks), loops (images per second),
             accuracy (seconds of training to an accuracy on the target; takes an hour), export
             (answers of torch, compiled torch and onnxruntime, on the CPU), processes (steps on two
-            processes of one thread, compared with one of two, on the CPU).
+            processes of one thread, compared with one of two, on the CPU), waiting (start, import,
+            steps of photographs, layers in loops of their own, the default run, report and labels,
+            compared with peers and a reference build, on the CPU).
         settings: the settings.
         threads: CPU threads; 0 uses all cores.
         output: JSON file to write.

@@ -10,7 +10,8 @@ from tyro.conf import OmitArgPrefixes, Positional
 from dacbn.commands.by_turns import by_turns
 from dacbn.commands.cells import to_cell
 from dacbn.commands.estimates import why_no_estimate
-from dacbn.commands.prediction_output import check_output, is_parquet, put_table
+from dacbn.commands.label_files import Precision, label_files
+from dacbn.commands.prediction_output import check_output, is_parquet, put_gallery, put_table
 from dacbn.commands.prediction_summary import summarise
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
@@ -35,6 +36,7 @@ def predict(
     save: Path | None = None,
     on_unreadable: Literal["skip", "raise"] = "skip",
     device: str = "auto",
+    precision: Precision = "auto",
     stream: OmitArgPrefixes[StreamOptions] = StreamOptions(),  # noqa: B008  # frozen
 ) -> None:
     """Label images; print a CSV table with a row for every file: path, label, confidence, error.
@@ -66,14 +68,18 @@ def predict(
         on_unreadable: what to do with images that cannot be decoded: skip gives them a row with the
             reason, raise stops.
         device: cpu, cuda, or auto.
+        precision: of the network: float32, bfloat16, or auto, which is that of the training for
+            images of at least 96 pixels. --adapt and --recalibrate take float32.
         stream: answers in order, as the images come.
     """
     from dacbn.adapter import DomainAdapter
     from dacbn.datasets import UnlabelledImages
     from dacbn.datasets.folders import read_each
     from dacbn.datasets.listing import list_images
+    from dacbn.datasets.npz import is_array_row
     from dacbn.estimates import describe, estimate, see
     from dacbn.label_shift import check_estimator
+    from dacbn.processes import is_shared
 
     in_order = stream.is_stream()
     if in_order and (recalibrate or label_shift is not None):
@@ -104,29 +110,28 @@ def predict(
             "train again"
         )
     files = list_images(*images, columns=adapter.config.columns)
-    readable, reasons = read_each(files, adapter.image_size, on_unreadable, adapter.config.fit)
-    if recalibrate and len(readable):
-        warn_if_few(len(readable))
-        adapter.recalibrate(UnlabelledImages(readable), domain)
-    predictions = adapter.outputs(readable, domain, adapt, label_shift)
+    whole = adapt is not None or recalibrate or is_shared()
+    if not whole and not any(isinstance(file, Path) and is_array_row(file) for file in files):
+        predictions, reasons = label_files(
+            adapter, files, domain, label_shift, on_unreadable, precision
+        )
+    else:
+        options = on_unreadable, adapter.config.fit
+        readable, reasons = read_each(files, adapter.image_size, *options)
+        if recalibrate and len(readable):
+            warn_if_few(len(readable))
+            adapter.recalibrate(UnlabelledImages(readable), domain)
+        predictions = adapter.outputs(readable, domain, adapt, label_shift)
     labels = adapter.labels_of(predictions)
     answered = Predictions(files, reasons, predictions, labels, adapter.classes)
     table = write_table(answered, top, add, plain if is_parquet(output) else to_cell)
     put_table(table, output)
     if report is not None:
-        from dacbn.analysis.predictions.page import write_gallery
-
-        answers = list(zip(map(str, files), reasons, strict=True))
-        names = [name for name, reason in answers if reason is None]
-        failed = [(name, reason) for name, reason in answers if reason is not None]
         again = shlex.join(["dacbn", "predict", *map(str, (run, *images)), "--report", str(report)])
-        title = f"{len(files)} images labelled by {run.name}"
-        write_gallery(
-            *(report, title, readable, names, predictions, adapter.classes, failed, [again])
-        )
+        put_gallery(report, f"{len(files)} images labelled by {run.name}", answered, adapter, again)
         if output is not None:  # otherwise the table alone is printed
             say(f"wrote {report}")
-    if summary and len(readable):
+    if summary and not all(reasons):
         reason = why_no_estimate(adapter, make=False)
         if adapt is not None or recalibrate or label_shift is not None:
             reason = "answers to source images are those of the network as it was trained"
@@ -134,9 +139,9 @@ def predict(
         if reason is None and adapter.held_out is not None:
             seen = see(adapter.held_out, predictions.logits)
             right = describe(estimate(seen, why_thin(adapter.config.method)))
-        for line in summarise(labels, adapter.classes, len(files) - len(readable), right):
+        for line in summarise(labels, adapter.classes, sum(map(bool, reasons)), right):
             print(plain(line), file=sys.stderr)
-    if not len(readable):
+    if all(reasons):
         raise ValueError(f"none of {len(files)} images can be read: {files[0]}: {reasons[0]}")
     if save is not None:
         save_recalibrated(adapter, save)

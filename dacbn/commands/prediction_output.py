@@ -4,9 +4,14 @@ import io
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
+from dacbn.commands.prediction_table import Predictions
 from dacbn.plain_text import say
 from dacbn.training import write_atomically, write_output
+
+if TYPE_CHECKING:
+    from dacbn.adapter import DomainAdapter
 
 PARQUET = (".parquet", ".pq")
 NUMBERS = ("confidence", "probability of ", "logit of ", "feature ")  # how columns of them begin
@@ -51,6 +56,34 @@ def put_table(table: str, output: Path | None) -> None:
         write_output(output, table)
     if output.is_file():  # the table itself may have gone to what this would be printed to
         say(f"wrote {output}")
+
+
+def put_gallery(
+    path: Path, title: str, answered: Predictions, adapter: "DomainAdapter", command: str
+) -> None:
+    """Write a page with the images by predicted class; those that it shows are decoded again.
+
+    Args:
+        path: the file.
+        title: of the page.
+        answered: what the network says of all files.
+        adapter: whose network that is.
+        command: makes the page again.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    from dacbn.analysis.predictions.page import write_gallery
+    from dacbn.datasets import FileImages
+
+    files = list(zip(answered.files, answered.reasons, strict=True))
+    readable = [file for file, reason in files if reason is None]
+    failed = [(str(file), reason) for file, reason in files if reason is not None]
+    images = FileImages(tuple(readable), adapter.image_size, adapter.config.fit)
+    names = [str(file) for file in readable]
+    write_gallery(
+        *(path, title, images, names, answered.output, answered.classes, failed, [command])
+    )
 
 
 def _write_parquet(table: str, draft: Path) -> None:

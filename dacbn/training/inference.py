@@ -89,7 +89,11 @@ def infer(
         return Output(torch.empty(0, network.num_features), torch.empty(0, network.num_classes))
     if method is not None:
         return run_online(method, images, one_domain(cluster_ids), device)
-    output = run_by_domains(network, images, cluster_ids, device)
+    return correct_shift(run_by_domains(network, images, cluster_ids, device), shift)
+
+
+def correct_shift(output: Output, shift: LabelShift) -> Output:
+    """Correct outputs for label shift, as `infer` does; those without a correction stay."""
     if shift.estimator is None or shift.held_out is None:
         return output
     corrected = correct(shift.estimator, shift.held_out, output.logits)

@@ -68,7 +68,7 @@ def train(
         StorageError: a file could not be written; files written before are complete.
     """
     device = next(state.method.parameters()).device
-    lowered = _in_bfloat16(config, device, state.method.network)
+    lowered = trains_in_bfloat16(config, device, state.method.network)
     autocast = torch.autocast(device.type, torch.bfloat16, enabled=lowered)
     if device.type == "cpu":
         keep_freed_memory()
@@ -187,7 +187,8 @@ def _last_good(folder: Path | None) -> str:
     return f" {folder} keeps its last good checkpoint"
 
 
-def _in_bfloat16(config: TrainConfig, device: torch.device, network: Network) -> bool:
+def trains_in_bfloat16(config: TrainConfig, device: torch.device, network: Network) -> bool:
+    """Whether a training with these settings runs its network in bfloat16 on this device."""
     if config.precision != "auto":
         return config.precision == "bfloat16"
     if device.type == "cuda":

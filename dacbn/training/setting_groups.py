@@ -126,8 +126,8 @@ class OptimSettings(Group):
     classifier_start: Annotated[Literal["auto", "random", "probe"], Role.ADDED] = "auto"
     """Weights that the classifier starts from: random, or a linear probe, the logistic regression
     of the source's features before training; auto is probe for pretrained weights."""
-    steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 1500
-    """Optimiser steps."""
+    steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 600
+    """Optimiser steps; larger domains deserve more."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64
     """Source images per step; a smaller domain is repeated, each time in other views."""
     balance_classes: Annotated[bool, Role.KEPT, Role.ADDED] = False

@@ -113,6 +113,17 @@ def test_no_network_makes_another_look_like_it():
         assert abs(compute_silhouette(plane, other)) < 0.1
 
 
+@pytest.mark.parametrize("cores", [1, 3])
+def test_cores_do_not_change_the_planes(cores):
+    features = [draw(60, 5), draw(60, 5, shift=3, seed=1)]
+    found = compute_embeddings(features, perplexity=8, cores=cores)
+    first, second = align_features(features)
+    alone = [compute_embedding(each, 8, start=each[:, :2]) for each in (first, second)]
+    assert np.allclose(found[0], alone[0] - alone[0].mean(0))
+    distances = [np.linalg.norm(each - each[:1], axis=1) for each in (found[1], alone[1])]
+    assert np.allclose(*distances, rtol=1e-4)  # it is rotated towards the first
+
+
 def test_a_sample_below_the_perplexity_is_refused_with_the_numbers():
     with pytest.raises(ValueError, match="perplexity of 30 needs more than 90 images, got 90"):
         compute_embedding(draw(90))

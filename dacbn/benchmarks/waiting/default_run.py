@@ -24,7 +24,7 @@ def time_analyse(options: Options) -> list[Row]:
     def command(build: Build) -> list[str]:
         run = Path(tempfile.mkdtemp(dir=options.folder)) / "run"
         steps = str(options.steps or REPORTED_STEPS)
-        words = ["-m", "dacbn", "train", "--steps", steps, "--output", str(run)]
+        words = ["-m", "dacbn", "train", "--steps", steps, "--run", str(run)]
         build.run(words, options.folder)
         return ["analyse", str(run), "--output", "report"]
 

@@ -21,7 +21,7 @@ def time_labelling(options: Options) -> list[Row]:
     _draw_photos(options.folder / "classes" / "a", 4)
     _draw_photos(options.folder / "classes" / "b", 4)
     domains = ["--source", "classes", "--target", "classes", "--image-size", str(options.pixels)]
-    words = ["train", "--backbone", "resnet18", "--steps", "1", "--output", str(run), *domains]
+    words = ["train", "--backbone", "resnet18", "--steps", "1", "--run", str(run), *domains]
     sizes = ["--source-batch-size", "4", "--target-batch-size", "4", "--eval-every", "0"]
     options.build.run(["-m", "dacbn", *words, *sizes], options.folder)
     predict = ["-m", "dacbn", "predict", str(run), str(photos), "--output", "ours.csv"]

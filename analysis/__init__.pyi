@@ -14,9 +14,9 @@ from .domains.distances import plot_distances as plot_distances
 from .domains.distributions import compute_distributions as compute_distributions
 from .domains.distributions import draw_distributions as draw_distributions
 from .domains.distributions import plot_distribution as plot_distribution
+from .domains.embedding_axes import plot_by_class as plot_by_class
+from .domains.embedding_axes import plot_by_domain as plot_by_domain
 from .domains.embedding_figures import draw_embeddings as draw_embeddings
-from .domains.embedding_figures import plot_by_class as plot_by_class
-from .domains.embedding_figures import plot_by_domain as plot_by_domain
 from .domains.embedding_sections import draw_features as draw_features
 from .domains.embedding_sections import draw_layers as draw_layers
 from .domains.embeddings import compute_embedding as compute_embedding

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, get_args
 from dacbn.training import TrainConfig
 
 if TYPE_CHECKING:
-    from dacbn.benchmarks.accuracy import STEPS
     from dacbn.benchmarks.layers import Row
 
 Part = Literal["layers", "steps", "loops", "accuracy", "export", "processes", "waiting"]

@@ -42,7 +42,7 @@ def plot_by_class(embedded: Embedded, classes: Sequence[str], axes: Axes) -> Non
         here = embedded.domains == domain
         colours = palette[embedded.labels[here]]
         marker = DOMAIN_MARKERS[domain % len(DOMAIN_MARKERS)]
-        scatter(embedded.points[here], colours, marker, axes)
+        _scatter(embedded.points[here], colours, marker, axes)
     _frame(axes)
     if len(classes) > MAX_CLASS_NAMES:
         return
@@ -66,7 +66,7 @@ def plot_by_domain(embedded: Embedded, axes: Axes) -> None:
             here = rows[embedded.domains[rows] == domain]
             colours = palette[embedded.domains[here] % len(palette)]
             marker = DOMAIN_MARKERS[domain % len(DOMAIN_MARKERS)]
-            scatter(embedded.points[here], colours, marker, axes)
+            _scatter(embedded.points[here], colours, marker, axes)
     _frame(axes)
 
 

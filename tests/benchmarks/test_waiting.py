@@ -46,7 +46,7 @@ def test_a_served_script_works_once_for_each_call(tmp_path):
 
 def test_layers_and_memory_have_a_row_each():
     rows = benchmark_waiting(["layers"], shapes=((4, 2, 3, 3), (4, 2)), **TINY)
-    assert len(rows) == 10 and all(row["ratio"] > 0 for row in rows)
+    assert len(rows) == 12 and all(row["ratio"] > 0 for row in rows)
     assert rows[0] | {"what": "", "ratio": 0, "seconds": 0, "low": 0, "high": 0} == {
         **{"what": "", "threads": 1, "precision": "float32", "layout": "contiguous"},
         **{"size": "(4, 2, 3, 3)", "seconds": 0, "low": 0, "high": 0, "ratio": 0},

@@ -28,6 +28,7 @@ from .given_labels import to_labels as to_labels
 from .images import FileImages as FileImages
 from .images import Images as Images
 from .images import LabelledImages as LabelledImages
+from .images import NamedImages as NamedImages
 from .images import TensorImages as TensorImages
 from .images import UnlabelledImages as UnlabelledImages
 from .inputs import LabelledLike as LabelledLike

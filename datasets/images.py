@@ -149,14 +149,12 @@ class UnlabelledImages:
 
     Args:
         images: N images.
-        names: of the images, such as their files; empty where they are not known.
 
     Raises:
         ValueError: there are no images.
     """
 
     images: Images
-    names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Check the fields."""
@@ -165,6 +163,17 @@ class UnlabelledImages:
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class NamedImages(UnlabelledImages):
+    """Images with names, for people who look at them; no training receives these.
+
+    Args:
+        names: of the images, such as their files.
+    """
+
+    names: tuple[str, ...] = ()
 
 
 def _refuse_empty(images: Images) -> None:

@@ -16,7 +16,7 @@ from dacbn.datasets.folders import (
     read_unlabelled_folder,
 )
 from dacbn.datasets.hugging_face import is_named
-from dacbn.datasets.images import LabelledImages, TensorImages, UnlabelledImages
+from dacbn.datasets.images import LabelledImages, NamedImages, TensorImages, UnlabelledImages
 from dacbn.datasets.listing import list_folder
 from dacbn.datasets.many_files import OnUnreadable
 from dacbn.datasets.npz import is_array_file, size_of_file
@@ -133,7 +133,7 @@ def load_sample(
     fit: Fit = "crop",
     columns: Sequence[str] = (),
     cache: str = "none",
-) -> LabelledImages | UnlabelledImages:
+) -> LabelledImages | NamedImages:
     """Load a random sample of a domain, in its order, with names, and labels if it has any.
 
     From a folder only the chosen images are opened. Arguments and errors as in `load_labelled`.
@@ -168,7 +168,7 @@ def load_sample(
     read = [row_by_file[file] for file in kept]
     names = tuple(map(str, kept))
     if labels is None:
-        return UnlabelledImages(sample.images, names)
+        return NamedImages(sample.images, names)
     return LabelledImages(sample.images, labels[read], classes, names)
 
 

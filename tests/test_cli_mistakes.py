@@ -8,6 +8,7 @@ from PIL import Image
 
 from dacbn import DomainAdapter, cli
 
+ALL_COMMANDS = "train, adapt, evaluate, predict, export, analyse, compare, tune, benchmark, list"
 LONG = "x" * 300
 FAST = "--steps 2 --source-batch-size 4 --target-batch-size 4 --device cpu --log-every 1"
 
@@ -173,8 +174,8 @@ def test_a_training_that_diverges_says_what_to_change(type_in):
 @pytest.mark.parametrize(
     ("line", "hint"),
     [
-        ("", "train, adapt, evaluate, predict, export, analyse, compare, benchmark, list"),
-        ("bench", "train, adapt, evaluate, predict, export, analyse, compare, benchmark, list"),
+        ("", ALL_COMMANDS),
+        ("bench", ALL_COMMANDS),
         ("train --stepz 3", "--steps"),
         ("train --steps ten", "--steps"),
         ("train --optimizer adam", "'adamw', 'sgd'"),

@@ -38,7 +38,8 @@ def test_commands_print_what_has_names_by_say():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "print"
     }
-    assert prints <= {"benchmark", "list_names", "predict"}
+    table = {"prediction_output", "predict"}
+    assert prints <= {"benchmark", "benchmark_streams", "list_names", *table}
 
 
 def test_work_goes_on_when_the_reader_of_its_lines_has_gone():

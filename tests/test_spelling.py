@@ -17,7 +17,8 @@ ROOT = Path(__file__).parents[1]
 FILES = {
     f.resolve() for room in ("dacbn", "datasets", "analysis") for f in (ROOT / room).rglob("*.py")
 }
-SHARED = sorted(file for file in FILES if not {"commands", "cli.py"} & set(file.parts))
+OF_COMMANDS = {"commands", "cli.py", "waiting"}  # the last runs commands
+SHARED = sorted(file for file in FILES if not OF_COMMANDS & set(file.parts))
 FIELDS = {field.name for field in dataclasses.fields(TrainConfig)}
 NAMES = FIELDS.union(*(inspect.signature(command).parameters for command in cli.COMMANDS.values()))
 OPTIONS = {f"--{name.replace('_', '-')}" for name in NAMES} | {f"--no-{name}" for name in FIELDS}

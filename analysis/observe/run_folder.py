@@ -10,7 +10,7 @@ from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.datasets import (
     Images,
     LabelledImages,
-    UnlabelledImages,
+    NamedImages,
     load_sample,
     match_classes,
 )
@@ -139,7 +139,7 @@ def _domains(info: RunInfo) -> dict[str, tuple[str, int]]:
 
 def _load(
     info: RunInfo, title: str, place: str, count: int, train: bool, seed: int
-) -> LabelledImages | UnlabelledImages:
+) -> LabelledImages | NamedImages:
     if place == IN_MEMORY:
         raise RunFolderError(
             f"the {title} was given in memory: call the functions of dacbn.analysis on it"

@@ -34,7 +34,7 @@ from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.following import standardise_samples
-from dacbn.norms.mixture.routes import traced_as_one
+from dacbn.norms.mixture.routes import is_exported, traced_as_one
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
 
 
@@ -77,7 +77,9 @@ class AlphaBatchNorm(BatchNorm):
         """Normalise x, of shape (N, C) or (N, C, *); evaluation changes no statistics."""
         if isinstance(x, fx.Proxy):
             return traced_as_one(self, x)
-        as_batch_norm = self.training or values_per_channel(x) <= 1
+        # a graph for batches of any size decides in `normalise`
+        one_value = not is_exported() and values_per_channel(x) <= 1
+        as_batch_norm = self.training or one_value
         return super().forward(x) if as_batch_norm else Norm.forward(self, x)
 
     def normalise(self, x: Tensor) -> Tensor:
@@ -85,6 +87,9 @@ class AlphaBatchNorm(BatchNorm):
         known_mean, known_var = (each.to(x.dtype, copy=True) for each in self.running_moments())
         mean, var = batch_moments(x)
         alpha = self.weight_of_batch(x, known_mean, mean)
+        if is_exported():
+            several = torch.ones_like(x[:, :1]).sum() > 1
+            alpha = alpha.where(several, torch.zeros_like(alpha))
         # sums, because an infinite variance, of a batch that has overflowed, has no difference
         mean, var = (
             (1 - alpha) * known + alpha * own

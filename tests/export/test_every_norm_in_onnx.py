@@ -65,4 +65,10 @@ def test_every_norm_answers_alike_in_onnxruntime(part, tmp_path):
         for count in (1, 2, 7):
             found = zip([*cases, *cases], answer(x[:count]), layers(x[:count]), strict=True)
             for case, ours, expected in found:
-                torch.testing.assert_close(ours, expected, atol=2e-5, rtol=1e-5, msg=str(case))
+                torch.testing.assert_close(
+                    ours,
+                    expected,
+                    atol=2e-5,
+                    rtol=1e-5,
+                    msg=lambda text, case=case: f"{case}: {text}",
+                )

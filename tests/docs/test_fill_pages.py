@@ -43,6 +43,7 @@ def test_help_is_what_the_command_prints(fill_pages: ModuleType) -> None:
     printed = fill_pages.on_page_markdown("{{ help predict }}")
     assert printed.startswith("```text\nusage: dacbn predict")
     assert "--on-unreadable" in printed and "\x1b" not in printed
+    assert "--protocols" in fill_pages.on_page_markdown("{{ help benchmark: streams }}")
 
 
 @pytest.mark.parametrize("mark", ["{{ table planets }}", "{{ chart norms }}"])

@@ -34,7 +34,7 @@ def test_a_new_entry_appears_without_an_edit(
     fill_pages: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     norms = fill_pages.REGISTRIES["norms"]
-    monkeypatch.setattr(norms, "_entries", {**norms._entries, "new_norm": norms["group_norm"]})
+    monkeypatch.setattr(norms, "_entries", {**norms._known(), "new_norm": norms["group_norm"]})
     assert "new_norm" in fill_pages.others("norms")
     assert "| `new_norm` |" in fill_pages.on_page_markdown("{{ table norms }}")
 

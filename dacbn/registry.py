@@ -67,11 +67,15 @@ class Registry(Generic[T]):
 
     def _known(self) -> dict[str, T]:
         """Return all entries, after the files that register them are imported."""
-        room, self._room = self._room, None
+        room, self._room = self._room, None  # the files that are imported may ask too
         if room is not None:
-            package = import_module(room)
-            for name in package.__all__:
-                getattr(package, name)
+            try:
+                package = import_module(room)
+                for name in package.__all__:
+                    getattr(package, name)
+            except BaseException:  # such as Ctrl-C: the next to ask imports the rest
+                self._room = room
+                raise
         return self._entries
 
     def register(self, name: str) -> Callable[[T], T]:

@@ -12,6 +12,7 @@ from io import BytesIO
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Generator, Tensor
 
@@ -135,7 +136,6 @@ def _darkened(image: Tensor, strength: int, _: Generator) -> Tensor:
 
 def _warped(image: Tensor, strength: int, generator: Generator) -> Tensor:
     """Move pixels by a smooth field."""
-    import torch.nn.functional as F
     from torchvision.transforms.v2 import functional as tv
 
     side = image.shape[-1]

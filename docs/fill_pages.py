@@ -2,8 +2,8 @@
 
 A mark is a line of its own: `{{ table norms: ucb_norm uan }}` becomes a table of these normalisers,
 `{{ table norms }}` one of all that no other mark names, `{{ help train }}` what
-`dacbn train --help` prints, `{{ file RESULTS }}` the text of RESULTS.md. mkdocs calls
-`on_page_markdown` and `on_files`.
+`dacbn train --help` prints, `{{ help benchmark: streams }}` what `dacbn benchmark streams --help`
+does, `{{ file RESULTS }}` the text of RESULTS.md. mkdocs calls `on_page_markdown` and `on_files`.
 """
 
 import contextlib
@@ -103,7 +103,7 @@ def citation(paper: str) -> str:
 
 def help_of(command: str) -> str:
     """Return what `dacbn COMMAND --help` prints."""
-    words = ["dacbn", "--help"] if command == "dacbn" else ["dacbn", command, "--help"]
+    words = ["dacbn", "--help"] if command == "dacbn" else ["dacbn", *command.split(), "--help"]
     printed = io.StringIO()
     plain = {"COLUMNS": WIDTH, "NO_COLOR": "1", "TERM": "dumb"}
     with (
@@ -139,7 +139,7 @@ def _marks() -> Iterator[tuple[str, list[str]]]:
 def _fill(mark: re.Match[str]) -> str:
     what, kind, names = mark.groups()
     if what == "help":
-        return help_of(kind)
+        return help_of(f"{kind} {names}" if names else kind)
     if what == "file":
         return text_of(kind)
     if what != "table" or kind not in REGISTRIES:

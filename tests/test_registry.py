@@ -228,3 +228,20 @@ def test_a_description_has_the_paper_of_the_module():
     registry.register("batch_norm")(BatchNorm)
     paper = registry.describe("batch_norm")["paper"]
     assert paper.startswith("Ioffe and Szegedy") and paper.endswith("1502.03167.")
+
+
+def test_an_interrupted_import_goes_on_when_the_registry_is_asked_again(monkeypatch):
+    class Room:
+        __all__ = ("first",)
+        first = None
+
+    def interrupt(name):
+        raise KeyboardInterrupt
+
+    registry = Registry("colour", "room")
+    monkeypatch.setattr("dacbn.registry.import_module", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        list(registry)
+    asked = []
+    monkeypatch.setattr("dacbn.registry.import_module", lambda name: asked.append(name) or Room)
+    assert list(registry) == [] and list(registry) == [] and asked == ["room"]

@@ -32,6 +32,7 @@ def imported_by(code, *words):
         ["train", "--help"],
         ["compare", "--help"],
         ["benchmark", "--help"],
+        ["tune", "--help"],
         ["train", "--sorce", "mnist"],
         ["predict", "--adpat", "tent"],
         ["lost"],

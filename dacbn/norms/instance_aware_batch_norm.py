@@ -14,8 +14,8 @@ are those of the batch.
 
 Differs from the paper: `dacbn.norms.following` moves the running statistics by the batches of the
 stream, as the paper moves them by the images in its memory. A variance below zero becomes zero, and
-one position, which has no variance, is normalised as by BatchNorm. Momentum and threshold are those
-of the replaced BatchNorm; nothing is trained again.
+one position, which has no variance, is normalised as by BatchNorm. A trained BatchNorm can be
+replaced without training again, where the authors train with the layer.
 """
 
 from typing import ClassVar

@@ -5,8 +5,8 @@ Paper: none for the test time; the mixture is that of Faye, Azzag, Lebbah and Bo
 
 Each image of a stream is assigned to the components, which move towards what they were assigned,
 by online EM as in training, and then normalise it. With one component, that is
-`robust_batch_norm`. K components start about the mean and variance of a trained BatchNorm, with
-noise e of variance one, so that together they have these moments:
+`robust_batch_norm` by unbiased variances. K components start about the mean and variance of a
+trained BatchNorm, with noise e of variance one, so that together they have these moments:
 
     mean_k = mean_s + sqrt(spread K / (K - 1)) sd_s e,    var_k = (1 - spread) var_s.
 

@@ -34,7 +34,7 @@ def test_a_new_entry_appears_without_an_edit(
     fill_pages: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     norms = fill_pages.REGISTRIES["norms"]
-    monkeypatch.setattr(norms, "_entries", {**norms._entries, "new_norm": norms["group_norm"]})
+    monkeypatch.setattr(norms, "_entries", {**norms._known(), "new_norm": norms["group_norm"]})
     assert "new_norm" in fill_pages.others("norms")
     assert "| `new_norm` |" in fill_pages.on_page_markdown("{{ table norms }}")
 
@@ -43,6 +43,7 @@ def test_help_is_what_the_command_prints(fill_pages: ModuleType) -> None:
     printed = fill_pages.on_page_markdown("{{ help predict }}")
     assert printed.startswith("```text\nusage: dacbn predict")
     assert "--on-unreadable" in printed and "\x1b" not in printed
+    assert "--protocols" in fill_pages.on_page_markdown("{{ help benchmark: streams }}")
 
 
 @pytest.mark.parametrize("mark", ["{{ table planets }}", "{{ chart norms }}"])

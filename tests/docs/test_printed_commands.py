@@ -158,7 +158,7 @@ def test_every_snippet_runs(page: Path, workplace: Path, monkeypatch: pytest.Mon
         pytest.importorskip("optuna", reason="needs pip install 'dacbn[tune]'")
     monkeypatch.chdir(workplace)
     for registry in registries():  # a snippet may register what other tests must not see
-        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        monkeypatch.setattr(registry, "_entries", {name: registry[name] for name in registry})
     names: dict[str, object] = {}
     for snippet in blocks(page, "python"):
         if f'"{RUN}"' in snippet and not (workplace / RUN).exists():

@@ -24,14 +24,14 @@ from dacbn.norms.mixture.kernels.lines import (
     find_values,
     sum_gradients,
 )
-from dacbn.norms.mixture.routes import PLAIN_TYPES, is_transformed
+from dacbn.norms.mixture.routes import PLAIN_TYPES, dense, is_transformed
 
 Draw = Callable[[Tensor, Tensor], Tensor]  # of slope and shift
 
 
 def moments_by(kernel: LineKernel, x: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the mean and biased variance of each sample's channels."""
-    mean, var, *_ = _Moments.apply(kernel, _dense(x))
+    mean, var, *_ = _Moments.apply(kernel, dense(x))
     return mean, var
 
 
@@ -45,14 +45,9 @@ def line_by_moments(kernel: LineKernel, x: Tensor) -> tuple[Tensor, Tensor, Draw
     Returns:
         mean, variance, and a function that returns slope x + shift; to be called once.
     """
-    x = _dense(x)
+    x = dense(x)
     mean, var, same, factor = _Moments.apply(kernel, x)
     return mean, var, partial(_Line.apply, kernel, x, same, factor)
-
-
-def _dense(x: Tensor) -> Tensor:
-    """Return x with positions or channels next to each other."""
-    return x if x.is_contiguous() or x.movedim(1, -1).is_contiguous() else x.contiguous()
 
 
 def _like(x: Tensor, table: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ from dacbn.norms.mixture.kernels.joint import (
     joint_forward,
 )
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.routes import PLAIN_TYPES, is_transformed, needs_formulas
+from dacbn.norms.mixture.routes import PLAIN_TYPES, dense, is_transformed, needs_formulas
 from dacbn.processes import is_shared
 
 
@@ -119,9 +119,8 @@ def normalise_in_c(
     Returns:
         the output, and the table (TABLE_ROWS, K, C).
     """
-    x = x if x.is_contiguous() or x.movedim(1, -1).is_contiguous() else x.contiguous()
-    gates = _tensors_of(gate)
-    y, table = _Joint.apply(x, *gates, *components, *affine, given, kernel, options, followed)
+    tensors = dense(x), *_tensors_of(gate), *components, *affine, given
+    y, table = _Joint.apply(*tensors, kernel, options, followed)
     return y, table
 
 

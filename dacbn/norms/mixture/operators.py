@@ -26,7 +26,14 @@ from dacbn.norms.mixture.arguments import (
 )
 from dacbn.norms.mixture.kernels.choose import kernels_for
 from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
-from dacbn.norms.mixture.routes import HALF, PLAIN_TYPES, is_exported, is_recorded, is_transformed
+from dacbn.norms.mixture.routes import (
+    HALF,
+    PLAIN_TYPES,
+    dense,
+    is_exported,
+    is_recorded,
+    is_transformed,
+)
 from dacbn.norms.mixture.shared import shared_backward, shared_forward
 from dacbn.processes.share import running, shared_rows
 
@@ -55,17 +62,12 @@ def normalise_channels(
     if is_transformed() or is_exported():
         y, table = _by_formulas(*tensors, *options)
         return y.to(x.dtype), table
-    tensors = (_dense(tensors[0]), *tensors[1:])
+    tensors = (dense(tensors[0]), *tensors[1:])
     if is_recorded(x):
         y, table = forward_operator(*tensors, *options)
         return y.to(x.dtype), table.detach()
     y, table = _Eager.apply(*tensors, *options)
     return y if y.dtype is x.dtype else y.to(x.dtype), table
-
-
-def _dense(x: Tensor) -> Tensor:
-    """Return x with positions or channels next to each other."""
-    return x if x.is_contiguous() or x.movedim(1, -1).is_contiguous() else x.contiguous()
 
 
 def _in_one_type(x: Tensor, *tables: Tensor | None) -> tuple[Any, ...]:
@@ -198,7 +200,7 @@ class _Eager(torch.autograd.Function):
 )
 def forward_operator(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
     """The forward operator for torch.compile."""
-    return _forward(_dense(x), *flat)
+    return _forward(dense(x), *flat)
 
 
 @torch.library.custom_op(
@@ -209,7 +211,7 @@ def forward_operator(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
 )
 def backward_operator(gradient: Tensor, x: Tensor, *flat: Any) -> tuple[Tensor, ...]:
     """The backward operator for torch.compile."""
-    return _backward(gradient, _dense(x), *flat)
+    return _backward(gradient, dense(x), *flat)
 
 
 @forward_operator.register_fake

@@ -47,6 +47,11 @@ def is_exported() -> bool:
     return bool(is_exporting() or torch._C._get_tracing_state())
 
 
+def dense(x: Tensor) -> Tensor:
+    """Return x with positions or channels next to each other, as compiled code reads it."""
+    return x if x.is_contiguous() or x.movedim(1, -1).is_contiguous() else x.contiguous()
+
+
 def refuse_script(layer: nn.Module) -> nn.Module:
     """Refuse torch.jit.script, which calls this method of a layer, and cannot read ours.
 

@@ -3,12 +3,13 @@
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol, Row
 from dacbn.commands.stream_figure import draw_errors
+from dacbn.commands.stream_paths import chosen, write_paths
 from dacbn.commands.stream_tables import table_of_errors, table_of_parts
 from dacbn.spec import Spec, Term
 from dacbn.spelling import spell
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from dacbn.datasets import LabelledImages
 
 CELLS, SETTINGS, TABLES, FIGURE = "cells.jsonl", "settings.json", "tables.md", "errors"
+PATHS = "paths"
 NONE = "none"
 
 
@@ -64,7 +66,8 @@ def benchmark_streams(
     """Let a trained run answer streams, and show its errors over time.
 
     What is done already is not done again. The folder holds cells.jsonl (a line for each stream),
-    tables.md, and a figure of errors over time.
+    tables.md, a figure of errors over time, and paths: where the statistics of each norm that
+    follows went, in the first stream that does not mix the parts.
 
     Args:
         run: a run folder.
@@ -82,13 +85,20 @@ def benchmark_streams(
     from dacbn.adapter import DomainAdapter
     from dacbn.benchmarks.protocols import PROTOCOLS
     from dacbn.benchmarks.stream_cells import run_cell
-    from dacbn.training import answering_ids, choose_device
+    from dacbn.benchmarks.stream_path import record_cell
+    from dacbn.progress import LOGGER, Progress
+    from dacbn.training import answering_ids, choose_device, one_domain
 
     _check(settings, batch_sizes, norms, methods)
     adapter = DomainAdapter.from_pretrained(run, str(choose_device(device)))
     _claim(output, {"run": str(run), **dataclasses.asdict(settings)})
     parts = read_parts(adapter, settings)
-    ids = answering_ids(adapter.network, adapter.config, settings.domain)
+    known = one_domain(answering_ids(adapter.network, adapter.config, settings.domain))
+    options: dict[str, Any] = {
+        "cluster_id": known,
+        "reset": settings.reset,
+        "concentration": settings.concentration,
+    }
     cells = [
         Cell(protocol, size, norm, None if method == NONE else method, seed)
         for protocol in dict.fromkeys(protocols)
@@ -98,18 +108,23 @@ def benchmark_streams(
         for method in methods
     ]
     rows = _read_rows(output / CELLS)
-    for number, cell in enumerate(cells, 1):
-        if _key(dataclasses.asdict(cell)) in rows:
-            continue
-        row = run_cell(
-            *(adapter.network, parts, cell, ids[0], settings.reset, settings.concentration)
-        )
-        rows[_key(row)] = row
-        with open(output / CELLS, "a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
-        print(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
+    done = sum(_key(dataclasses.asdict(cell)) in rows for cell in cells)
+    with Progress(len(cells), "stream", "answering", done, stays=True) as progress:
+        for number, cell in enumerate(cells, 1):
+            if _key(dataclasses.asdict(cell)) in rows:
+                continue
+            progress.show(_named(cell))
+            row = run_cell(adapter.network, parts, cell, **options)
+            rows[_key(row)] = row
+            with open(output / CELLS, "a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row) + "\n")
+            progress.update(quiet=True)
+            LOGGER.info(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
     asked = [rows[_key(dataclasses.asdict(cell))] for cell in cells]
-    tables = f"{table_of_errors(asked)}\n\n{table_of_parts(asked)}\n"
+    pages = write_paths(
+        chosen(cells), output / PATHS, lambda c: record_cell(adapter.network, parts, c, **options)
+    )
+    tables = "\n\n".join([table_of_errors(asked), table_of_parts(asked), *pages]) + "\n"
     write_text(output / TABLES, tables)
     draw_errors(asked, output / FIGURE)
     print(f"\n{tables}\nwrote {output}")

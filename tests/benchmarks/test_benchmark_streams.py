@@ -28,7 +28,7 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
     words += ["--images", "24", "--seeds", "0", "1", "--norms", "source", "unmix_norm"]
     words += ["--output", output, "--device", "cpu"]
     call(monkeypatch, *words, "--protocols", "mixed", "--batch-sizes", "8")
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert "4/4 mixed, 8 at a time, unmix_norm, seed 1" in printed and "±" in printed
     rows = [json.loads(line) for line in (output / "cells.jsonl").read_text().splitlines()]
     assert len(rows) == 4 and {*rows[0]["parts"]} == {"noisy 5", "faded 5"}
@@ -36,9 +36,17 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
     assert (output / "errors.png").stat().st_size > 1000
 
     call(monkeypatch, *words, "--protocols", "mixed", "single", "--batch-sizes", "8")
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert "4/4" not in printed and "5/8 single, 1 at a time" in printed
+    (path,) = (output / "paths").iterdir()  # source does not follow, and mixed has no parts
+    assert path.name == "single-1-unmix_norm-0" and (path / "stream_path.png").exists()
+    assert f"Where the statistics went: {path.name}" in printed
+    assert "Share of each part that each component took" in (output / "tables.md").read_text()
     assert len((output / "cells.jsonl").read_text().splitlines()) == 8
+    (path / "path.md").write_text("written before")
+    call(monkeypatch, *words, "--protocols", "single")
+    printed = "".join(capsys.readouterr())
+    assert "/4 single" not in printed and "written before" in printed
     with pytest.raises(SystemExit):
         call(monkeypatch, *words, "--reset", "True")
     assert "choose another --output" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """dacbn benchmark streams: the errors of a trained run on streams of images, over time."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +90,10 @@ def benchmark_streams(
     from dacbn.progress import LOGGER, Progress
     from dacbn.training import answering_ids, choose_device, one_domain
 
+    needed = {"protocols": protocols, "norms": norms, "methods": methods, "seeds": seeds}
+    for option, given in (needed | {"strengths": settings.strengths}).items():
+        if not given:
+            raise ValueError(f"{spell(option)} needs at least one")
     _check(settings, batch_sizes, norms, methods)
     adapter = DomainAdapter.from_pretrained(run, str(choose_device(device)))
     _claim(output, {"run": str(run), **dataclasses.asdict(settings)})
@@ -99,13 +104,13 @@ def benchmark_streams(
         "reset": settings.reset,
         "concentration": settings.concentration,
     }
+    pairs = _answering(adapter, norms, methods, known)
     cells = [
-        Cell(protocol, size, norm, None if method == NONE else method, seed)
+        Cell(protocol, size, norm, method, seed)
         for protocol in dict.fromkeys(protocols)
         for size in ((1,) if PROTOCOLS[protocol].single else batch_sizes)
         for seed in seeds
-        for norm in norms
-        for method in methods
+        for norm, method in pairs
     ]
     rows = _read_rows(output / CELLS)
     done = sum(_key(dataclasses.asdict(cell)) in rows for cell in cells)
@@ -138,18 +143,20 @@ def read_parts(adapter: "DomainAdapter", settings: StreamSettings) -> "dict[str,
     from dacbn.datasets.corruptions import corrupted
 
     parts = {}
-    for place in settings.target:
+    places = list(dict.fromkeys(settings.target))
+    names = [Path(place).name for place in places]
+    for place in places:
         whole = adapter.labelled_of(place)
         order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
         chosen = order[: settings.images].sort().values
         images = TensorImages(whole.images.gather(chosen).cpu())
         domain = LabelledImages(images, whole.labels[chosen], whole.classes)
-        name = Path(place).name
+        name = Path(place).name if names.count(Path(place).name) == 1 else place
         if not settings.corruptions:
             parts[name] = domain
         for strength in settings.strengths if settings.corruptions else ():
             for corruption in settings.corruptions:
-                called = corruption if len(settings.target) == 1 else f"{name}, {corruption}"
+                called = corruption if len(places) == 1 else f"{name}, {corruption}"
                 parts[f"{called} {strength}"] = corrupted(domain, corruption, strength)
     return parts
 
@@ -186,12 +193,39 @@ def _check(
             test_time_methods.check(Term(*term))
 
 
+def _answering(
+    adapter: "DomainAdapter", norms: tuple[str, ...], methods: tuple[str, ...], cluster_id: int
+) -> list[tuple[str, str | None]]:
+    """Pair norms and methods; say which pairs the network cannot have, and leave them out.
+
+    Raises:
+        ValueError: it can have none.
+    """
+    from dacbn.progress import LOGGER
+    from dacbn.streams import build_method
+
+    pairs: list[tuple[str, str | None]] = []
+    for norm, name in itertools.product(dict.fromkeys(norms), dict.fromkeys(methods)):
+        method = None if name == NONE else name
+        try:
+            build_method(adapter.network, method, None if norm == TRAINED else norm, [cluster_id])
+        except ValueError as error:
+            reason = error
+            LOGGER.warning(f"{norm} with method {name} is left out: {error}")
+        else:
+            pairs.append((norm, method))
+    if not pairs:
+        raise reason
+    return pairs
+
+
 def _claim(folder: Path, settings: dict[str, object]) -> None:
-    """Write the settings into the folder, or compare them with those that are there."""
+    """Write the settings into the folder, or compare them with those of the cells there."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(settings, indent=2) + "\n"
     path = folder / SETTINGS
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    held = path.exists() and (folder / CELLS).exists()  # not of one that ended at a mistake
+    if held and path.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{folder} holds a benchmark of another run or of other streams: choose another "
             f"{spell('output')}"

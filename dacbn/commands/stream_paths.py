@@ -67,7 +67,7 @@ def page(path: "StreamPath", folder: Path) -> str:
     from dacbn.benchmarks import table
 
     section = draw_stream_path(path, folder)
-    tables = [f"{caption}:\n\n{table(rows)}" for caption, rows in section.tables.items()]
+    tables = [f"{caption}:\n\n{table(map(dict, rows))}" for caption, rows in section.tables.items()]
     sentences = "\n".join(f"- {plain(each)}" for each in section.findings)
     title = f"{section.title}: {folder.name}"
     figure = f"Figure: {folder.parent.name}/{folder.name}/{section.figures[0].name}"

@@ -176,7 +176,7 @@ def test_wrong_words_are_refused_before_an_image_is_read(trained, target):
 
     for options, message in (
         ({"adapt": "tnt"}, "Did you mean 'tent'"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, and whole, got 0"),
         ({"on_unreadable": "ask"}, 'must be "skip" or "raise"'),
         ({"domain": "nowhere"}, "there is no domain 'nowhere'"),
         ({"state": {}}, "no state of a stream"),

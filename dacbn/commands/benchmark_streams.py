@@ -238,7 +238,7 @@ def _key(row: Row) -> str:
 
 
 def _read_rows(path: Path) -> dict[str, Row]:
-    """Read the rows that are done; the last line may be cut off."""
+    """Read the rows that are done; leave out lines that were cut off, which no row may follow."""
     rows = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
@@ -246,6 +246,8 @@ def _read_rows(path: Path) -> dict[str, Row]:
         except json.JSONDecodeError:
             continue
         rows[_key(row)] = row
+    if path.exists():
+        write_text(path, "".join(f"{json.dumps(row)}\n" for row in rows.values()))
     return rows
 
 

@@ -36,6 +36,8 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
     assert "| mixed 8 " in (output / "tables.md").read_text()
     assert (output / "errors.png").stat().st_size > 1000
 
+    with open(output / "cells.jsonl", "a") as lines:
+        lines.write('{"protocol": "sing')  # cut off
     call(monkeypatch, *words, "--protocols", "mixed", "single", "--batch-sizes", "8")
     printed = "".join(capsys.readouterr())
     assert "4/4" not in printed and "5/8 single, 1 at a time" in printed
@@ -43,7 +45,8 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
     assert path.name == "single-1-unmix_norm-0" and (path / "stream_path.png").exists()
     assert f"Where the statistics went: {path.name}" in printed
     assert "Share of each part that each component took" in (output / "tables.md").read_text()
-    assert len((output / "cells.jsonl").read_text().splitlines()) == 8
+    lines = (output / "cells.jsonl").read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 8
     (path / "path.md").write_text("written before")
     call(monkeypatch, *words, "--protocols", "single")
     printed = "".join(capsys.readouterr())

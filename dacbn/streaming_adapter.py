@@ -1,11 +1,13 @@
 """An exportable adapter that answers streams: images that arrive in an order, without end."""
 
+import hashlib
 import logging
 import pickle
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from dacbn.batch import SOURCE
 from dacbn.datasets import UNKNOWN, OnUnreadable, UnlabelledLike, iterate
@@ -73,8 +75,8 @@ class StreamingAdapter(ExportableAdapter):
             >>> [len(batch.answers) for batch in stream]
             [2, 1]
         """
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
+        if not isinstance(batch_size, int) or batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, and whole, got {batch_size!r}")
         reading = self._reading(on_unreadable)
         ids = answering_ids(self.network, self.config, domain)
         if adapt is not None:
@@ -87,7 +89,7 @@ class StreamingAdapter(ExportableAdapter):
             ids[0],
             self.labels_of,
             (*self.classes, UNKNOWN),
-            {"adapt": adapt, "norm": norm},
+            {"adapt": adapt, "norm": norm, "network": fingerprint(self.network)},
             Unadapted(self.network, ids, follows=False) if guard and adapt is not None else None,
         )
         if state is not None:
@@ -110,10 +112,24 @@ class StreamingAdapter(ExportableAdapter):
             method.learn_source(batches, SOURCE)
 
 
+def fingerprint(network: nn.Module) -> str:
+    """Return a short text that differs between networks of other weights or statistics."""
+    hashed = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        hashed.update(name.encode())
+        hashed.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return hashed.hexdigest()[:8]
+
+
 def _read_state(path: str | Path) -> dict[str, Any]:
     """Read what `Stream.save` wrote; the file cannot run code."""
     try:
         state: dict[str, Any] = torch.load(path, "cpu", weights_only=True)
+    except OSError as error:
+        raise ValueError(
+            f"{path} cannot be read: {error.strerror}: give the file that the save of a stream "
+            "wrote, or begin without a state"
+        ) from error
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
             f"{path} is no saved state of a stream: give what its save wrote"

@@ -137,6 +137,10 @@ def test_adapt_alone_stays_shuffled(predict):
         (["new", "--order", "as-is", "--on-unreadable", "raise"], "pass --on-unreadable skip"),
         (["new", "--order", "as-is", "--adapt", "tnt"], "Did you mean 'tent'"),
         (["new", "--state", "new/0.png"], "is no saved state of a stream"),
+        (["new", "--state", "new"], "new cannot be read: Is a directory: give the file"),
+        (["new", "--order", "as-is", "--summary"], "a stream is written row by row"),
+        (["new", "--follow", "--report", "a.html"], "a stream is written row by row"),
+        (["new", "--batch-size", 1, "--output", "a.parquet"], "written row by row, as CSV"),
     ],
 )
 def test_mistakes_are_said_in_a_line(predict, words, message):

@@ -1,5 +1,6 @@
 """Where the statistics of a network went during a stream, and which component took which part."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -56,7 +57,9 @@ def draw_stream_path(path: StreamPath, folder: Path) -> Section:
         if value is not None
     }
     file = save_figure(figure, folder / "stream_path", arrays, CAPTION)[0]
-    tables = {"Statistics at the end of the stream": table(path)}
+    tables = {"Distance of the statistics at the end of the stream": distances(path, shown)}
+    if mixed:
+        tables["Share of each part that each component took"] = shares(path, shown)
     return Section("Where the statistics went", describe(path), (file,), tables)
 
 
@@ -104,14 +107,25 @@ def describe(path: StreamPath) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def table(path: StreamPath) -> list[Row]:
-    """List every layer with its distances at the end."""
+def distances(path: StreamPath, layers: Sequence[str]) -> list[Row]:
+    """List the distances of layers at the end."""
     rows: list[Row] = []
-    for name, layer in path.layers.items():
-        row: Row = {"layer": name, "source": round(float(layer.to_source[-1]), 3)}
+    for name in layers:
+        row: Row = {"layer": name, "source": round(float(path.layers[name].to_source[-1]), 3)}
         row |= {
             part: round(float(value), 3)
-            for part, value in zip(path.parts, layer.to_parts[-1], strict=True)
+            for part, value in zip(path.parts, path.layers[name].to_parts[-1], strict=True)
         }
         rows.append(row)
+    return rows
+
+
+def shares(path: StreamPath, layers: Sequence[str]) -> list[Row]:
+    """List the share of each part that each component of layers took, from 0 to 1."""
+    rows: list[Row] = []
+    for name in layers:
+        taken = path.layers[name].shares
+        for part, of_part in zip(path.parts, () if taken is None else taken, strict=False):
+            row: Row = {"layer": name, "part": part}
+            rows.append(row | {str(k): round(float(s), 3) for k, s in enumerate(of_part)})
     return rows

@@ -48,10 +48,10 @@ def run_cell(
     domains = list(parts.values())
     resets = PROTOCOLS[cell.protocol].reset if reset is None else reset
     wrong, seconds = [], 0.0
-    for stretch in _stretches(order, resets and not PROTOCOLS[cell.protocol].mixed):
+    for stretch in stretches(order, resets and not PROTOCOLS[cell.protocol].mixed):
         answer = answering(network, cell.norm, cell.method, cluster_id)
         for rows in torch.split(stretch, cell.batch_size):
-            images, truth = _gather(domains, rows)
+            images, truth = gather(domains, rows)
             began = time.perf_counter()
             answers = answer(images)
             seconds += time.perf_counter() - began
@@ -90,7 +90,7 @@ def answering(
     return answer
 
 
-def _stretches(order: Tensor, by_part: bool) -> Sequence[Tensor]:
+def stretches(order: Tensor, by_part: bool) -> Sequence[Tensor]:
     """Split an order where the network returns to the source."""
     if not by_part:
         return [order]
@@ -98,7 +98,7 @@ def _stretches(order: Tensor, by_part: bool) -> Sequence[Tensor]:
     return order.tensor_split(changes)
 
 
-def _gather(domains: Sequence[LabelledImages], rows: Tensor) -> tuple[Tensor, Tensor]:
+def gather(domains: Sequence[LabelledImages], rows: Tensor) -> tuple[Tensor, Tensor]:
     """Fetch images (B, 3, S, S) and labels (B,) of rows (B, 2) of parts and indices."""
     size = domains[0].images.size
     images = torch.empty(len(rows), 3, size, size, dtype=torch.uint8)

@@ -1,14 +1,16 @@
 """dacbn benchmark streams: the errors of a trained run on streams of images, over time."""
 
 import dataclasses
+import itertools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol, Row
 from dacbn.commands.stream_figure import draw_errors
+from dacbn.commands.stream_paths import chosen, write_paths
 from dacbn.commands.stream_tables import table_of_errors, table_of_parts
 from dacbn.spec import Spec, Term
 from dacbn.spelling import spell
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from dacbn.datasets import LabelledImages
 
 CELLS, SETTINGS, TABLES, FIGURE = "cells.jsonl", "settings.json", "tables.md", "errors"
+PATHS = "paths"
 NONE = "none"
 
 
@@ -64,7 +67,8 @@ def benchmark_streams(
     """Let a trained run answer streams, and show its errors over time.
 
     What is done already is not done again. The folder holds cells.jsonl (a line for each stream),
-    tables.md, and a figure of errors over time.
+    tables.md, a figure of errors over time, and paths: where the statistics of each norm that
+    follows went, in the first stream that does not mix the parts.
 
     Args:
         run: a run folder.
@@ -82,34 +86,50 @@ def benchmark_streams(
     from dacbn.adapter import DomainAdapter
     from dacbn.benchmarks.protocols import PROTOCOLS
     from dacbn.benchmarks.stream_cells import run_cell
-    from dacbn.training import answering_ids, choose_device
+    from dacbn.benchmarks.stream_path import record_cell
+    from dacbn.progress import LOGGER, Progress
+    from dacbn.training import answering_ids, choose_device, one_domain
 
+    needed = {"protocols": protocols, "norms": norms, "methods": methods, "seeds": seeds}
+    for option, given in (needed | {"strengths": settings.strengths}).items():
+        if not given:
+            raise ValueError(f"{spell(option)} needs at least one")
     _check(settings, batch_sizes, norms, methods)
     adapter = DomainAdapter.from_pretrained(run, str(choose_device(device)))
     _claim(output, {"run": str(run), **dataclasses.asdict(settings)})
     parts = read_parts(adapter, settings)
-    ids = answering_ids(adapter.network, adapter.config, settings.domain)
+    known = one_domain(answering_ids(adapter.network, adapter.config, settings.domain))
+    options: dict[str, Any] = {
+        "cluster_id": known,
+        "reset": settings.reset,
+        "concentration": settings.concentration,
+    }
+    pairs = _answering(adapter, norms, methods, known)
     cells = [
-        Cell(protocol, size, norm, None if method == NONE else method, seed)
+        Cell(protocol, size, norm, method, seed)
         for protocol in dict.fromkeys(protocols)
         for size in ((1,) if PROTOCOLS[protocol].single else batch_sizes)
         for seed in seeds
-        for norm in norms
-        for method in methods
+        for norm, method in pairs
     ]
     rows = _read_rows(output / CELLS)
-    for number, cell in enumerate(cells, 1):
-        if _key(dataclasses.asdict(cell)) in rows:
-            continue
-        row = run_cell(
-            *(adapter.network, parts, cell, ids[0], settings.reset, settings.concentration)
-        )
-        rows[_key(row)] = row
-        with open(output / CELLS, "a", encoding="utf-8") as lines:
-            lines.write(json.dumps(row) + "\n")
-        print(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
+    done = sum(_key(dataclasses.asdict(cell)) in rows for cell in cells)
+    with Progress(len(cells), "stream", "answering", done, stays=True) as progress:
+        for number, cell in enumerate(cells, 1):
+            if _key(dataclasses.asdict(cell)) in rows:
+                continue
+            progress.show(_named(cell))
+            row = run_cell(adapter.network, parts, cell, **options)
+            rows[_key(row)] = row
+            with open(output / CELLS, "a", encoding="utf-8") as lines:
+                lines.write(json.dumps(row) + "\n")
+            progress.update(quiet=True)
+            LOGGER.info(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
     asked = [rows[_key(dataclasses.asdict(cell))] for cell in cells]
-    tables = f"{table_of_errors(asked)}\n\n{table_of_parts(asked)}\n"
+    pages = write_paths(
+        chosen(cells), output / PATHS, lambda c: record_cell(adapter.network, parts, c, **options)
+    )
+    tables = "\n\n".join([table_of_errors(asked), table_of_parts(asked), *pages]) + "\n"
     write_text(output / TABLES, tables)
     draw_errors(asked, output / FIGURE)
     print(f"\n{tables}\nwrote {output}")
@@ -123,18 +143,20 @@ def read_parts(adapter: "DomainAdapter", settings: StreamSettings) -> "dict[str,
     from dacbn.datasets.corruptions import corrupted
 
     parts = {}
-    for place in settings.target:
+    places = list(dict.fromkeys(settings.target))
+    names = [Path(place).name for place in places]
+    for place in places:
         whole = adapter.labelled_of(place)
         order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
         chosen = order[: settings.images].sort().values
         images = TensorImages(whole.images.gather(chosen).cpu())
         domain = LabelledImages(images, whole.labels[chosen], whole.classes)
-        name = Path(place).name
+        name = Path(place).name if names.count(Path(place).name) == 1 else place
         if not settings.corruptions:
             parts[name] = domain
         for strength in settings.strengths if settings.corruptions else ():
             for corruption in settings.corruptions:
-                called = corruption if len(settings.target) == 1 else f"{name}, {corruption}"
+                called = corruption if len(places) == 1 else f"{name}, {corruption}"
                 parts[f"{called} {strength}"] = corrupted(domain, corruption, strength)
     return parts
 
@@ -171,12 +193,39 @@ def _check(
             test_time_methods.check(Term(*term))
 
 
+def _answering(
+    adapter: "DomainAdapter", norms: tuple[str, ...], methods: tuple[str, ...], cluster_id: int
+) -> list[tuple[str, str | None]]:
+    """Pair norms and methods; say which pairs the network cannot have, and leave them out.
+
+    Raises:
+        ValueError: it can have none.
+    """
+    from dacbn.progress import LOGGER
+    from dacbn.streams import build_method
+
+    pairs: list[tuple[str, str | None]] = []
+    for norm, name in itertools.product(dict.fromkeys(norms), dict.fromkeys(methods)):
+        method = None if name == NONE else name
+        try:
+            build_method(adapter.network, method, None if norm == TRAINED else norm, [cluster_id])
+        except ValueError as error:
+            reason = error
+            LOGGER.warning(f"{norm} with method {name} is left out: {error}")
+        else:
+            pairs.append((norm, method))
+    if not pairs:
+        raise reason
+    return pairs
+
+
 def _claim(folder: Path, settings: dict[str, object]) -> None:
-    """Write the settings into the folder, or compare them with those that are there."""
+    """Write the settings into the folder, or compare them with those of the cells there."""
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(settings, indent=2) + "\n"
     path = folder / SETTINGS
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    held = path.exists() and (folder / CELLS).exists()  # not of one that ended at a mistake
+    if held and path.read_text(encoding="utf-8") != text:
         raise ValueError(
             f"{folder} holds a benchmark of another run or of other streams: choose another "
             f"{spell('output')}"
@@ -189,7 +238,7 @@ def _key(row: Row) -> str:
 
 
 def _read_rows(path: Path) -> dict[str, Row]:
-    """Read the rows that are done; the last line may be cut off."""
+    """Read the rows that are done; leave out lines that were cut off, which no row may follow."""
     rows = {}
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
         try:
@@ -197,6 +246,8 @@ def _read_rows(path: Path) -> dict[str, Row]:
         except json.JSONDecodeError:
             continue
         rows[_key(row)] = row
+    if path.exists():
+        write_text(path, "".join(f"{json.dumps(row)}\n" for row in rows.values()))
     return rows
 
 

@@ -87,6 +87,11 @@ def predict(
             "--recalibrate and --label-shift look at all images first: leave out --order, "
             "--batch-size, --norm, --follow and --state"
         )
+    if in_order and (report is not None or summary or is_parquet(output)):
+        raise ValueError(
+            "a stream is written row by row, as CSV: leave out --report, --summary, and a name "
+            "that ends with .parquet; or give no option of streams"
+        )
     if not images and not stream.follow:
         raise ValueError("give image files, or folders of them, to predict")
     if adapt is not None and recalibrate:

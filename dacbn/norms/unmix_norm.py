@@ -96,16 +96,19 @@ class UnMixNorm(BatchNorm, FollowsStream):
         own_mean, own_var = sample_moments(x)
         p = belonging(own_mean, known_mean + unit * offset)
         own_offset, own_spread = (own_mean - known_mean) / unit, own_var / unit.square()
-        mean, var = unmixed(own_offset, own_spread, p, offset, spread)
+        # not elsewhere: a graph of one image may be exported for many
+        average = unmixed_one if self.follows and len(x) == 1 else unmixed
+        mean, var = average(own_offset, own_spread, p, offset, spread)
         if self.follows and len(x):
             self.follow(own_offset, own_spread, p)
         mean, var = known_mean + unit * mean, unit.square() * var + self.eps
         return standardise_samples(x, mean, var, (self.weight, self.bias))
 
     def tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Copy the source's mean and the unit (C,), and offsets and variances (K, C) in it."""
+        """Return the source's mean and the unit (C,), and offsets and variances (K, C) in it."""
         tables = *self.running_moments(), self.offset, self.spread
-        known_mean, known_var, offset, spread = (each.to(dtype, copy=True) for each in tables)
+        copy = torch.is_grad_enabled()  # a backward pass comes after they have moved
+        known_mean, known_var, offset, spread = (each.to(dtype, copy=copy) for each in tables)
         return known_mean, known_var.clamp(self.eps, LARGEST).sqrt(), offset, spread
 
     @torch.no_grad()
@@ -115,6 +118,9 @@ class UnMixNorm(BatchNorm, FollowsStream):
         p = p.where(finite, 0) * (weight_of(len(p), self.rate) / len(p))
         for held, own in ((self.offset, own_offset), (self.spread, own_spread)):
             own = own.where(finite, 0)
+            if len(p) == 1:
+                held.lerp_(own.to(held), p.T.to(held))
+                continue
             held.add_((p.T @ own).to(held) - p.sum(0)[:, None].to(held) * held)
 
     def mixture(self) -> Mixture:
@@ -187,3 +193,12 @@ def unmixed(
         + own_mean.square() * p2.sum(1, keepdim=True)
     ) / count
     return average, within + (squares - average.square()).clamp_min(0)
+
+
+def unmixed_one(
+    own_mean: Tensor, own_var: Tensor, p: Tensor, mean: Tensor, var: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compute `unmixed` of a single sample, N = 1, in a quarter of the operations."""
+    moved, spread = mean.lerp(own_mean, p.T), var.lerp(own_var, p.T)
+    between, average = torch.var_mean(moved, 0, correction=0, keepdim=True)
+    return average, spread.mean(0, keepdim=True) + between

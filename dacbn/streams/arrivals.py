@@ -4,7 +4,7 @@ No image is asked for before the batch ahead of it is answered, and none is kept
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -34,6 +34,8 @@ from dacbn.spelling import spell
 Arriving: TypeAlias = UnlabelledLike | Iterable[Any]
 """What a stream may be: anything that is predicted, or an iterable of files, pictures, arrays
 (H, W), (H, W, C) or (C, H, W), batches of them, or pairs of one of these with labels."""
+
+NARROW = 8  # pixels; an array (A, B, C) with a smaller C is an image, with that many channels
 
 Single: TypeAlias = ImageFile | Image.Image | Array
 
@@ -118,7 +120,7 @@ def _items(data: Any, size: int, fit: Fit, options: dict[str, Any]) -> Iterator[
         return (images.gather(torch.tensor([row])) for row in range(len(images)))
     if is_array(data):
         return iter([data])
-    if not isinstance(data, Iterable):
+    if not isinstance(data, Iterable) or isinstance(data, Mapping):
         raise refusal(data)
     return iter(data)
 
@@ -144,8 +146,8 @@ def _singles(items: Iterator[Any]) -> Iterator[Single]:
 
 
 def _is_single(shape: tuple[int, ...]) -> bool:
-    """Whether an array of this shape is one image, in grey or in colour."""
-    return len(shape) == 2 or (len(shape) == 3 and (shape[0] in CHANNELS or shape[2] in CHANNELS))
+    """Whether an array of this shape is one image, in grey, in colour or with other channels."""
+    return len(shape) == 2 or (len(shape) == 3 and (shape[0] in CHANNELS or shape[2] < NARROW))
 
 
 def _read(item: Single, size: int, fit: Fit) -> Tensor | str:

@@ -1,9 +1,11 @@
 """Build what answers a stream: a network as it is, with normalisers that follow, with a method."""
 
+import copy
 from collections.abc import Sequence
 
 from dacbn.methods import OnlineMethod, test_time_methods
 from dacbn.models import Network, with_norm
+from dacbn.norms import FollowsStream
 from dacbn.streams.unadapted import Unadapted
 
 
@@ -16,7 +18,8 @@ def build_method(
         network: a trained network, which is not changed.
         adapt: a test-time method; None does not adapt.
         norm: normalisers that take the place of the trained BatchNorms and follow the images by
-            their own rule, with a method or without; None keeps those of the training.
+            their own rule, with a method or without; None keeps those of the training, and those of
+            them that have such a rule follow.
         cluster_ids: ids of the domains whose statistics answer; without a method, several are
             averaged.
 
@@ -35,7 +38,9 @@ def build_method(
         known = cluster_ids[0] if len(cluster_ids) == 1 else None
         network = with_norm(network, norm, cluster_id=known)
     if adapt is None:
-        return Unadapted(network, cluster_ids, follows=norm is not None)
+        follows = any(isinstance(layer, FollowsStream) for layer in network.modules())
+        own = copy.deepcopy(network) if follows and norm is None else network
+        return Unadapted(own, cluster_ids, follows)
     method = test_time_methods.build(adapt, network)
     if norm is not None:  # also one that normalises by each batch
         method.by_batch = False

@@ -1,6 +1,7 @@
 """A network that answers a stream without a method: as it is, or with normalisers that follow."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,7 +18,8 @@ class Unadapted:
     """Answers by a network in evaluation mode.
 
     Args:
-        network: the network; its buffers change if its normalisers follow the images.
+        network: the network; its buffers change if its normalisers follow the images, and nothing
+            else does.
         cluster_ids: ids of the domains whose statistics answer, which are averaged.
         follows: whether normalisers follow the images, by a rule of their own.
     """
@@ -30,7 +32,8 @@ class Unadapted:
     @torch.no_grad()
     def predict(self, images: Tensor, cluster_ids: Tensor | None = None) -> Output:
         """Compute outputs of images (B, 3, S, S)."""
-        with modes_kept(self.network), following(self.network):
+        follow = following(self.network) if self.follows else nullcontext()
+        with modes_kept(self.network), follow:
             self.network.eval()
             outputs = [
                 self.network(images, torch.full((len(images),), each, device=images.device))

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from PIL import Image
 
 from dacbn.cli import main
 
@@ -28,20 +29,68 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
     words += ["--images", "24", "--seeds", "0", "1", "--norms", "source", "unmix_norm"]
     words += ["--output", output, "--device", "cpu"]
     call(monkeypatch, *words, "--protocols", "mixed", "--batch-sizes", "8")
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert "4/4 mixed, 8 at a time, unmix_norm, seed 1" in printed and "±" in printed
     rows = [json.loads(line) for line in (output / "cells.jsonl").read_text().splitlines()]
     assert len(rows) == 4 and {*rows[0]["parts"]} == {"noisy 5", "faded 5"}
     assert "| mixed 8 " in (output / "tables.md").read_text()
     assert (output / "errors.png").stat().st_size > 1000
 
+    with open(output / "cells.jsonl", "a") as lines:
+        lines.write('{"protocol": "sing')  # cut off
     call(monkeypatch, *words, "--protocols", "mixed", "single", "--batch-sizes", "8")
-    printed = capsys.readouterr().out
+    printed = "".join(capsys.readouterr())
     assert "4/4" not in printed and "5/8 single, 1 at a time" in printed
-    assert len((output / "cells.jsonl").read_text().splitlines()) == 8
+    (path,) = (output / "paths").iterdir()  # source does not follow, and mixed has no parts
+    assert path.name == "single-1-unmix_norm-0" and (path / "stream_path.png").exists()
+    assert f"Where the statistics went: {path.name}" in printed
+    assert "Share of each part that each component took" in (output / "tables.md").read_text()
+    lines = (output / "cells.jsonl").read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 8
+    (path / "path.md").write_text("written before")
+    call(monkeypatch, *words, "--protocols", "single")
+    printed = "".join(capsys.readouterr())
+    assert "/4 single" not in printed and "written before" in printed
     with pytest.raises(SystemExit):
         call(monkeypatch, *words, "--reset", "True")
     assert "choose another --output" in capsys.readouterr().err
+
+
+def test_a_pair_that_cannot_be_is_left_out_and_said(run, tmp_path, monkeypatch, capsys):
+    words = [run, "--target", "digits", "--images", "16", "--seeds", "0", "--protocols", "mixed"]
+    words += ["--batch-sizes", "8", "--methods", "none", "rotta", "--output", tmp_path / "s"]
+    call(monkeypatch, *words, "--norms", "source", "unmix_norm", "--device", "cpu")
+    printed = "".join(capsys.readouterr())
+    assert "unmix_norm with method rotta is left out: rotta brings its own norm" in printed
+    rows = [json.loads(line) for line in (tmp_path / "s" / "cells.jsonl").read_text().splitlines()]
+    found = [(row["norm"], row["method"]) for row in rows]
+    assert found == [("source", None), ("source", "rotta"), ("unmix_norm", None)]
+
+
+def test_a_mistake_does_not_keep_the_folder(run, tmp_path, monkeypatch, capsys):
+    words = ["--images", "16", "--seeds", "0", "--protocols", "iid", "--batch-sizes", "8"]
+    words += ["--norms", "source", "--output", tmp_path / "s", "--device", "cpu", "--target"]
+    with pytest.raises(SystemExit):
+        call(monkeypatch, run, *words, "digit")
+    assert "unknown dataset 'digit'" in capsys.readouterr().err
+    call(monkeypatch, run, *words, "digits")
+
+
+def test_targets_of_the_same_name_are_both_parts(run, tmp_path, monkeypatch):
+    from dacbn import DomainAdapter
+    from dacbn.commands.benchmark_streams import StreamSettings, read_parts
+
+    monkeypatch.chdir(tmp_path)
+    for place, value in (("a/test", 0), ("b/test", 255)):
+        for name in map(str, range(10)):
+            (tmp_path / place / name).mkdir(parents=True)
+            Image.new("RGB", (32, 32), (value,) * 3).save(tmp_path / place / name / "0.png")
+    adapter = DomainAdapter.from_pretrained(run, "cpu")
+    parts = read_parts(adapter, StreamSettings(("a/test", "b/test", "a/test")))
+    assert {name: int(part.images.pixels.max()) for name, part in parts.items()} == {
+        "a/test": 0,
+        "b/test": 255,
+    }
 
 
 @pytest.mark.parametrize(
@@ -52,7 +101,9 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
         (["--batch-sizes", "0"], "--batch-sizes must be at least 1"),
         (["--norms", "unmix"], "unknown norm 'unmix'. Did you mean 'unmix_norm'?"),
         (["--methods", "tents"], "unknown test-time method 'tents'"),
+        (["--seeds"], "--seeds needs at least one"),
         (["--images", "0"], "--images must be at least 1"),
+        (["--norms", "unmix_norm", "--methods", "rotta"], "rotta brings its own norm"),
         (["--norms", "group_norm"], "GroupNorm cannot start from trained statistics"),
     ],
 )

@@ -1,5 +1,7 @@
 """UnMix-TNS against a slow loop written from the equations."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -35,7 +37,8 @@ def loop(x, source, means, variances):
     return out, belongings
 
 
-def test_it_is_the_loop_for_a_stream_of_batches_of_unequal_size():
+@pytest.mark.parametrize("learns", [True, False])
+def test_it_is_the_loop_for_a_stream_of_batches_of_unequal_size(learns):
     batch_norm = source()
     layer = UnMixNorm.from_batch_norm(batch_norm, num_clusters=K, rate=0.3)
     sd = batch_norm.running_var.sqrt()
@@ -45,7 +48,7 @@ def test_it_is_the_loop_for_a_stream_of_batches_of_unequal_size():
         x = torch.randn(images, C, 3, 5).double() * 3 + torch.randn(images, C, 1, 1)
         expected, belongings = loop(x, batch_norm, means, variances)
         torch.testing.assert_close(layer(x), expected)
-        with following(layer):
+        with following(layer), torch.set_grad_enabled(learns):
             torch.testing.assert_close(layer(x), expected)
         step = (1 - 0.7 ** (images / 64)) / images
         for k in range(K):
@@ -96,6 +99,17 @@ def test_gradients_reach_what_is_learned_while_it_follows():
     with following(layer):
         layer(x).square().sum().backward()
     assert layer.weight.grad.abs().min() > 0 and x.grad.isfinite().all()
+
+
+def test_gradients_of_a_single_image_are_those_of_two_alike():
+    x, layer = torch.randn(1, C, 3, 5).double(), UnMixNorm.from_batch_norm(source(), num_clusters=K)
+    found = []
+    for copies in (1, 2):
+        images, each = x.repeat(copies, 1, 1, 1).requires_grad_(), copy.deepcopy(layer)
+        with following(each):
+            each(images)[0].pow(3).sum().backward()
+        found.append((images.grad[0], each.weight.grad))
+    torch.testing.assert_close(found[0], found[1])
 
 
 def test_an_image_that_is_not_finite_moves_nothing():

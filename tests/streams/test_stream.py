@@ -45,6 +45,21 @@ def test_the_network_of_the_adapter_stays_as_it_is(trained, target, weights, ada
     assert all(parameter.requires_grad for parameter in trained.network.parameters())
 
 
+@pytest.mark.parametrize("adapt", [None, "lame", "tent"])
+def test_a_network_trained_with_a_norm_that_follows_stays_as_it_is(target, weights, adapt):
+    options = {"steps": 1, "source_batch_size": 6, "target_batch_size": 5, "device": "cpu"}
+    adapter = DomainAdapter(norm="robust_batch_norm", **options).fit(target, target[0])
+    before = weights(adapter)
+    stream = adapter.stream(target[0], adapt, batch_size=6)
+    list(stream)
+    moved = stream.method.network.state_dict()
+    assert weights(adapter) == before
+    assert any(value.numpy().tobytes() != before[name] for name, value in moved.items())
+    first = next(adapter.stream(target[0], adapt, batch_size=6)).answers[0]
+    again = next(adapter.stream(target[0], adapt, batch_size=6)).answers[0]
+    assert np.array_equal(first.probabilities, again.probabilities)
+
+
 @pytest.mark.parametrize("adapt", METHODS)
 def test_a_saved_stream_goes_on_to_the_same_answers(trained, target, adapt, tmp_path):
     images = np.concatenate([target[0]] * 2)
@@ -161,7 +176,7 @@ def test_wrong_words_are_refused_before_an_image_is_read(trained, target):
 
     for options, message in (
         ({"adapt": "tnt"}, "Did you mean 'tent'"),
-        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, and whole, got 0"),
         ({"on_unreadable": "ask"}, 'must be "skip" or "raise"'),
         ({"domain": "nowhere"}, "there is no domain 'nowhere'"),
         ({"state": {}}, "no state of a stream"),

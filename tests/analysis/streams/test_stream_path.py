@@ -23,8 +23,10 @@ def test_the_section_shows_where_statistics_went(path, tmp_path):
     assert section.findings[0].startswith("a.0: at the end its statistics are 1.00 standard")
     assert "1.50 from the last part, snow; fog is nearest." in section.findings[0]
     assert section.findings[1].endswith("2 of 3 components took more than an even share.")
-    rows = section.tables["Statistics at the end of the stream"]
+    rows = section.tables["Distance of the statistics at the end of the stream"]
     assert rows[0] == {"layer": "a.0", "source": 1.0, "fog": 0.0, "snow": 1.5}
+    rows = section.tables["Share of each part that each component took"]
+    assert rows[1] == {"layer": "a.1", "part": "snow", "0": 0.2, "1": 0.8, "2": 0.0}
     arrays = section.arrays["stream_path"]
     np.testing.assert_array_equal(arrays["a.1/shares"], path.layers["a.1"].shares)
 

@@ -39,12 +39,17 @@ def test_an_unlabelled_target_is_estimated_first():
 def test_what_cannot_be_told_is_said_with_the_reasons():
     first, advice = write_opening(known(estimated=(THIN,)))
     assert first.startswith(
-        "Target: unknown: only 12 target images, and estimators disagree; 346 images, 6 classes"
+        "Target: cannot tell, as only 12 target images, and estimators disagree; 346 images"
     )
     assert advice.startswith("Label 50 target images")
     first, advice = write_opening(known(estimated=()))
-    assert first.startswith("Target: unknown, as there are no labels, and no outputs")
+    assert first.startswith("Target: cannot tell, as there are no labels, and no outputs")
     assert advice.startswith("Label 50 target images")
+
+
+def test_another_run_that_cannot_be_told_is_named():
+    first, _ = write_opening(known(method="source_only"), known(method="mcc", estimated=(THIN,)))
+    assert "; mcc: cannot tell; source" in first
 
 
 def test_a_labelled_target_is_measured_and_compared():

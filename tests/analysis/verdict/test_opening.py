@@ -108,7 +108,7 @@ def test_several_targets_have_a_sentence_each():
     one = known(estimated=(TOLD, THIN))
     one = one._replace(info=dataclasses.replace(one.info, config=config))
     first, second, _ = write_opening(one)
-    assert first.startswith("Target phone: 71 %") and second.startswith("Target sketch: unknown")
+    assert first.startswith("Target phone: 71 %") and second.startswith("Target sketch: cannot")
     mean = {"target_test_accuracy/phone": 0.5, "target_test_accuracy/sketch": 0.7}
     mean |= {"target_test_images/phone": 50.0, "target_test_images/sketch": 90.0}
     first, *_ = write_opening(known(0.6, images=140, **mean))

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import signal
 import sqlite3
 import sys
@@ -85,6 +86,7 @@ def test_trials_are_trained_and_the_chosen_one_predicts(config, photos, tmp_path
     assert adapter.predict(photos / "c").shape == (6,)
     text = (tmp_path / "out" / "tuning.md").read_text()
     assert "- ready: " in text and "out of reach of the choice: the best is trial" in text
+    assert re.search(r"the best is trial \d, [\d.]+% \([\d.]+ to [\d.]+\)", text)
     assert "the default settings are trial 0\n  - last checkpoint: " in text
     assert f"dacbn train --source {photos / 'a'}" in text
     assert {each.name for each in found.run.parent.iterdir()} == {f"trial-{n}" for n in range(3)}

@@ -75,6 +75,7 @@ class RunResults:
     ) -> None:
         self.run, self.config, self.classes = run, info.config, info.classes
         self.folder, self.seed, self.layers = options.folder, options.seed, options.layers
+        self.baseline = options.against
         self._info, self._options, self._write, self._name = info, options, write, name
 
     @cached_property

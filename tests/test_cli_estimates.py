@@ -136,3 +136,28 @@ def test_a_network_without_held_out_outputs_says_what_is_missing(dacbn, place):
     assert "accuracy: cannot tell: it needs outputs on held-out source images" in shown
     shown = dacbn("evaluate", "bare").out  # the source is here
     assert re.search(r"^t: (\d+ % estimated|cannot tell from 80 images)", shown, re.M)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--second", "run"], "--second is run itself: name another run"),
+        (["--baseline", "run/../run"], "--baseline is run/../run itself: name another run"),
+        (["--second", "others"], "--second others has other classes than run: name a run of"),
+    ],
+)
+def test_a_run_that_cannot_be_compared_is_refused_before_the_work(dacbn, place, words, message):
+    if not (place / "others").exists():
+        pixels = np.zeros((8, 32, 32, 3), np.uint8)
+        labels = np.array(["bowl", "fork"])[np.arange(8) % 2]
+        adapter = DomainAdapter(
+            method="source_only", steps=1, source_batch_size=4, target_batch_size=4, device="cpu"
+        )
+        adapter.fit((pixels, labels), pixels, run=place / "others")
+    shown = dacbn("evaluate", "run", *words, code=1)
+    assert message in shown.err and not shown.out
+
+
+def test_a_baseline_says_that_it_needs_labels(dacbn):
+    shown = dacbn("evaluate", "unlabelled", "--baseline", "run").out
+    assert "--baseline is not compared: no image of the target has a label" in shown

@@ -3,6 +3,7 @@
 import csv
 import io
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from PIL import Image
 
 from dacbn import DomainAdapter
 from dacbn.commands import predict
+from dacbn.commands.stream_options import StreamOptions
 
 CLASSES = ["=cup", "a & <b>", "zebra"]
 
@@ -84,4 +86,40 @@ def test_the_page_shows_images_by_class_and_files_that_cannot_be_read(place, tmp
 def test_a_page_of_files_none_of_which_can_be_read(place, tmp_path):
     with pytest.raises(ValueError, match="none of 1 images can be read"):
         predict(place / "run", (place / "new" / "2.png",), report=tmp_path / "a.html", device="cpu")
-    assert "1 files cannot be read" in (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "1 file cannot be read" in (tmp_path / "a.html").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_the_rows_of_a_file_of_numpy(place, tmp_path):
+    drawn = np.random.default_rng(1)
+    np.savez(tmp_path / "new.npz", images=drawn.integers(0, 256, (4, 32, 32, 3)).astype(np.uint8))
+    page = tmp_path / "page.html"
+    predict(place / "run", (tmp_path / "new.npz",), report=page, device="cpu")
+    assert page.read_text().count("data:image/") == 4
+    assert "4 images labelled by run" in page.read_text()
+
+
+@pytest.mark.filterwarnings("ignore:statistics estimated on 4 images")
+def test_the_command_of_a_page_has_what_changes_the_answers(place, tmp_path):
+    page = tmp_path / "page.html"
+    options = {"recalibrate": True, "domain": None, "precision": "float32"}
+    predict(place / "run", (place / "new",), report=page, device="cpu", **options)
+    command = f"--report {page} --recalibrate --precision float32"
+    assert command in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"report": "."}, "--report needs a file to write, and . is a folder"),
+        ({"output": "."}, "--output needs a file to write, and . is a folder"),
+        ({"report": "a.html", "output": "a.html"}, "--output and --report are both a.html"),
+        ({"report": "a.html", "order": "as-is"}, "a stream is written row by row"),
+        ({"summary": True, "order": "as-is"}, "a stream is written row by row"),
+    ],
+)
+def test_what_cannot_be_written_is_said_before_the_work(place, monkeypatch, options, message):
+    monkeypatch.setattr("dacbn.adapter.DomainAdapter", None)
+    given = {name: Path(each) if name != "summary" else each for name, each in options.items()}
+    stream = StreamOptions(order=given.pop("order", None) and "as-is")
+    with pytest.raises(ValueError, match=message):
+        predict(place / "run", (place / "new",), stream=stream, **given)

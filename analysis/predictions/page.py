@@ -53,12 +53,13 @@ def write_gallery(
         sample = Sample(images, 0, None, tuple(names))
         sections.append(make_gallery("Images by predicted class", sample, answered, classes))
         opening.append(
-            f"{len(images)} images in {len(np.unique(answered.predictions))} of {len(classes)} "
-            f"classes; the mean probability of the answers is {probabilities.max(1).mean():.2f}, "
-            "which is no accuracy."
+            f"{len(images):,} image{'s' * (len(images) != 1)} in "
+            f"{len(np.unique(answered.predictions))} of {len(classes)} classes. Their "
+            "probabilities are no accuracy: dacbn predict --summary estimates it."
         )
     if unreadable:
-        opening.append(f"{len(unreadable)} files cannot be read; they are listed below.")
+        files = f"{len(unreadable):,} file{'s' * (len(unreadable) != 1)}"
+        opening.append(f"{files} cannot be read: see the list below.")
         rows: list[Row] = [
             {"file": plain(name), "reason": plain(reason)} for name, reason in unreadable[:MAX_ROWS]
         ]

@@ -90,7 +90,8 @@ def _from_outputs(outputs: Mapping[str, DomainOutput], info: RunInfo) -> tuple[E
         return ()
     return (
         estimate(
-            see(HeldOut(logits, torch.from_numpy(source.labels)), own), why_thin(info.config.method)
+            see(HeldOut(logits, torch.from_numpy(source.labels)), own),
+            why_thin(info.config.method, len(info.config.source)),
         ),
     )
 
@@ -136,7 +137,7 @@ def _estimated(known: Known, baseline: Known | None) -> list[str]:
     """Write sentences on targets without labels."""
     if not known.estimated:
         parts = [
-            f"{_title(known)}: unknown, as there are no labels, and no outputs to estimate from"
+            f"{_title(known)}: cannot tell, as there are no labels, and no outputs to estimate from"
         ]
         return ["; ".join([*parts, *_size(known, None), *_beside(known, baseline)]) + "."]
     count, info = len(known.info.config.source), known.info
@@ -145,7 +146,7 @@ def _estimated(known: Known, baseline: Known | None) -> list[str]:
     for place, found in enumerate(known.estimated):
         alone = len(known.estimated) == 1
         title = _title(known) if alone else f"{_title(known)} {names[place]}"
-        told = in_short(found) if found.can_tell else f"unknown: {_reasons(found)}"
+        told = in_short(found) if found.can_tell else f"cannot tell, as {_reasons(found)}"
         parts = [f"{title}: {told}", *_size(known, found.images)]
         if place == 0:
             parts += _beside(known, baseline)
@@ -176,7 +177,8 @@ def _beside(known: Known, baseline: Known | None) -> list[str]:
             parts.append(f"{name} {theirs:.1%}: {gap:+.1f} points ({low} to {high})")
         elif len(baseline.estimated) == 1:
             (found,) = baseline.estimated
-            parts.append(f"{name} {in_short(found) if found.can_tell else 'unknown'}")
+            told = f" {in_short(found)}" if found.can_tell else ": cannot tell"
+            parts.append(name + told)
     source = known.scores.get(TEST_ACCURACY["source"])
     if source is not None:
         parts.append(f"source {source:.1%}{_between(interval_of(known.scores, 'source'))}")

@@ -18,7 +18,7 @@ from dacbn.training import TrainConfig
     "verdict",
     order=0,
     needs=("curves", "config", "classes"),
-    optional=("outputs", "scores", "recording", "run"),
+    optional=("outputs", "scores", "recording", "run", "baseline"),
 )
 def draw_verdict(
     curves: Curves,
@@ -28,6 +28,7 @@ def draw_verdict(
     scores: Scores | None = None,
     recording: Recording | None = None,
     run: Path | None = None,
+    baseline: Path | None = None,
 ) -> Section:
     """Write the verdict on a run from its records and, if available, other results.
 
@@ -39,12 +40,13 @@ def draw_verdict(
         scores: of its features.
         recording: of its normalisers.
         run: its folder.
+        baseline: the folder of another run to compare with.
     """
     overlaps = measure_overlaps(recording)
     evidence = gather_evidence(
         curves, config.steps, outputs or {}, classes, scores, overlaps, config
     )
-    return write_verdict(evidence, () if run is None else opening(run, outputs))
+    return write_verdict(evidence, () if run is None else opening(run, outputs, baseline))
 
 
 @comparisons.add(

@@ -110,17 +110,22 @@ def evaluate(
     domains = [each for each in domains if each not in unscored]
     if label_shift is not None and adapter.held_out is None:
         hold_out(adapter, run)
+    others = [
+        load_other(option, given, (run, adapter), device, data_root, find(run))
+        for option, given, find in (
+            ("--baseline", baseline, find_baseline),
+            ("--second", second, find_second),
+        )
+    ]
     before = _score(adapter, domains)
     scores = dict(before)
     classes = len(adapter.classes)
     print_scores(before, unseen=not config.target, num_classes=classes)
     about: dict[str, object] = {"source": _shown(config.source), "target": _shown(targets)}
     about |= {"chance": 1 / classes, "intervals": _intervals(before)}
-    others = [
-        load_other(given or find(run), given is not None, device, data_root)
-        for given, find in ((baseline, find_baseline), (second, find_second))
-    ]
     said: list[str] = []
+    if baseline is not None and not any(each.kind == TARGET_TEST for each in domains):
+        said.append("--baseline is not compared: no image of the target has a label")
     about |= _against(adapter, others[0], domains, said)
     about |= _estimate(adapter, others[1], _targets(config, target, domain), said)
     if recalibrate:

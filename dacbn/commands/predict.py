@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.recalibration import check_new_run, save_recalibrated, warn_if_few
 from dacbn.commands.stream_options import StreamOptions
 from dacbn.plain_text import plain, say
+from dacbn.spelling import to_words
 from dacbn.training.sure_methods import why_thin
 
 
@@ -73,7 +75,7 @@ def predict(
         stream: answers in order, as the images come.
     """
     from dacbn.adapter import DomainAdapter
-    from dacbn.datasets import UnlabelledImages
+    from dacbn.datasets import FileImages, Images, UnlabelledImages
     from dacbn.datasets.folders import read_each
     from dacbn.datasets.listing import list_images
     from dacbn.datasets.npz import is_array_row
@@ -90,7 +92,8 @@ def predict(
     if in_order and (report is not None or summary or is_parquet(output)):
         raise ValueError(
             "a stream is written row by row, as CSV: leave out --report, --summary, and a name "
-            "that ends with .parquet; or give no option of streams"
+            "that ends with .parquet; or leave out --order, --batch-size, --norm, --follow and "
+            "--state"
         )
     if not images and not stream.follow:
         raise ValueError("give image files, or folders of them, to predict")
@@ -99,7 +102,7 @@ def predict(
     if label_shift is not None:
         check_estimator(label_shift, adapt)
     check_new_run(save, recalibrate)
-    check_output(output)
+    check_output(output, report)
     adapter = DomainAdapter.from_pretrained(run, device)
     if not 1 <= top <= len(adapter.classes):
         raise ValueError(f"--top must be 1 to {len(adapter.classes)}, the classes of {run}")
@@ -120,6 +123,8 @@ def predict(
         predictions, reasons = label_files(
             adapter, files, domain, label_shift, on_unreadable, precision
         )
+        good = [file for file, reason in zip(files, reasons, strict=True) if reason is None]
+        readable: Images = FileImages(tuple(good), adapter.image_size, adapter.config.fit)
     else:
         options = on_unreadable, adapter.config.fit
         readable, reasons = read_each(files, adapter.image_size, *options)
@@ -132,8 +137,13 @@ def predict(
     table = write_table(answered, top, add, plain if is_parquet(output) else to_cell)
     put_table(table, output)
     if report is not None:
-        again = shlex.join(["dacbn", "predict", *map(str, (run, *images)), "--report", str(report)])
-        put_gallery(report, f"{len(files)} images labelled by {run.name}", answered, adapter, again)
+        given: dict[str, object] = {"report": report, "domain": domain, "adapt": adapt}
+        given |= {"recalibrate": recalibrate or None, "label_shift": label_shift}
+        given |= {"precision": precision}
+        words = [to_words(name, value) for name, value in given.items() if value is not None]
+        again = shlex.join(["dacbn", "predict", *map(str, (run, *images)), *chain(*words)])
+        title = f"{len(files):,} image{'s' * (len(files) != 1)} labelled by {run.name}"
+        put_gallery(report, title, answered, readable, again)
         if output is not None:  # otherwise the table alone is printed
             say(f"wrote {report}")
     if summary and not all(reasons):
@@ -143,7 +153,9 @@ def predict(
         right = f"cannot tell: {reason}"
         if reason is None and adapter.held_out is not None:
             seen = see(adapter.held_out, predictions.logits)
-            right = describe(estimate(seen, why_thin(adapter.config.method)))
+            right = describe(
+                estimate(seen, why_thin(adapter.config.method, len(adapter.config.source)))
+            )
         for line in summarise(labels, adapter.classes, sum(map(bool, reasons)), right):
             print(plain(line), file=sys.stderr)
     if all(reasons):

@@ -11,7 +11,7 @@ from dacbn.plain_text import say
 from dacbn.training import write_atomically, write_output
 
 if TYPE_CHECKING:
-    from dacbn.adapter import DomainAdapter
+    from dacbn.datasets import Images
 
 PARQUET = (".parquet", ".pq")
 NUMBERS = ("confidence", "probability of ", "logit of ", "feature ")  # how columns of them begin
@@ -22,18 +22,20 @@ def is_parquet(output: Path | None) -> bool:
     return output is not None and output.suffix.lower() in PARQUET
 
 
-def check_output(output: Path | None) -> None:
-    """Check, before the work, that a table of this ending can be written.
+def check_output(output: Path | None, report: Path | None = None) -> None:
+    """Check, before the work, that the table and the page can be written.
 
     Raises:
         ModuleNotFoundError: a Parquet file needs pyarrow, which is not installed.
-        ValueError: the path is a folder.
+        ValueError: a path is a folder, or both are the same.
     """
-    if is_parquet(output):
-        assert output is not None
+    if output is not None and is_parquet(output):
         _pyarrow(output)
-        if output.is_dir():
-            raise ValueError(f"--output needs a file to write, and {output} is a folder")
+    for option, path in (("--output", output), ("--report", report)):
+        if path is not None and path.is_dir():
+            raise ValueError(f"{option} needs a file to write, and {path} is a folder")
+    if output is not None and output == report:
+        raise ValueError(f"--output and --report are both {output}: give each a file of its own")
 
 
 def put_table(table: str, output: Path | None) -> None:
@@ -59,28 +61,25 @@ def put_table(table: str, output: Path | None) -> None:
 
 
 def put_gallery(
-    path: Path, title: str, answered: Predictions, adapter: "DomainAdapter", command: str
+    path: Path, title: str, answered: Predictions, images: "Images", command: str
 ) -> None:
-    """Write a page with the images by predicted class; those that it shows are decoded again.
+    """Write a page with the images by predicted class.
 
     Args:
         path: the file.
         title: of the page.
         answered: what the network says of all files.
-        adapter: whose network that is.
+        images: those that can be read, in order.
         command: makes the page again.
 
     Raises:
         StorageError: the file cannot be written.
     """
     from dacbn.analysis.predictions.page import write_gallery
-    from dacbn.datasets import FileImages
 
     files = list(zip(answered.files, answered.reasons, strict=True))
-    readable = [file for file, reason in files if reason is None]
+    names = [str(file) for file, reason in files if reason is None]
     failed = [(str(file), reason) for file, reason in files if reason is not None]
-    images = FileImages(tuple(readable), adapter.image_size, adapter.config.fit)
-    names = [str(file) for file in readable]
     write_gallery(
         *(path, title, images, names, answered.output, answered.classes, failed, [command])
     )

@@ -49,7 +49,7 @@ def tune(
     from dacbn.tuning.report import DETAILS, NAME
     from dacbn.tuning.results import OPEN
 
-    say(f"{config.domains}: {trials} trials")
+    say(f"{config.domains}: {trials} trial{'s' * (trials != 1)}")
     try:
         found = run_tuning(output, config, space, trials, validator, sampler, prune)
     except (InterruptedTraining, KeyboardInterrupt) as stop:

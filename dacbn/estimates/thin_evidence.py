@@ -26,10 +26,12 @@ def find_thin(seen: Seen, by: Mapping[str, float]) -> tuple[str, ...]:
         by: what each estimator says.
     """
     target = seen.target
-    reasons = []
+    reasons: list[str] = []
     for images, count in (("", len(target.classes)), ("held-out source ", len(seen.labels))):
         if count < MIN_IMAGES:
-            reasons.append(f"only {count} {images}images")
+            reasons.append(f"only {count} {images}image{'s' * (count != 1)}")
+    if reasons:  # the others would be of chance
+        return tuple(reasons)
     enough = MIN_OVER_CHANCE + (1 - MIN_OVER_CHANCE) / seen.num_classes
     if wilson(seen.source_accuracy, len(seen.labels)).high < enough:
         reasons.append(f"only {seen.source_accuracy:.0%} of the source is right")

@@ -8,8 +8,8 @@ With probabilities y_i of image i, and m their running mean (momentum 0.9, from 
 - weights: d_i = 1 - cos(y_i, m) and c_i = -H(y_i), both scaled to [0, 1] within the batch; an image
   weighs exp(3 d_i c_i), and nothing if its d_i is below the mean of the batch;
 - loss: the mean of weight * soft likelihood ratio, -sum_c y_ic log(y_ic / (1 - y_ic)), with y
-  clipped at 0.99; added is the mean of weight * half the symmetric cross-entropy (the
-  mean of both) of the predictions of a random view and of the image;
+  clipped at 0.99; added is the mean of weight * the symmetric cross-entropy (the mean
+  of both directions) of the predictions of a random view and of the image;
 - after a step of Adam, parameters go `pull` of the way back to those of the source;
 - the answers are the probabilities times (prior + s) / (1 + s C), with the prior mean_i y_i and
   s = max(1/B, 1/C) / max_c prior_c, normalised again.
@@ -69,7 +69,7 @@ class ROID(OnlineMethod):
         loss = (weights * soft_likelihood_ratio(logits)).sum() / len(images)
         views = random_views(images, self.generator)[counts]
         seen = self.run(views, cluster_ids[counts], again=True).logits
-        agreement = symmetric_cross_entropy(seen, logits[counts]) / 2
+        agreement = symmetric_cross_entropy(seen, logits[counts])
         loss = loss + (weights[counts] * agreement).sum() / len(images)
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimizer.step()

@@ -52,7 +52,7 @@ def _summary(tuning: Tuning, accuracies: Mapping[int, float]) -> Iterator[str]:
         yield "- the default settings are trial 0, which has not finished"
     if accuracies:
         best = max(accuracies, key=accuracies.__getitem__)
-        yield f"- {OUT_OF_REACH}: the best is trial {best}, {accuracies[best]:.1%}"
+        yield f"- {OUT_OF_REACH}: the best is trial {best}, {_share(tuning, best)}"
         regrets = [f"of the choice {_points(accuracies, best, chosen.number)}"]
         regrets += [f"of the default {_points(accuracies, best, 0)}"] if 0 in accuracies else []
         yield f"  - regret {', '.join(regrets)} points"
@@ -76,8 +76,17 @@ def _short(value: object) -> str:
 
 def _scores(trial: TunedTrial, tuning: Tuning, accuracies: Mapping[int, float]) -> str:
     text = ", ".join(f"{name} {trial.scores[name]:.4g}" for name in tuning.validators)
-    found = accuracies.get(trial.number)
-    return text if found is None else f"{text}; target test accuracy {found:.1%}"
+    if trial.number not in accuracies:
+        return text
+    return f"{text}; target test accuracy {_share(tuning, trial.number)}"
+
+
+def _share(tuning: Tuning, number: int) -> str:
+    """Write the accuracy of a trial with its 95 % interval."""
+    text, interval = f"{tuning.accuracies()[number]:.1%}", tuning.intervals().get(number)
+    if interval is None:
+        return text
+    return f"{text} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
 
 
 def _rules(tuning: Tuning, accuracies: Mapping[int, float]) -> Table:

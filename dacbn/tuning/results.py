@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dacbn.intervals import Interval
 from dacbn.training import RunFolderError, evaluations_of, read_records
 from dacbn.training.metrics import TARGET_TEST_ACCURACY
+from dacbn.training.score_intervals import interval_of
 from dacbn.tuning.choice import Scores, choose_trial
 from dacbn.tuning.trials import run_folder
 
@@ -72,6 +74,15 @@ class Tuning(NamedTuple):
 
         Nothing that chooses has them.
         """
+        return {n: float(row[TARGET_TEST_ACCURACY]) for n, row in self._tested().items()}
+
+    def intervals(self) -> dict[int, Interval]:
+        """Return the intervals of `accuracies`, of those whose number of images is known."""
+        found = {n: interval_of(row, "target") for n, row in self._tested().items()}
+        return {number: each for number, each in found.items() if each is not None}
+
+    def _tested(self) -> dict[int, dict[str, Any]]:
+        """Read the last evaluations of the finished trials that have a target with labels."""
         found = {}
         for number in self.finished:
             try:
@@ -79,5 +90,5 @@ class Tuning(NamedTuple):
             except (RunFolderError, IndexError):
                 continue
             if TARGET_TEST_ACCURACY in last:
-                found[number] = float(last[TARGET_TEST_ACCURACY])
+                found[number] = dict(last)
         return found

@@ -45,6 +45,19 @@ def test_a_report_holds_its_page_sections_arrays_and_verdict(run, tmp_path, few_
     )
 
 
+def test_the_verdict_does_not_repeat_how_a_page_against_another_run_opens(
+    run, tmp_path, few_analyses, monkeypatch
+):
+    def opening(_run, _outputs, baseline=None):
+        return [f"Seventy right, against {baseline and baseline.name}."]
+
+    for place in ("verdict.section", "reports"):
+        monkeypatch.setattr(f"dacbn.analysis.{place}.opening", opening)
+    made = dacbn.analysis.report(run, against=run, output=tmp_path, quiet=True)
+    assert made.verdict[0] == "Seventy right, against run."
+    assert made.path.read_text().count("Seventy right") == 1
+
+
 def test_an_analysis_of_ones_own_appears_in_its_order(run, few_analyses, capsys):
     @analyses.add("toy", order=5, needs=("curves", "classes"), optional=("outputs",))
     def draw_toy(curves, classes, outputs=None):

@@ -67,6 +67,7 @@ def test_an_estimate_is_the_same_each_time():
     [
         ({"counts": (400, 12)}, "only 12 images"),
         ({"counts": (12, 400)}, "only 12 held-out source images"),
+        ({"counts": (400, 1)}, "only 1 image"),
         ({"source": 0.2, "target": 0.2}, "of the source is right"),
         ({"target": 0.9, "collapse": 0.8}, "would have to change class to match the source's"),
     ],

@@ -51,7 +51,7 @@ def loss_by_hand(logits, weights):
         p /= p.sum()
         clipped = np.minimum(p, 0.99)
         ratio = -sum(q * math.log(q / (1 - q) + 1e-5) for q in clipped)
-        total += weight * (ratio + 0.5 * -sum(q * math.log(q) for q in p))
+        total += weight * (ratio - sum(q * math.log(q) for q in p))
     return total / len(logits)
 
 
@@ -87,6 +87,8 @@ def test_one_step_follows_the_paper(network, generator, monkeypatch):
         slope[i] = (high - low) / 2e-6
     method = ROID(network, lr=0.01, pull=0.25)
     method.predict(images, TARGET)
+    gradients = torch.cat([each.grad for each in method.parameters])
+    np.testing.assert_allclose(gradients, slope, rtol=2e-3, atol=1e-5)
     moved = start - 0.01 * slope / (abs(slope) + 1e-8)
     wanted = 0.75 * moved + 0.25 * start
     np.testing.assert_allclose(affine_of(method.network), wanted, rtol=1e-4, atol=1e-5)

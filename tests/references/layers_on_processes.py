@@ -32,7 +32,8 @@ CASES = [
 # images of the parts of a batch: even, uneven, one image on a process, none on a process
 PARTS = [(4, 4), (5, 2), (1, 2), (1,)]
 SHAPES = [(CHANNELS, 3, 4), (CHANNELS,)]
-TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+# in float32 one process computes some mixtures in C, which rounds less than several do
+TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-10}
 
 
 def build(spec, dtype):

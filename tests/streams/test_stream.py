@@ -259,7 +259,7 @@ def test_what_has_no_domain_or_nothing_to_learn_is_refused(target):
     assert len(list(adapter.stream(images, "lame"))) == 1
 
 
-@pytest.mark.parametrize("adapt", [None, "tent", "rotta"])
+@pytest.mark.parametrize("adapt", [None, pytest.param("tent", marks=pytest.mark.slow), "rotta"])
 def test_no_image_is_kept(trained, target, adapt):
     alive = []
 

@@ -36,8 +36,10 @@ def test_training_is_the_same_and_so_is_what_it_leaves(
     assert not graphs
     adapter = tiny(compile=True, **options).fit(source, target, source_test=source)
     assert graphs
-    assert weights(adapter) == weights(plain)
-    assert untimed(adapter.records)[-1] == untimed(plain.records)[-1]
+    learned = plain.network.state_dict()
+    for name, value in adapter.network.state_dict().items():  # C code rounds otherwise
+        torch.testing.assert_close(value, learned[name], rtol=1e-4, atol=1e-5)
+    assert untimed(adapter.records)[-1] == pytest.approx(untimed(plain.records)[-1], rel=1e-3)
     assert "forward" not in vars(adapter.network)
     copy.deepcopy(adapter.network)
 

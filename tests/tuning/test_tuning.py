@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 import signal
 import sqlite3
 import sys
@@ -85,6 +86,7 @@ def test_trials_are_trained_and_the_chosen_one_predicts(config, photos, tmp_path
     assert adapter.predict(photos / "c").shape == (6,)
     text = (tmp_path / "out" / "tuning.md").read_text()
     assert "- ready: " in text and "out of reach of the choice: the best is trial" in text
+    assert re.search(r"the best is trial \d, [\d.]+% \([\d.]+ to [\d.]+\)", text)
     assert "the default settings are trial 0\n  - last checkpoint: " in text
     assert f"dacbn train --source {photos / 'a'}" in text
     assert {each.name for each in found.run.parent.iterdir()} == {f"trial-{n}" for n in range(3)}
@@ -188,6 +190,7 @@ def test_a_stopped_trial_goes_on_with_its_settings(config, tmp_path, monkeypatch
     assert started == [(None, 0), (rate, 0), (rate, 2)]
 
 
+@pytest.mark.slow
 def test_processes_share_trials_and_give_back_those_of_a_killed_one(config, photos, tmp_path):
     spawn = multiprocessing.get_context("spawn")
     folder = tmp_path / "out"

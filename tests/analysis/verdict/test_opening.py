@@ -39,12 +39,17 @@ def test_an_unlabelled_target_is_estimated_first():
 def test_what_cannot_be_told_is_said_with_the_reasons():
     first, advice = write_opening(known(estimated=(THIN,)))
     assert first.startswith(
-        "Target: unknown: only 12 target images, and estimators disagree; 346 images, 6 classes"
+        "Target: cannot tell, as only 12 target images, and estimators disagree; 346 images"
     )
     assert advice.startswith("Label 50 target images")
     first, advice = write_opening(known(estimated=()))
-    assert first.startswith("Target: unknown, as there are no labels, and no outputs")
+    assert first.startswith("Target: cannot tell, as there are no labels, and no outputs")
     assert advice.startswith("Label 50 target images")
+
+
+def test_another_run_that_cannot_be_told_is_named():
+    first, _ = write_opening(known(method="source_only"), known(method="mcc", estimated=(THIN,)))
+    assert "; mcc: cannot tell; source" in first
 
 
 def test_a_labelled_target_is_measured_and_compared():
@@ -103,7 +108,7 @@ def test_several_targets_have_a_sentence_each():
     one = known(estimated=(TOLD, THIN))
     one = one._replace(info=dataclasses.replace(one.info, config=config))
     first, second, _ = write_opening(one)
-    assert first.startswith("Target phone: 71 %") and second.startswith("Target sketch: unknown")
+    assert first.startswith("Target phone: 71 %") and second.startswith("Target sketch: cannot")
     mean = {"target_test_accuracy/phone": 0.5, "target_test_accuracy/sketch": 0.7}
     mean |= {"target_test_images/phone": 50.0, "target_test_images/sketch": 90.0}
     first, *_ = write_opening(known(0.6, images=140, **mean))

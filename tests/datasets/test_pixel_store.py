@@ -43,6 +43,7 @@ def processes(*arguments):
     return [each.exitcode for each in started]
 
 
+@pytest.mark.slow
 def test_what_was_written_before_a_kill_is_used(files, tmp_path, decoded):
     lost, moments = [], range(1, 13)  # two moments of two writes of three blocks
     for moment in moments:

@@ -7,6 +7,7 @@ import torch
 import torch.distributed as dist
 
 from dacbn.norms import norms
+from dacbn.norms.mixture import jointly
 from dacbn.processes import by_rows, current, sharing
 
 CHANNELS = 6
@@ -32,8 +33,7 @@ CASES = [
 # images of the parts of a batch: even, uneven, one image on a process, none on a process
 PARTS = [(4, 4), (5, 2), (1, 2), (1,)]
 SHAPES = [(CHANNELS, 3, 4), (CHANNELS,)]
-# in float32 one process computes some mixtures in C, which rounds less than several do
-TOLERANCE = {torch.float32: 2e-5, torch.float64: 1e-10}
+TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
 
 
 def build(spec, dtype):
@@ -99,6 +99,8 @@ def summed(values):
 
 def walk(rank):
     """Run all cases on these processes and on one, and return what differs, by case."""
+    # compiled code that only one process runs, and that rounds otherwise, is tested beside torch's
+    jointly.find_joint_kernel = lambda num_clusters: None
     wrong = {}
     for spec in CASES:
         for dtype in TOLERANCE:

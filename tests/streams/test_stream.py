@@ -271,7 +271,7 @@ def test_no_image_is_kept(trained, target, adapt):
             del image
 
     stream = trained.stream(endless(), adapt, batch_size=3)
-    for _ in islice(stream, 12):
+    for _ in islice(stream, 6):
         gc.collect()
         assert sum(ref() is not None for ref in alive) <= 4
     if adapt == "rotta":

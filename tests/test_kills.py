@@ -117,7 +117,10 @@ def kill_until_done(place, whole, folder, command, seed, kills):
 
 @pytest.mark.parametrize(
     ("command", "seed"),
-    [(train, 0), (adapt, 1), pytest.param(compare, 2, marks=pytest.mark.slow)],
+    [
+        (train, 0),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((adapt, 1), (compare, 2))),
+    ],
 )
 def test_a_command_that_was_killed_ends_in_the_same_files(place, whole, tmp_path, command, seed):
     assert kill_until_done(place, whole, tmp_path, command, seed, kills=2) >= 1

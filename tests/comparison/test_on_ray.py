@@ -31,6 +31,7 @@ def kill_a_worker(run, killed):
             return
 
 
+@pytest.mark.slow
 def test_two_workers_make_what_one_process_makes_though_one_is_killed(tmp_path, caplog):
     source, target = tiny_digits(tmp_path)
     config = TrainConfig(source=source, target=target, **OPTIONS)

@@ -10,6 +10,7 @@ from dacbn.models import create_network
 from dacbn.norms import norms
 from dacbn.norms.following import FollowsStream
 
+FEW = (None, "ucb_norm", "alpha_batch_norm", "domain_specific_batch_norm")  # of the norms
 TOO_SMALL = 1e-30  # a learning rate by which no float32 parameter moves
 
 
@@ -61,8 +62,13 @@ def test_large_batches_before_leave_no_trace(network, generator):
     assert torch.equal(method.predict(few, ids[:8]).logits, before)
 
 
-@pytest.mark.parametrize("adapt", [name for name in test_time_methods if name != "cotta"])
-@pytest.mark.parametrize("norm", [None, *(name for name in norms if name != "self_normalizing")])
+@pytest.mark.parametrize(
+    ("norm", "adapt"),
+    [
+        *((norm, "tent") for norm in (None, *norms) if norm != "self_normalizing"),
+        *((norm, adapt) for norm in FEW for adapt in test_time_methods if adapt != "cotta"),
+    ],
+)
 def test_one_image_is_predicted_as_without_adaptation(norm, adapt):
     if norm is not None and issubclass(norms[norm], FollowsStream):
         pytest.skip("follows each image by its own rule")

@@ -49,7 +49,8 @@ def kill_one(launcher, folder, step):
         workers[1].kill()
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 10])
 def test_a_killed_process_is_started_again_and_the_run_is_that_of_one(tmp_path, kills):
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     one = start(*TRAIN, "--output", str(alone))

@@ -29,17 +29,17 @@ def graphs(monkeypatch):
 
 
 def test_training_is_the_same_and_so_is_what_it_leaves(
-    tiny, source, target, weights, untimed, graphs
+    tiny, source, target, weights, untimed, graphs, monkeypatch
 ):
+    # compiled graphs follow a batch by torch's operations, which round otherwise than C
+    monkeypatch.setattr("dacbn.norms.mixture.state.follow_batch", lambda *_: False)
     options = {"norm": "ucb_norm", "ema_decay": 0.5}
     plain = tiny(**options).fit(source, target, source_test=source)
     assert not graphs
     adapter = tiny(compile=True, **options).fit(source, target, source_test=source)
     assert graphs
-    learned = plain.network.state_dict()
-    for name, value in adapter.network.state_dict().items():  # C code rounds otherwise
-        torch.testing.assert_close(value, learned[name], rtol=1e-4, atol=1e-5)
-    assert untimed(adapter.records)[-1] == pytest.approx(untimed(plain.records)[-1], rel=1e-3)
+    assert weights(adapter) == weights(plain)
+    assert untimed(adapter.records)[-1] == untimed(plain.records)[-1]
     assert "forward" not in vars(adapter.network)
     copy.deepcopy(adapter.network)
 

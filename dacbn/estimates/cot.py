@@ -8,7 +8,7 @@ the given classes' probabilities is largest; the mean of these is the estimate. 
 are predicted as one class, some are given others, of low probability: what collapses does not look
 good, however confident it is. It takes the target to have the source's class shares.
 Differs from the paper: what the mean misses of the accuracy on held-out source images is added, and
-of many images each block of BLOCK is matched for itself.
+of many images each block of 500 is matched for itself.
 """
 
 import numpy as np

@@ -39,7 +39,7 @@ from dacbn.norms.mixture.arguments import (
     gate_of,
     in_type,
 )
-from dacbn.norms.mixture.following import follow, kernel_that_follows
+from dacbn.norms.mixture.joint_steps import follow, kernel_that_follows
 from dacbn.norms.mixture.jointly import assign_jointly, normalise_jointly
 from dacbn.norms.mixture.kernels.joint import JointOptions
 from dacbn.norms.mixture.moments import responsibilities

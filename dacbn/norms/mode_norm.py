@@ -25,7 +25,7 @@ from dacbn.norms.channel_map import ChannelMap, mixing
 from dacbn.norms.contract import Mixture, Norm, norms, trained_statistics
 from dacbn.norms.mixture.arguments import Affine, Components, LinearGate, in_type
 from dacbn.norms.mixture.by_sample import mix_samples, pool_samples, sample_moments
-from dacbn.norms.mixture.following import follow, kernel_that_follows
+from dacbn.norms.mixture.joint_steps import follow, kernel_that_follows
 from dacbn.norms.mixture.kernels.joint import JointOptions, Kernel
 from dacbn.norms.mixture.state import RunningMixture
 from dacbn.norms.seen_as_batch_norm import SeenAsBatchNorm

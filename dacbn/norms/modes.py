@@ -18,4 +18,5 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for module, mode in modes:
-            module.training = mode
+            if module.training is not mode:  # to set it takes as long as a small operation
+                module.training = mode

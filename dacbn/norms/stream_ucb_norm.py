@@ -33,6 +33,7 @@ from dacbn.norms.mixture.by_sample import (
     sample_log_joint,
     sample_moments,
 )
+from dacbn.norms.mixture.kernels.stream import step_in_c
 from dacbn.norms.mixture.state import RunningMixture
 from dacbn.norms.ucb_norm import UCBNorm
 
@@ -82,6 +83,21 @@ class StreamUCBNorm(UCBNorm, FollowsStream):
         """The mixture that assigns and normalises."""
         assert self.running is not None
         return self.running
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise x, of shape (N, C) or (N, C, *), and move the components if they follow."""
+        y = self.step(x) if self.follows and isinstance(x, Tensor) else None
+        return super().forward(x) if y is None else y
+
+    def step(self, x: Tensor) -> Tensor | None:
+        """Follow x (N, C, *) in compiled code; None if there is none for it."""
+        self.check_input(x)
+        held = self.components
+        if values_per_channel(x) <= 1 or held.uninitialised:
+            return None
+        moved, start = (held.prior, held.mean, held.var), (self.source_mean, self.source_var)
+        numbers = self.eps, weight_of(len(x), self.rate), weight_of(len(x), self.back)
+        return step_in_c("stream_mixture", x, moved, (*start, self.weight, self.bias), numbers)
 
     def normalise(self, x: Tensor) -> Tensor:
         """Normalise x of shape (N, C, *), and move the components if they follow."""

@@ -38,7 +38,7 @@ from dacbn.norms.mixture.arguments import (
     log_of,
 )
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
-from dacbn.norms.mixture.following import follow, kernel_that_follows
+from dacbn.norms.mixture.joint_steps import follow, kernel_that_follows
 from dacbn.norms.mixture.kernels.joint import JointOptions, Kernel
 from dacbn.norms.mixture.moments import Assign, log_joint
 from dacbn.norms.mixture.normalise import normalise_by_mixture, reads_in_place

@@ -35,6 +35,7 @@ from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import Mixture, Norm, norms
 from dacbn.norms.following import FollowsStream, noise, standardise_samples, weight_of
 from dacbn.norms.mixture.by_sample import sample_moments
+from dacbn.norms.mixture.kernels.stream import step_in_c
 from dacbn.norms.mixture.routes import traced_as_one
 from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
 
@@ -83,8 +84,10 @@ class UnMixNorm(BatchNorm, FollowsStream):
         if isinstance(x, fx.Proxy):
             return traced_as_one(self, x)
         one = x.ndim == 2 or x.shape[2:].numel() <= 1
-        as_source = one or (self.training and not self.follows)
-        return super().forward(x) if as_source else Norm.forward(self, x)
+        if one or (self.training and not self.follows):
+            return super().forward(x)
+        y = self.step(x) if self.follows else None
+        return Norm.forward(self, x) if y is None else y
 
     def uses_batch(self, x: Tensor) -> bool:
         """Whether x is normalised by its own moments."""
@@ -103,6 +106,13 @@ class UnMixNorm(BatchNorm, FollowsStream):
             self.follow(own_offset, own_spread, p)
         mean, var = known_mean + unit * mean, unit.square() * var + self.eps
         return standardise_samples(x, mean, var, (self.weight, self.bias))
+
+    def step(self, x: Tensor) -> Tensor | None:
+        """Follow x (N, C, *) in compiled code; None if there is none for it."""
+        self.check_input(x)
+        known = *self.running_moments(), self.weight, self.bias
+        numbers = self.eps, weight_of(len(x), self.rate)
+        return step_in_c("stream_unmix", x, (self.offset, self.spread), known, numbers)
 
     def tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the source's mean and the unit (C,), and offsets and variances (K, C) in it."""

@@ -216,16 +216,17 @@ class RunningMixture(MixtureState):
             mean: (K, C).
             var: biased, (K, C).
             num_values: values per channel in the batch, on all processes; more than one.
-            weight: of the batch; None takes the momentum of training.
+            weight: of the batch; None takes the momentum of training, whose batches are counted.
         """
         if is_recomputation():
             return
-        weight = self.momentum if weight is None else weight
+        pace = self.momentum if weight is None else weight
         running, found = (self.prior, self.mean, self.var), (share, mean, var)
-        fused = not has_no_memory(var) and follow_batch(running, found, num_values, weight)
+        fused = not has_no_memory(var) and follow_batch(running, found, num_values, pace)
         if not fused:
-            self._follow(*found, num_values, weight)
-        self.count_batch()
+            self._follow(*found, num_values, pace)
+        if weight is None:
+            self.count_batch()
 
     def count_batch(self) -> None:
         """Count a batch; not those before the one that initialises."""

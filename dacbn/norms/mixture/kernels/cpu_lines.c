@@ -219,3 +219,7 @@ int line_values(const value *x, const value *g, value *out, const float *of_x, c
                  .out = out, .of_x = of_x, .of_g = of_g, .shift = shift};
     return run(&call, LINES, threads);
 }
+
+/* These call the functions above. */
+#include "cpu_stream_mixture.h"
+#include "cpu_stream_unmix.h"

@@ -71,7 +71,7 @@ def plot_distances(path: StreamPath, layer: LayerPath, title: str, axes: Axes) -
         axes.plot(path.images, layer.to_parts[:, place], color=colour, label=part)
     edges = np.flatnonzero(np.diff(path.part)) + 1
     ends = [0, *path.images[edges - 1].tolist(), path.images[-1]]
-    if len(ends) <= 2 * MAX_PARTS:  # of a mixed stream there are too many
+    if len(ends) <= 2 * MAX_PARTS:
         for start, end in list(pairwise(ends))[1::2]:
             axes.axvspan(start, end, color=NEUTRAL_COLOUR, alpha=0.1, lw=0)
     label_axes(axes, "images", "distance", title)
@@ -97,9 +97,11 @@ def describe(path: StreamPath) -> tuple[str, ...]:
         nearest = path.parts[int(layer.to_parts[-1].argmin())]
         text = (
             f"{name}: at the end its statistics are {layer.to_source[-1]:.2f} standard deviations "
-            f"from the source and {layer.to_parts[-1, last]:.2f} from the last part, "
-            f"{path.parts[last]}; {nearest} is nearest."
         )
+        text += "from the source"
+        if last >= 0:  # not of images of several parts at once
+            text += f" and {layer.to_parts[-1, last]:.2f} from the last part, {path.parts[last]}"
+        text += f"; {nearest} is nearest."
         if layer.shares is not None:
             used = int((layer.shares.max(0) > 1 / layer.shares.shape[1]).sum())
             text += f" {used} of {layer.shares.shape[1]} components took more than an even share."

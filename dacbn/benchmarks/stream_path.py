@@ -24,12 +24,13 @@ def record_cell(
 ) -> StreamPath | None:
     """Let a network answer a stream, and record where its statistics go.
 
-    No batch has images of two parts: the last one of a part may be smaller.
+    No batch has images of two parts, unless the protocol mixes them: the last one of a part may be
+    smaller.
 
     Args:
         network: see `dacbn.benchmarks.stream_cells.run_cell`, as for the other arguments.
         parts: the domains by name.
-        cell: what to run; its protocol does not mix the parts.
+        cell: what to run.
         cluster_id: the domain whose statistics answer.
         reset: return to the source before each part.
         concentration: see `arrange`.
@@ -44,12 +45,13 @@ def record_cell(
     order = arrange(
         cell.protocol, [part.labels for part in parts.values()], cell.seed, concentration
     )
-    resets = PROTOCOLS[cell.protocol].reset if reset is None else reset
+    by_part = not PROTOCOLS[cell.protocol].mixed
+    resets = by_part and (PROTOCOLS[cell.protocol].reset if reset is None else reset)
     recorder, start = StreamRecorder(method.network), copy.deepcopy(method.state_dict())
     names, domains, device = [*parts], [*parts.values()], network.pixel_mean.device
-    for stretch in stretches(order, by_part=True):
+    for stretch in stretches(order, by_part):
         for number, rows in enumerate(torch.split(stretch, cell.batch_size)):
-            recorder.begin(names[rows[0, 0]], len(rows))
+            recorder.begin([names[part] for part in rows[:, 0]], len(rows))
             if resets and number == 0:  # after the snapshot of the part before
                 method.load_state_dict(start)
             pixels = gather(domains, rows)[0].to(device).float() / 255

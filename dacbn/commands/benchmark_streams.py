@@ -68,7 +68,7 @@ def benchmark_streams(
 
     What is done already is not done again. The folder holds cells.jsonl (a line for each stream),
     tables.md, a figure of errors over time, and paths: where the statistics of each norm that
-    follows went, in the first stream that does not mix the parts.
+    follows went, in the first stream that mixes the parts and in the first that does not.
 
     Args:
         run: a run folder.

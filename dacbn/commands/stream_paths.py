@@ -17,13 +17,12 @@ PAGE = "path.md"
 
 
 def chosen(cells: Iterable[Cell]) -> list[Cell]:
-    """Choose a cell of each norm: the first whose protocol does not mix the parts."""
+    """Choose of each norm the first cell that mixes the parts, and the first that does not."""
     from dacbn.benchmarks.protocols import PROTOCOLS
 
-    first: dict[str, Cell] = {}
+    first: dict[tuple[str, bool], Cell] = {}
     for cell in cells:
-        if not PROTOCOLS[cell.protocol].mixed:
-            first.setdefault(cell.norm, cell)
+        first.setdefault((cell.norm, PROTOCOLS[cell.protocol].mixed), cell)
     return [*first.values()]
 
 

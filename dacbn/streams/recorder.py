@@ -4,7 +4,7 @@ Hooks note the moments of what each normaliser receives, part by part, and which
 mixture take it. Only the first pass of a batch counts. The network's answers do not change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -17,6 +17,7 @@ from dacbn.norms.batch_moments import batch_moments
 from dacbn.norms.contract import trained_statistics
 from dacbn.norms.moving_statistics import whole_normalisers
 
+SEVERAL = -1  # the part of a batch that has images of more than one
 MOST = 200  # snapshots; of more, every second is dropped
 
 Floats = NDArray[np.float64]
@@ -47,7 +48,7 @@ class StreamPath(NamedTuple):
 
     Attributes:
         images: images of the stream at each time (T,).
-        part: index of the part that each time belongs to (T,).
+        part: index of the part that each time belongs to (T,); -1 where a batch had several.
         parts: names of the parts (P,), as they began.
         layers: the path of each normaliser that keeps statistics.
     """
@@ -89,15 +90,21 @@ class StreamRecorder:
         self._waiting: set[str] = set()
         self._images, self._batches, self._every = 0, 0, 1
         self._part: int | None = None
+        self._rows: dict[int, Tensor] = {}  # of the batch that are of each part
         self._hooks = [
             layer.register_forward_pre_hook(self._hook(name))
             for name, layer in self._layers.items()
         ]
 
-    def begin(self, part: str, count: int) -> Self:
-        """Say which part the next batch, of `count` images, belongs to."""
+    def begin(self, part: str | Sequence[str], count: int) -> Self:
+        """Say which part the next batch, of `count` images, belongs to, or each of its images."""
         self._take()
-        self._part = self._parts.setdefault(part, len(self._parts))
+        names = [part] * count if isinstance(part, str) else part
+        parts = [self._parts.setdefault(each, len(self._parts)) for each in names]
+        self._rows = {
+            each: torch.tensor([p == each for p in parts]) for each in dict.fromkeys(parts)
+        }
+        self._part = parts[0] if len(self._rows) == 1 else SEVERAL
         self._images += count
         self._waiting = {*self._layers}
         return self
@@ -150,16 +157,15 @@ class StreamRecorder:
             self._waiting.remove(name)
             given = inputs[0].detach().float()
             x = given.flatten(2) if given.ndim > 2 else given.unsqueeze(-1)
-            count = x.shape[0] * x.shape[2]
-            mean, var = batch_moments(x)
-            total = count * torch.stack([torch.ones_like(mean), mean, var + mean.square()]).double()
-            before = self._moments[name].get(self._part)
-            self._moments[name][self._part] = total if before is None else before + total
+            taken = None
             if isinstance(layer, Norm) and layer.mixture() is not None:
-                taken = layer.assignments(x).flatten(1).double()
-                shares = len(x) * taken.mean(1)
-                known = self._shares[name].get(self._part)
-                self._shares[name][self._part] = shares if known is None else known + shares
+                taken = layer.assignments(x).double()
+            for part, rows in self._rows.items():
+                rows = rows.to(x.device)
+                _add(self._moments[name], part, _sums(x[rows]))
+                if taken is not None:
+                    mine = taken[:, rows].flatten(1)
+                    _add(self._shares[name], part, int(rows.sum()) * mine.mean(1))
 
         return note
 
@@ -180,6 +186,17 @@ def statistics_of(layer: nn.Module) -> Tensor | None:
         known = trained_statistics(layer)
         return None if known is None else torch.stack(known).double()
     return None
+
+
+def _sums(x: Tensor) -> Tensor:
+    """Return the sums (3, C) of ones, of values and of squares of x (N, C, L), float64."""
+    mean, var = batch_moments(x)
+    moments = torch.stack([torch.ones_like(mean), mean, var + mean.square()])
+    return x.shape[0] * x.shape[2] * moments.double()
+
+
+def _add(totals: dict[int, Tensor], part: int, more: Tensor) -> None:
+    totals[part] = totals[part] + more if part in totals else more
 
 
 def _moments(total: Tensor) -> Tensor:

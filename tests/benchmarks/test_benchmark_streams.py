@@ -41,7 +41,10 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
     call(monkeypatch, *words, "--protocols", "mixed", "single", "--batch-sizes", "8")
     printed = "".join(capsys.readouterr())
     assert "4/4" not in printed and "5/8 single, 1 at a time" in printed
-    (path,) = (output / "paths").iterdir()  # source does not follow, and mixed has no parts
+    mixed, path = sorted((output / "paths").iterdir())  # source does not follow
+    assert (
+        mixed.name == "mixed-8-unmix_norm-0" and "last part" not in (mixed / "path.md").read_text()
+    )
     assert path.name == "single-1-unmix_norm-0" and (path / "stream_path.png").exists()
     assert f"Where the statistics went: {path.name}" in printed
     assert "Share of each part that each component took" in (output / "tables.md").read_text()

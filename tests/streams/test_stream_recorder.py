@@ -68,6 +68,35 @@ def test_components_take_the_parts_that_are_theirs():
     assert shares.max(1).min() > 0.95 and shares[0].argmax() != shares[1].argmax()
 
 
+@pytest.mark.parametrize("assign", ["sample", "channel"])
+def test_batches_of_several_parts_are_told_apart_by_image(assign):
+    torch.manual_seed(0)
+    layer = UCBNorm(3, num_clusters=2, assign=assign).train()
+    layer(torch.cat([draw(20, -3.0, 0.5), draw(20, 3.0, 0.5)]))
+    model, batches = (
+        nn.Sequential(layer).eval(),
+        {"low": draw(8, -3.0, 0.5), "high": draw(4, 3.0, 0.5)},
+    )
+    apart, mixed = StreamRecorder(model), StreamRecorder(model)
+    for part, batch in batches.items():
+        apart.begin(part, len(batch))
+        model(batch)
+    wanted = apart.finish()
+    mixed.begin(["low", "high"] * 4 + ["low"] * 4, 12)
+    model(
+        torch.cat(
+            [
+                torch.stack([batches["low"][:4], batches["high"]], 1).flatten(0, 1),
+                batches["low"][4:],
+            ]
+        )
+    )
+    path = mixed.finish()
+    assert path.parts == ("low", "high") and path.part.tolist() == [recorder.SEVERAL]
+    for found, exact in zip(path.layers["0"][1:], wanted.layers["0"][1:], strict=True):
+        np.testing.assert_allclose(found[-1], exact[-1], rtol=1e-5)
+
+
 def test_only_the_first_pass_of_a_batch_counts_and_hooks_are_removed():
     network = with_norm(create_network("digits_cnn", None, 3), "robust_batch_norm")
     torch.manual_seed(0)

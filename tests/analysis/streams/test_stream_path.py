@@ -31,6 +31,11 @@ def test_the_section_shows_where_statistics_went(path, tmp_path):
     np.testing.assert_array_equal(arrays["a.1/shares"], path.layers["a.1"].shares)
 
 
+def test_of_a_mixed_stream_no_part_is_the_last(path, tmp_path):
+    section = draw_stream_path(path._replace(part=np.full(6, -1)), tmp_path)
+    assert section.findings[0].endswith("1.00 standard deviations from the source; fog is nearest.")
+
+
 def test_without_statistics_there_is_nothing_to_draw(path, tmp_path):
     with pytest.raises(ValueError, match="no layer of the network keeps statistics"):
         draw_stream_path(path._replace(layers={}), tmp_path)

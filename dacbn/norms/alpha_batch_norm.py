@@ -31,11 +31,10 @@ from torch import Tensor, fx
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.batch_moments import batch_moments, values_per_channel
 from dacbn.norms.batch_norm import BatchNorm
-from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import Norm, norms
 from dacbn.norms.following import standardise_samples
 from dacbn.norms.mixture.routes import is_exported, traced_as_one
-from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
+from dacbn.norms.running_statistics import HIDDEN_STATISTICS
 
 
 @norms.register("alpha_batch_norm")
@@ -56,7 +55,7 @@ class AlphaBatchNorm(BatchNorm):
 
     always_by_batch: ClassVar[bool] = True
     evaluates: ClassVar[str] = "normalises by the batch in evaluation too"
-    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
+    statistics = HIDDEN_STATISTICS
 
     def __init__(
         self,
@@ -105,9 +104,7 @@ class AlphaBatchNorm(BatchNorm):
         diverse = diversity_of(x.mean(2), known_mean, mean) > self.diversity
         return torch.where(diverse, self.mixed_alpha, self.alpha).to(x.dtype)
 
-    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
-        """Raise NoChannelMapError: the batch decides the map."""
-        raise NoChannelMapError(self.evaluates)
+    evaluation_map = Norm.evaluation_map  # none, unlike BatchNorm
 
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""

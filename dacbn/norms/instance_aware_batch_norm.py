@@ -28,7 +28,7 @@ from dacbn.norms.batch_moments import batch_moments, values_per_channel
 from dacbn.norms.contract import norms
 from dacbn.norms.following import FollowsStream, move, standardise_samples, weight_of
 from dacbn.norms.mixture.by_sample import sample_moments
-from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE, RunningStatistics
+from dacbn.norms.running_statistics import HIDDEN_STATISTICS, HIDDEN_VARIANCE, RunningStatistics
 
 SMALLEST = 1e-30  # variance whose square root has a gradient
 
@@ -47,7 +47,7 @@ class InstanceAwareBatchNorm(RunningStatistics, FollowsStream):
     """
 
     evaluates: ClassVar[str] = "corrects its statistics for each sample"
-    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
+    statistics = HIDDEN_STATISTICS
 
     def __init__(
         self,

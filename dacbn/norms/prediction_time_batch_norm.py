@@ -16,10 +16,9 @@ from torch import Tensor, fx
 
 from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.batch_norm import BatchNorm, apply_kernel
-from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
-from dacbn.norms.contract import norms
+from dacbn.norms.contract import Norm, norms
 from dacbn.norms.mixture.routes import is_exported, traced_as_one
-from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
+from dacbn.norms.running_statistics import HIDDEN_STATISTICS
 
 
 @norms.register("prediction_time_batch_norm")
@@ -36,7 +35,7 @@ class PredictionTimeBatchNorm(BatchNorm):
 
     always_by_batch: ClassVar[bool] = True
     evaluates: ClassVar[str] = "normalises by the batch in evaluation too"
-    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
+    statistics = HIDDEN_STATISTICS
     running_variance: Tensor
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,6 +63,4 @@ class PredictionTimeBatchNorm(BatchNorm):
             return y
         return y * self.weight.view(shape) + self.bias.view(shape)
 
-    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
-        """Raise NoChannelMapError: the batch decides the map."""
-        raise NoChannelMapError(self.evaluates)
+    evaluation_map = Norm.evaluation_map  # none, unlike BatchNorm

@@ -24,6 +24,7 @@ COUNT = "num_batches_tracked"
 # Functions that fold a BatchNorm into the layer before it, such as torch's `fuse_conv_bn_eval`,
 # take whatever has a `running_var`: a layer that in evaluation is no such affine map has none.
 HIDDEN_VARIANCE = "running_variance"
+HIDDEN_STATISTICS: dict[str, float] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
 
 
 class RunningStatistics(Norm, SeenAsBatchNorm):

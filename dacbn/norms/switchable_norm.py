@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from dacbn.limits import Fraction, Positive
 from dacbn.norms.contract import norms
-from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE, RunningStatistics
+from dacbn.norms.running_statistics import HIDDEN_STATISTICS, RunningStatistics
 from dacbn.processes import batch_rows, merge_moments
 
 
@@ -37,7 +37,7 @@ class SwitchableNorm(RunningStatistics):
     """
 
     standardises_channels: ClassVar[bool] = True
-    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
+    statistics = HIDDEN_STATISTICS
     running_variance: Tensor
 
     def __init__(

@@ -31,13 +31,12 @@ from torch import Tensor, fx
 
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
-from dacbn.norms.channel_map import ChannelMap, NoChannelMapError
 from dacbn.norms.contract import Mixture, Norm, norms
 from dacbn.norms.following import FollowsStream, noise, standardise_samples, weight_of
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.kernels.stream import step_in_c
 from dacbn.norms.mixture.routes import traced_as_one
-from dacbn.norms.running_statistics import COUNT, HIDDEN_VARIANCE
+from dacbn.norms.running_statistics import HIDDEN_STATISTICS
 
 TEMPERATURE = 0.07
 LARGEST = 1e30  # variance; one that a batch has made infinite has no unit
@@ -59,7 +58,7 @@ class UnMixNorm(BatchNorm, FollowsStream):
     """
 
     evaluates: ClassVar[str] = "normalises each sample by components that it moves"
-    statistics: ClassVar[dict[str, float]] = {"running_mean": 0, HIDDEN_VARIANCE: 1, COUNT: 0}
+    statistics = HIDDEN_STATISTICS
     offset: Tensor
     spread: Tensor
 
@@ -153,9 +152,7 @@ class UnMixNorm(BatchNorm, FollowsStream):
         ):
             held.copy_(first)
 
-    def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
-        """Raise NoChannelMapError: each sample has its own map."""
-        raise NoChannelMapError(self.evaluates)
+    evaluation_map = Norm.evaluation_map  # none, unlike BatchNorm
 
     def extra_repr(self) -> str:
         """Return what a printed model shows of this layer."""

@@ -3,30 +3,13 @@
 import copy
 
 import numpy as np
-import pytest
 import torch
-from colour_shift import ByHand, affine_of, draw_images, trained_network
+from colour_shift import ByHand, affine_of, trained_network
 
 from dacbn.methods import cotta
 from dacbn.methods.cotta import CoTTA
 
 TARGET = torch.ones(64, dtype=torch.int64)
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def network(generator):
-    torch.manual_seed(0)
-    return trained_network(generator, steps=25)
-
-
-@pytest.fixture
-def images(generator):
-    return draw_images(64, True, generator)[0]
 
 
 def test_one_step_follows_the_paper(network, images):

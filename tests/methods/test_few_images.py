@@ -15,11 +15,6 @@ TOO_SMALL = 1e-30  # a learning rate by which no float32 parameter moves
 
 
 @pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
 def network(generator):
     torch.manual_seed(0)
     return trained_network(generator)

@@ -10,11 +10,6 @@ from colour_shift import accuracy, draw_images, trained_network
 from dacbn.methods.lame import LAME, agree, nearest
 
 
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
 def objective_by_hand(y, p, w):
     """Compute the objective in loops."""
     divergence = sum(

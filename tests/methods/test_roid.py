@@ -5,23 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from colour_shift import ByHand, accuracy, affine_of, draw_images, trained_network
+from colour_shift import ByHand, accuracy, affine_of, draw_images
 
 from dacbn.methods import roid
 from dacbn.methods.roid import ROID, correct_prior, weigh
 
 TARGET = torch.ones(64, dtype=torch.int64)
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def network(generator):
-    torch.manual_seed(0)
-    return trained_network(generator, steps=25)
 
 
 def weights_by_hand(p, mean):

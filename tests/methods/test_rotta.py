@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from colour_shift import ByHand, Normalised, accuracy, affine_of, draw_images, trained_network
+from colour_shift import ByHand, Normalised, accuracy, affine_of, draw_images
 from torch import nn
 
 from dacbn.methods import rotta
@@ -13,17 +13,6 @@ from dacbn.methods.rotta import RoTTA
 from dacbn.models import Network, with_norm
 
 TARGET = torch.ones(64, dtype=torch.int64)
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def network(generator):
-    torch.manual_seed(0)
-    return trained_network(generator, steps=25)
 
 
 class Slow:

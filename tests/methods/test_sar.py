@@ -6,27 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from colour_shift import ByHand, accuracy, affine_of, draw_images, trained_network
+from colour_shift import ByHand, accuracy, affine_of, draw_images
 
 from dacbn.methods import SAR
 
 TARGET = torch.ones(64, dtype=torch.int64)
-
-
-@pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def network(generator):
-    torch.manual_seed(0)
-    return trained_network(generator, steps=25)
-
-
-@pytest.fixture
-def images(generator):
-    return draw_images(64, True, generator)[0]
 
 
 def step_by_hand(by_hand, start, lr, margin, radius):

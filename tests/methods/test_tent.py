@@ -25,19 +25,9 @@ LEARN_AFFINE = [name for name in test_time_methods if name not in ("lame", "cott
 
 
 @pytest.fixture
-def generator():
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
 def network(generator):
     torch.manual_seed(0)
     return trained_network(generator)
-
-
-@pytest.fixture
-def images(generator):
-    return draw_images(64, True, generator)[0]
 
 
 def test_one_step_is_adams_on_the_mean_entropy(network, images):

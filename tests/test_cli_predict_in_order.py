@@ -2,6 +2,7 @@
 
 import csv
 import io
+import signal
 import sys
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 from dacbn import DomainAdapter, cli
+from dacbn.methods import Tent
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:1 image is unreadable"),
@@ -76,12 +78,16 @@ def test_rows_are_those_of_a_prediction_and_a_note(predict, words):
     assert found[2]["error"].startswith("no image format")
 
 
-def test_names_arrive_on_standard_input(predict):
-    arriving = b"new/3.png\n\nnew/2.png\r\nnew/absent.png\nnew/0.png"
+def test_names_arrive_on_standard_input(predict, place):
+    (place / "without").mkdir()
+    arriving = b"new/3.png\n\nnew/2.png\r\nnew/absent.png\nwithout\nnew/0.png"
     rows, _ = predict("run", "new/1.png", "--follow", "--batch-size", 2, arriving=arriving)
-    names = ["new/1.png", "new/3.png", "new/2.png", "new/absent.png", "new/0.png"]
+    names = ["new/1.png", "new/3.png", "new/2.png", "new/absent.png", "without", "new/0.png"]
     assert [row["path"] for row in rows] == names
-    assert [row["error"] for row in rows][3] == "No such file or directory"
+    assert [row["error"] for row in rows][3:5] == [
+        "No such file or directory",
+        "not a regular file",
+    ]
     assert all(row["label"] for row in rows if not row["error"])
 
 
@@ -100,6 +106,36 @@ def test_an_answer_is_written_before_the_next_name_is_waited_for(place, predict,
     options = ["--follow", "--batch-size", 1, "--adapt", "tent", "--state", "followed.pt"]
     predict("run", *options)
     assert len(written.getvalue().decode().splitlines()) == 4 and (place / "followed.pt").exists()
+
+
+@pytest.mark.parametrize("while_waiting", [True, False])
+def test_a_signal_leaves_a_state_of_all_rows_that_were_written(
+    predict, place, monkeypatch, while_waiting
+):
+    files = [f"new/{number}.png" for number in (0, 1, 3, 4, 5, 6)]
+    options = ["--adapt", "tent(lr=0.1)", "--batch-size", 2, "--state", f"{while_waiting}.pt"]
+    whole, _ = predict("run", *files, *options[:-2])
+    learn = Tent.predict
+
+    def names():
+        for number, name in enumerate(files):
+            if while_waiting and number == 5:
+                signal.raise_signal(signal.SIGTERM)
+            yield f"{name}\n".encode()
+
+    def learns(self, images, cluster_ids):
+        if not while_waiting and len(calls) == 1:
+            signal.raise_signal(signal.SIGTERM)
+        calls.append(images)
+        return learn(self, images, cluster_ids)
+
+    calls = []
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=names()))
+    monkeypatch.setattr(Tent, "predict", learns)
+    first, _ = predict("run", "--follow", *options, code=128 + signal.SIGTERM)
+    monkeypatch.setattr(Tent, "predict", learn)
+    second, _ = predict("run", *files[len(first) :], *options)
+    assert len(first) == 4 and [*first, *second] == whole
 
 
 def test_a_state_is_gone_on_from(predict, place):
@@ -132,7 +168,7 @@ def test_adapt_alone_stays_shuffled(predict):
         (["new", "--order", "as-is", "--recalibrate"], "look at all images first"),
         (["new", "--order", "as-is", "--label-shift", "em"], "look at all images first"),
         (["--order", "as-is"], "give image files, or folders of them, to predict"),
-        (["--follow"], "the stream ended before its first image"),
+        (["--follow"], "no image came on standard input: send the name of a file on each line"),
         (["new/2.png", "--order", "as-is"], "none of 1 images can be read: no image format"),
         (["new", "--order", "as-is", "--on-unreadable", "raise"], "pass --on-unreadable skip"),
         (["new", "--order", "as-is", "--adapt", "tnt"], "Did you mean 'tent'"),

@@ -13,7 +13,7 @@ from dacbn.commands.cells import to_cell
 from dacbn.commands.prediction_table import Added, Predictions, write_table
 from dacbn.commands.stream_options import StreamOptions
 from dacbn.datasets import ImageFile
-from dacbn.training import StorageError
+from dacbn.training import Interrupt, Stopped, StorageError, raising_stopped
 
 if TYPE_CHECKING:
     from dacbn.adapter import DomainAdapter
@@ -43,8 +43,9 @@ def predict_stream(
         ValueError: no image came, or none could be read.
     """
     known = options.state is not None and options.state.exists()
+    asked = Interrupt("the stream ends after this batch")
     stream = adapter.stream(
-        _names(adapter, images, options.follow),
+        _names(adapter, images, options.follow, asked),
         adapt,
         options.norm,
         options.batch_size or BATCH_SIZE,
@@ -53,7 +54,7 @@ def predict_stream(
         options.guard,
         options.state if known else None,
     )
-    with _opened(output) as file, _saved(stream, options.state):
+    with _opened(output) as file, _saved(stream, options.state), asked:
         readable, reason = 0, ""
         for number, batch in enumerate(stream):
             text = _rows(batch, adapter.classes, top, added, heading=number == 0)
@@ -61,20 +62,38 @@ def predict_stream(
             file.flush()
             readable += len(batch.labels)
             reason = reason or next((a.reason for a in batch.answers if a.reason), "")
+            _end_if(asked)
     if not readable:
         raise ValueError(f"none of {stream.seen} images can be read: {reason}")
 
 
-def _names(adapter: "DomainAdapter", images: Sequence[Path], follow: bool) -> Iterator[ImageFile]:
+def _names(
+    adapter: "DomainAdapter", images: Sequence[Path], follow: bool, asked: Interrupt
+) -> Iterator[ImageFile]:
     """Yield the files of all images, and then the names on standard input as they come."""
     from dacbn.datasets.listing import list_images
 
-    if images:
-        yield from list_images(*images, columns=adapter.config.columns)
-    if follow:
-        for line in sys.stdin.buffer:
-            if name := line.rstrip(b"\r\n"):
-                yield Path(os.fsdecode(name))
+    files = list_images(*images, columns=adapter.config.columns) if images else []
+    yield from files
+    came, lines = bool(files), iter(sys.stdin.buffer if follow else ())
+    while line := _next_line(lines, asked):
+        if name := line.rstrip(b"\r\n"):
+            came = True
+            yield Path(os.fsdecode(name))
+    if not came:
+        raise ValueError("no image came on standard input: send the name of a file on each line")
+
+
+def _next_line(lines: Iterator[bytes], asked: Interrupt) -> bytes:
+    """Wait for a line, empty at the end, or for a signal: between batches nothing can be lost."""
+    with raising_stopped():
+        _end_if(asked)
+        return next(lines, b"")
+
+
+def _end_if(asked: Interrupt) -> None:
+    if asked.requested is not None:
+        raise Stopped(asked.requested)
 
 
 def _rows(

@@ -135,7 +135,7 @@ def _singles(items: Iterator[Any]) -> Iterator[Single]:
         if isinstance(item, str):
             item = Path(item)
         if isinstance(item, Path) and item.is_dir():
-            yield from list_images(item)
+            yield from _in_folder(item)
         elif isinstance(item, Path | PackedFile | Image.Image):
             yield item
         elif is_array(item):
@@ -143,6 +143,14 @@ def _singles(items: Iterator[Any]) -> Iterator[Single]:
             yield from [array] if _is_single(tuple(array.shape)) else array
         else:
             raise refusal(item)
+
+
+def _in_folder(folder: Path) -> Sequence[Single]:
+    """List the images of a folder; one without is an image that cannot be read."""
+    try:
+        return list_images(folder)
+    except ValueError:
+        return [folder]
 
 
 def _is_single(shape: tuple[int, ...]) -> bool:

@@ -49,7 +49,9 @@ from .image_size import describe_size as describe_size
 from .inference import LabelShift as LabelShift
 from .inference import answering_ids as answering_ids
 from .inference import infer as infer
+from .interrupt import Interrupt as Interrupt
 from .interrupt import InterruptedTraining as InterruptedTraining
+from .interrupt import Stopped as Stopped
 from .interrupt import raising_stopped as raising_stopped
 from .linear_probe import start_as_probe as start_as_probe
 from .linear_probe import start_from_probe as start_from_probe

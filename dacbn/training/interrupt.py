@@ -73,13 +73,13 @@ class Interrupt:
     handlers, it has no effect.
 
     Args:
-        promise: what the training does after the step, as the words after "the training".
+        promise: what happens instead, as in "the training stops after this step".
 
     Attributes:
         requested: the first signal; None before it.
     """
 
-    def __init__(self, promise: str = "stops") -> None:
+    def __init__(self, promise: str = "the training stops after this step") -> None:
         self.requested: signal.Signals | None = None
         self._promise = promise
         self._since = 0.0
@@ -88,7 +88,7 @@ class Interrupt:
     def _request(self, number: int, _: FrameType | None) -> None:
         if self.requested is None:
             self.requested, self._since = signal.Signals(number), time.monotonic()
-            text = f"dacbn: {self.requested.name}: the training {self._promise} after this step"
+            text = f"dacbn: {self.requested.name}: {self._promise}"
             again = "; Ctrl-C again does not wait for that" if number == signal.SIGINT else ""
             if leads():
                 _say(text + again)

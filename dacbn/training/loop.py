@@ -81,7 +81,7 @@ def train(
     parallel, agreement = in_parallel(state.method), Agreement()
     window = MetricWindow()
     progress = Progress(config.steps, "step", "training", done=state.step, stays=True)
-    promise = "stops" if folder is None else "is saved and stops"
+    promise = f"the training {'' if folder is None else 'is saved and '}stops after this step"
     timed = closing(Forecast(state, config, images_to_evaluate))
     with progress, timed as forecast, Interrupt(promise) as interrupt, parallel as run:
         for batch in records.watch(stream(state.step), state.network):

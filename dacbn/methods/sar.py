@@ -9,11 +9,10 @@ the mean entropy, and the step from w uses the gradient at the perturbed point, 
 entropy is below the margin there too. If the running mean of that entropy (momentum 0.9) falls
 below `reset_below`, predictions have collapsed, and the network is reset.
 Differs from the paper: the normalisers of all stages adapt, where the paper excludes those of the
-last; a reset also restarts the running mean; batches of fewer than 64 images also use the stored
-statistics (`dacbn.methods.online`).
+last; a reset also restarts the running mean, and leaves statistics that follow the stream; batches
+of fewer than 64 images also use the stored statistics (`dacbn.methods.online`).
 """
 
-import copy
 import math
 
 import torch
@@ -56,12 +55,14 @@ class SAR(OnlineMethod):
         self.largest = margin * math.log(network.num_classes)
         self.radius = radius
         self.reset_below = reset_below
-        self.trained = copy.deepcopy(self.network.state_dict())
+        self.start = [parameter.detach().clone() for parameter in self.parameters]
         self.reset()
 
+    @torch.no_grad()
     def reset(self) -> None:
-        """Restore the trained network, and restart the optimiser and the running mean."""
-        self.network.load_state_dict(self.trained)
+        """Restore the trained parameters, and restart the optimiser and the running mean."""
+        for parameter, start in zip(self.parameters, self.start, strict=True):
+            parameter.copy_(start)
         self.optimizer = SGD(self.parameters, lr=self.lr, momentum=MOMENTUM)
         self.mean_entropy: float | None = None
 

@@ -1,6 +1,5 @@
 """SAR: which images count, where its gradient is taken, and when it starts again."""
 
-import copy
 import math
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from colour_shift import ByHand, accuracy, affine_of, draw_images
 
 from dacbn.methods import SAR
+from dacbn.models import with_norm
 
 TARGET = torch.ones(64, dtype=torch.int64)
 
@@ -59,16 +59,24 @@ def test_the_running_mean_is_nine_parts_old_and_one_new(network):
 
 def test_a_collapse_starts_again_from_the_trained_network(network, images):
     method = SAR(network, lr=0.1, margin=0.9, reset_below=0.0)
-    trained = copy.deepcopy(method.network.state_dict())
     method.predict(images, TARGET)
     assert not np.array_equal(affine_of(method.network), affine_of(network))
     method.reset_below = 0.2
     method.check_collapse(0.21)
     method.mean_entropy = 0.2001
     method.check_collapse(0.19)  # 0.9 * 0.2001 + 0.1 * 0.19 < 0.2
-    found = method.network.state_dict()
-    assert all(torch.equal(value, found[name]) for name, value in trained.items())
+    found = dict(method.network.named_parameters())
+    assert all(torch.equal(value, found[name]) for name, value in network.named_parameters())
     assert method.mean_entropy is None and not method.optimizer.state
+
+
+def test_a_collapse_leaves_the_statistics_that_follow_the_stream(network, images):
+    method = SAR(with_norm(network, "robust_batch_norm(rate=0.5)"), margin=1.0, reset_below=10.0)
+    method.predict(images, TARGET)
+    assert not method.optimizer.state  # it has been reset
+    assert not torch.equal(
+        method.network.backbone.norm.running_mean, network.backbone.norm.running_mean
+    )
 
 
 def test_a_shift_of_colours_is_undone(network, generator):

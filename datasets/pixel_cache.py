@@ -28,7 +28,7 @@ from dacbn.progress import counted
 from dacbn.spelling import spell
 
 LOG = logging.getLogger(__name__)
-DECODING = 1  # raise it when decoding gives other pixels
+DECODING = 2  # raise it when decoding gives other pixels
 MARGIN = 2 * 1024**3  # bytes of the disk that stay free
 MOST = 100 * 1024**3  # bytes of all stores, above which those that were used least recently go
 ANNOUNCED = 100 * 1024**2  # bytes that are written without a word

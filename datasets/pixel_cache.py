@@ -126,9 +126,9 @@ def _make_room(needed: int, store: PixelStore) -> None:
                 delete_store(index)
         except Timeout:  # another process writes it
             continue
-    if _free(folder) < needed:
+    if (free := _free(folder)) < needed:
         raise OSError(
-            f"{needed / 1e9:,.1f} GB of pixels do not fit: {_free(folder) / 1e9:,.1f} GB are free, "
+            f"{needed / 1e9:,.1f} GB of pixels do not fit: {max(0, free) / 1e9:,.1f} GB are free, "
             f"without {MARGIN / 1e9:.1f} GB that stay so"
         )
     if needed > ANNOUNCED:

@@ -152,8 +152,8 @@ def _check_files(path: Path, files: Sequence[Path]) -> None:
     if missing := [file for file in files if not file.exists()]:
         raise ValueError(
             f"{len(missing)} of {len(files)} files of {path} do not exist, the first is "
-            f"{missing[0]}: copy them there or delete their lines; paths are relative to the folder "
-            "of the list"
+            f"{missing[0]}: copy them there or delete their lines; paths are relative to the "
+            "folder of the list"
         )
     if twice := [file for file, count in Counter(files).items() if count > 1]:
         raise ValueError(

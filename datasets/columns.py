@@ -43,9 +43,8 @@ def find_columns(place: str, header: Sequence[str], columns: Sequence[str] = ())
         if role in named:
             fitting = [name for name in header if name == named[role]]
         if len(fitting) > 1:
-            cure = spell_columns(f"{role}={fitting[0]}")
-            if len(set(fitting)) == 1:
-                cure = f"rename one of them{'' if role in named else f', or pass {cure}'}"
+            one_name = len(set(fitting)) == 1
+            cure = "rename one of them" if one_name else spell_columns(f"{role}={fitting[0]}")
             raise ValueError(f"{place} has several columns of a {role}, {_list(fitting)}: {cure}")
         if fitting:
             found[role] = header.index(fitting[0])

@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
     for suffix, kind in Image.registered_extensions().items()
     if kind in {*Image.OPEN, "MPO"} - NOT_DECODED  # MPO is opened as JPEG is
 )
+LEAST = 1.25  # times the final size: down to it a JPEG is decoded at a half, quarter or eighth
 MAX_16_BITS = 65535
 SIXTEEN_BITS_IN_32 = ("PNG", "PPM")  # formats that Pillow may open in mode I
 SIXTEEN_BITS = (";16", "SGI16", ", 65535)")  # in Pillow's words for how bytes are laid out
@@ -66,7 +67,8 @@ def read_picture(path: ImageFile | Image.Image, size: int, fit: Fit = "crop") ->
         if isinstance(path, Path) and path.exists() and not path.is_file():
             raise OSError("not a regular file")  # a named pipe would be waited for
         with Image.open(opened) as file:
-            file.draft("RGB", (2 * size, 2 * size))  # decodes a large JPEG at lower resolution
+            least = int(LEAST * size)
+            file.draft("RGB", (least, least))  # decodes a large JPEG at lower resolution
             return _read(file, size, fit)
     except Exception as error:  # Pillow raises SyntaxError, struct.error and others
         raise UnreadableImageError(path, _reason(path, error)) from error

@@ -24,7 +24,7 @@ PARTS = {  # names of parts, in any case
 }
 PART_OF = {name: part for part, names in PARTS.items() for name in names}
 SAID_NOTHING_OF = {"desktop.ini", "thumbs.db"}
-File = TypeVar("File", bound=os.PathLike[str])
+File = TypeVar("File", bound="str | os.PathLike[str]")
 
 
 class Parts(NamedTuple):
@@ -52,12 +52,13 @@ def list_classes(
     parts = find_parts(path)
     if parts is None:
         top = _descend(path)
-        by_class = _class_folders(top)
-        return {name: split(files, train, top, seed, seen) for name, files in by_class.items()}
+        found = _class_folders(top)
+        return {name: _paths(split(files, train, top, seed, seen)) for name, files in found.items()}
     _name_strays(path, "parts")
-    by_class = _class_folders(parts.train if train else parts.test)
+    found = _class_folders(parts.train if train else parts.test)
     if seen is not None:
-        by_class = {name: unseen(files, seen) for name, files in by_class.items()}
+        found = {name: unseen(files, seen) for name, files in found.items()}
+    by_class = {name: _paths(files) for name, files in found.items()}
     if train or not _folders_with_images(parts.train):
         return by_class
     known = {folder.name for folder in _folders_with_images(parts.train)}
@@ -142,14 +143,14 @@ def unseen(files: Sequence[File], seen: Collection[str]) -> list[File]:
     return [file for file, real in zip(files, real_paths(files), strict=True) if real not in seen]
 
 
-def real_paths(files: Sequence[os.PathLike[str]]) -> list[str]:
+def real_paths(files: Sequence[str | os.PathLike[str]]) -> list[str]:
     """Return the paths of files without links; a folder of many files is looked up once."""
     real = lru_cache(maxsize=None)(os.path.realpath)
     paths = [os.path.join(real(folder), name) for folder, name in map(os.path.split, files)]
     return [os.path.realpath(path) if os.path.islink(path) else path for path in paths]
 
 
-def relative_paths(files: Sequence[os.PathLike[str]], top: Path) -> list[str]:
+def relative_paths(files: Sequence[str | os.PathLike[str]], top: Path) -> list[str]:
     """Return the paths of files below a folder, or from it, with slashes."""
     below = lru_cache(maxsize=None)(lambda folder: os.path.relpath(folder or os.curdir, top))
     paths = (os.path.join(below(folder), name) for folder, name in map(os.path.split, files))
@@ -165,7 +166,7 @@ def images_below(folder: Path) -> list[Path]:
     """List the images of a folder at any depth; warn of files that are left out."""
     images, others = _sort(folder)
     _name_left_out(folder, others)
-    return images
+    return _paths(images)
 
 
 def _number(path: str, seed: int) -> float:
@@ -175,7 +176,7 @@ def _number(path: str, seed: int) -> float:
     return int.from_bytes(digest[:8]) / 2**64
 
 
-def _class_folders(folder: Path) -> dict[str, list[Path]]:
+def _class_folders(folder: Path) -> dict[str, list[str]]:
     found = {child: _sort(child) for child in _folders_in(folder)}
     by_class = {child.name: images for child, (images, _) in found.items()}
     others = [other for _, left_out in found.values() for other in left_out]
@@ -247,12 +248,16 @@ def _walk(folder: Path) -> Iterator[tuple[str, bool]]:
                 yield os.path.join(place, name), False
 
 
-def _sort(folder: Path) -> tuple[list[Path], list[Path]]:
+def _paths(files: Sequence[str]) -> list[Path]:
+    return [Path(file) for file in files]  # slow, so only of the files that are needed
+
+
+def _sort(folder: Path) -> tuple[list[str], list[Path]]:
     """List the images below a folder, and the other files."""
     # the order of paths, which Python finds slowly: that of their parts, in lower case on Windows
     found = sorted(_walk(folder), key=lambda each: os.path.normcase(each[0]).replace(os.sep, "\0"))
-    images = [Path(file) for file, good in found if good]
-    return images, [Path(file) for file, good in found if not good]
+    images = [file for file, good in found if good]
+    return images, _paths([file for file, good in found if not good])
 
 
 def _is_image(name: str) -> bool:

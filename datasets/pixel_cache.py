@@ -28,7 +28,7 @@ from dacbn.progress import counted
 from dacbn.spelling import spell
 
 LOG = logging.getLogger(__name__)
-DECODING = 1  # raise it when decoding gives other pixels
+DECODING = 2  # raise it when decoding gives other pixels
 MARGIN = 2 * 1024**3  # bytes of the disk that stay free
 MOST = 100 * 1024**3  # bytes of all stores, above which those that were used least recently go
 ANNOUNCED = 100 * 1024**2  # bytes that are written without a word
@@ -126,9 +126,9 @@ def _make_room(needed: int, store: PixelStore) -> None:
                 delete_store(index)
         except Timeout:  # another process writes it
             continue
-    if _free(folder) < needed:
+    if (free := _free(folder)) < needed:
         raise OSError(
-            f"{needed / 1e9:,.1f} GB of pixels do not fit: {_free(folder) / 1e9:,.1f} GB are free, "
+            f"{needed / 1e9:,.1f} GB of pixels do not fit: {max(0, free) / 1e9:,.1f} GB are free, "
             f"without {MARGIN / 1e9:.1f} GB that stay so"
         )
     if needed > ANNOUNCED:

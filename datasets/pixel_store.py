@@ -126,7 +126,7 @@ class PixelStore:
             for line in lines:
                 if not line.endswith(b"\n"):
                     break
-                values = json.loads(line)
+                values = json.loads(line.decode())  # of bytes it would find out the encoding first
                 if name:
                     self.known[values[0], values[1], values[2]] = Known(*values[3:])
                     self._rows = values[3] + 1

@@ -151,13 +151,14 @@ def _top(path: Path, name: str) -> Path:
 def _check_files(path: Path, files: Sequence[Path]) -> None:
     if missing := [file for file in files if not file.exists()]:
         raise ValueError(
-            f"{path} lists {len(missing)} files that do not exist, the first is {missing[0]}: "
-            "paths are relative to the folder of the list"
+            f"{len(missing)} of {len(files)} files of {path} do not exist, the first is "
+            f"{missing[0]}: copy them there or delete their lines; paths are relative to the "
+            "folder of the list"
         )
     if twice := [file for file, count in Counter(files).items() if count > 1]:
         raise ValueError(
-            f"{path} lists files twice, {len(twice)} of them, the first is {twice[0]}: keep one "
-            "line for each"
+            f"{path} lists {len(twice)} of its files twice, the first is {twice[0]}: keep one line "
+            "for each"
         )
 
 

@@ -36,15 +36,25 @@ def run_network(
         features (N, D) and logits (N, num_classes), on the CPU. On several processes each runs its
         batches, and all get the outputs of all.
     """
-    outputs = []
+    whole: list[Tensor] = []  # filled in place: batches that are joined take twice the memory
+    rows: list[slice] = []
     with Progress(len(images), "image", "predicting") as progress, modes_kept(network):
         network.eval()
         for batch in iterate(images, batch_size, device, turns=turns()):
-            ids = domain_ids(len(batch), cluster_id, device)
-            outputs.append([tensor.float().cpu() for tensor in network(batch, ids)])
+            output = network(batch, domain_ids(len(batch), cluster_id, device))
+            whole = whole or [
+                torch.empty(len(images), each.shape[1], dtype=torch.float32) for each in output
+            ]
+            start = rows[-1].stop if rows else 0
+            rows.append(slice(start, start + len(batch)))
+            for known, tensor in zip(whole, output, strict=True):
+                known[rows[-1]] = tensor
             progress.update(len(batch))
-    in_turn = zip_longest(*tell_all(outputs))  # each process ran every W-th batch
-    outputs = [output for each in in_turn for output in each if output is not None]
+    if turns() == slice(None):
+        return Output(*whole)
+    # each process ran every W-th batch
+    batches = zip_longest(*tell_all([[known[each].clone() for known in whole] for each in rows]))
+    outputs = [output for each in batches for output in each if output is not None]
     features, logits = (torch.cat(parts) for parts in zip(*outputs, strict=True))
     return Output(features, logits)
 

@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from dacbn.datasets.decoding import decode
+from dacbn.datasets.fitting import make_square
 
 RED = (200, 30, 60)
 
@@ -72,3 +73,15 @@ def test_a_photograph_taken_sideways_is_turned_upright(tmp_path):
     path = save(Image.fromarray(pixels), tmp_path / "a.jpg", exif=exif, quality=100)
     image = decode(path, 8)[0]
     assert image[:, 7].min() > 200 and image[:, 0].max() < 50
+
+
+@pytest.mark.parametrize(("side", "tolerance"), [(80, 1), (79, 0)])
+def test_a_jpeg_decoded_at_lower_resolution_has_nearly_the_same_pixels(tmp_path, side, tolerance):
+    coarse = np.random.default_rng(0).integers(0, 256, (5, 10, 3), dtype=np.uint8)
+    photo = Image.fromarray(coarse).resize((2 * side, side), Image.Resampling.BICUBIC)
+    path = save(photo, tmp_path / "a.jpg", quality=95)
+    with Image.open(path) as opened:
+        whole = np.asarray(make_square(opened.convert("RGB"), 32)).transpose(2, 0, 1)
+    difference = np.abs(decode(path, 32).numpy().astype(int) - whole).mean()
+    assert (difference > 0) == (tolerance > 0)  # 80 is twice 5/4 of 32
+    assert difference <= tolerance

@@ -73,9 +73,9 @@ def test_a_list_without_labels_is_an_unlabelled_target(images):
     ("text", "message"),
     [
         ("", "lists no images"),
-        ("s/none.png ant\n", r"lists 1 files that do not exist, the first is .*none\.png"),
+        ("s/none.png ant\n", r"1 of 1 files of .* do not exist, the first is .*none\.png: copy"),
         (f"{NAMES[0]} ant\n{NAMES[1]}\n", "1 lines without a label"),
-        (f"{NAMES[0]} ant\n{NAMES[0]} bee\n", "lists files twice"),
+        (f"{NAMES[0]} ant\n{NAMES[0]} bee\n", "lists 1 of its files twice"),
     ],
 )
 def test_a_list_with_faults_is_refused(images, text, message):

@@ -178,8 +178,8 @@ FAULTS = {
     f"path,class,label\n{NAMES[0]},a,b\n": "has several columns of a label, class, label: "
     "columns=('label=class',)",
     f"path,label,label\n{NAMES[0]},a,b\n": "has several columns of a label, label, label: rename",
-    f"path,label\n{NAMES[0]},a\nnone.png,b\n": "lists 1 files that do not exist, the first is",
-    f"path,label\n{NAMES[0]},a\n{NAMES[0]},b\n": "lists files twice, 1 of them, the first is",
+    f"path,label\n{NAMES[0]},a\nnone.png,b\n": "1 of 2 files of ",
+    f"path,label\n{NAMES[0]},a\n{NAMES[0]},b\n": "lists 1 of its files twice, the first is",
     f"path,label\n{NAMES[0]},a\n,b\n": "has 1 lines without a path",
     f"path,label\n{NAMES[0]},a\n{NAMES[1]},\n": "has 1 lines without a label",
     f"path,label,domain\n{NAMES[0]},a,\n{NAMES[1]},b,x\n": "has 1 lines without a domain",

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from idioms import (
+    BY_ID,
     IDS,
     IMAGES,
     KINDS,
@@ -42,6 +43,29 @@ def test_update_bn_re_estimates_the_statistics_as_recalibration_does(kind):
     with_ids(twin)
     recalibrate(twin, batches)
     torch.testing.assert_close(model(IMAGES), twin(IMAGES))
+
+
+@idiom("`torch.optim.swa_utils.update_bn`")
+@pytest.mark.parametrize("kind", BY_ID)
+def test_update_bn_weighs_the_batches_of_each_domain_alike(kind):
+    model, alone = converted(kind), {0: [IMAGES, IMAGES - 2, IMAGES * 3], 1: [IMAGES + 1]}
+    twin = copy.deepcopy(model)
+
+    def one_domain_each():
+        for domain, batches in reversed(alone.items()):
+            for batch in batches:
+                with_ids(model, torch.full((4,), domain))
+                yield batch
+
+    update_bn(one_domain_each(), model)
+    first = next(layer for layer in model.modules() if hasattr(layer, "running"))
+    for domain, batches in alone.items():
+        wanted = torch.stack([twin[0](batch).mean((0, 2, 3)) for batch in batches]).mean(0)
+        torch.testing.assert_close(first.running.mean[domain], wanted)
+    before = copy.deepcopy(first.running.mean)
+    model.train()(IMAGES)  # goes on by the momentum
+    newest = twin[0](IMAGES).mean((0, 2, 3))
+    torch.testing.assert_close(first.running.mean[0], before[0].lerp(newest, 0.1))
 
 
 @idiom("`torch.optim.swa_utils.AveragedModel`")

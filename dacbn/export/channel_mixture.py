@@ -3,7 +3,8 @@
 With u = (x - m) / s for the widest component of a channel, the log odds of component k against it
 are a quadratic in u, a u^2 + b u + c, and its term in the output is a line in u. Of two components
 the posterior is therefore a sigmoid. All maps per channel are BatchNorms, which runtimes fuse with
-the convolution before them.
+the convolution before them. Of more components, the maps after u are of one spatial dimension:
+onnxruntime would compute them as convolutions, at twice the cost.
 """
 
 import torch
@@ -43,6 +44,11 @@ class ChannelMixture(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x, of shape (N, C) or (N, C, *)."""
         u = self._line(x, self.scale, self.shift)
+        if self.num_clusters == 2 or x.ndim < 4:
+            return self._mix(u)
+        return self._mix(u.reshape(-1, x.shape[1], x.shape[2:].numel())).reshape(-1, *x.shape[1:])
+
+    def _mix(self, u: Tensor) -> Tensor:
         first = self._line(u, self.slope[0], self.offset[0])
         others = range(1, self.num_clusters)
         odds = [

@@ -18,6 +18,7 @@ from .contract import weights as weights
 from .controls.gates import FrozenGateNorm as FrozenGateNorm
 from .controls.gates import RandomGateNorm as RandomGateNorm
 from .controls.matched_batch_norm import MatchedBatchNorm as MatchedBatchNorm
+from .distribution import distribute_statistics as distribute_statistics
 from .domain_specific_batch_norm import DomainSpecificBatchNorm as DomainSpecificBatchNorm
 from .domain_specific_whitening import DomainSpecificWhitening as DomainSpecificWhitening
 from .dynamic_tanh import DynamicTanh as DynamicTanh

@@ -5,7 +5,8 @@ time, and must not move it again.
 
 torch.compile recomputes too: its backward passes derive anew what is cheap to derive, from the
 inputs of the graph, even where the graph has moved these in place meanwhile (torch 2.14), as
-layers move their buffers. It keeps what an operator returns that it does not know.
+layers move their buffers. It keeps what an operator returns that it does not know. A checkpoint
+inside of compiled code, or around it, runs the operator again all the same, which refuses.
 """
 
 from collections import deque
@@ -88,6 +89,11 @@ def copied(tables: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @torch.library.custom_op("dacbn::copied", mutates_args=(), schema="(Tensor[] tables) -> Tensor[]")
 def _copied(tables: Sequence[Tensor]) -> list[Tensor]:
+    if is_recomputation():
+        raise RuntimeError(
+            "a compiled layer runs again in a backward pass, after its statistics have moved: "
+            "checkpoint without torch.compile, or compile without checkpoints"
+        )
     return [table.clone() for table in tables]
 
 

@@ -114,7 +114,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
         >>> layer.running_mean
         tensor([0., 0.])
     """
-    kept = [(part, dict(part._buffers), _host_values(part)) for part in _parts(model)]
+    kept = [(part, dict(part._buffers), _host_values(part)) for part in normaliser_parts(model)]
     for part, buffers, values in kept:
         for name, buffer in buffers.items():
             if buffer is None:
@@ -133,7 +133,7 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
 @torch.no_grad()
 def reset_statistics(model: nn.Module) -> None:
     """Restore the initial statistics of every normaliser; learned parameters do not change."""
-    for part in reversed(_parts(model)):
+    for part in reversed(normaliser_parts(model)):
         reset = getattr(part, "reset_running_stats", None)
         if reset is not None:
             reset()
@@ -190,7 +190,7 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
         a function that sets the weight of the newest batch, in [0, 1]. Afterwards modes and momenta
         are what they were.
     """
-    parts = _parts(model)
+    parts = normaliser_parts(model)
     averaging: list[Any] = [part for part in parts if MOMENTUM in vars(part)]
     momenta = [part.momentum for part in averaging]
     frozen: list[Any] = [part for part in parts if getattr(part, "statistics_frozen", False)]
@@ -219,7 +219,7 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
                 part.averages = True
 
 
-def _parts(model: nn.Module) -> list[nn.Module]:
+def normaliser_parts(model: nn.Module) -> list[nn.Module]:
     """Find the normalisers and their parts, each whole before its parts."""
     whole = [layer for layer in model.modules() if isinstance(layer, (Norm, _BatchNorm))]
     return list(dict.fromkeys(part for layer in whole for part in layer.modules()))

@@ -54,6 +54,7 @@ class SeenAsBatchNorm(BatchNormOfTorch):
         hook = self.__dict__.pop("_averaging", None)
         if hook is not None:
             hook.remove()
+        _weigh_alike(self, False)
         if value is None:
             self._averaging = self.register_forward_pre_hook(_Average())
         else:
@@ -88,14 +89,26 @@ def _set_momentum(layer: nn.Module, value: float) -> None:
         part.__dict__[MOMENTUM] = value
 
 
+def _weigh_alike(layer: nn.Module, alike: bool) -> list[Any]:
+    """Tell the parts that count the batches of each cluster whether all of these weigh the same."""
+    counting = [part for part in averaging_parts(layer) if hasattr(part, "alike")]
+    for part in counting:
+        part.alike = alike
+    return counting
+
+
 class _Average:
     """A hook that weighs each batch in training such that all weigh the same."""
 
     def __init__(self) -> None:
         self.seen = 0
 
-    def __call__(self, layer: nn.Module, _: object) -> None:
+    def __call__(self, layer: SeenAsBatchNorm, _: object) -> None:
+        parts = _weigh_alike(layer, layer.averages)
         if layer.training and layer.averages:
+            if not self.seen:
+                for part in parts:
+                    part.batches = 0
             self.seen += 1
             _set_momentum(layer, 1 / self.seen)
 

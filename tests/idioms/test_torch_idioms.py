@@ -1,13 +1,16 @@
 """What people do with BatchNorm networks by torch itself, done with converted ones."""
 
 import copy
+import re
 
 import pytest
 import torch
 from idioms import (
+    BY_ID,
     IDS,
     IMAGES,
     KINDS,
+    MIXTURES,
     RUNNING,
     WITHOUT,
     buffers_of,
@@ -20,6 +23,7 @@ from idioms import (
 from torch import nn
 from torch.func import functional_call, grad, jvp, stack_module_state, vmap
 from torch.optim.swa_utils import AveragedModel, update_bn
+from torch.utils.checkpoint import checkpoint
 from torch.utils.flop_counter import FlopCounterMode
 
 from dacbn.models import convert_norms, create_network
@@ -42,6 +46,29 @@ def test_update_bn_re_estimates_the_statistics_as_recalibration_does(kind):
     with_ids(twin)
     recalibrate(twin, batches)
     torch.testing.assert_close(model(IMAGES), twin(IMAGES))
+
+
+@idiom("`torch.optim.swa_utils.update_bn`")
+@pytest.mark.parametrize("kind", BY_ID)
+def test_update_bn_weighs_the_batches_of_each_domain_alike(kind):
+    model, alone = converted(kind), {0: [IMAGES, IMAGES - 2, IMAGES * 3], 1: [IMAGES + 1]}
+    twin = copy.deepcopy(model)
+
+    def one_domain_each():
+        for domain, batches in reversed(alone.items()):
+            for batch in batches:
+                with_ids(model, torch.full((4,), domain))
+                yield batch
+
+    update_bn(one_domain_each(), model)
+    first = next(layer for layer in model.modules() if hasattr(layer, "running"))
+    for domain, batches in alone.items():
+        wanted = torch.stack([twin[0](batch).mean((0, 2, 3)) for batch in batches]).mean(0)
+        torch.testing.assert_close(first.running.mean[domain], wanted)
+    before = copy.deepcopy(first.running.mean)
+    model.train()(IMAGES)  # goes on by the momentum
+    newest = twin[0](IMAGES).mean((0, 2, 3))
+    torch.testing.assert_close(first.running.mean[0], before[0].lerp(newest, 0.1))
 
 
 @idiom("`torch.optim.swa_utils.AveragedModel`")
@@ -179,6 +206,33 @@ def test_a_compiled_network_is_one_graph(kind, training):
     torch._dynamo.reset()
     graph = torch.compile(twin, fullgraph=True, backend="eager")
     torch.testing.assert_close(graph(IMAGES), model(IMAGES))
+
+
+@idiom("`torch.compile` with checkpoints inside or around")
+@pytest.mark.parametrize("around", [False, True])
+@pytest.mark.parametrize("kind", ["batch_norm", "ucb_norm", "mode_norm", BY_ID[0], "group_norm"])
+def test_checkpoints_of_compiled_networks_change_no_gradient_or_are_refused(kind, around):
+    model = converted(kind, small()[:2]).train()
+    twin = with_ids(copy.deepcopy(model))
+    model(IMAGES).sin().sum().backward()
+    torch.compiler.reset()
+
+    def inner(images):
+        return checkpoint(twin, images, use_reentrant=False)
+
+    def outer(images):
+        return checkpoint(compiled, images, use_reentrant=False)
+
+    compiled = torch.compile(twin if around else inner, backend="aot_eager")
+    try:
+        (outer if around else compiled)(IMAGES).sin().sum().backward()
+    except RuntimeError as error:
+        assert re.search("without checkpoints|modified by an inplace", str(error))
+        assert kind in [*MIXTURES, *BY_ID]
+        return
+    assert kind not in MIXTURES
+    for wanted, found in zip(model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(found.grad, wanted.grad, rtol=1e-4, atol=1e-5)
 
 
 class ByIds(nn.Module):

@@ -45,6 +45,8 @@ class RunningMoments(nn.Module):
 
     mean: Tensor
     var: Tensor
+    alike = False  # whether all batches of a cluster weigh the same, instead of by the momentum
+    batches: Tensor | int = 0  # of each cluster, (K,), since they do
 
     def __init__(self, num_clusters: int, num_features: int, momentum: float) -> None:
         super().__init__()
@@ -114,6 +116,14 @@ class RunningMoments(nn.Module):
     def _follow(self, count: Tensor, mean: Tensor, var: Tensor) -> None:
         unbiased = var * as_factor(count / (count - 1).clamp_min(1), var)
         moves = (count > 1) & mean.isfinite().all(1) & var.flatten(1).isfinite().all(1)
+        if self.alike:
+            self.batches = moves + self.batches
         for running, newest in ((self.mean, mean), (self.var, unbiased)):
-            moved = running.lerp(newest.to(running), self.momentum)
+            moved = running.lerp(newest.to(running), self._weight(running))
             running.copy_(moved.where(as_factor(moves, running), running))
+
+    def _weight(self, statistic: Tensor) -> Tensor | float:
+        """Return the weight of the newest batch for a statistic (K, *)."""
+        if not (self.alike and isinstance(self.batches, Tensor)):
+            return self.momentum
+        return as_factor(self.batches.clamp_min(1).to(statistic).reciprocal(), statistic)

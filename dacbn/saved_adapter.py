@@ -76,6 +76,7 @@ class SavedAdapter(Classifier):
         if self._module is not None:
             check_module(self._module, self._config)
         self.records: list[dict[str, Any]] = []
+        self._folder: Path | None = None
 
     @property
     def config(self) -> TrainConfig:
@@ -232,7 +233,7 @@ class SavedAdapter(Classifier):
     def _load(self, folder: Path, device: torch.device) -> Self:
         network = build_network(self.config, len(self.classes), False, self._module, self._size)
         load_weights(folder, network)
-        self._network = network.to(device).eval()
+        self._network, self._folder = network.to(device).eval(), folder
         self.held_out = read_held_out(folder, len(self.classes))
         with suppress(RunFolderError):  # a network that was saved without training has none
             self.records = read_records(folder)

@@ -1,11 +1,13 @@
 """Print test scores, and the evaluation that each selection rule picks."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dacbn.intervals import Interval, wilson
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
+from dacbn.training.against import compare_kept, describe_against
 from dacbn.training.metrics import (
     CLASSES_PRESENT,
     NUM_IMAGES,
@@ -56,7 +58,7 @@ def print_scores(
                 )
             )
             several = by_domain(numbers, name)
-            mean = f" (mean of {len(several)} domains)" if several else ""
+            mean = f" (mean of {len(several)} domains)" if len(several) > 1 else ""
             classes = _classes(numbers, domain)
             title = "unseen" if unseen and domain == "target" else domain
             about = _about(numbers.get(NUM_IMAGES[domain]), num_classes)
@@ -111,6 +113,12 @@ def _print_domains(
 
 def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:
     return "" if before is None else f" ({100 * (score - before[key]):+.1f} points)"
+
+
+def print_against(run: Path) -> None:
+    """Print how far a run is from its baselines on the targets' test images, one line each."""
+    for domain, baseline, found in compare_kept(run):
+        say(describe_against(domain, baseline, found))
 
 
 def print_choices(records: Sequence[Mapping[str, Any]], unseen: bool = False) -> None:

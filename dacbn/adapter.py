@@ -193,11 +193,12 @@ class DomainAdapter(StreamingAdapter):
             )
             if config.classifier_start == "probe" and checkpoint is None:
                 start_as_probe(state.method.network, domains, config, device, folder)
+            first = domains.first_batch(config, device)
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
-            self._train(state, stream, scorer, folder, count, on_evaluation)
+            self._train(state, stream, scorer, folder, count, on_evaluation, first)
             self._keep(domains.run_apart(state.network, device), folder)
         return self
 
@@ -242,14 +243,13 @@ class DomainAdapter(StreamingAdapter):
                     "same folder"
                 )
             start = start_network(self.network, self.config, config) if checkpoint is None else None
-            classes = self._classes
             check_batch(batch_sizes(config), self._size, device)
             trained_on = tuple(dict.fromkeys((*self._trained_on, *folders_among(target))))
             domain = TargetDomain.read(
-                config, self._size, classes, target, target_test, device, trained_on
+                config, self._size, self._classes, target, target_test, device, trained_on
             )
             state = create_adaptation_state(
-                config, len(classes), domain, start, checkpoint, self._module, self._size
+                config, len(self._classes), domain, start, checkpoint, self._module, self._size
             )
             if config.train == "head":
                 domain = use_features(state, domain, config.seed)
@@ -276,6 +276,7 @@ class DomainAdapter(StreamingAdapter):
         folder: Path | None,
         count: int,
         on_evaluation: OnEvaluation | None,
+        first: Batch | None = None,
     ) -> Self:
         then = without_target_labels(on_evaluation, evaluates=scorer is not None)
         if folder is not None:
@@ -283,9 +284,8 @@ class DomainAdapter(StreamingAdapter):
             if state.step and not holds_network(folder, state.network):
                 save_network(folder, state.network)  # lost, or of a later step
             LOG.info("writing %s", folder)
-        self._folder = folder
         self._keep(NOTHING_APART, folder)  # what was kept is of another network
-        with Records(folder, state.step, self.config.tensorboard) as records:
+        with Records(folder, state.step, self.config.tensorboard, first) as records:
             self.records = records.rows
             try:
                 with memory_watched(batch_sizes(self.config)):

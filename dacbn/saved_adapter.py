@@ -173,7 +173,7 @@ class SavedAdapter(Classifier):
 
     def _keep(self, apart: Apart, folder: Path | None) -> None:
         """Keep outputs on images apart from the training, also in the run folder."""
-        self.held_out = apart.held_out
+        self.held_out, self._folder = apart.held_out, folder
         if folder is not None:
             save_apart(folder, apart)
 

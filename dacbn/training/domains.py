@@ -177,6 +177,11 @@ class TrainingDomains:
             ),
         )
 
+    def first_batch(self, config: TrainConfig, device: torch.device) -> Batch | None:
+        """Return the first batch of images, if TensorBoard could not show it from features."""
+        wanted = config.tensorboard and config.train == "head"
+        return next(self.stream(config, device, strong=False)(0)) if wanted else None
+
     def stream(
         self, config: TrainConfig, device: torch.device, strong: bool
     ) -> Callable[[int], Iterator[Batch]]:

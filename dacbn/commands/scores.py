@@ -133,6 +133,8 @@ def print_choices(records: Sequence[Mapping[str, Any]], unseen: bool = False) ->
     if count < 2:  # there is nothing to choose between
         return
     tested = "accuracy on what was never trained on" if unseen else "target test accuracy"
+    images = evaluations_of(records)[-1].get(NUM_IMAGES["target"])
+    tested += "" if images is None else f" ({images:,.0f} images)"
     say(f"of {count} evaluations in training, with the {tested} there:")
     titles = {LAST: "last", MEDIAN: f"median of last {min(count, MEDIAN_OF)}"}
     titles |= DOMAINBED if unseen else {ORACLE: "oracle"}

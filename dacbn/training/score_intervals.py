@@ -22,7 +22,7 @@ def interval_of(numbers: Mapping[str, float], domain: str) -> Interval | None:
     return wilson(numbers[TEST_ACCURACY[domain]], count) if count else None
 
 
-def describe_score(numbers: Mapping[str, float], domain: str, num_classes: int) -> str:
+def describe_score(numbers: Mapping[str, float], domain: str, num_classes: int = 0) -> str:
     """Write an accuracy with its 95 % interval, the number of images, and what chance reaches.
 
     What is not known is left out, and the last for 0 classes.

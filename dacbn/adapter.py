@@ -22,7 +22,6 @@ from dacbn.given_domains import (
     sort_arguments,
     without_target_labels,
 )
-from dacbn.models import Network
 from dacbn.processes import lead
 from dacbn.streaming_adapter import StreamingAdapter
 from dacbn.training import (
@@ -63,6 +62,7 @@ from dacbn.training import (
     use_features,
     write_run_info,
 )
+from dacbn.training.right_answers import Scorer, save_right
 from dacbn.training.target_outputs import NOTHING_APART
 
 LOG = logging.getLogger(__name__)
@@ -192,13 +192,13 @@ class DomainAdapter(StreamingAdapter):
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
             if config.classifier_start == "probe" and checkpoint is None:
-                scorer = domains.scorer(device)
-                start_as_probe(state.method.network, domains.sources, scorer, config, device)
+                start_as_probe(state.method.network, domains, config, device, folder)
+            first = domains.first_batch(config, device)
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config, device)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
-            self._train(state, stream, scorer, folder, count, on_evaluation)
+            self._train(state, stream, scorer, folder, count, on_evaluation, first)
             self._keep(domains.run_apart(state.network, device), folder)
         return self
 
@@ -243,14 +243,13 @@ class DomainAdapter(StreamingAdapter):
                     "same folder"
                 )
             start = start_network(self.network, self.config, config) if checkpoint is None else None
-            classes = self._classes
             check_batch(batch_sizes(config), self._size, device)
             trained_on = tuple(dict.fromkeys((*self._trained_on, *folders_among(target))))
             domain = TargetDomain.read(
-                config, self._size, classes, target, target_test, device, trained_on
+                config, self._size, self._classes, target, target_test, device, trained_on
             )
             state = create_adaptation_state(
-                config, len(classes), domain, start, checkpoint, self._module, self._size
+                config, len(self._classes), domain, start, checkpoint, self._module, self._size
             )
             if config.train == "head":
                 domain = use_features(state, domain, config.seed)
@@ -258,6 +257,7 @@ class DomainAdapter(StreamingAdapter):
             if folder is not None and checkpoint is None:
                 # before config.json: what can be resumed then does not need the trained network
                 save_checkpoint(folder, state.state_dict())
+                save_right(folder, domain.right(state.network), start=True)
             stream, count = domain.stream(config), domain.images_to_evaluate
             return self._train(state, stream, domain.scorer(), folder, count, on_evaluation)
 
@@ -272,10 +272,11 @@ class DomainAdapter(StreamingAdapter):
         self,
         state: TrainingState,
         stream: Callable[[int], Iterator[Batch | TargetBatch]],
-        scorer: Callable[[Network], dict[str, float]] | None,
+        scorer: Scorer | None,
         folder: Path | None,
         count: int,
         on_evaluation: OnEvaluation | None,
+        first: Batch | None = None,
     ) -> Self:
         then = without_target_labels(on_evaluation, evaluates=scorer is not None)
         if folder is not None:
@@ -284,7 +285,7 @@ class DomainAdapter(StreamingAdapter):
                 save_network(folder, state.network)  # lost, or of a later step
             LOG.info("writing %s", folder)
         self._keep(NOTHING_APART, folder)  # what was kept is of another network
-        with Records(folder, state.step, self.config.tensorboard) as records:
+        with Records(folder, state.step, self.config.tensorboard, first) as records:
             self.records = records.rows
             try:
                 with memory_watched(batch_sizes(self.config)):
@@ -295,4 +296,5 @@ class DomainAdapter(StreamingAdapter):
                 raise
         self._network = state.network.eval()
         self._take_threshold(folder)
+        save_right(folder, {} if scorer is None else scorer.right)
         return self

@@ -76,6 +76,7 @@ class SavedAdapter(Classifier):
         if self._module is not None:
             check_module(self._module, self._config)
         self.records: list[dict[str, Any]] = []
+        self._folder: Path | None = None
 
     @property
     def config(self) -> TrainConfig:
@@ -172,7 +173,7 @@ class SavedAdapter(Classifier):
 
     def _keep(self, apart: Apart, folder: Path | None) -> None:
         """Keep outputs on images apart from the training, also in the run folder."""
-        self.held_out = apart.held_out
+        self.held_out, self._folder = apart.held_out, folder
         if folder is not None:
             save_apart(folder, apart)
 
@@ -232,7 +233,7 @@ class SavedAdapter(Classifier):
     def _load(self, folder: Path, device: torch.device) -> Self:
         network = build_network(self.config, len(self.classes), False, self._module, self._size)
         load_weights(folder, network)
-        self._network = network.to(device).eval()
+        self._network, self._folder = network.to(device).eval(), folder
         self.held_out = read_held_out(folder, len(self.classes))
         with suppress(RunFolderError):  # a network that was saved without training has none
             self.records = read_records(folder)

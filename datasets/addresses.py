@@ -9,18 +9,21 @@ from dacbn.datasets.sight import say_what_was_seen
 from dacbn.datasets.tables import is_table, locate, read_table
 
 
-def read_rows(place: str | Path, columns: Sequence[str] = ()) -> Rows | None:
+def read_rows(
+    place: str | Path, columns: Sequence[str] = (), may_miss: bool = False
+) -> Rows | None:
     """Read the rows of a table, of one of its domains, or of a file of arrays; None of others.
 
     Args:
         place: a path, or an address PATH:DOMAIN.
         columns: columns of a table, as `find_columns` takes them.
+        may_miss: whether some of the files that it names, but not all, may be missing.
 
     Raises:
         ValueError: the file cannot be used.
     """
     if is_table(place):
-        return read_table(place, columns)
+        return read_table(place, columns, may_miss)
     return read_array_rows(Path(place)) if is_array_file(place) else None
 
 

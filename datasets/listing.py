@@ -29,8 +29,9 @@ def list_images(*places: str | ImageFile, columns: Sequence[str] = ()) -> list[I
 
     Args:
         places: image files, which are taken as they are; folders, of which all images at any depth
-            are listed, sorted by path; tables and lists of files (.txt, .csv, .parquet), files of
-            arrays (.npz), shards and datasets of Hugging Face, in their order.
+            are listed, sorted by path; tables and lists of files (.txt, .csv, .parquet), of which
+            some may be missing, files of arrays (.npz), shards and datasets of Hugging Face, in
+            their order.
         columns: columns of the tables, as in `load_labelled`.
 
     Raises:
@@ -120,7 +121,7 @@ def is_flat_folder(name_or_path: str | Path, columns: Sequence[str] = ()) -> boo
 def _images_of(place: Path, columns: Sequence[str]) -> Sequence[ImageFile]:
     if (parts := find_packed(place)) is not None:
         return [file for part in parts.values() for file in part.files]
-    if (rows := read_rows(place, columns)) is not None:
+    if (rows := read_rows(place, columns, may_miss=True)) is not None:
         return rows.files
     if place.is_dir():
         return images_below(place)

@@ -36,7 +36,7 @@ def locate(place: str | Path) -> tuple[Path, str | None]:
     return path, None
 
 
-def read_table(place: str | Path, columns: Sequence[str] = ()) -> Rows:
+def read_table(place: str | Path, columns: Sequence[str] = (), may_miss: bool = False) -> Rows:
     """Read a table or list of image files; its paths are relative to its folder.
 
     Lists are often kept in a folder of their own beside the images: paths may be relative to the
@@ -46,6 +46,7 @@ def read_table(place: str | Path, columns: Sequence[str] = ()) -> Rows:
     Args:
         place: the path of a table (.txt, .lst, .csv, .tsv, .parquet), or an address.
         columns: names of columns that differ from the usual ones, as `find_columns` takes them.
+        may_miss: whether some of the files, but not all, may be missing.
 
     Raises:
         ModuleNotFoundError: a Parquet file needs pyarrow, which is not installed.
@@ -60,9 +61,9 @@ def read_table(place: str | Path, columns: Sequence[str] = ()) -> Rows:
     for role in ("path", "domain"):
         if count := values.get(role, ["."]).count(""):
             raise ValueError(f"{path} has {count} lines without a {role}: add it, or remove them")
-    top = _top(path, names[0])
+    top = _top(path, names)
     files = [top / name for name in names]
-    _check_files(path, files)
+    _check_files(path, files, may_miss)
     parts = read_parts(str(path), split_name, values["split"]) if "split" in values else None
     rows = Rows(str(place), top, files, values.get("label"), parts, values.get("domain"))
     return _check_labels(path, rows if domain is None else _select(path, rows, domain))
@@ -142,14 +143,18 @@ def _names_image(path: Path, name: str) -> bool:
     return Path(name).suffix.lower() in SUFFIXES or (path.parent / name).is_file()
 
 
-def _top(path: Path, name: str) -> Path:
-    """Return the folder that paths in a list are relative to, which has the first file."""
-    above = path.parent.absolute().parent
-    return path.parent if (path.parent / name).exists() or not (above / name).exists() else above
+def _top(path: Path, names: Sequence[str]) -> Path:
+    """Return the folder that paths in a list are relative to: the one that has the first there."""
+    for name in names:
+        for top in (path.parent, path.parent.absolute().parent):
+            if (top / name).exists():
+                return top
+    return path.parent
 
 
-def _check_files(path: Path, files: Sequence[Path]) -> None:
-    if missing := [file for file in files if not file.exists()]:
+def _check_files(path: Path, files: Sequence[Path], may_miss: bool) -> None:
+    missing = [file for file in files if not file.exists()]
+    if missing and not (may_miss and len(missing) < len(files)):
         raise ValueError(
             f"{len(missing)} of {len(files)} files of {path} do not exist, the first is "
             f"{missing[0]}: copy them there or delete their lines; paths are relative to the "

@@ -158,6 +158,17 @@ def test_a_flat_folder_without_labels_is_a_target(dacbn, photos, tmp_path, capsy
 
 
 @pytest.mark.filterwarnings("ignore:.*unreadable")
+def test_a_labelled_target_is_scored_beside_one_without_labels(dacbn, photos, tmp_path, capsys):
+    targets = (photos / "webcam", photos / "new")
+    domains = ("--source", photos / "amazon", "--target", *targets)
+    assert dacbn("train", *domains, "--run", tmp_path / "run", *PHOTOS) == 0
+    output = capsys.readouterr().out
+    assert f"{photos / 'new'} is a flat folder without labels: it is not scored" in output
+    assert re.search(r"target test: accuracy .* images, chance .*\n  webcam: ", output)
+    assert "target_test_accuracy/webcam" in read_records(tmp_path / "run")[-1]
+
+
+@pytest.mark.filterwarnings("ignore:.*unreadable")
 def test_analysis_writes_figures_and_the_numbers_behind_them(dacbn, run, capsys):
     assert dacbn("analyse", run, "--device", "cpu") == 0
     assert f"report: {run / 'report.html'}\n" in capsys.readouterr().out

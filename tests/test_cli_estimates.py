@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from dacbn import DomainAdapter, cli
-from dacbn.commands.baseline import compare_right
 from dacbn.intervals import paired, wilson
+from dacbn.training.against import compare_right
 
 
 def fill(folder, negative, seed, flat=False):

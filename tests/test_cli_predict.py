@@ -112,6 +112,21 @@ def test_files_that_none_can_be_read_of_have_rows_and_an_error(predict):
     assert "dacbn: none of 1 images can be read: new/2.png" in errors
 
 
+@pytest.mark.parametrize("words", [(), ("--recalibrate",)])
+def test_a_file_of_a_table_that_is_missing_has_a_row(predict, place, words):
+    table = place / "new.csv"
+    table.write_text("path\nnew/gone.png\nnew/0.png\nnew/1.png\n")
+    rows, _ = predict("run", "new.csv", *words)
+    assert [row["path"].rpartition("/")[2] for row in rows] == ["gone.png", "0.png", "1.png"]
+    assert "No such file" in rows[0]["error"] and not rows[0]["label"]
+    assert all(row["label"] and not row["error"] for row in rows[1:])
+    _, errors = predict("run", "new.csv", "--on-unreadable", "raise", code=1)
+    assert "gone.png" in errors
+    table.write_text("path\nold/0.png\nold/1.png\n")
+    _, errors = predict("run", "new.csv", code=1)
+    assert "lists 2 files that do not exist" in errors
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")
 def test_names_that_are_no_utf8_or_would_be_obeyed_are_escaped(predict, place, tmp_path):
     folder = os.fsencode(tmp_path / "odd")

@@ -105,8 +105,11 @@ def build_untrained(subject: Subject, info: RunInfo) -> Subject:
 
     Raises:
         RunFolderError: the training started from the network of another run, or from weights that
-            are not on this machine; none are downloaded for a report.
+            are not on this machine, as none are downloaded for a report; or it left the features
+            as they were.
     """
+    if info.config.train == "head" and not info.config.bottleneck:
+        raise RunFolderError("the backbone was not trained: its features were the same before")
     if is_source_free(info.config):
         raise RunFolderError("the training started from the network of another run")
     with torch.random.fork_rng():

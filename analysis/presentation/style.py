@@ -71,7 +71,8 @@ def save_figure(
         figure: the figure.
         stem: the files' path without suffix.
         arrays: the data behind the figure.
-        caption: a sentence that describes the figure; stored in the PNG and the SVG.
+        caption: a sentence that describes the figure; stored in the PNG and the SVG. Words that no
+            font on this machine shows follow it, by their numbers in the figure.
 
     Returns:
         the three files, in this order.
@@ -80,8 +81,9 @@ def save_figure(
         StorageError: a file cannot be written; none is cut short.
     """
     files = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg", ".npz")]
-    make_plain(figure)
-    about = {"Title": stem.name, "Description": plain(caption)}
+    words = [f"{number}: {word}" for number, word in make_plain(figure).items()]
+    legend = f" No font here shows {', '.join(words)}." if words else ""
+    about = {"Title": stem.name, "Description": plain(caption) + legend}
     contents = [io.BytesIO() for _ in files]
     figure.savefig(contents[0], format="png", dpi=DPI, metadata=about)
     figure.set_layout_engine("none")  # the SVG has the layout of the PNG: finding one takes as long

@@ -32,6 +32,7 @@ from dacbn.training.metrics import (
     find_metric,
     is_validator,
 )
+from dacbn.training.score_intervals import describe_score
 
 Curves = dict[str, NDArray[np.float64]]
 
@@ -166,8 +167,9 @@ def _colours(names: list[str]) -> list[str]:
 
 
 def _findings(curves: Curves) -> list[str]:
+    numbers = {name: float(curve[-1, 1]) for name, curve in curves.items()}
     last = {domain: curves[name][-1] for domain, name in TEST_ACCURACY.items() if name in curves}
     return [
-        f"The {domain} test accuracy is {value:.1%} at step {step:.0f}."
-        for domain, (step, value) in sorted(last.items(), reverse=True)
+        f"The {domain} test accuracy is {describe_score(numbers, domain)} at step {step:.0f}."
+        for domain, (step, _) in sorted(last.items(), reverse=True)
     ]

@@ -25,13 +25,16 @@ from dacbn.analysis.training.curves import Curves
 from dacbn.training import TrainConfig
 from dacbn.training.metrics import (
     DOMAIN_ACCURACY,
+    NUM_IMAGES,
     SOURCE_ACCURACY,
     SOURCE_TEST_ACCURACY,
     TARGET_TEST_ACCURACY,
 )
+from dacbn.training.score_intervals import describe_score
 
 MAX_IMAGES = 500  # of each domain, for the clusters
 QUANTITIES = (TARGET_TEST_ACCURACY, SOURCE_TEST_ACCURACY, SOURCE_ACCURACY, DOMAIN_ACCURACY)
+IMAGES = NUM_IMAGES["target"]
 DASHES = ("-", "--", "-.", ":")  # besides colours, for colour-blind readers
 
 
@@ -72,7 +75,7 @@ def compute_comparison(
             "steps": _last_step(curves[name]),
             "seed": config.seed,
         }
-        for quantity in (TARGET_TEST_ACCURACY, SOURCE_TEST_ACCURACY, DOMAIN_ACCURACY):
+        for quantity in (TARGET_TEST_ACCURACY, SOURCE_TEST_ACCURACY, DOMAIN_ACCURACY, IMAGES):
             row[quantity.replace("_", " ")] = _last(curves[name], quantity)
         for field in Scores._fields:
             value = getattr(scores[name], field) if name in scores else np.nan
@@ -149,15 +152,22 @@ def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: P
     }
     caption = "Accuracies of all runs during training."
     files = save_figure(figure, folder / "comparison", arrays, caption)
-    return Section("Runs side by side", tuple(_findings(rows)), (files[0],), {"Runs": list(rows)})
+    return Section(
+        "Runs side by side", tuple(_findings(rows, curves)), (files[0],), {"Runs": list(rows)}
+    )
 
 
-def _findings(rows: Sequence[Row]) -> list[str]:
+def _findings(rows: Sequence[Row], curves: Mapping[str, Curves]) -> list[str]:
     known = [row for row in rows if row["target test accuracy"] != ""]
     if not known:
         return ["No run has a target test accuracy: their targets have no labels."]
     ranked = sorted(known, key=lambda row: float(row["target test accuracy"]), reverse=True)
-    ordered = "; ".join(f"{row['run']} {row['target test accuracy']:.1%}" for row in ranked)
+    numbers = {
+        name: {quantity: float(curve[-1, 1]) for quantity, curve in each.items()}
+        for name, each in curves.items()
+    }
+    scores = {str(row["run"]): describe_score(numbers[str(row["run"])], "target") for row in known}
+    ordered = "; ".join(f"{row['run']} {scores[str(row['run'])]}" for row in ranked)
     return [
         f"Target test accuracy at the last checkpoint, from the highest: {ordered}.",
         "Runs also differ by their seeds: compare several seeds of each with dacbn compare before "

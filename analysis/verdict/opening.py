@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,8 +14,10 @@ from dacbn.estimates import Estimate, estimate, in_short, see
 from dacbn.intervals import Interval, newcombe
 from dacbn.label_shift import HeldOut
 from dacbn.training import RunInfo, name_places, name_unseen, read_records, read_run_info
+from dacbn.training.against import compare_tests
 from dacbn.training.estimated_run import estimate_run
 from dacbn.training.metrics import NUM_IMAGES, TEST_ACCURACY
+from dacbn.training.right_answers import Right, read_right, started
 from dacbn.training.score_intervals import by_domain, interval_of
 from dacbn.training.siblings import BASELINE, find_baseline
 from dacbn.training.sure_methods import why_thin
@@ -29,11 +32,13 @@ class Known(NamedTuple):
         info: its settings and classes.
         scores: the last recorded ones, by name.
         estimated: of each target; empty without outputs.
+        right: which test images are answered rightly, by test set; empty if it was not kept.
     """
 
     info: RunInfo
     scores: Mapping[str, float]
     estimated: tuple[Estimate, ...]
+    right: Right = MappingProxyType({})
 
 
 def opening(
@@ -76,7 +81,7 @@ def _read(run: Path, outputs: Mapping[str, DomainOutput] | None = None) -> Known
     rows = read_records(run)
     tested = [row for row in rows if any(name in row for name in TEST_ACCURACY.values())]
     estimated = estimate_run(run) or _from_outputs(outputs or {}, info)
-    return Known(info, tested[-1] if tested else {}, estimated)
+    return Known(info, tested[-1] if tested else {}, estimated, read_right(run))
 
 
 def _from_outputs(outputs: Mapping[str, DomainOutput], info: RunInfo) -> tuple[Estimate, ...]:
@@ -172,13 +177,15 @@ def _beside(known: Known, baseline: Known | None) -> list[str]:
         against = _against(known, baseline)
         if against is not None:
             theirs = baseline.scores[TEST_ACCURACY["target"]]
-            gap = 100 * (known.scores[TEST_ACCURACY["target"]] - theirs)
-            low, high = (f"{100 * each:+.1f}" for each in against)
-            parts.append(f"{name} {theirs:.1%}: {gap:+.1f} points ({low} to {high})")
+            gap = known.scores[TEST_ACCURACY["target"]] - theirs
+            parts.append(f"{name} {theirs:.1%}: {_points(gap, against)}")
         elif len(baseline.estimated) == 1:
             (found,) = baseline.estimated
             told = f" {in_short(found)}" if found.can_tell else ": cannot tell"
             parts.append(name + told)
+    for domain, first in compare_tests(known.right, started(known.right)).items():
+        title = f"at the start{'' if len(known.info.config.target) < 2 else f', {domain}'}"
+        parts.append(f"{title} {first.accuracy:.1%}: {_points(first.difference, first.interval)}")
     source = known.scores.get(TEST_ACCURACY["source"])
     if source is not None:
         parts.append(f"source {source:.1%}{_between(interval_of(known.scores, 'source'))}")
@@ -190,6 +197,8 @@ def _against(known: Known, baseline: Known | None) -> Interval | None:
     name, number = TEST_ACCURACY["target"], NUM_IMAGES["target"]
     if baseline is None or by_domain(known.scores, name):
         return None
+    if len(same := compare_tests(known.right, baseline.right)) == 1:
+        return next(iter(same.values())).interval
     each: list[Any] = [one.scores.get(key) for one in (known, baseline) for key in (name, number)]
     return None if None in each else newcombe(*each)
 
@@ -211,6 +220,11 @@ def _advise(known: Known, baseline: Known | None) -> str:
             "Label 50 target images of all kinds and evaluate on them: that tells within 14 points."
         )
     return "Look at the least sure images first: dacbn predict lists each image's confidence."
+
+
+def _points(difference: float, interval: Interval) -> str:
+    low, high = (f"{100 * each:+.1f}" for each in interval)
+    return f"{100 * difference:+.1f} points ({low} to {high})"
 
 
 def _between(interval: Interval | None) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tyro.conf import Positional
 
 from dacbn.commands.new_folder import new_folder
-from dacbn.commands.scores import print_scores
+from dacbn.commands.scores import print_against, print_scores
 from dacbn.commands.stopping import end_stopped
 from dacbn.plain_text import say
 from dacbn.spec import Spec
@@ -118,4 +118,5 @@ def run_adaptation(
         cure = f"Continue with: dacbn train --resume {folder}"
         end_stopped(stop, f"{stop}; everything is saved. {cure}")
     print_scores(adapter.records[-1] if adapter.records else {}, num_classes=len(adapter.classes))
+    print_against(folder)
     say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tyro.conf import Positional
 
-from dacbn.commands.baseline import compare_right, describe_against
 from dacbn.commands.by_turns import by_turns
 from dacbn.commands.estimates import describe_estimate, why_no_estimate
 from dacbn.commands.held_out import hold_out
@@ -17,6 +16,7 @@ from dacbn.commands.scores import print_choices, print_scores
 from dacbn.intervals import Interval
 from dacbn.plain_text import say
 from dacbn.training import StorageError, TrainConfig, write_json
+from dacbn.training.against import compare_right, describe_against
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, TEST_ACCURACY
 from dacbn.training.score_intervals import interval_of
 

@@ -23,4 +23,4 @@ def summarise(labels: "Tensor", classes: Sequence[str], failed: int, right: str)
     counts = labels.bincount(minlength=len(classes) + 1).tolist()
     named = sorted(zip(counts, (*classes, UNKNOWN), strict=True), key=lambda each: -each[0])
     lines += [f"  {name}: {count:,} ({count / len(labels):.0%})" for count, name in named if count]
-    return [*lines, f"accuracy: {right}"]
+    return [*lines, f"accuracy: {right}; chance {1 / len(classes):.1%}"]

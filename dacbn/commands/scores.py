@@ -1,11 +1,13 @@
 """Print test scores, and the evaluation that each selection rule picks."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from dacbn.intervals import Interval, wilson
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
+from dacbn.training.against import compare_kept, describe_against
 from dacbn.training.metrics import (
     CLASSES_PRESENT,
     NUM_IMAGES,
@@ -56,7 +58,7 @@ def print_scores(
                 )
             )
             several = by_domain(numbers, name)
-            mean = f" (mean of {len(several)} domains)" if several else ""
+            mean = f" (mean of {len(several)} domains)" if len(several) > 1 else ""
             classes = _classes(numbers, domain)
             title = "unseen" if unseen and domain == "target" else domain
             about = _about(numbers.get(NUM_IMAGES[domain]), num_classes)
@@ -113,6 +115,12 @@ def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:
     return "" if before is None else f" ({100 * (score - before[key]):+.1f} points)"
 
 
+def print_against(run: Path) -> None:
+    """Print how far a run is from its baselines on the targets' test images, one line each."""
+    for domain, baseline, found in compare_kept(run):
+        say(describe_against(domain, baseline, found))
+
+
 def print_choices(records: Sequence[Mapping[str, Any]], unseen: bool = False) -> None:
     """Print the evaluation that each rule selects from the records of a training, one line each.
 
@@ -125,6 +133,8 @@ def print_choices(records: Sequence[Mapping[str, Any]], unseen: bool = False) ->
     if count < 2:  # there is nothing to choose between
         return
     tested = "accuracy on what was never trained on" if unseen else "target test accuracy"
+    images = evaluations_of(records)[-1].get(NUM_IMAGES["target"])
+    tested += "" if images is None else f" ({images:,.0f} images)"
     say(f"of {count} evaluations in training, with the {tested} there:")
     titles = {LAST: "last", MEDIAN: f"median of last {min(count, MEDIAN_OF)}"}
     titles |= DOMAINBED if unseen else {ORACLE: "oracle"}

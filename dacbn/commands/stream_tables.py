@@ -5,6 +5,8 @@ from statistics import fmean
 
 from dacbn.benchmarks.stream_cell import Row
 
+INTERVALS = "over seeds, or, of a single one, by its images (Wilson)"
+
 
 def candidate(row: Row) -> str:
     """Name the norm and method of a row."""
@@ -30,9 +32,9 @@ def table_of_errors(rows: Sequence[Row]) -> str:
         line: Row = {"norm": name}
         for each in columns:
             chosen = [r for r in rows if candidate(r) == name and column(r) == each]
-            line[each] = _mean({row["seed"]: 100 * row["error"] for row in chosen})
+            line[each] = _mean(chosen)
         lines.append(line)
-    return f"Errors in %, with the 95 % interval over seeds.\n\n{table(lines)}"
+    return f"Errors in %, with the 95 % interval {INTERVALS}.{_about(rows)}\n\n{table(lines)}"
 
 
 def table_of_parts(rows: Sequence[Row]) -> str:
@@ -49,15 +51,30 @@ def table_of_parts(rows: Sequence[Row]) -> str:
                     line[part] = 100 * fmean(row["parts"][part] for row in chosen)
                 line["last tenth"] = 100 * fmean(row["last_tenth"] for row in chosen)
                 lines.append(line)
-    return f"Errors in % by part, means over seeds.\n\n{table(lines)}"
+    return f"Errors in % by part, means over seeds.{_about(rows)}\n\n{table(lines)}"
 
 
-def _mean(errors: dict[int, float]) -> str:
+def _mean(rows: Sequence[Row]) -> str:
+    """Write the mean error over seeds with its interval; of one seed, that by its images."""
     from dacbn.comparison.statistics import paired_difference
+    from dacbn.intervals import wilson
 
+    errors = {row["seed"]: 100 * row["error"] for row in rows}
     found = paired_difference(errors, dict.fromkeys(errors, 0.0))
     if found is None:
         return "-"
-    if found.interval is None:
+    if found.interval is not None:
+        return f"{found.mean:.1f} ± {found.interval[1] - found.mean:.1f}"
+    if "images" not in rows[0]:
         return f"{found.mean:.1f}"
-    return f"{found.mean:.1f} ± {found.interval[1] - found.mean:.1f}"
+    low, high = (100 * each for each in wilson(rows[0]["error"], rows[0]["images"]))
+    return f"{found.mean:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _about(rows: Sequence[Row]) -> str:
+    """Say how many images a stream has, and how often chance errs; nothing of older rows."""
+    counts = sorted({row["images"] for row in rows if "images" in row})
+    if not counts:
+        return ""
+    chance = 100 - 100 / max(row["classes"] for row in rows if "classes" in row)
+    return f" {' or '.join(f'{each:,}' for each in counts)} images; by chance {chance:.1f}."

@@ -13,7 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional, arg
 from dacbn.commands.adapt import run_adaptation
 from dacbn.commands.default_config import default_config, list_flags
 from dacbn.commands.new_folder import RUNS, new_folder
-from dacbn.commands.scores import print_scores
+from dacbn.commands.scores import print_against, print_scores
 from dacbn.commands.stopping import end_stopped
 from dacbn.plain_text import say
 from dacbn.processes import Launched, leads
@@ -119,7 +119,6 @@ def _resume(folder: Path, steps: int) -> None:
 
 def _fit(adapter: "DomainAdapter", folder: Path, resume: bool = False) -> None:
     """Train, and print the folder and the scores; the target's test split needs labels for that."""
-    from dacbn.datasets import is_flat_folder
     from dacbn.training import choose_device, choose_size, describe_size, test_places
 
     config = adapter.config
@@ -128,14 +127,12 @@ def _fit(adapter: "DomainAdapter", folder: Path, resume: bool = False) -> None:
     if not resume and (note := describe_size(config, size)):
         say(note)
     scored = config.target or config.unseen
-    flat = any(is_flat_folder(place, config.columns) for place in scored)
-    target_test = None if flat else test_places(scored) or None
     try:
         adapter.fit(
             config.source,
             config.target or None,
-            source_test=test_places(config.source),
-            target_test=target_test,
+            source_test=test_places(config.source, config.columns),
+            target_test=test_places(scored, config.columns),
             target_labelled=config.target_labelled or None,
             run=folder,
             resume=resume,
@@ -145,6 +142,7 @@ def _fit(adapter: "DomainAdapter", folder: Path, resume: bool = False) -> None:
         end_stopped(stop, f"{stop}; everything is saved. {cure}")
     last = adapter.records[-1] if adapter.records else {}
     print_scores(last, unseen=not config.target, num_classes=len(adapter.classes))
+    print_against(folder)
     say(f"next: dacbn evaluate {folder}, dacbn predict {folder} IMAGES, dacbn analyse {folder}")
 
 

@@ -30,10 +30,12 @@ from dacbn.training import (
     create_state,
     decide,
     read_records,
+    read_run_info,
     write_json,
 )
 from dacbn.training.checkpoint import MODEL
 from dacbn.training.metrics import TARGET_TEST_ACCURACY
+from dacbn.training.score_intervals import describe_score
 from dacbn.training.storage import first_line
 
 NOTE = "cell.json"  # whether a cell has finished or failed
@@ -79,7 +81,9 @@ def run_cell(cell: Cell, folder: Path) -> tuple[str, str]:
         write_json(folder / NOTE, {"state": FAILED, "why": first_line(error)})
         return FAILED, f"failed ({first_line(error)})"
     write_json(folder / NOTE, {"state": FINISHED, "why": ""})
-    text = f"target accuracy {last[TARGET_TEST_ACCURACY]:.1%}" if last else "finished"
+    classes = len(read_run_info(folder).classes)
+    score = describe_score(last, "target", classes) if last else ""
+    text = f"target accuracy {score}" if last else "finished"
     return FINISHED, text
 
 

@@ -10,7 +10,7 @@ from dacbn.comparison.cells import FAILED, FINISHED, MISSING
 from dacbn.comparison.estimate_table import estimate_table
 from dacbn.comparison.grid import Variant, baseline_of, reference_of
 from dacbn.comparison.render import to_latex, to_markdown, to_plain
-from dacbn.comparison.results import Result, accuracies, finished
+from dacbn.comparison.results import Result, accuracies, finished, images_of
 from dacbn.comparison.statistics import Difference, summarise
 from dacbn.comparison.tables import (
     choice_table,
@@ -110,7 +110,7 @@ def _csv_row(
             row |= _moments(f"chosen_by_{rule}", chosen)
     seconds = summarise([result.seconds for result in ended])
     row |= {"training_seconds": "" if seconds is None else round(seconds.mean, 1)}
-    images = next((result.images for result in ended if result.images is not None), None)
+    images = images_of(ended)
     told = [each.accuracy for result in ended for each in result.estimated if each.can_tell]
     return row | {"target_images": "" if images is None else images, **_moments("estimated", told)}
 

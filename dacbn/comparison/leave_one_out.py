@@ -9,10 +9,10 @@ from pathlib import Path
 from dacbn.comparison.grid import Variant, baseline_of, make_grid, reference_of
 from dacbn.comparison.plan import Plan
 from dacbn.comparison.render import to_markdown, to_plain
-from dacbn.comparison.results import Result, accuracies, read_results
+from dacbn.comparison.results import Result, accuracies, images_of, read_results
 from dacbn.comparison.run_comparison import HERE, run_comparison
 from dacbn.comparison.statistics import paired_difference, summarise
-from dacbn.comparison.tables import NOTHING, Table, percent, points, rule_title, rules_of
+from dacbn.comparison.tables import ALONE, NOTHING, Table, percent, points, rule_title, rules_of
 from dacbn.comparison.turns import in_turn
 from dacbn.spelling import spell
 from dacbn.training import TrainConfig, name_domains, write_text
@@ -94,6 +94,7 @@ def domain_table(found: Mapping[str, Sequence[Result]], variants: Sequence[Varia
         "taken seed by seed; its differences are paired over seeds, with 95 % confidence intervals "
         f"by Student's t: of the norm from {variants[0].norm} under the same method (of a control, "
         "from the norm it controls), and of the method under the same norm."
+        f"{_about_images(found)}"
     )
     rows = []
     for variant in variants:
@@ -103,11 +104,14 @@ def domain_table(found: Mapping[str, Sequence[Result]], variants: Sequence[Varia
             None if other is None else paired_difference(means, _means(found, other))
             for other in others
         ]
-        each = [summarise(list(accuracies(of, variant).values())) for of in found.values()]
+        each = [
+            percent(summarise(list(accuracies(of, variant).values())), images_of(of))
+            for of in found.values()
+        ]
         rows.append(
             [
                 *(variant.title, variant.method),
-                *map(percent, each),
+                *each,
                 percent(summarise(list(means.values()))),
                 *map(points, differences),
             ]
@@ -123,6 +127,7 @@ def rule_table(found: Mapping[str, Sequence[Result]], variants: Sequence[Variant
     caption = (
         "Mean of domains of the test accuracy in % at the evaluation that each rule selects. The "
         "oracle looks at the labels that are tested, and is not available in practice."
+        f"{_about_images(found)}"
     )
     rows = []
     for variant in variants:
@@ -131,6 +136,16 @@ def rule_table(found: Mapping[str, Sequence[Result]], variants: Sequence[Variant
         rows.append([variant.title, variant.method, *shown])
     headings = ["norm", "method", *(rule_title(rule, has_target) for rule in rules)]
     return Table("Mean of domains by selection rule", caption, headings, rows)
+
+
+def _about_images(found: Mapping[str, Sequence[Result]]) -> str:
+    """Say how many images of each domain were tested, and what chance reaches."""
+    counts = {name: images_of(results) for name, results in found.items()}
+    known = [f"{name} {count:,}" for name, count in counts.items() if count is not None]
+    classes = max(result.classes for results in found.values() for result in results)
+    if not (known and classes):
+        return ""
+    return f" Test images: {', '.join(known)}. Chance: {100 / classes:.1f}.{ALONE}"
 
 
 def _means(

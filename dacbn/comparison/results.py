@@ -33,6 +33,7 @@ class Result(NamedTuple):
         images: number of the target's test images; None if it was not recorded.
         estimated: accuracy on each target, estimated without its labels.
         classes: number of classes.
+        folder: its run folder.
     """
 
     cell: Cell
@@ -45,6 +46,7 @@ class Result(NamedTuple):
     images: int | None = None
     estimated: tuple[Estimate, ...] = ()
     classes: int = 0
+    folder: Path | None = None
 
 
 def read_results(cells: Iterable[Cell], runs: Path) -> list[Result]:
@@ -70,6 +72,7 @@ def _read(cell: Cell, folder: Path) -> Result:
         int(last[NUM_IMAGES["target"]]) if NUM_IMAGES["target"] in last else None,
         estimate_run(folder),
         len(read_run_info(folder).classes),
+        folder,
     )
 
 
@@ -96,3 +99,8 @@ def accuracies(results: Sequence[Result], variant: Variant, rule: str = LAST) ->
     """Return a variant's target accuracies by seed, at the evaluation that a rule selects."""
     found = finished(results, variant)
     return {seed: r.accuracies[rule] for seed, r in found.items() if rule in r.accuracies}
+
+
+def images_of(results: Iterable[Result]) -> int | None:
+    """Return how many target images were tested; None if no cell has recorded it."""
+    return next((each.images for each in results if each.images is not None), None)

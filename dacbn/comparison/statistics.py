@@ -28,12 +28,14 @@ class Difference(NamedTuple):
         interval: its confidence interval; None for a single pair.
         pairs: how many there are.
         shares: the two values of a single pair; None of several.
+        by_images: the interval of a single pair by the images that both answered, if it is known.
     """
 
     mean: float
     interval: tuple[float, float] | None
     pairs: int
     shares: tuple[float, float] | None = None
+    by_images: tuple[float, float] | None = None
 
 
 def summarise(values: Sequence[float]) -> Summary | None:

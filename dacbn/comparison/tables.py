@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from dacbn.comparison.grid import Variant, baseline_method, baseline_of, reference_of
-from dacbn.comparison.results import Result, accuracies, finished
+from dacbn.comparison.results import Result, accuracies, finished, images_of
 from dacbn.comparison.statistics import (
     MIN_PAIRS,
     Difference,
@@ -15,12 +15,14 @@ from dacbn.comparison.statistics import (
     weighted_rank_correlation,
 )
 from dacbn.intervals import newcombe, wilson
+from dacbn.training.against import compare_tests
+from dacbn.training.right_answers import read_right
 from dacbn.training.selection import DOMAINBED, LAST, MEDIAN, ORACLE
 
 NOTHING = "–"  # noqa: RUF001  # a dash in a cell
 ALONE = (
-    " Of a single seed, brackets hold the 95 % interval by these images (Wilson, Newcombe), as if "
-    "each run had been tested on images of its own."
+    " Of a single seed, brackets hold the 95 % interval by these images (Wilson, and Newcombe for "
+    "paired differences; of older runs, as if each had been tested on images of its own)."
 )
 
 
@@ -43,7 +45,7 @@ def headline_table(results: Sequence[Result], variants: Sequence[Variant]) -> Ta
         f"intervals by Student's t: of the norm from {variants[0].norm} under the same method (of "
         "a control, from the norm it controls), and of the method from "
         f"{method} under the same norm. They are not corrected for multiple comparisons."
-        f"{_about_images(results)}"
+        f"{about_images(results, ALONE)}"
     )
     headings = ["norm", "method", "target accuracy", "seeds", "difference in norm"]
     headings += ["difference in method", "source accuracy", "training time"]
@@ -60,7 +62,7 @@ def _headline_row(
         for other in (reference_of(variant, variants), baseline_of(variant, variants))
     ]
     seconds = summarise([result.seconds for result in ended])
-    images = next((result.images for result in ended), None)
+    images = images_of(ended)
     return [
         variant.title,
         variant.method,
@@ -72,14 +74,19 @@ def _headline_row(
     ]
 
 
-def _about_images(results: Sequence[Result]) -> str:
-    """Say how many images were tested, and what chance reaches."""
+def about_images(results: Sequence[Result], alone: str = "") -> str:
+    """Say how many images were tested, and what chance reaches; nothing if it is not known.
+
+    Args:
+        results: of cells.
+        alone: follows, what the intervals of single seeds are.
+    """
     counts = sorted({result.images for result in results if result.images is not None})
     if not counts:
         return ""
     images = f" Test images of the target: {' or '.join(f'{each:,}' for each in counts)}."
     chance = f" Chance: {100 / max(each.classes for each in results):.1f}."
-    return f"{images}{chance}{ALONE}"
+    return f"{images}{chance}{alone}"
 
 
 def difference_from(
@@ -88,7 +95,17 @@ def difference_from(
     """Compare a variant's accuracies at the last step with another's; None without another."""
     if other is None:
         return None
-    return paired_difference(accuracies(results, variant), accuracies(results, other))
+    own = accuracies(results, variant)
+    found = paired_difference(own, accuracies(results, other))
+    if found is None or found.pairs > 1:
+        return found
+    ours, theirs = finished(results, variant), finished(results, other)
+    (seed,) = own.keys() & accuracies(results, other).keys()
+    folders = [each[seed].folder for each in (ours, theirs)]
+    compared = compare_tests(*({} if each is None else read_right(each) for each in folders))
+    if len(compared) != 1:  # the mean of several targets
+        return found
+    return found._replace(by_images=next(iter(compared.values())).interval)
 
 
 def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Table:
@@ -97,7 +114,7 @@ def choice_table(results: Sequence[Result], variants: Sequence[Variant]) -> Tabl
     caption = (
         "Mean target test accuracy in % at the evaluation that each rule selects; the median is "
         "that of the last ten evaluations, or of all if there are fewer. The oracle uses target "
-        "labels, and is not available in practice."
+        f"labels, and is not available in practice.{about_images(results)}"
     )
     has_target = bool(results[0].cell.config.target)
     headings = ["norm", "method", *(rule_title(rule, has_target) for rule in rules)]
@@ -173,8 +190,8 @@ def points(difference: Difference | None, images: int | None = None) -> str:
         return NOTHING
     interval, note = difference.interval, ""
     if interval is None:
-        note = " (1 seed)"
-        if images and difference.shares is not None:
+        note, interval = " (1 seed)", difference.by_images
+        if interval is None and images and difference.shares is not None:
             first, second = difference.shares
             interval = newcombe(first, images, second, images)
     between = "" if interval is None else f" [{', '.join(_signed(100 * end) for end in interval)}]"

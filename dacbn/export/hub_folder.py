@@ -25,6 +25,7 @@ from dacbn.training import (
     save_network,
     write_run_info,
 )
+from dacbn.training.against import compare_kept
 
 LOG = logging.getLogger(__name__)
 CARD = "README.md"
@@ -68,6 +69,7 @@ def write_hub(
         )
     info = adapter._run_info()
     scores = recorded_scores(info, adapter.records)
+    beside = [] if adapter._folder is None else compare_kept(adapter._folder)
     published = dataclasses.replace(info, config=publish(info.config), trained_on=())
     images, words = sample_images(adapter)
     network = copy.deepcopy(adapter.network).cpu().eval()
@@ -79,7 +81,7 @@ def write_hub(
         write_run_info(draft, published)
         save_network(draft, network)
         save_held_out(draft, adapter.held_out)
-        write_card(draft / CARD, published, scores, licence)
+        write_card(draft / CARD, published, scores, licence, beside)
         loaded = SavedAdapter.from_pretrained(draft, "cpu").network
         away = max(
             (answers(loaded, images, each) - answers(network, images, each)).abs().max().item()

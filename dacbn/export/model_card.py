@@ -13,6 +13,7 @@ from dacbn.norms import norms, weights
 from dacbn.registry import Registry
 from dacbn.spec import Spec
 from dacbn.training import RunInfo, TrainConfig, name_places
+from dacbn.training.against import Beside, describe_against
 from dacbn.training.storage import write_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ FITS = {"crop": "the centre is taken", "pad": "the rest is black", "squeeze": "b
 
 
 def write_card(
-    path: Path, info: RunInfo, scores: Sequence[Score], licence: str | None = None
+    path: Path,
+    info: RunInfo,
+    scores: Sequence[Score],
+    licence: str | None = None,
+    beside: Sequence[Beside] = (),
 ) -> None:
     """Write the card.
 
@@ -33,6 +38,7 @@ def write_card(
         info: settings without paths of this machine.
         scores: of the training.
         licence: identifier of the hub, or None.
+        beside: how far the run is from its baselines.
 
     Raises:
         StorageError: the file cannot be written.
@@ -43,7 +49,7 @@ def write_card(
     name = f"{config.backbone} for {config.domains}"
     metadata = _metadata(name, config, scores, licence).to_yaml()
     parts = [f"---\n{metadata}\n---", f"# {name}", _data(info), _network(config)]
-    parts += [_training(config), _results(scores, len(info.classes)), _use(info)]
+    parts += [_training(config), _results(scores, len(info.classes), beside), _use(info)]
     parts += [f"## Licence\n\n{licence or 'None was given.'}"]
     write_text(path, str(ModelCard("\n\n".join(parts) + "\n")))
 
@@ -140,7 +146,7 @@ def _entries(kind: str, spec: Spec, *registries: Registry[Any]) -> list[str]:
     return lines
 
 
-def _results(scores: Sequence[Score], num_classes: int) -> str:
+def _results(scores: Sequence[Score], num_classes: int, beside: Sequence[Beside]) -> str:
     if not scores:
         return "## Scores\n\nNone were recorded."
     rows = [
@@ -149,7 +155,12 @@ def _results(scores: Sequence[Score], num_classes: int) -> str:
     ]
     head = "| Role | Domain | Accuracy | Mean of classes | Test images |\n|---|---|---|---|---|"
     about = f"In brackets 95 % intervals, by Wilson. Chance reaches {1 / num_classes:.1%}."
-    return "\n".join([f"## Scores\n\nAt the end of the training. {about}\n", head, *rows])
+    against = [
+        f"- {describe_against(published_name(domain), baseline, found)}"
+        for domain, baseline, found in beside
+    ]
+    table = [f"## Scores\n\nAt the end of the training. {about}\n", head, *rows]
+    return "\n".join([*table, *([""] if against else []), *against])
 
 
 def _cells(score: Score) -> list[str]:

@@ -42,10 +42,11 @@ from dacbn.training.evaluation import name_scores, run_by_domains
 from dacbn.training.features import compute_features
 from dacbn.training.held_out import run_held_out
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
+from dacbn.training.right_answers import Right, Scorer, name_test
 from dacbn.training.several_processes import check_same_data
 from dacbn.training.target_outputs import NOTHING_APART, Apart, run_targets
 from dacbn.training.test_sets import TestSet, read_test_sets
-from dacbn.training.unknown import find_threshold, score_output
+from dacbn.training.unknown import answer, find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate, without_target
 
@@ -176,6 +177,11 @@ class TrainingDomains:
             ),
         )
 
+    def first_batch(self, config: TrainConfig, device: torch.device) -> Batch | None:
+        """Return the first batch of images, if TensorBoard could not show it from features."""
+        wanted = config.tensorboard and config.train == "head"
+        return next(self.stream(config, device, strong=False)(0)) if wanted else None
+
     def stream(
         self, config: TrainConfig, device: torch.device, strong: bool
     ) -> Callable[[int], Iterator[Batch]]:
@@ -208,9 +214,10 @@ class TrainingDomains:
             merge=config.merge_targets,
         )
 
-    def scorer(self, device: torch.device) -> Callable[[Network], dict[str, float]] | None:
+    def scorer(self, device: torch.device) -> Scorer | None:
         """Return a function that scores a network on the test sets; None without test sets."""
-        return partial(self._score, device=device) if self.tests or self.unknown else None
+        scored = self.tests or self.unknown
+        return Scorer(partial(self._score, device=device)) if scored else None
 
     @property
     def images_to_evaluate(self) -> int:
@@ -231,7 +238,7 @@ class TrainingDomains:
         outputs = run_targets(network, targets, own_ids[: len(targets)], device)
         return Apart(run_held_out(network, tests, device), outputs)
 
-    def _score(self, network: Network, device: torch.device) -> dict[str, float]:
+    def _score(self, network: Network, device: torch.device) -> tuple[dict[str, float], Right]:
         scores: dict[str, float] = {}
         threshold = None
         if self.unknown:
@@ -242,17 +249,22 @@ class TrainingDomains:
             (test, run_by_domains(network, test.images.images, test.cluster_ids, device))
             for test in self.tests
         ]
-        for kind in (SOURCE_TEST, TARGET_TEST):
+        for kind, domains in ((SOURCE_TEST, self.sources), (TARGET_TEST, self.targets)):
             of_kind = {
                 test.domain: score_output(network, output, test.images.labels, threshold)
                 for test, output in found
                 if test.kind == kind
             }
-            scores |= name_scores(kind, of_kind)
+            scores |= name_scores(kind, of_kind, several=len(domains) > 1)
         held_out = [
             (output, test.images.labels) for test, output in found if test.kind == SOURCE_TEST
         ]
-        return scores | self._validate(network, held_out, device)
+        right = {
+            name_test(test.kind, test.domain): answer(network, output, threshold)
+            == test.images.labels.cpu()
+            for test, output in found
+        }
+        return scores | self._validate(network, held_out, device), right
 
     def _validate(
         self, network: Network, sources: Sequence[tuple[Output, Tensor]], device: torch.device

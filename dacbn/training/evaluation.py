@@ -146,7 +146,9 @@ def score_answers(answers: Tensor, labels: Tensor, num_classes: int) -> dict[str
     return scores
 
 
-def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, float]:
+def name_scores(
+    kind: str, scores: Mapping[str, dict[str, float]], several: bool = False
+) -> dict[str, float]:
     """Return scores as records name them: the mean of domains, and those of each of several.
 
     A measure that only some domains have is not averaged; images are added up.
@@ -154,6 +156,7 @@ def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, 
     Args:
         kind: "source_test" or "target_test".
         scores: measures by domain.
+        several: whether there are others of the kind, which are not scored.
 
     Example:
         >>> name_scores("target_test", {"usps": {"accuracy": 0.5}, "svhn": {"accuracy": 1.0}})
@@ -167,7 +170,7 @@ def name_scores(kind: str, scores: Mapping[str, dict[str, float]]) -> dict[str, 
         for measure in measures
         if all(measure in each for each in scores.values())
     }
-    if len(scores) > 1:
+    if several or len(scores) > 1:
         named |= {
             f"{kind}_{measure}{OF_DOMAIN}{domain}": each[measure]
             for measure in measures

@@ -9,17 +9,21 @@ without random views.
 
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from dacbn.datasets import LabelledImages, TrainedSource, listed
+from dacbn.datasets import LabelledImages, listed
 from dacbn.models import CosineClassifier, Network
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import num_sources
+from dacbn.training.domains import TrainingDomains
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import TEST_ACCURACY
+from dacbn.training.right_answers import save_right
+from dacbn.training.score_intervals import describe_score
 from dacbn.training.validator_inputs import split_rows
 
 LOG = logging.getLogger(__name__)
@@ -29,14 +33,22 @@ MAX_ITERATIONS = 1000
 
 def start_as_probe(
     network: Network,
-    sources: Sequence[TrainedSource],
-    scorer: Callable[[Network], dict[str, float]] | None,
+    domains: TrainingDomains,
     config: TrainConfig,
     device: torch.device,
+    folder: Path | None = None,
 ) -> None:
-    """Start a training from a probe on its sources, and log the scores of that."""
-    start_from_probe(network, listed(sources), device, config.seed, num_sources=num_sources(config))
+    """Start a training from a probe on its sources; log the scores of that, and keep what is right.
+
+    Raises:
+        StorageError: the run folder cannot be written.
+    """
+    sources = listed(domains.sources)
+    start_from_probe(network, sources, device, config.seed, num_sources=num_sources(config))
+    scorer = domains.scorer(device)
     log_probe(scorer, network)
+    if scorer is not None:
+        save_right(folder, scorer.right, start=True)
 
 
 def start_from_probe(
@@ -99,8 +111,11 @@ def start_from_probe(
 def log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:
     """Log what the linear probe of the pretrained features reaches, for comparison."""
     scores = {} if scorer is None else scorer(network)
-    known = {name: scores[key] for name, key in TEST_ACCURACY.items() if key in scores}
-    shown = "".join(f", {name} test accuracy {score:.1%}" for name, score in known.items())
+    shown = "".join(
+        f", {name} test accuracy {describe_score(scores, name, network.num_classes)}"
+        for name, key in TEST_ACCURACY.items()
+        if key in scores
+    )
     LOG.info("the classifier starts as a linear probe of the features%s", shown)
 
 

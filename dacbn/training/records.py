@@ -26,13 +26,20 @@ class Records:
         folder: the run folder; None keeps records in memory only.
         resume_at: drop records of later steps, because the resumed run records them again.
         tensorboard: also write TensorBoard events.
+        first: what TensorBoard shows in place of the first batch, if that has features for images.
 
     Raises:
         ImportError: TensorBoard is requested and not installed.
         StorageError: the folder cannot be written.
     """
 
-    def __init__(self, folder: Path | None, resume_at: int = 0, tensorboard: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path | None,
+        resume_at: int = 0,
+        tensorboard: bool = False,
+        first: AnyBatch | None = None,
+    ) -> None:
         self.rows: list[dict[str, Any]] = []
         self._path = folder / METRICS if folder else None
         if self._path is not None:
@@ -40,7 +47,7 @@ class Records:
             self.rows = [row for row in kept if row["step"] <= resume_at]
             text = "".join(json.dumps(row) + "\n" for row in self.rows)
             write_atomically(self._path, lambda draft: draft.write_text(text))
-        self._events = Events(folder, resume_at) if folder and tensorboard else None
+        self._events = Events(folder, resume_at, first) if folder and tensorboard else None
 
     def add(self, step: int, numbers: dict[str, float]) -> None:
         """Record metrics of a step.

@@ -22,6 +22,25 @@ def interval_of(numbers: Mapping[str, float], domain: str) -> Interval | None:
     return wilson(numbers[TEST_ACCURACY[domain]], count) if count else None
 
 
+def describe_score(numbers: Mapping[str, float], domain: str, num_classes: int = 0) -> str:
+    """Write an accuracy with its 95 % interval, the number of images, and what chance reaches.
+
+    What is not known is left out, and the last for 0 classes.
+
+    Example:
+        >>> numbers = {"target_test_accuracy": 0.5, "target_test_images": 100.0}
+        >>> describe_score(numbers, "target", num_classes=10)
+        '50.0% (40.4 to 59.6; 100 images, chance 10.0%)'
+    """
+    count, interval = numbers.get(NUM_IMAGES[domain]), interval_of(numbers, domain)
+    about = [f"{count:,.0f} image" + "s" * (count != 1)] if count else []
+    about += [f"chance {1 / num_classes:.1%}"] if num_classes else []
+    about = [", ".join(about)] if about else []
+    if interval is not None:
+        about.insert(0, f"{100 * interval.low:.1f} to {100 * interval.high:.1f}")
+    return f"{numbers[TEST_ACCURACY[domain]]:.1%}" + (f" ({'; '.join(about)})" if about else "")
+
+
 def by_domain(numbers: Mapping[str, float], name: str) -> dict[str, float]:
     """Return a score by the names of the domains, if there are several."""
     start = f"{name}{OF_DOMAIN}"

@@ -1,25 +1,34 @@
-"""Runs of the same comparison: the one without adaptation, and one that differs by its seed."""
+"""Runs beside a run: the one without adaptation, and one that differs by its seed."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from dacbn.training.run_info import CONFIG, RunFolderError, read_run_info
+from dacbn.training.run_info import CONFIG, IN_MEMORY, RunFolderError, read_run_info
 
 COMPARISON = "comparison.json"  # beside the folder of the runs of a comparison
 BASELINE = "source_only"
+SAME = ("norm", "seed", "backbone", "input_norm", "cluster_ids", "source", "target", "steps")
 UNLIKE = ("device", "data_root")  # settings that make no other training
 
 
 def find_baseline(run: Path) -> Path | None:
-    """Find the run of the same comparison without adaptation, of the same norm and seed."""
+    """Find the run without adaptation of the same norm and seed.
+
+    It is of the same comparison, or, of a run of none, in the same folder and alike in all
+    settings but the method. Trainings from arrays are of the same images only in a comparison.
+    """
     own = _settings(run)
     if own is None or own["method"] == BASELINE:
         return None
-    same = ("norm", "seed", "backbone", "input_norm", "cluster_ids", "source", "target", "steps")
-    for other, settings in _others(run):
+    same: Collection[str] = SAME
+    if not _is_compared(run):
+        if IN_MEMORY in (*own["source"], *own["target"]):  # of other arrays, perhaps
+            return None
+        same = own.keys() - {"method"}
+    for other, settings in _others(run, compared=False):
         if settings["method"] == BASELINE and all(settings[name] == own[name] for name in same):
             return other
     return None
@@ -30,18 +39,26 @@ def find_second(run: Path) -> Path | None:
     own = _settings(run)
     if own is None:
         return None
-    for other, settings in _others(run):
+    for other, settings in _others(run, compared=True):
         if settings["seed"] != own["seed"] and {**settings, "seed": own["seed"]} == own:
             return other
     return None
 
 
-def _others(run: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the other runs of the comparison with their settings, by name."""
-    home = run.resolve().parent
-    if not (home.parent / COMPARISON).exists():
+def _is_compared(run: Path) -> bool:
+    return (run.resolve().parent.parent / COMPARISON).exists()
+
+
+def _others(run: Path, compared: bool) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the other runs in the same folder with their settings, by name.
+
+    Args:
+        run: a run folder.
+        compared: yield those of a comparison only.
+    """
+    if compared and not _is_compared(run):
         return
-    for other in sorted(home.iterdir()):
+    for other in sorted(run.resolve().parent.iterdir()):
         if other != run.resolve() and (settings := _settings(other)) is not None:
             yield other, settings
 

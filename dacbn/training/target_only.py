@@ -38,15 +38,16 @@ from dacbn.spec import Spec
 from dacbn.spelling import spell
 from dacbn.training.assemble import build_network, has_unknown_output
 from dacbn.training.config import TrainConfig
-from dacbn.training.domain_names import num_domains, num_sources, place_ids
+from dacbn.training.domain_names import name_places, num_domains, num_sources, place_ids
 from dacbn.training.domains import reading_options
 from dacbn.training.evaluation import run_network
 from dacbn.training.features import compute_features
-from dacbn.training.metrics import UNKNOWN_THRESHOLD, VALIDATOR
+from dacbn.training.metrics import TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
+from dacbn.training.right_answers import Right, Scorer, name_test
 from dacbn.training.roles import Role
 from dacbn.training.several_processes import check_same_data
 from dacbn.training.state import TrainingState
-from dacbn.training.unknown import find_threshold, score_output
+from dacbn.training.unknown import answer, find_threshold, score_output
 from dacbn.training.validator_inputs import MAX_IMAGES, collect_validator_inputs
 from dacbn.training.validators import validate, without_source
 
@@ -127,6 +128,7 @@ class TargetDomain:
         validators: names of label-free scores that do not need the source.
         cluster_id: id of the domain, which normalisers receive.
         unknown: whether answers may be "unknown".
+        name: of the domain.
     """
 
     images: UnlabelledImages
@@ -136,6 +138,7 @@ class TargetDomain:
     validators: tuple[str, ...] = ()
     cluster_id: int = TARGET
     unknown: bool = False
+    name: str = "target"
 
     @classmethod
     def read(
@@ -171,7 +174,8 @@ class TargetDomain:
         family = choose_family(target) if config.augment == "auto" else config.augment
         validators = tuple(without_source(config.validators))
         placed, cluster_id = UnlabelledImages(place_images(images, device)), num_sources(config)
-        return cls(placed, test, family, device, validators, cluster_id, config.unknown)
+        name = name_places(config)[-1]
+        return cls(placed, test, family, device, validators, cluster_id, config.unknown, name)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -193,9 +197,10 @@ class TargetDomain:
             stop=config.steps,
         )
 
-    def scorer(self) -> Callable[[Network], dict[str, float]] | None:
+    def scorer(self) -> Scorer | None:
         """Return the function that scores a network; None without validators and test set."""
-        return self._score if self.validators or self.unknown or self.test is not None else None
+        scored = self.validators or self.unknown or self.test is not None
+        return Scorer(self._score) if scored else None
 
     @property
     def images_to_evaluate(self) -> int:
@@ -203,8 +208,13 @@ class TargetDomain:
         count = 0 if self.test is None else len(self.test)
         return count + (min(len(self), MAX_IMAGES) if self.validators else 0)
 
-    def _score(self, network: Network) -> dict[str, float]:
+    def right(self, network: Network) -> Right:
+        """Return which test images a network answers rightly."""
+        return dataclasses.replace(self, validators=())._score(network)[1]
+
+    def _score(self, network: Network) -> tuple[dict[str, float], Right]:
         scores: dict[str, float] = {}
+        right: Right = {}
         threshold = None
         if self.unknown:
             threshold = find_threshold(network, [self.images], [self.cluster_id], self.device)
@@ -219,7 +229,9 @@ class TargetDomain:
             output = run_network(network, self.test.images, self.cluster_id, self.device)
             found = score_output(network, output, self.test.labels, threshold)
             scores |= {f"target_test_{measure}": score for measure, score in found.items()}
-        return scores
+            answered = answer(network, output, threshold)
+            right = {name_test(TARGET_TEST, self.name): answered == self.test.labels.cpu()}
+        return scores, right
 
 
 def create_adaptation_state(

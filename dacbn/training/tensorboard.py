@@ -29,13 +29,15 @@ class Events:
     Args:
         folder: the run folder.
         resume_at: events of later steps are dropped, because the resumed run writes them again.
+        first: a batch of images, if those of the training are features of a frozen backbone.
 
     Raises:
         ImportError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder: Path, resume_at: int) -> None:
+    def __init__(self, folder: Path, resume_at: int, first: AnyBatch | None = None) -> None:
         self._writer = _open(folder, resume_at)
+        self._first = first
         self._batch: AnyBatch | None = None
         self._network: Network | None = None
         self._last: dict[str, float] = {}
@@ -53,8 +55,8 @@ class Events:
         self._network = network
         for batch in batches:
             if self._batch is None:
-                self._batch = batch
-                self._show(batch)
+                self._batch = self._first or batch
+                self._show(self._batch)
             yield batch
 
     def finish(self, classes: Sequence[str], settings: Mapping[str, Any]) -> None:

@@ -4,7 +4,14 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from dacbn.datasets import LabelledImages, LabelledLike, is_stream, log_class_set, to_labelled
+from dacbn.datasets import (
+    LabelledImages,
+    LabelledLike,
+    is_flat_folder,
+    is_stream,
+    log_class_set,
+    to_labelled,
+)
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import name_places, name_unseen, num_sources, place_ids
@@ -30,11 +37,24 @@ class TestSet(NamedTuple):
     images: LabelledImages
 
 
-def test_places(places: Sequence[str]) -> list[str | None]:
-    """Return where the test split of each domain is: in its own place; None of a stream."""
+def test_places(places: Sequence[str], columns: Sequence[str] = ()) -> list[str | None] | None:
+    """Return where the test split of each domain is: in its own place; None if none has one.
+
+    A stream has none, and a flat folder has no labels.
+
+    Args:
+        places: datasets' names, folders, tables and streams.
+        columns: of the tables, as in `load_labelled`.
+    """
     for stream in filter(is_stream, places):
         LOG.info("%s is a stream, which has no test split: it is not scored", stream)
-    return [None if is_stream(place) else place for place in places]
+    flat = [place for place in places if is_flat_folder(place, columns)]
+    found = [None if is_stream(place) or place in flat else place for place in places]
+    if not any(found):
+        return None
+    for place in flat:
+        LOG.info("%s is a flat folder without labels: it is not scored", place)
+    return found
 
 
 def read_test_sets(

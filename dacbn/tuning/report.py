@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dacbn.comparison.render import to_markdown, to_plain
 from dacbn.comparison.tables import NOTHING, Table
 from dacbn.training import TrainConfig, train_command
+from dacbn.training.against import compare_tests, describe_against
+from dacbn.training.right_answers import read_right
 from dacbn.tuning.results import FAILED, FINISHED, TunedTrial, Tuning
 from dacbn.tuning.trials import run_folder
 
@@ -48,15 +50,25 @@ def _summary(tuning: Tuning, accuracies: Mapping[int, float]) -> Iterator[str]:
     if 0 in tuning.finished:
         yield "- the default settings are trial 0"
         yield f"  - last checkpoint: {_scores(by_number[0], tuning, accuracies)}"
+        yield from _against_default(tuning, chosen.number)
     else:
         yield "- the default settings are trial 0, which has not finished"
     if accuracies:
         best = max(accuracies, key=accuracies.__getitem__)
-        yield f"- {OUT_OF_REACH}: the best is trial {best}, {_share(tuning, best)}"
+        yield f"- {OUT_OF_REACH}: the best is trial {best}, {tuning.describe_accuracy(best)}"
         regrets = [f"of the choice {_points(accuracies, best, chosen.number)}"]
         regrets += [f"of the default {_points(accuracies, best, 0)}"] if 0 in accuracies else []
         yield f"  - regret {', '.join(regrets)} points"
     yield f"- ready: {run_folder(tuning.folder, chosen.number)}"
+
+
+def _against_default(tuning: Tuning, chosen: int) -> Iterator[str]:
+    """Compare the choice with the default settings image by image, on targets with labels."""
+    if chosen != 0:
+        ours, theirs = (read_right(run_folder(tuning.folder, each)) for each in (chosen, 0))
+        for domain, found in compare_tests(ours, theirs).items():
+            title = f"the choice on {domain}"
+            yield f"  - {to_plain(describe_against(title, 'the default', found))}"
 
 
 def _points(accuracies: Mapping[int, float], best: int, number: int) -> str:
@@ -78,15 +90,7 @@ def _scores(trial: TunedTrial, tuning: Tuning, accuracies: Mapping[int, float]) 
     text = ", ".join(f"{name} {trial.scores[name]:.4g}" for name in tuning.validators)
     if trial.number not in accuracies:
         return text
-    return f"{text}; target test accuracy {_share(tuning, trial.number)}"
-
-
-def _share(tuning: Tuning, number: int) -> str:
-    """Write the accuracy of a trial with its 95 % interval."""
-    text, interval = f"{tuning.accuracies()[number]:.1%}", tuning.intervals().get(number)
-    if interval is None:
-        return text
-    return f"{text} ({100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    return f"{text}; target test accuracy {tuning.describe_accuracy(trial.number)}"
 
 
 def _rules(tuning: Tuning, accuracies: Mapping[int, float]) -> Table:
@@ -103,7 +107,7 @@ def _rules(tuning: Tuning, accuracies: Mapping[int, float]) -> Table:
         rows.append(_rule("best (not available)", best, accuracies))
     caption = (
         "The trial that each validator would choose alone, with its accuracy on the target's test "
-        f"split and its regret, {OUT_OF_REACH}."
+        f"split in % and its regret in points, {OUT_OF_REACH}.{tuning.about_images()}"
     )
     return Table("By each validator", caption, ["rule", "trial", "accuracy", "regret"], rows)
 
@@ -128,7 +132,7 @@ def _trials(tuning: Tuning, accuracies: Mapping[int, float]) -> Table:
         rows.append([str(each.number), each.state, _changes(each), *scores, accuracy])
     headings = ["trial", "state", "settings", *tuning.validators, "accuracy"]
     caption = (
-        f"Validators at the last evaluation, and the accuracy on the target's test split, "
-        f"{OUT_OF_REACH}."
+        f"Validators at the last evaluation, and the accuracy on the target's test split in %, "
+        f"{OUT_OF_REACH}.{tuning.about_images()}"
     )
     return Table(DETAILS.removeprefix("## "), caption, headings, rows)

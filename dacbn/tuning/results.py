@@ -1,13 +1,13 @@
 """What a tuning has found: its trials, and the one that is chosen."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dacbn.intervals import Interval
-from dacbn.training import RunFolderError, evaluations_of, read_records
-from dacbn.training.metrics import TARGET_TEST_ACCURACY
-from dacbn.training.score_intervals import interval_of
+from dacbn.training import RunFolderError, evaluations_of, read_records, read_run_info
+from dacbn.training.metrics import NUM_IMAGES, TARGET_TEST_ACCURACY
+from dacbn.training.score_intervals import describe_score
 from dacbn.tuning.choice import Scores, choose_trial
 from dacbn.tuning.trials import run_folder
 
@@ -76,10 +76,27 @@ class Tuning(NamedTuple):
         """
         return {n: float(row[TARGET_TEST_ACCURACY]) for n, row in self._tested().items()}
 
-    def intervals(self) -> dict[int, Interval]:
-        """Return the intervals of `accuracies`, of those whose number of images is known."""
-        found = {n: interval_of(row, "target") for n, row in self._tested().items()}
-        return {number: each for number, each in found.items() if each is not None}
+    def describe_accuracy(self, number: int) -> str:
+        """Write one of `accuracies` with its interval, number of images, and chance."""
+        return describe_score(self._tested()[number], "target", self._num_classes(number))
+
+    def about_images(self) -> str:
+        """Say of how many images `accuracies` are, and what chance reaches; nothing without any."""
+        tested = self._tested()
+        counts = sorted(
+            {row[NUM_IMAGES["target"]] for row in tested.values() if NUM_IMAGES["target"] in row}
+        )
+        if not counts:
+            return ""
+        images = " or ".join(f"{each:,.0f}" for each in counts)
+        classes = self._num_classes(next(iter(tested)))
+        chance = f"; chance reaches {100 / classes:.1f}" if classes else ""
+        return f" Test images: {images}{chance}."
+
+    def _num_classes(self, number: int) -> int:
+        with suppress(RunFolderError):
+            return len(read_run_info(run_folder(self.folder, number)).classes)
+        return 0
 
     def _tested(self) -> dict[int, dict[str, Any]]:
         """Read the last evaluations of the finished trials that have a target with labels."""

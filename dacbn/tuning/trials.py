@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from dacbn.adapter import DomainAdapter
-from dacbn.datasets import is_flat_folder
 from dacbn.training import CONFIG, TrainConfig, evaluations_of, test_places
 from dacbn.tuning.choice import Scores, label_free
 
@@ -40,14 +39,12 @@ def train_trial(
             ended = ends_at_half(label_free(scores))
         return ended
 
-    scored = config.target or config.unseen
-    flat = any(is_flat_folder(place, config.columns) for place in scored)
     adapter = DomainAdapter(**vars(config))
     adapter.fit(
         config.source,
         config.target or None,
-        source_test=test_places(config.source),
-        target_test=None if flat else test_places(scored) or None,
+        source_test=test_places(config.source, config.columns),
+        target_test=test_places(config.target or config.unseen, config.columns),
         target_labelled=config.target_labelled or None,
         run=folder,
         resume=(folder / CONFIG).exists(),

@@ -237,7 +237,8 @@ def test_a_pipe_gets_a_line_for_each_cell_and_each_warning_once(
     shown = capsys.readouterr()
     lines = [line for line in shown.out.splitlines() if line.startswith("cell ")]
     assert [line[:12] for line in lines] == [f"cell {n} of 4:" for n in "11223344"]
-    assert re.fullmatch(r"cell 1 of 4: target accuracy [\d.]+%, \d+ (s|min) left", lines[1])
+    score = r"[\d.]+% \([\d.]+ to [\d.]+; \d images, chance 50.0%\)"
+    assert re.fullmatch(rf"cell 1 of 4: target accuracy {score}, \d+ (s|min) left", lines[1])
     assert "failed (it\\x1b[31m failed)" in lines[3]
     assert shown.err.count("1 image is unreadable") == 1
 

@@ -4,6 +4,7 @@ import csv
 import re
 
 import pytest
+import torch
 
 from dacbn.comparison import Result, choose_variants, make_grid
 from dacbn.comparison.estimate_table import estimate_table
@@ -12,7 +13,9 @@ from dacbn.comparison.render import escape, to_latex, to_markdown, to_plain
 from dacbn.comparison.results import training_seconds
 from dacbn.comparison.tables import Table, choice_table, correlation_table, headline_table
 from dacbn.estimates import Estimate
+from dacbn.intervals import paired
 from dacbn.training import TrainConfig, train_command
+from dacbn.training.right_answers import save_right
 
 UCB = "ucb_norm(num_clusters=2)"
 # by norm and method, for the two seeds
@@ -68,6 +71,23 @@ def test_a_single_seed_has_no_deviation_and_says_so():
     assert row["target accuracy"] == "90.0" and row["seeds"] == "1 seed of 2"
     assert row["difference in norm"] == "+10.0 (1 seed)"
     assert row["difference in method"] == "+38.0 (1 seed)"
+
+
+def test_a_single_seed_is_compared_image_by_image_where_runs_kept_their_answers(tmp_path):
+    last = {("batch_norm", "source_only"): (0.5,), ("batch_norm", "dann"): (0.8,)}
+    results, variants = make_results(last, seeds=1)
+    for each in results:
+        right = torch.arange(40) < 40 * each.accuracies["last"]
+        save_right(tmp_path / each.cell.name, {"target_test t": right})
+    results = [
+        each._replace(images=40, classes=4, folder=tmp_path / each.cell.name) for each in results
+    ]
+    table = headline_table(results, variants)
+    low, high = (f"{100 * end:+.1f}" for end in paired(20, 12, 0, 8))
+    shown = cells_of(table)["batch_norm", "dann"]["difference in method"]
+    assert shown == f"+30.0 [{low}, {high}] (1 seed)"
+    assert "Test images of the target: 40. Chance: 25.0." in table.caption
+    assert "Test images of the target: 40. Chance: 25.0." in choice_table(results, variants).caption
 
 
 def test_what_nobody_finished_has_no_numbers():

@@ -82,6 +82,15 @@ def test_thin_evidence_cannot_tell_and_says_why(options, reason):
     assert written["cannot_tell"] == list(found.thin)
 
 
+@pytest.mark.parametrize(("left", "said"), [(0, "errs on none of"), (2, "errs on 2 of"), (3, "")])
+def test_a_source_that_is_answered_without_mistakes_shows_none(left, said):
+    held_out, logits, _ = outputs()
+    wrong = (held_out.logits.argmax(1) != held_out.labels).nonzero()[left:, 0]
+    held_out.logits[wrong, held_out.labels[wrong]] += 9.0
+    thin = estimate(see(held_out, logits)).thin
+    assert any(f"{said} 400 held-out source images" in each for each in thin) == bool(said)
+
+
 def test_reasons_that_are_known_elsewhere_are_added():
     found = estimate(see(*outputs()[:2]), ("mcc made it sure",))
     assert found.thin == ("mcc made it sure",) and not found.can_tell

@@ -214,6 +214,17 @@ def test_pretrained_weights_are_named_as_the_base_model(tmp_path):
     assert "labelled images of digits.\n" in card.text and "pretrained weights of timm" in card.text
 
 
+def test_the_card_compares_with_what_the_run_started_from(tmp_path):
+    options = {"steps": 1, "source_batch_size": 8, "target_batch_size": 8, "method": "source_only"}
+    adapter = DomainAdapter(norm="batch_norm", classifier_start="probe", device="cpu", **options)
+    domain = drawn_images(), [*CLASSES] * 6
+    adapter.fit(domain, domain[0], target_test=domain, run=tmp_path / "run")
+    DomainAdapter.from_pretrained(tmp_path / "run", "cpu").export(tmp_path / "hub", "hub")
+    text = card_of(tmp_path / "hub").text
+    assert "\n\n- target against the probe that it started from (" in text
+    assert f"of the same {len(domain[1])} images" in text
+
+
 def test_a_module_of_ones_own_is_refused(tmp_path):
     adapter = trained_adapter(digits_cnn.DigitsCNN(), "batch_norm")
     with pytest.raises(ValueError, match="only your code can make"):

@@ -57,6 +57,22 @@ def test_the_projector_has_features_with_pictures_and_names(run):
     ).read_text()
 
 
+def test_a_frozen_backbone_shows_images_and_their_features_too(tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    images = np.random.default_rng(0).integers(0, 256, (12, 32, 32, 3)).astype(np.uint8)
+    options = {**SMALL, "norm": "batch_norm", "train": "head", "device": "cpu"}
+    adapters = [DomainAdapter(tensorboard=shown, **options) for shown in (True, False)]
+    for name, adapter in zip(("run", "plain"), adapters, strict=True):
+        adapter.fit((images, CLASSES[np.arange(12) % 2]), images, run=tmp_path / name)
+    found = EventAccumulator(str(tmp_path / "run")).Reload()
+    assert set(found.Tags()["images"]) == {"source", "target"}
+    (place,) = {path.parent for path in (tmp_path / "run").glob("*/*/tensors.tsv")}
+    assert len((place / "metadata.tsv").read_text().splitlines()) == 9
+    first, second = (adapter.predict_proba(images) for adapter in adapters)
+    np.testing.assert_array_equal(first, second)  # what is shown draws nothing of the training
+
+
 def test_without_tensorboard_nothing_of_it_is_written(tmp_path):
     images = np.zeros((8, 32, 32, 3), np.uint8)
     adapter = DomainAdapter(norm="batch_norm", device="cpu", **SMALL)

@@ -47,6 +47,10 @@ def test_the_findings_rank_the_runs_and_warn(tmp_path):
     section = draw_comparison(CURVES, compute_comparison(CURVES, CONFIGS, {}, {}), tmp_path)
     assert section.findings[0].endswith("from the highest: adapted 75.0%; plain 40.0%.")
     assert "dacbn compare" in section.findings[1]
+    counted = CURVES["plain"] | {"target_test_images": np.array([[20, 50.0]])}
+    curves = CURVES | {"plain": counted}
+    section = draw_comparison(curves, compute_comparison(curves, CONFIGS, {}, {}), tmp_path)
+    assert "plain 40.0% (27.6 to 53.8; 50 images)." in section.findings[0]
     with np.load(section.figures[0].with_suffix(".npz")) as arrays:
         assert "plain/target_test_accuracy" in arrays.files
         assert "plain/domain_accuracy" not in arrays.files

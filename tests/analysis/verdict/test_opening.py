@@ -4,11 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 
 from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.verdict.opening import Known, _from_outputs, write_opening
 from dacbn.estimates import Estimate
+from dacbn.intervals import paired
 from dacbn.training import RunInfo, TrainConfig
 
 CLASSES = tuple("abcdef")
@@ -61,6 +63,16 @@ def test_a_labelled_target_is_measured_and_compared():
     )
     assert second == "Without labels it would be 71 % estimated (63 to 78)."
     assert advice == "Look first at the classes that are confused most."
+
+
+def test_runs_that_kept_their_answers_are_compared_image_by_image():
+    right, first = (torch.arange(70) < count for count in (50, 37))
+    ours = known(50 / 70)._replace(right={"target_test t": right, "start target_test t": first})
+    theirs = known(37 / 70, method="source_only")._replace(right={"target_test t": first})
+    said, *_ = write_opening(ours, theirs)
+    low, high = (f"{100 * each:+.1f}" for each in paired(37, 13, 0, 20))
+    assert f"source_only 52.9%: +18.6 points ({low} to {high}); " in said
+    assert f"at the start 52.9%: +18.6 points ({low} to {high}); " in said
 
 
 def test_a_failure_is_said_first():

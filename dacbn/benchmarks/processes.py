@@ -17,6 +17,7 @@ from dacbn.benchmarks.steps import NUM_CLASSES, new_state, take_step
 from dacbn.benchmarks.timing import time_candidates
 from dacbn.processes import as_one_process, joined, leads, own_rows
 from dacbn.training import TrainConfig, TrainingState
+from dacbn.training.allocator import keep_freed_memory
 from dacbn.training.several_processes import average_gradients, in_parallel
 
 CELLS = (("digits_cnn", 32), ("resnet18", 96))  # backbones, and pixels per side
@@ -59,6 +60,7 @@ def benchmark_processes(
 
 def _run(rank: int, count: int, folder: str, arguments: tuple[Any, ...]) -> None:
     torch.set_num_threads(1)
+    keep_freed_memory()  # as trainings do
     store = dist.FileStore(f"{folder}/store", count)  # type: ignore[attr-defined]
     dist.init_process_group("gloo", store=store, rank=rank, world_size=count)
     try:

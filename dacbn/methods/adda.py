@@ -94,7 +94,8 @@ class ADDA(Method):
         target = self.forward_target(batch)
         sources = split_domains(source, batch.source_counts)
         targets = split_domains(target, batch.target_counts)
-        domain_logits = [self.domain_head(each.features.detach()) for each in (*sources, *targets)]
+        seen = (each.features.detach() for each in (*sources, *targets))
+        domain_logits = self.domain_head.of_each(seen)
         fooled = apply_fixed(self.domain_head, target.features)
         adversarial = taken_for_source(fooled, len(sources)).mean()
         losses = {

@@ -95,7 +95,8 @@ class CDAN(Method):
         """Compute the same with weights (B,) of the source images in the domain loss."""
         strength = self.weight * adversarial_strength(progress)
         outputs = [*sources, *targets]
-        logits = [widened(self.domain_head(self.condition(each, strength))) for each in outputs]
+        conditions = (self.condition(each, strength) for each in outputs)
+        logits = [widened(each) for each in self.domain_head.of_each(conditions)]
         weights = split_weights(source_weights, sources)
         losses = [
             self.average(weigh(domain_losses(of_domain, domain), domain, weights), output)

@@ -71,10 +71,9 @@ class DANN(Method):
     ) -> Step:
         """Compute the same with weights (B,) of the source images in the domain loss."""
         strength = self.weight * adversarial_strength(progress)
-        logits = [
-            self.domain_head(reverse_gradient(each.features, strength))
-            for each in (*sources, *targets)
-        ]
+        logits = self.domain_head.of_each(
+            reverse_gradient(each.features, strength) for each in (*sources, *targets)
+        )
         metrics = {
             "domain_accuracy": domain_accuracy(*logits),
             "adversarial_strength": torch.full_like(logits[0][0, 0], strength),

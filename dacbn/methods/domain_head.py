@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from dacbn.batch import Output, domain_ids
-from dacbn.models import mlp
+from dacbn.models import Head, mlp
 
 
 def domain_mlp(
     num_features: int, widths: tuple[int, ...], num_domains: int, batch_norm: bool = False
-) -> nn.Sequential:
+) -> Head:
     """Build a head: features (B, num_features) -> logits (B, 1) of two domains, or (B, D).
 
     Args:

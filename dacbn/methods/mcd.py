@@ -47,11 +47,14 @@ class MCD(Method):
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
         """Compute both classifiers' losses; the discrepancy reaches the features reversed."""
-        first = F.cross_entropy(self.first(source.features), source_labels)
-        second = F.cross_entropy(self.second(source.features), source_labels)
-        features = reverse_gradient(target.features, self.weight)
-        difference = discrepancy(self.first(features), self.second(features))
-        return Step({"two_classifiers": first + second, "discrepancy": -difference}, {})
+        features = source.features, reverse_gradient(target.features, self.weight)
+        of_source, of_target = zip(
+            self.first.of_each(features), self.second.of_each(features), strict=True
+        )
+        first, second = (F.cross_entropy(each, source_labels) for each in of_source)
+        return Step(
+            {"two_classifiers": first + second, "discrepancy": -discrepancy(*of_target)}, {}
+        )
 
 
 def discrepancy(first: Tensor, second: Tensor) -> Tensor:

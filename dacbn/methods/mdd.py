@@ -52,8 +52,9 @@ class MDD(Method):
     ) -> Step:
         """Compute the adversary's loss; its gradient reaches the features reversed."""
         strength = self.weight * adversarial_strength(progress)
-        source_logits = self.adversary(reverse_gradient(source.features, strength))
-        target_logits = self.adversary(reverse_gradient(target.features, strength))
+        source_logits, target_logits = self.adversary.of_each(
+            reverse_gradient(each.features, strength) for each in (source, target)
+        )
         source_labels, target_labels = source.logits.argmax(1), target.logits.argmax(1)
         of_source = F.cross_entropy(source_logits, source_labels)
         loss = self.margin * of_source + disagreement_loss(target_logits, target_labels)

@@ -73,10 +73,9 @@ class VADA(Method):
             *split_domains(source, batch.source_counts),
             *split_domains(target, batch.target_counts),
         ]
-        domain_logits = [
-            self.domain_head(reverse_gradient(each.features, self.domain_weight))
-            for each in domains
-        ]
+        domain_logits = self.domain_head.of_each(
+            reverse_gradient(each.features, self.domain_weight) for each in domains
+        )
         divergence = self.smoothness(batch, torch.cat([source.logits, target.logits]).detach())
         source_smoothness, target_smoothness = divergence.tensor_split([len(source.logits)])
         losses = {

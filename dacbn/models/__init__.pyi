@@ -9,6 +9,7 @@ from .domain_clusters import takes_cluster_ids as takes_cluster_ids
 from .domain_clusters import takes_ids as takes_ids
 from .freezing import freeze_backbone as freeze_backbone
 from .heads import CosineClassifier as CosineClassifier
+from .heads import Head as Head
 from .heads import mlp as mlp
 from .network import Network as Network
 from .network import create_network as create_network

@@ -1,5 +1,6 @@
 """Heads: small networks on features."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import torch.nn.functional as F
@@ -7,7 +8,7 @@ from torch import Tensor, nn
 
 from dacbn.memory import require_memory
 from dacbn.norms import BatchNorm
-from dacbn.processes import by_rows
+from dacbn.processes import by_rows, each_by_rows
 
 WEIGHT_BYTES = 4  # float32
 
@@ -39,6 +40,11 @@ class Head(nn.Sequential):
         """Compute logits (B, num_outputs)."""
         logits: Tensor = by_rows(super().forward, features)
         return logits
+
+    def of_each(self, batches: Iterable[Tensor]) -> list[Tensor]:
+        """Compute the logits of several batches (B, D), of which a BatchNorm sees each alone."""
+        apart = any(isinstance(layer, BatchNorm) for layer in self)
+        return each_by_rows(super().forward, [*batches], at_once=not apart)
 
 
 def mlp(

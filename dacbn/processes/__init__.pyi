@@ -14,6 +14,7 @@ from .membership import sharing as sharing
 from .rows import as_one_process as as_one_process
 from .rows import batch_rows as batch_rows
 from .rows import by_rows as by_rows
+from .rows import each_by_rows as each_by_rows
 from .rows import gather_whole as gather_whole
 from .rows import row_ranges as row_ranges
 from .rows import whole_batch as whole_batch

@@ -6,7 +6,7 @@ processes W: the mean over processes, which follows, makes it the gradient of th
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import torch
@@ -34,8 +34,36 @@ def by_rows(run: Callable[..., Any], *inputs: Tensor, sizes: Sequence[int] | Non
     with running(rows), _own_random_numbers(share.rank, inputs[0].device):
         outputs = run(*own)
     if isinstance(outputs, Tensor):
-        return _Gather.apply(outputs, rows, share)
-    return type(outputs)(*(_Gather.apply(each, rows, share) for each in outputs))
+        return _Gather.apply(rows, share, outputs)[0]
+    return type(outputs)(*_Gather.apply(rows, share, *outputs))
+
+
+def each_by_rows(
+    run: Callable[[Tensor], Tensor], batches: Sequence[Tensor], at_once: bool
+) -> list[Tensor]:
+    """Run a function of rows on each of several batches, as `by_rows` does, in one exchange.
+
+    Args:
+        run: returns a tensor with a row for each row of its input.
+        batches: (N, *), with an N of its own each.
+        at_once: whether rows do not depend on one another, so that several processes may run all
+            batches as one; one process runs each by itself in any case.
+    """
+    share = current()
+    if share is None or shared_rows() is not None:
+        return [run(each) for each in batches]
+    sizes = tuple(len(each) for each in batches)
+
+    def of_own(x: Tensor) -> Tensor:
+        lengths = [stop - start for start, stop in row_ranges(x)]
+        outputs = []
+        for part, size in zip(x.split(lengths), sizes, strict=True):
+            with running(share_out((size,), share.count)):
+                outputs.append(run(part))
+        return torch.cat(outputs)
+
+    together = by_rows(run if at_once else of_own, torch.cat([*batches]), sizes=sizes)
+    return list(together.split(sizes))
 
 
 def batch_rows(x: Tensor) -> int:
@@ -59,7 +87,7 @@ def gather_whole(x: Tensor) -> Tensor:
     if rows is None or share is None:
         return x
     _check_rows(x, rows, share)
-    return gathered(x, rows, share)
+    return gathered([x], rows, share)[0]
 
 
 def _check_rows(x: Tensor, rows: Rows, share: Share) -> None:
@@ -99,14 +127,22 @@ def row_ranges(x: Tensor) -> Sequence[tuple[int, int]]:
     return rows.bounds[share.rank]
 
 
-def gathered(own: Tensor, rows: Rows, share: Share) -> Tensor:
-    """Gather rows from all processes, in their order in the batch."""
-    most = max(rows.counts())
-    padded = own.new_zeros(most, *own.shape[1:])
-    padded[: len(own)] = own
+def gathered(own: Sequence[Tensor], rows: Rows, share: Share) -> list[Tensor]:
+    """Gather the rows of tensors (n, *) from all processes, in their order, in one exchange."""
+    flat = [each.reshape(len(each), each.shape[1:].numel()) for each in own]
+    wide = reduce(torch.promote_types, [each.dtype for each in own])
+    widths = [each.shape[1] for each in flat]
+    padded = flat[0].new_zeros(max(rows.counts()), sum(widths), dtype=wide)
+    for column, each in zip(padded.split(widths, 1), flat, strict=True):
+        column[: len(each)] = each
     parts = [torch.empty_like(padded) for _ in range(share.count)]
     dist.all_gather(parts, padded, group=share.group)
-    return torch.cat(parts).index_select(0, _places(rows, own.device))
+    places = _places(rows, padded.device)
+    columns = torch.cat(parts).split(widths, 1)
+    return [
+        column.index_select(0, places).reshape(-1, *each.shape[1:]).to(each.dtype)
+        for column, each in zip(columns, own, strict=True)
+    ]
 
 
 def taken(x: Tensor, rows: Rows, rank: int) -> Tensor:
@@ -141,23 +177,28 @@ class _Take(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return gathered(gradient / ctx.share.count, ctx.rows, ctx.share), None, None
+        return gathered([gradient / ctx.share.count], ctx.rows, ctx.share)[0], None, None
 
 
 class _Gather(torch.autograd.Function):
     """The rows of all processes; the gradient is that of the own rows, times the processes."""
 
     @staticmethod
-    def forward(ctx: Any, own: Tensor, rows: Rows, share: Share) -> Tensor:
+    def forward(ctx: Any, rows: Rows, share: Share, *own: Tensor) -> tuple[Tensor, ...]:
         ctx.rows, ctx.share = rows, share
-        return gathered(own, rows, share)
+        ctx.set_materialize_grads(False)
+        return tuple(gathered(own, rows, share))
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
         going_back(ctx.rows)  # for layers that are recomputed
         engine = torch.autograd.Variable._execution_engine
         engine.queue_callback(lambda: going_back(None))
-        return taken(gradient, ctx.rows, ctx.share.rank) * ctx.share.count, None, None
+        of_own = [
+            None if each is None else taken(each, ctx.rows, ctx.share.rank) * ctx.share.count
+            for each in gradients
+        ]
+        return None, None, *of_own
 
 
 @contextmanager
@@ -166,10 +207,19 @@ def _own_random_numbers(rank: int, device: torch.device) -> Iterator[None]:
 
     Afterwards all go on with the same numbers, which what follows a gathering needs.
     """
-    devices = [device] if device.type == "cuda" else []
-    seed = torch.Generator()
-    seed.set_state(torch.get_rng_state())
-    drawn = int(torch.randint(1 << 62, (), generator=seed))
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(drawn + rank)
+    # the generators alone: torch.manual_seed also tells those of devices that are not in use, and
+    # notes who called, which takes up to a millisecond
+    generators = [torch.default_generator]
+    if device.type == "cuda":
+        generators.append(torch.cuda.default_generators[device.index])
+    states = [each.get_state() for each in generators]
+    drawing = torch.Generator()
+    drawing.set_state(states[0])
+    drawn = int(torch.randint(1 << 62, (), generator=drawing))
+    for each in generators:
+        each.manual_seed(drawn + rank)
+    try:
         yield
+    finally:
+        for each, state in zip(generators, states, strict=True):
+            each.set_state(state)

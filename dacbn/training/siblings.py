@@ -18,7 +18,8 @@ def find_baseline(run: Path) -> Path | None:
     own = _settings(run)
     if own is None or own["method"] == BASELINE:
         return None
-    same = ("norm", "seed", "backbone", "input_norm", "cluster_ids", "source", "target", "steps")
+    network = ("norm", "backbone", "input_norm", "cluster_ids", "train")  # no probe of another
+    same = (*network, "seed", "source", "target", "steps")
     for other, settings in _others(run):
         if settings["method"] == BASELINE and all(settings[name] == own[name] for name in same):
             return other

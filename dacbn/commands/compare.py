@@ -36,7 +36,8 @@ def compare(
 ) -> None:
     """Train all norms with all methods and seeds; write comparison.md, .csv and .tex.
 
-    Norms are compared with the first norm; methods with source_only, or else the first method.
+    Norms are compared with the first norm; methods with source_only, or else the first method. With
+    pretrained weights, the linear probe of the frozen backbone is trained too.
     The same command resumes a stopped comparison: finished trainings are not repeated, and failed
     ones are tried again.
 
@@ -65,11 +66,15 @@ def compare(
     from dacbn.comparison import choose_variants, make_grid, run_comparison, run_leave_one_out
     from dacbn.comparison.cells import MISSING
     from dacbn.comparison.files import NAME as COMPARISON
+    from dacbn.comparison.grid import FROZEN
     from dacbn.comparison.leave_one_out import NAME as LEAVE_ONE_OUT
 
     _refuse_single(config)
     several = len(config.source) - leave_one_out > 1
-    variants = choose_variants(norms, methods, controls, several)
+    probe = None
+    if starts_pretrained(config):
+        probe = () if config.train == "head" else FROZEN
+    variants = choose_variants(norms, methods, controls, several, probe)
     cells = make_grid(config, variants, seeds)
     plan = Plan(workers, ray, cpus, gpus, None if shard is None else Shard.parse(shard))
     plan.check()

@@ -36,6 +36,7 @@ from dacbn.training import (
 from dacbn.training.checkpoint import MODEL
 from dacbn.training.metrics import TARGET_TEST_ACCURACY
 from dacbn.training.score_intervals import describe_score
+from dacbn.training.shared_features import FOLDER, sharing_features
 from dacbn.training.storage import first_line
 
 NOTE = "cell.json"  # whether a cell has finished or failed
@@ -74,7 +75,8 @@ def run_cell(cell: Cell, folder: Path) -> tuple[str, str]:
     """
     (folder / NOTE).unlink(missing_ok=True)
     try:
-        last = _train(cell.config, folder)
+        with sharing_features(folder.parent / FOLDER, cell.config):
+            last = _train(cell.config, folder)
     except (InterruptedTraining, StorageError, FolderInUseError):
         raise
     except Exception as error:  # of any type: the other cells can still run

@@ -11,6 +11,7 @@ from dacbn.spelling import spell
 from dacbn.training import TrainConfig
 
 WITHOUT_ADAPTATION = "source_only"
+FROZEN = (("train", "head"),)  # the settings of a linear probe that differ from the others'
 
 
 class Variant(NamedTuple):
@@ -55,14 +56,17 @@ def choose_variants(
     methods: Iterable[str],
     controls: bool = False,
     several_sources: bool = False,
+    probe: tuple[tuple[str, Any], ...] | None = None,
 ) -> list[Variant]:
-    """Combine all norms with all methods, followed by the controls of every norm, each once.
+    """Combine all norms with all methods, followed by the controls, each once.
 
     Args:
         norms: normalisers.
         methods: adaptation methods.
         controls: whether to add controls.
         several_sources: whether there are several sources, which has a control of its own.
+        probe: settings that make source_only, with the first norm, the linear probe of pretrained
+            weights, which controls for all training of the backbone; None has none.
 
     Raises:
         UnknownNameError: there is no such norm.
@@ -73,6 +77,9 @@ def choose_variants(
         if not given or len(set(given)) < len(given):
             raise ValueError(f"give at least one {kind} to compare, and each once: got {given}")
     variants = [Variant(norm, method) for method in some_methods for norm in some_norms]
+    if probe is not None:
+        source_only = Spec(WITHOUT_ADAPTATION)
+        variants.append(Variant(some_norms[0], source_only, probe, "linear probe"))
     if controls:
         variants += [
             Variant(control.norm, method, control.changes, control.title, norm)

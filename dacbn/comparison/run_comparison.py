@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from dacbn.training import (
     pin_weights,
     write_json,
 )
+from dacbn.training.shared_features import FOLDER
 
 LOG = logging.getLogger(__name__)
 SETTINGS = "comparison.json"
@@ -108,7 +110,10 @@ def _run(
         report({} if plan.on_ray else this_machine(config.device))
         LOG.info("writing %s", folder)
         train(unfinished, runs, threads, report)
-    return report()
+    results = report()
+    if all(result.state == FINISHED for result in results):  # of all shards
+        rmtree(runs / FOLDER, ignore_errors=True)
+    return results
 
 
 def _trainer(plan: Plan) -> Train:

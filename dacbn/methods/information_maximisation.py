@@ -30,21 +30,27 @@ class InformationMaximisation(Method):
     Args:
         network: the network to train.
         weight: weight of the mutual information.
+        entropy: weight of the mean entropy in it. Zero leaves H(mean_i p_i), the diversity of the
+            predictions, alone, for methods that are confident by themselves.
     """
 
     of_predictions: ClassVar[bool] = True
 
-    def __init__(self, network: Network, weight: NotNegative = 1.0) -> None:
+    def __init__(
+        self, network: Network, weight: NotNegative = 1.0, entropy: NotNegative = 1.0
+    ) -> None:
         super().__init__(network)
         self.weight = weight
+        self.entropy = entropy
 
     def transfer(
         self, source: Output, target: Output, source_labels: Tensor, progress: float
     ) -> Step:
         """Compute minus the mutual information of target image and predicted class."""
         information = mutual_information(target.logits)
+        left_out = (1 - self.entropy) * entropy(target.logits).mean()
         return Step(
-            {"information": -self.weight * information},
+            {"information": -self.weight * (information + left_out)},
             {"mutual_information": information.detach()},
         )
 

@@ -1,5 +1,7 @@
 """Run a frozen backbone once over all images, so that heads are trained on its features."""
 
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from dacbn.models import Network
 from dacbn.norms import modes_kept
 from dacbn.progress import Progress
 from dacbn.spelling import spell
+from dacbn.training.shared_features import find_features
 
 VIEWS = 4  # of each image for training: itself and random ones
 MAX_BYTES = 4 * 2**30  # of the features of a domain
@@ -36,6 +39,7 @@ def compute_features(
 
     Raises:
         ValueError: the features need too much memory.
+        StorageError: they are shared, and cannot be written.
     """
     views = 1 if family == "none" else VIEWS
     width = int(network.backbone.head_hidden_size)  # type: ignore[arg-type]
@@ -45,6 +49,20 @@ def compute_features(
             f"features of {len(images)} images need more than {MAX_BYTES >> 30} GiB: set "
             f"{spell('train', 'norms')} or {spell('train', 'all')}"
         )
+    run = partial(_run, network, images, cluster_id, family, device, seed, views)
+    which = (cluster_id, family, device.type, seed, views)
+    return FeatureViews(find_features(run, network, images, *which), images.size)
+
+
+def _run(
+    network: Network,
+    images: Images,
+    cluster_id: int,
+    family: Family,
+    device: torch.device,
+    seed: int,
+    views: int,
+) -> Tensor:
     generator = torch.Generator(device).manual_seed(seed)
     parts: list[Tensor] = []
     bar = Progress(views * len(images), "view", "features")
@@ -58,4 +76,4 @@ def compute_features(
             seen = [network.run_backbone(view, ids) for view in (batch, *drawn)]
             parts.append(torch.stack(seen, dim=1))
             bar.update(views * len(batch))
-    return FeatureViews(torch.cat(parts), images.size)
+    return torch.cat(parts)

@@ -10,7 +10,8 @@ from dacbn.training.run_info import CONFIG, IN_MEMORY, RunFolderError, read_run_
 
 COMPARISON = "comparison.json"  # beside the folder of the runs of a comparison
 BASELINE = "source_only"
-SAME = ("norm", "seed", "backbone", "input_norm", "cluster_ids", "source", "target", "steps")
+NETWORK = ("norm", "backbone", "input_norm", "cluster_ids", "train")  # "train": no probe of another
+SAME = (*NETWORK, "seed", "source", "target", "steps")
 UNLIKE = ("device", "data_root")  # settings that make no other training
 
 

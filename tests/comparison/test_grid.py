@@ -3,7 +3,7 @@
 import pytest
 
 from dacbn.comparison import Variant, choose_variants, make_grid
-from dacbn.comparison.grid import baseline_of, reference_of
+from dacbn.comparison.grid import FROZEN, baseline_of, reference_of
 from dacbn.training import TrainConfig
 
 UCB = "ucb_norm(num_clusters=2, assign='sample')"
@@ -110,3 +110,16 @@ def test_two_norms_whose_folders_would_have_one_name_are_refused():
 def test_no_seed_is_refused():
     with pytest.raises(ValueError, match="seeds must be at least 1, got 0"):
         make_grid(TrainConfig(), choose_variants(["batch_norm"], ["dann"]), 0)
+
+
+def test_the_linear_probe_is_a_row_once():
+    norms, methods = ["ucb_norm", "batch_norm"], ["source_only", "dann"]
+    *asked, probe = choose_variants(norms, methods, probe=FROZEN)
+    assert asked == choose_variants(norms, methods)
+    assert probe == Variant("ucb_norm", "source_only", (("train", "head"),), "linear probe")
+    (*_, cell) = make_grid(TrainConfig(), [*asked, probe], 1)
+    assert cell.config == TrainConfig(norm="ucb_norm", method="source_only", train="head")
+    assert reference_of(probe, [*asked, probe]) == Variant("ucb_norm", "source_only")
+    # where all cells train heads, source_only is it
+    assert choose_variants(norms, methods, probe=()) == asked
+    assert choose_variants(norms, ["dann"], probe=())[-1].title.endswith("(control: linear probe)")

@@ -44,3 +44,10 @@ def test_the_loss_is_minus_the_weighted_information():
     information = wanted(method.network(batch.target_images).logits.detach())
     assert step.losses["information"].item() == pytest.approx(-0.3 * information, rel=1e-4)
     assert step.metrics["mutual_information"].item() == pytest.approx(information, rel=1e-4)
+
+
+def test_without_entropy_it_is_the_diversity_of_the_predictions():
+    method, batch = InformationMaximisation(flat_network(scale=4), 0.3, entropy=0), flat_batch()
+    loss = method(batch, 0.5).losses["information"].item()
+    mean = softmax(method.network(batch.target_images).logits.detach().double().numpy(), 1).mean(0)
+    assert loss == pytest.approx(0.3 * np.sum(mean * np.log(mean)), rel=1e-4)

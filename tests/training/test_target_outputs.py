@@ -91,6 +91,7 @@ def test_an_adapter_estimates_as_its_run_does(train, source, target, tmp_path):
 
 def test_runs_of_a_comparison_are_found(train, tmp_path):
     for name, options in {
+        "a probe": {"train": "head"},  # of frozen features, and no baseline of trained ones
         "plain0": {},
         "plain1": {"seed": 1},
         "dann0": {"method": "dann"},

@@ -41,6 +41,7 @@ from .inputs import to_unlabelled as to_unlabelled
 from .labelled_target import add_labelled as add_labelled
 from .labelled_target import labelled_files as labelled_files
 from .labelled_target import read_labelled_target as read_labelled_target
+from .listing import TrainedPlaces as TrainedPlaces
 from .listing import is_flat_folder as is_flat_folder
 from .listing import list_images as list_images
 from .load import folders_among as folders_among

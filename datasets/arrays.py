@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
@@ -68,9 +69,9 @@ def resize(pixels: Tensor, size: int, fit: Fit = "crop") -> Tensor:
     height, width = pixels.shape[-2:]
     if (height, width) == (size, size):
         return pixels
-    from torchvision.transforms.v2 import functional as tv
-
     if height != width:  # as files are, by the same code
+        from torchvision.transforms.v2 import functional as tv
+
         rows = [make_square(tv.to_pil_image(image), size, fit) for image in pixels.cpu()]
         return torch.stack([tv.pil_to_tensor(row) for row in rows]).to(pixels.device)
     require_memory(
@@ -79,11 +80,17 @@ def resize(pixels: Tensor, size: int, fit: Fit = "crop") -> Tensor:
         f"lower {spell('image_size')}",
         pixels.device,
     )
-    if size == 1:  # torch fails with an internal error for uint8
-        resized: Tensor = tv.resize(pixels.float(), [1, 1], antialias=True)
-        return resized.round().to(pixels.dtype)
-    resized = tv.resize(pixels, [size, size], antialias=True)
-    return resized
+    # as torchvision does, whose import takes a second; torch has no other kernels for
+    # uint8, and that of a single pixel fails
+    takes = pixels.is_floating_point() or (pixels.is_cpu and size > 1)
+    resized = F.interpolate(
+        pixels if takes else pixels.float(),
+        (size, size),
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
+    return resized if takes else resized.round().to(pixels.dtype)
 
 
 def _to_tensor(images: NDArray[np.generic] | Tensor) -> Tensor:

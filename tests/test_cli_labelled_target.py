@@ -100,6 +100,21 @@ def test_refusals_name_the_options(dacbn, photos, tmp_path, capsys):
     line = refusal(dacbn, capsys, *train, *other, "--method", "mme")
     assert "--target-labelled: " in line and "['lamp']" in line
     assert not (tmp_path / "run/config.json").exists()
-    compare = ["compare", *train[1:-2], *few, "--methods", "dann", "mme", "--norms", "batch_norm"]
+    compare = ["compare", *train[1:-2], *few, "--methods", "dann", "mcc", "--norms", "batch_norm"]
     line = refusal(dacbn, capsys, *compare, "--output", tmp_path / "compared")
     assert "dann does not use labelled target images: leave out --target-labelled" in line
+
+
+def test_one_grid_holds_methods_with_and_without_labelled_target(dacbn, photos, tmp_path):
+    words = [*domains_of(photos), *FAST, "--target-labelled", photos / "few.txt", "--seeds", "1"]
+    words += ["--methods", "dann", "mme", "--norms", "batch_norm", "--output", tmp_path]
+    assert dacbn("compare", *words) == 0
+    trained = {
+        method: json.loads((tmp_path / f"runs/{method}-batch_norm-seed0/config.json").read_text())
+        for method in ("dann", "mme")
+    }
+    given = {method: each["training"]["target_labelled"] for method, each in trained.items()}
+    assert given == {"dann": [], "mme": [str(photos / "few.txt")]}
+    assert len(trained["dann"]["trained_on"]) == 2 < len(trained["mme"]["trained_on"])
+    table = (tmp_path / "comparison.md").read_text()
+    assert table.count("--target-labelled") == 1, "in the command of mme alone"

@@ -56,6 +56,18 @@ print(json.dumps([name for name in late if name in sys.modules]))
     assert imported_by(code) == []
 
 
+def test_a_training_on_digits_needs_neither_timm_nor_torchvision():
+    code = """
+import dacbn, json, sys
+
+config = dict(steps=1, source_batch_size=4, target_batch_size=4, device="cpu")
+adapter = dacbn.DomainAdapter(method="dann", **config).fit("digits", "color_digits")
+late = ("timm", "torchvision", "matplotlib")
+print(json.dumps([name for name in late if name in sys.modules]))
+"""
+    assert imported_by(code) == []
+
+
 def test_every_public_name_can_be_imported():
     code = """
 import json, pkgutil

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dacbn.comparison.controls import controls_of, controls_of_domains
 from dacbn.spec import Spec
 from dacbn.spelling import spell
-from dacbn.training import TrainConfig
+from dacbn.training import TrainConfig, takes_labelled_target
 
 WITHOUT_ADAPTATION = "source_only"
 FROZEN = (("train", "head"),)  # the settings of a linear probe that differ from the others'
@@ -99,14 +99,22 @@ def choose_variants(
 def make_grid(config: TrainConfig, variants: Iterable[Variant], seeds: int) -> list[Cell]:
     """Return the cells seed by seed: every variant with each seed, counted from `config.seed`.
 
+    Labelled target images are for the methods that take them; if none does, checks say so.
+
     Raises:
         ValueError: `seeds` is less than 1, or two variants would share a folder.
     """
     if seeds < 1:
         raise ValueError(f"{spell('seeds')} must be at least 1, got {seeds}")
     variants = list(variants)
+    some_take = any(takes_labelled_target(variant.method) for variant in variants)
+    without = dataclasses.replace(config, target_labelled=())
     cells = [
-        _cell(variant, config, seed)
+        _cell(
+            variant,
+            without if some_take and not takes_labelled_target(variant.method) else config,
+            seed,
+        )
         for seed in range(config.seed, config.seed + seeds)
         for variant in variants
     ]

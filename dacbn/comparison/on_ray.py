@@ -22,6 +22,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.experimental import internal_kv
 
+from dacbn.comparison.cell_table import CellTable, Counts
 from dacbn.comparison.cells import FAILED, FINISHED, MISSING, NOTE
 from dacbn.comparison.grid import Cell
 from dacbn.comparison.plan import Plan
@@ -107,6 +108,7 @@ class _Grid:
         self._total, self._ended = len(cells), {FINISHED: 0, FAILED: 0}
         self._waiting = list(cells)
         self._under_way: dict[Any, Cell] = {}
+        self._begun: dict[str, float] = {}
 
     def run(self, stop: bytes) -> None:
         """Train all cells; on a signal, let those that run save, and raise it.
@@ -114,14 +116,16 @@ class _Grid:
         Args:
             stop: the key by which workers learn that they are to stop.
         """
-        with Progress(self._total, "cell", "comparing", stays=True) as progress:
+        progress = Progress(self._total, "cell", "comparing", stays=True)
+        with progress, CellTable(self._share.places) as table:
             try:
                 self._fill()
-                progress.show(self._counts())
+                progress.show("" if table.is_shown else str(self._counts()))
                 LOGGER.info(f"{self._total} cells: {self._counts()}")
                 while self._under_way:
+                    table.show(self._counts(), progress.seconds_left(), self._since())
                     for reference in self._ready():
-                        self._end(reference, progress)
+                        self._end(reference, progress, table)
             except KeyboardInterrupt:
                 internal_kv._internal_kv_put(stop, b"")
                 self._stop()
@@ -131,6 +135,7 @@ class _Grid:
         """Start as many cells as there is room for; the others can then be stopped at once."""
         while self._waiting and len(self._under_way) < max(self._share.places, 1):
             cell = self._waiting.pop(0)
+            self._begun[cell.name] = time.monotonic()
             self._under_way[self._start(cell)] = cell
 
     def _ready(self) -> list[Any]:
@@ -140,7 +145,7 @@ class _Grid:
             time.sleep(POLL)  # not in Ray, which forgets the number of a signal
         return found
 
-    def _end(self, reference: Any, progress: Progress) -> None:
+    def _end(self, reference: Any, progress: Progress, table: CellTable) -> None:
         """Keep what a worker sends, and count its cell; start it again if a signal stopped it."""
         cell = self._under_way.pop(reference)
         outcome = self._keep(reference, cell)
@@ -153,7 +158,7 @@ class _Grid:
         self._ended[FINISHED if outcome.state == FINISHED else FAILED] += 1
         self._fill()
         progress.update(quiet=True)
-        progress.show(self._counts())
+        progress.show("" if table.is_shown and self._under_way else str(self._counts()))
         left = f"; {progress.time_left()} left" if self._under_way else ""
         LOGGER.info(f"{cell.name}: {outcome.text}; {self._counts()}{left}")
         self._after_each(outcome.machine)
@@ -172,10 +177,13 @@ class _Grid:
         write_files(folder, outcome.files)
         return outcome
 
-    def _counts(self) -> str:
-        running, waiting = len(self._under_way), len(self._waiting)
-        done, failed = self._ended[FINISHED], self._ended[FAILED]
-        return f"{running} running, {waiting} waiting, {done} done, {failed} failed"
+    def _counts(self) -> Counts:
+        return Counts(len(self._under_way), len(self._waiting), *self._ended.values())
+
+    def _since(self) -> dict[str, float]:
+        """Return how many seconds ago the cells under way began; Ray may still start a worker."""
+        now = time.monotonic()
+        return {each.name: now - self._begun[each.name] for each in self._under_way.values()}
 
     def _stop(self) -> None:
         """Wait for workers to save and to end, and keep what they send."""

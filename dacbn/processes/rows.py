@@ -57,7 +57,7 @@ def each_by_rows(
     def of_own(x: Tensor) -> Tensor:
         lengths = [stop - start for start, stop in row_ranges(x)]
         outputs = []
-        for part, size in zip(x.split(lengths), sizes, strict=True):
+        for part, size in zip(torch.split(x, lengths), sizes, strict=True):
             with running(share_out((size,), share.count)):
                 outputs.append(run(part))
         return torch.cat(outputs)
@@ -133,12 +133,12 @@ def gathered(own: Sequence[Tensor], rows: Rows, share: Share) -> list[Tensor]:
     wide = reduce(torch.promote_types, [each.dtype for each in own])
     widths = [each.shape[1] for each in flat]
     padded = flat[0].new_zeros(max(rows.counts()), sum(widths), dtype=wide)
-    for column, each in zip(padded.split(widths, 1), flat, strict=True):
+    for column, each in zip(torch.split(padded, widths, 1), flat, strict=True):
         column[: len(each)] = each
     parts = [torch.empty_like(padded) for _ in range(share.count)]
     dist.all_gather(parts, padded, group=share.group)
     places = _places(rows, padded.device)
-    columns = torch.cat(parts).split(widths, 1)
+    columns = torch.split(torch.cat(parts), widths, 1)
     return [
         column.index_select(0, places).reshape(-1, *each.shape[1:]).to(each.dtype)
         for column, each in zip(columns, own, strict=True)

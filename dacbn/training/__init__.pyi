@@ -8,6 +8,7 @@ from .assemble import check_start as check_start
 from .assemble import create_state as create_state
 from .assemble import is_source_free as is_source_free
 from .assemble import pin_weights as pin_weights
+from .assemble import takes_labelled_target as takes_labelled_target
 from .automatic import automatic_values as automatic_values
 from .automatic import decide as decide
 from .automatic import describe_decisions as describe_decisions

@@ -12,6 +12,7 @@ from dacbn.models.backbones import Pretrained, check_name, find_pretrained
 from dacbn.models.own_module import MARK, count_features
 from dacbn.models.sites import find_layers, select
 from dacbn.models.weights_file import hash_weights
+from dacbn.spec import Spec
 from dacbn.spelling import renamed, spell
 from dacbn.training.batch_memory import check_batch, count_activations
 from dacbn.training.config import TrainConfig
@@ -99,6 +100,11 @@ def check_needs_source(config: TrainConfig) -> None:
         )
 
 
+def takes_labelled_target(method: Spec) -> bool:
+    """Whether a method, or a part of a sum, learns labelled target images."""
+    return any(name in methods and methods[name].takes_labelled_target for name in method.names)
+
+
 def check_labelled(config: TrainConfig) -> None:
     """Check that labelled target images are given if, and only if, the method takes them.
 
@@ -106,7 +112,7 @@ def check_labelled(config: TrainConfig) -> None:
         ValueError: they are missing or not used, or there are not as many as targets.
     """
     taking = [name for name in methods if methods[name].takes_labelled_target]
-    takes = any(name in taking for name in config.method.names)
+    takes = takes_labelled_target(config.method)
     given, setting = config.target_labelled, spell("target_labelled")
     if given and not takes:
         raise ValueError(

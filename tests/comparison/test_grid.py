@@ -3,6 +3,7 @@
 import pytest
 
 from dacbn.comparison import Variant, choose_variants, make_grid
+from dacbn.comparison.cells import check_settings
 from dacbn.comparison.grid import FROZEN, baseline_of, reference_of
 from dacbn.training import TrainConfig
 
@@ -123,3 +124,14 @@ def test_the_linear_probe_is_a_row_once():
     # where all cells train heads, source_only is it
     assert choose_variants(norms, methods, probe=()) == asked
     assert choose_variants(norms, ["dann"], probe=())[-1].title.endswith("(control: linear probe)")
+
+
+def test_a_grid_gives_labelled_target_images_to_the_methods_that_take_them():
+    config = TrainConfig(target=("b",), target_labelled=("few.txt",))
+    methods = ["source_only", "mme", "source_and_target + mcc"]
+    cells = make_grid(config, choose_variants(["batch_norm"], methods), 1)
+    given = {cell.variant.method: cell.config.target_labelled for cell in cells}
+    assert given == {"source_only": (), "mme": ("few.txt",), methods[2]: ("few.txt",)}
+    (cell,) = make_grid(config, choose_variants(["batch_norm"], ["dann"]), 1)
+    with pytest.raises(ValueError, match="dann does not use labelled target images"):
+        check_settings(cell.config)

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms.v2 import functional as tv
 
 from dacbn.datasets import labelled, size_of, unlabelled
+from dacbn.datasets.arrays import resize
 
 GREY = np.random.default_rng(0).integers(0, 256, (4, 6, 6), dtype=np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (4, 6, 6, 3), dtype=np.uint8)
@@ -40,6 +42,14 @@ def test_resizing_agrees_with_pillow(size):
     for ours, image in zip(resized, COLOUR, strict=True):
         pillow = Image.fromarray(image).resize((size, size), Image.Resampling.BILINEAR)
         assert np.abs(ours.transpose(1, 2, 0).astype(int) - np.array(pillow).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("size", [3, 5, 11])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_resizing_is_that_of_torchvision(size, dtype):
+    pixels = torch.from_numpy(COLOUR).permute(0, 3, 1, 2).to(dtype)
+    wanted = tv.resize(pixels, [size, size], antialias=True)
+    assert torch.equal(resize(pixels, size), wanted)
 
 
 def test_images_that_are_not_square_are_resized_or_refused():

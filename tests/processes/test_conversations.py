@@ -58,3 +58,11 @@ def test_one_folder_is_written_and_resumed_and_the_scores_are_those_of_one_proce
 
 def test_evaluation_in_turns_equals_that_of_one_process(said):
     assert [each["outputs"] for each in said] == [0.0, 0.0]
+
+
+def test_what_diverges_on_one_process_ends_all_and_the_last_good_step_is_saved(said):
+    for each in said:
+        (kind, text), step, finite = each["diverged"]
+        assert kind == "DivergedError" and "loss became nan at step" in text
+        assert 0 < step < 50 and finite
+    assert "keeps its last good checkpoint" in said[0]["diverged"][0][1]  # the first has the folder

@@ -18,6 +18,7 @@ from dacbn.processes import (
 )
 from dacbn.training import TrainConfig
 from dacbn.training.evaluation import run_network
+from dacbn.training.metric_window import DivergedError
 from dacbn.training.several_processes import on_processes
 
 
@@ -48,7 +49,44 @@ def converse(rank, folder):
     found["other data"] = raised(lambda: _fit(19 + rank), ValueError)
     found["files"] = _train(rank, folder)
     found["outputs"] = _outputs()
+    found["diverged"] = _diverge(rank, f"{folder}-diverged")
     return found
+
+
+class Diverging(torch.nn.Module):
+    """A network whose features are NaN on process 1 after some passes in training."""
+
+    def __init__(self, rank):
+        super().__init__()
+        self.rank, self.passes = rank, 0
+        self.layers = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 4, 3, stride=4), torch.nn.BatchNorm2d(4), torch.nn.ReLU()
+        )
+
+    def forward(self, images):
+        """Compute features (B, 4)."""
+        self.passes += self.training
+        features = self.layers(images).mean((2, 3))
+        return features * torch.nan if self.rank == 1 and self.passes > 8 else features
+
+
+def _diverge(rank, run):
+    """Return the error, and of what is saved the step and whether all weights are finite."""
+    options = {
+        "source_batch_size": 4,
+        "target_batch_size": 4,
+        "log_every": 1,
+        "checkpoint_every": 1,
+    }
+    adapter = DomainAdapter(
+        Diverging(rank), norm="batch_norm", method="source_only", device="cpu", steps=50, **options
+    )
+    error = raised(lambda: adapter.fit(domain(20, 0), domain(20, 1), run=run), DivergedError)
+    saved = torch.load(f"{run}/checkpoint.pt", weights_only=False)
+    finite = all(
+        value.isfinite().all() for value in saved["method"].values() if value.is_floating_point()
+    )
+    return error, saved["step"], finite
 
 
 def _open(**options):

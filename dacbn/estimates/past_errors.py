@@ -21,7 +21,7 @@ class PastError(NamedTuple):
     pairs: int
 
 
-ALONE = PastError(0.072, 7)  # atc, doc and cot
+ALONE = PastError(0.071, 8)  # atc, doc and cot
 WITH_SECOND = PastError(0.064, 5)  # the same and gde
 
 

@@ -139,9 +139,7 @@ class SavedAdapter(Classifier):
         other = None
         if second is not None and second.held_out is not None:
             other = second.held_out, second._logits_of(images, cluster_id)
-        config = self.config
-        thin = why_thin(config.method, len(config.source))
-        return estimate(see(self.held_out, logits, other), thin)
+        return estimate(see(self.held_out, logits, other), why_thin(self.config.method))
 
     def _logits_of(self, images: UnlabelledLike, cluster_id: int | str | None) -> Tensor:
         return self.outputs(sample_images(self.images_of(images)), cluster_id).logits

@@ -52,6 +52,7 @@ def test_a_run_is_adapted_into_another_without_its_source(dacbn, place, monkeypa
     dacbn("adapt", "run", "--method", "shot(weight=0.1, rounds=2)", *FAST)
     output = capsys.readouterr().out
     assert "target test: accuracy" in output and "next: dacbn evaluate runs/run-shot" in output
+    assert "against the run that it started from (" in output
     (place / "run" / "config.json").write_bytes(before["config.json"])
     assert contents(place / "run") == before
     adapted = DomainAdapter.from_pretrained(place / "runs" / "run-shot", device="cpu")

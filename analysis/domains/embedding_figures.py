@@ -223,7 +223,7 @@ def _keys(domains: Sequence[str], classes: Sequence[str]) -> tuple[list[Line2D],
 
 def _silhouettes(scores: Scores) -> str:
     by_domain = {"source": scores.source_silhouette, "target": scores.target_silhouette}
-    known = [f"{name} {value:.2f}" for name, value in by_domain.items() if not np.isnan(value)]
+    known = [f"{name} {value:z.2f}" for name, value in by_domain.items() if not np.isnan(value)]
     return f"silhouette of the classes: {', '.join(known)}" if known else ""
 
 

@@ -125,7 +125,9 @@ def _findings(counts: Labels, output: DomainOutput, classes: Sequence[str]) -> t
     ]
     missing = [classes[int(label)] for label in np.flatnonzero(counts == 0)]
     if missing:
-        named = ", ".join(missing[:6]) + (", …" if len(missing) > 6 else "")
+        named = ", ".join(missing[:6]) + (
+            f" and {len(missing) - 6} more" if len(missing) > 6 else ""
+        )
         sentences.append(f"No image is predicted as {named}.")
     if (used := int((counts > 0).sum())) > MAX_CLASSES:
         sentences.append(f"Pictures are of the {MAX_CLASSES} most predicted of {used} classes.")

@@ -96,7 +96,7 @@ def _from_outputs(outputs: Mapping[str, DomainOutput], info: RunInfo) -> tuple[E
     return (
         estimate(
             see(HeldOut(logits, torch.from_numpy(source.labels)), own),
-            why_thin(info.config.method, len(info.config.source)),
+            why_thin(info.config.method),
         ),
     )
 

@@ -16,7 +16,6 @@ from dacbn.commands.scores import print_choices, print_scores
 from dacbn.intervals import Interval
 from dacbn.plain_text import say
 from dacbn.training import StorageError, TrainConfig, write_json
-from dacbn.training.against import compare_right, describe_against
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST, TEST_ACCURACY
 from dacbn.training.score_intervals import interval_of
 
@@ -176,6 +175,8 @@ def _against(
     said: list[str],
 ) -> dict[str, object]:
     """Compare with a baseline on each target that has labels; add lines to `said`."""
+    from dacbn.training.against import compare_right, describe_against
+
     found: dict[str, object] = {}
     if baseline is None:
         return found

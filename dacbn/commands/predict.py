@@ -153,9 +153,7 @@ def predict(
         right = f"cannot tell: {reason}"
         if reason is None and adapter.held_out is not None:
             seen = see(adapter.held_out, predictions.logits)
-            right = describe(
-                estimate(seen, why_thin(adapter.config.method, len(adapter.config.source)))
-            )
+            right = describe(estimate(seen, why_thin(adapter.config.method)))
         for line in summarise(labels, adapter.classes, sum(map(bool, reasons)), right):
             print(plain(line), file=sys.stderr)
     if all(reasons):

@@ -7,7 +7,6 @@ from typing import Any
 from dacbn.intervals import Interval, wilson
 from dacbn.plain_text import say
 from dacbn.training import Choice, choose, evaluations_of
-from dacbn.training.against import compare_kept, describe_against
 from dacbn.training.metrics import (
     CLASSES_PRESENT,
     NUM_IMAGES,
@@ -117,6 +116,8 @@ def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:
 
 def print_against(run: Path) -> None:
     """Print how far a run is from its baselines on the targets' test images, one line each."""
+    from dacbn.training.against import compare_kept, describe_against
+
     for domain, baseline, found in compare_kept(run):
         say(describe_against(domain, baseline, found))
 

@@ -31,7 +31,7 @@ def estimate_run(run: Path, second: Path | None = None) -> tuple[Estimate, ...]:
         return ()
     other = find_second(run) if second is None else second
     written = _stamp(run), None if other is None else _stamp(other)
-    return _estimate(run, other, written, why_thin(config.method, len(config.source)))
+    return _estimate(run, other, written, why_thin(config.method))
 
 
 def _stamp(run: Path) -> tuple[int, ...]:

@@ -14,11 +14,6 @@ def test_a_sum_with_one_of_them_is_named():
     assert why_thin(Spec("dann")) == why_thin(Spec("source_only")) == ()
 
 
-def test_several_sources_are_a_reason_too():
-    (reason,) = why_thin(Spec("dann"), 2)
-    assert "for one source only" in reason and len(why_thin(Spec("mcc"), 3)) == 2
-
-
 def test_an_estimate_of_such_a_training_cannot_tell(tiny, source, target):
     adapter = tiny(method="mcc").fit(source, target[0], source_test=source)
     assert "mcc trained the network" in adapter.estimate(target[0]).thin[0]

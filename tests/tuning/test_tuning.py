@@ -86,16 +86,9 @@ def test_trials_are_trained_and_the_chosen_one_predicts(config, photos, tmp_path
     assert adapter.predict(photos / "c").shape == (6,)
     text = (tmp_path / "out" / "tuning.md").read_text()
     assert "- ready: " in text and "out of reach of the choice: the best is trial" in text
-    about = r"\(([\d.]+ to [\d.]+); (\d+) images, chance 50.0%\)"
-    assert re.search(rf"the best is trial \d, [\d.]+% {about}", text)
-    images = int(re.search(about, text)[2])
-    assert text.count(f" Test images: {images}; chance reaches 50.0.") == 2
-    if found.chosen:
-        assert re.search(
-            rf"the choice on b against the default .* of the same {images} images", text
-        )
-    assert "the default settings are trial 0\n  - last checkpoint: " in text
-    assert f"dacbn train --source {photos / 'a'}" in text
+    (count,) = re.findall(r"best is trial \d, [\d.]+% \([\d. to]+; (\d+) images, chance 50", text)
+    assert text.count(f" Test images: {count}; chance reaches 50.0.") == 2
+    assert "default settings are trial 0\n" in text and f"--source {photos / 'a'}" in text
     assert {each.name for each in found.run.parent.iterdir()} == {f"trial-{n}" for n in range(3)}
 
 

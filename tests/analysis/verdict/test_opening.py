@@ -132,7 +132,7 @@ def test_older_runs_are_estimated_from_the_images(labelled):
     random = np.random.default_rng(0)
     labels = np.arange(120) % 6
     sides = [
-        softmax(size * np.eye(6)[labels] + random.normal(0, 1, (120, 6)), 1) for size in (4, 2)
+        softmax(size * np.eye(6)[labels] + random.normal(0, 1, (120, 6)), 1) for size in (3, 2)
     ]
     own = labels if labelled else None
     outputs = {

@@ -16,9 +16,10 @@ from dacbn.export.program import record
 from dacbn.export.served_network import ServedNetwork
 from dacbn.models import Network, create_network
 from dacbn.models.first_line import first_line
+from dacbn.progress import counted
 
 SPECS = ("ucb_norm(num_clusters=2)", "ucb_norm")
-CELLS = ((64, 1), (64, 256), (224, 1))  # pixels per side, and images at once
+CELLS = ((64, 1), (64, 256))  # pixels per side, and images at once
 NUM_CLASSES = 10
 SEEN = 8  # images from which statistics are estimated
 
@@ -46,17 +47,17 @@ def benchmark_exports(
     """
     rows: list[Row] = []
     names = {"its own BatchNorm": None, **{spec: spec for spec in specs}}
-    for size, count in cells:
+    parts = [(cell, runtime) for cell in cells for runtime in RUNTIMES]
+    for (size, count), runtime in counted(parts, len(parts), "part", "answers"):
         torch.compiler.reset()  # it gives up after eight networks of one class
         images = torch.rand(count, 3, size, size)
         networks = {name: _network(backbone, norm, size) for name, norm in names.items()}
-        for runtime, prepare in RUNTIMES.items():
-            runs = _prepared(prepare, networks, images, runtime)
-            title = f"{runtime}, {count} of {size} pixels"
-            for name, timing in time_candidates(runs, rounds, title=title).items() if runs else ():
-                cell = {"runtime": runtime, "pixels": size, "images": count, "norm": name}
-                speed = {"images_per_second": count / timing.seconds}
-                rows.append({**cell, **asdict(timing), **speed})
+        runs = _prepared(RUNTIMES[runtime], networks, images, runtime)
+        title = f"{runtime}, {count} of {size} pixels"
+        for name, timing in time_candidates(runs, rounds, title=title).items() if runs else ():
+            cell = {"runtime": runtime, "pixels": size, "images": count, "norm": name}
+            speed = {"images_per_second": count / timing.seconds}
+            rows.append({**cell, **asdict(timing), **speed})
     return rows
 
 
@@ -75,10 +76,11 @@ def _prepared(
     runtime: str,
 ) -> dict[str, Callable[[], object]]:
     """Return what is timed; nothing, with a warning, where the compiler is missing."""
+    runs: dict[str, Callable[[], object]] = {}
     try:
-        runs = {name: prepare(network, images) for name, network in networks.items()}
-        for run in runs.values():
-            run()
+        for name, network in counted(networks.items(), len(networks), "network", runtime):
+            runs[name] = prepare(network, images)
+            runs[name]()
     except (RuntimeError, OSError) as error:  # torch's compiler needs one of C++
         warnings.warn(f"{runtime} is not timed: {first_line(error)}", stacklevel=3)
         return {}

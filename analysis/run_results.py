@@ -163,7 +163,7 @@ class RunResults:
 
     @cached_property
     def embedding(self) -> Embedding | None:
-        """The features before and after training in the plane, which a thread computes."""
+        """The features before and after training in the plane, which another process computes."""
         if self.subject is None or self.outputs is None:
             return None
         _ = self.recording  # before, since it takes all cores

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -21,7 +20,7 @@ from dacbn.analysis.domains.embedding_axes import (
 )
 from dacbn.analysis.domains.embeddings import Scores
 from dacbn.analysis.domains.tsne import MANY, PERPLEXITY, embed_features
-from dacbn.analysis.helping_process import at_once, start
+from dacbn.analysis.helping_process import Begun, start
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
 from dacbn.analysis.presentation.class_names import shorten
 from dacbn.analysis.presentation.section import Row, Section
@@ -39,7 +38,7 @@ LINE_LENGTH = 46  # letters of a title
 LETTERS = 95  # of a line of the legend
 
 
-Planes = Future[list[tuple[Floats, float]]]
+Planes = Begun[list[tuple[Floats, float]]]
 """Of each network, points in the plane (N, 2) and their trustworthiness, in [0, 1]."""
 
 
@@ -54,7 +53,7 @@ def start_planes(
     """
     features = [_stack(of) for of in _choose(outputs, seed).values()]
     if len(features[0]) < MANY:
-        return at_once(partial(embed_features, features, perplexity, seed))
+        return Begun(partial(embed_features, features, perplexity, seed))
     cores = max(1, (os.cpu_count() or 1) - 1)
     return start(partial(embed_features, features, perplexity, seed, cores))
 

@@ -140,6 +140,10 @@ def compute_trust(features: Floats, plane: Floats) -> float:
     return float(trustworthiness(features, plane, n_neighbors=neighbours))
 
 
+def get_ready() -> None:
+    """Import what this file needs, where it is called in another process."""
+
+
 def embed_features(
     features: Sequence[Floats], perplexity: float, seed: int, cores: int | None = None
 ) -> list[tuple[Floats, float]]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from functools import partial
 
 import matplotlib
@@ -58,9 +59,29 @@ def test_figures_are_the_same_wherever_they_are_drawn(cores, tmp_path):
 def test_work_of_a_process_that_was_killed_is_done_here():
     used = []
     with another_process():
+        assert start(partial(end, os.getpid())).result() == os.getpid()
+        finish(os.getpid, used.append)
+    with another_process():
         start(os.getpid).result()
         finish(partial(end, os.getpid()), used.append)
-    assert used == [os.getpid()]
+    assert used == [os.getpid()] * 2
+
+
+def test_work_that_waits_is_shared():
+    done, here = [], os.getpid()
+    with another_process():
+        long = start(partial(time.sleep, 1))
+        for number in range(6):
+            finish(partial(work, number), done.append)
+        long.result()
+        taken = len(done)
+    assert sorted(number for number, _ in done) == list(range(6))
+    assert taken >= 3 and all(process == here for _, process in done[:taken])
+
+
+def work(number):
+    """Return a number, and where it was asked for."""
+    return number, os.getpid()
 
 
 def end(asks):

@@ -19,11 +19,11 @@ from .domains.embedding_axes import plot_by_domain as plot_by_domain
 from .domains.embedding_figures import draw_embeddings as draw_embeddings
 from .domains.embedding_sections import draw_features as draw_features
 from .domains.embedding_sections import draw_layers as draw_layers
-from .domains.embeddings import compute_embedding as compute_embedding
 from .domains.embeddings import compute_proxy_distance as compute_proxy_distance
 from .domains.embeddings import compute_scores as compute_scores
 from .domains.embeddings import compute_silhouette as compute_silhouette
-from .domains.embeddings import compute_trust as compute_trust
+from .domains.tsne import compute_embedding as compute_embedding
+from .domains.tsne import compute_trust as compute_trust
 from .domains.views import compute_views as compute_views
 from .domains.views import draw_views as draw_views
 from .domains.views import plot_views as plot_views

@@ -7,11 +7,10 @@ Each is one file that registers itself:
 
 The needs are attributes of `RunResults`, passed as arguments of the same names. Results that
 several analyses need are computed once. A ValueError means that the analysis does not apply. An
-analysis with `meanwhile` waits for a result that a thread computes while the others run.
+analysis with `meanwhile` waits for a result that another process computes while the others run.
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
@@ -26,8 +25,6 @@ from dacbn.registry import Registry
 
 Draw = Callable[..., Section | list[Section]]
 DrawT = TypeVar("DrawT", bound=Draw)
-
-SWITCH_INTERVAL = 2e-4  # seconds
 
 
 class Analysis(NamedTuple):
@@ -111,18 +108,9 @@ def _listed(drawn: Section | list[Section] | None) -> list[Section]:
 
 @contextmanager
 def _leaving_a_core() -> Iterator[None]:
-    """Leave one core to a thread in a `with` block, and the interpreter whenever it asks.
-
-    Threads that share cores wait for each other long, and one that asks for the interpreter waits 5
-    ms by default: longer than a step of t-SNE takes.
-    """
-    interval = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    try:
-        with threadpool_limits(max(1, (os.cpu_count() or 1) - 1), user_api="openmp"):
-            yield
-    finally:
-        sys.setswitchinterval(interval)
+    """Leave one core to another process in a `with` block; threads that share one wait long."""
+    with threadpool_limits(max(1, (os.cpu_count() or 1) - 1)):
+        yield
 
 
 def _without_repeated_reasons(write: WriteLine) -> WriteLine:

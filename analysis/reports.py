@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dacbn.analysis.analyses import analyses, comparisons
+from dacbn.analysis.helping_process import another_process
 from dacbn.analysis.observe.recorder import find_normalisers
 from dacbn.analysis.observe.run_folder import open_run
 from dacbn.analysis.presentation.html import write_report
@@ -100,7 +101,8 @@ def report(
     commands.append(_command(folders, images, seed, layers, output, root, against))
     with claim(options.folder):  # not the run, which may still be trained
         remove_drafts(path)
-        sections, first = (_analyse if alone else _compare)(infos, options, write)
+        with another_process():
+            sections, first = (_analyse if alone else _compare)(infos, options, write)
         if leads():  # the others, of several processes, ran their batches
             shown = [each.without(first) for each in sections]
             write_report(path, _title(infos), shown, settings, commands, first)

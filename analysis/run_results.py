@@ -9,6 +9,8 @@ from typing import NamedTuple, TypeVar
 
 from dacbn.analysis.domains.embedding_meanwhile import Embedding, start_embedding
 from dacbn.analysis.domains.embeddings import Scores, compute_scores
+from dacbn.analysis.domains.tsne import MANY, get_ready
+from dacbn.analysis.helping_process import start
 from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs
 from dacbn.analysis.observe.recorder import record
 from dacbn.analysis.observe.recording import Recording
@@ -100,7 +102,10 @@ class RunResults:
     @cached_property
     def samples(self) -> dict[str, Sample] | None:
         """Test images by domain."""
-        return _read(lambda: read_samples(self._info, self._options.images, self.seed))
+        samples = _read(lambda: read_samples(self._info, self._options.images, self.seed))
+        if sum(len(each.images) for each in (samples or {}).values()) >= MANY:
+            start(get_ready)  # the first work of another process, which takes a second to start
+        return samples
 
     @cached_property
     def training_images(self) -> dict[str, Images] | None:
@@ -163,7 +168,7 @@ class RunResults:
 
     @cached_property
     def embedding(self) -> Embedding | None:
-        """The features before and after training in the plane, which a thread computes."""
+        """The features before and after training in the plane, which another process computes."""
         if self.subject is None or self.outputs is None:
             return None
         _ = self.recording  # before, since it takes all cores

@@ -132,6 +132,7 @@ MISTAKES = {
     "compare --output c --seeds 0": "--seeds must be at least 1, got 0",
     "benchmark layers --threads -1": "--threads must be at least 1, or 0 for all cores, got -1",
     "benchmark layers --rounds 0": "--rounds must be at least 1, got 0",
+    "benchmark waiting --files 0": "--files must be at least 1, got 0",
     "benchmark layers --output flat": "--output needs a file to write, and flat is a folder",
     "evaluate torn": "copy config.json from a run with the same settings and classes",
     "analyse empty": "empty is no run folder: it has no config.json. Give a folder that",

@@ -1,10 +1,12 @@
 """Figures of embedded features: points by class and domain, and by domain alone."""
 
+import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from textwrap import fill
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -16,12 +18,9 @@ from dacbn.analysis.domains.embedding_axes import (
     plot_by_class,
     plot_by_domain,
 )
-from dacbn.analysis.domains.embeddings import (
-    PERPLEXITY,
-    Scores,
-    compute_embeddings,
-    compute_trust,
-)
+from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.domains.tsne import MANY, PERPLEXITY, embed_features
+from dacbn.analysis.helping_process import Begun, start
 from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
 from dacbn.analysis.presentation.class_names import shorten
 from dacbn.analysis.presentation.section import Row, Section
@@ -39,35 +38,24 @@ LINE_LENGTH = 46  # letters of a title
 LETTERS = 95  # of a line of the legend
 
 
-class Embeddings(NamedTuple):
-    """The embedded features of several networks, by name.
-
-    Attributes:
-        embedded: the points.
-        trust: the trustworthiness of the points, in [0, 1].
-    """
-
-    embedded: dict[str, Embedded]
-    trust: dict[str, float]
+Planes = Begun[list[tuple[Floats, float]]]
+"""Of each network, points in the plane (N, 2) and their trustworthiness, in [0, 1]."""
 
 
-def embed_outputs(
+def start_planes(
     outputs: Mapping[str, Mapping[str, DomainOutput]],
     perplexity: float = PERPLEXITY,
     seed: int = 0,
-    cores: int | None = None,
-) -> Embeddings:
-    """Embed the features that networks, or layers of one, compute for the same images.
+) -> Planes:
+    """Begin to embed the features that networks, or layers of one, compute for the same images.
 
-    Arguments and errors as in `draw_embeddings` and `compute_embeddings`.
+    Arguments and errors as in `draw_embeddings`.
     """
-    chosen = _choose(outputs, seed)
-    features = {name: _stack(of) for name, of in chosen.items()}
-    planes = compute_embeddings(list(features.values()), perplexity, seed, cores)
-    pairs = zip(chosen.items(), planes, strict=True)
-    embedded = {name: _embed(of, plane) for (name, of), plane in pairs}
-    trust = {name: compute_trust(features[name], each.points) for name, each in embedded.items()}
-    return Embeddings(embedded, trust)
+    features = [_stack(of) for of in _choose(outputs, seed).values()]
+    if len(features[0]) < MANY:
+        return Begun(partial(embed_features, features, perplexity, seed))
+    cores = max(1, (os.cpu_count() or 1) - 1)
+    return start(partial(embed_features, features, perplexity, seed, cores))
 
 
 def draw_embeddings(
@@ -79,7 +67,7 @@ def draw_embeddings(
     seed: int = 0,
     title: str = "Features of both domains",
     stem: str = "embedding",
-    embeddings: Embeddings | None = None,
+    planes: Planes | None = None,
 ) -> Section:
     """Draw the features that networks, or layers of one, compute for the same images.
 
@@ -92,12 +80,15 @@ def draw_embeddings(
         seed: for choosing images, and for t-SNE.
         title: of the section.
         stem: of the files.
-        embeddings: of these outputs; computed if None.
+        planes: of these outputs, from `start_planes`; computed if None.
 
     Raises:
         ValueError: the sample is too small.
     """
-    embedded, trust = embeddings or embed_outputs(outputs, perplexity, seed)
+    found = (planes or start_planes(outputs, perplexity, seed)).result()
+    triples = zip(_choose(outputs, seed).items(), found, strict=True)
+    embedded = {name: _embed(of, plane) for (name, of), (plane, _) in triples}
+    trust = {name: each for name, (_, each) in zip(outputs, found, strict=True)}
     domains = list(next(iter(outputs.values())))
     file = _draw(embedded, scores, trust, domains, classes, folder / stem)
     rows = [

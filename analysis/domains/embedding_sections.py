@@ -54,7 +54,7 @@ def draw_features(
     section = draw_embeddings(
         *(embedding.outputs, scores_by_network, subject.classes, folder),
         seed=seed,
-        embeddings=embedding.found.result(),
+        planes=embedding.planes,
     )
     if not can_be_touched():
         return section

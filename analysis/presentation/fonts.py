@@ -1,5 +1,6 @@
 """Fonts of this machine for characters that the usual font of figures lacks."""
 
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -33,18 +34,19 @@ def find_fallbacks(text: str) -> tuple[tuple[str, ...], frozenset[str]]:
 
 
 @lru_cache(maxsize=1)
-def _families() -> dict[str, frozenset[int]]:
-    """Return the characters of each regular family, also of those that were installed lately.
-
-    matplotlib keeps a list of fonts in its cache, and does not see what is installed later.
-    """
+def add_new_fonts() -> None:
+    """Add what was installed lately: matplotlib keeps its list of fonts in a cache."""
     known = {Path(each.fname) for each in font_manager.fontManager.ttflist}
     for path in map(Path, font_manager.findSystemFonts()):
         if path not in known:
-            try:
+            with suppress(OSError, RuntimeError):  # no font that FreeType can read
                 font_manager.fontManager.addfont(path)
-            except (OSError, RuntimeError):  # no font that FreeType can read
-                continue
+
+
+@lru_cache(maxsize=1)
+def _families() -> dict[str, frozenset[int]]:
+    """Return the characters of each regular family."""
+    add_new_fonts()
     found: dict[str, frozenset[int]] = {}
     for each in font_manager.fontManager.ttflist:
         regular = each.style == "normal" and each.weight in (400, "normal", "regular")

@@ -5,18 +5,19 @@ made without pyplot, which would need a display and change the settings of a not
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from dacbn.analysis.helping_process import finish
+from dacbn.analysis.presentation.drawing import draw
 from dacbn.analysis.presentation.figure_text import make_plain
 from dacbn.plain_text import plain
 from dacbn.training import write_atomically
@@ -67,6 +68,8 @@ def save_figure(
 ) -> list[Path]:
     """Write a figure as PNG and SVG, and the arrays behind it as npz.
 
+    While a report is made, the PNG and the SVG may be written later.
+
     Args:
         figure: the figure.
         stem: the files' path without suffix.
@@ -83,19 +86,20 @@ def save_figure(
     files = [stem.with_name(stem.name + suffix) for suffix in (".png", ".svg", ".npz")]
     words = [f"{number}: {word}" for number, word in make_plain(figure).items()]
     legend = f" No font here shows {', '.join(words)}." if words else ""
-    about = {"Title": stem.name, "Description": plain(caption) + legend}
-    contents = [io.BytesIO() for _ in files]
-    figure.savefig(contents[0], format="png", dpi=DPI, metadata=about)
-    figure.set_layout_engine("none")  # the SVG has the layout of the PNG: finding one takes as long
-    # equal figures give equal files: no date, and no random ids
-    with matplotlib.rc_context({"svg.hashsalt": stem.name}):
-        figure.savefig(contents[1], format="svg", dpi=DPI, metadata={**about, "Date": None})
     named = {plain(name): values for name, values in arrays.items()}
-    np.savez(contents[2], **named)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
-    for file, content in zip(files, contents, strict=True):
-        write_atomically(file, partial(_save, content))
+    content = io.BytesIO()
+    np.savez(content, **named)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
+    _write(files[2:], [content.getvalue()])
+    finish(
+        partial(draw, figure, stem.name, plain(caption) + legend, DPI), partial(_write, files[:2])
+    )
     return files
 
 
-def _save(content: io.BytesIO, draft: Path) -> None:
-    draft.write_bytes(content.getbuffer())
+def _write(files: Sequence[Path], contents: Sequence[bytes]) -> None:
+    for file, content in zip(files, contents, strict=True):
+        write_atomically(file, partial(_save, content))
+
+
+def _save(content: bytes, draft: Path) -> None:
+    draft.write_bytes(content)

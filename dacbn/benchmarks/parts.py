@@ -39,6 +39,8 @@ class Settings:
     """Folder of MNIST and MNIST-M, for the part accuracy."""
     rows: tuple[WaitingRow, ...] = ()
     """Rows of the part waiting; all by default."""
+    files: int = 1000
+    """JPEGs that the row predict labels."""
     against: Path | None = None
     """A reference build for the part waiting: the Python that it is installed for, or its
     checkout."""
@@ -69,7 +71,8 @@ def measure(part: Part, settings: Settings) -> "list[Row]":
         kept = (None, *settings.norms) if settings.norms else SHARED
         return benchmark_processes(kept, rounds=settings.rounds)
     if part == "waiting":
-        return benchmark_waiting(settings.rows, settings.against, settings.rounds)
+        sizes = {"files": settings.files}
+        return benchmark_waiting(settings.rows, settings.against, settings.rounds, **sizes)
     if part == "accuracy":
         return benchmark_accuracy(
             (None, *settings.norms) if settings.norms else NORMS,

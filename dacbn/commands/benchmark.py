@@ -38,8 +38,9 @@ def benchmark(
 
     if threads < 0:
         raise ValueError(f"--threads must be at least 1, or 0 for all cores, got {threads}")
-    if settings.rounds < 1:
-        raise ValueError(f"--rounds must be at least 1, got {settings.rounds}")
+    for name in ("rounds", "files"):
+        if (count := getattr(settings, name)) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {count}")
     if output.is_dir():
         raise ValueError(f"--output needs a file to write, and {output} is a folder")
     torch.set_num_threads(threads or os.cpu_count() or 1)

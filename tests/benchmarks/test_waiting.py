@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from dacbn.benchmarks import benchmark_waiting
+from dacbn.benchmarks.waiting import labelling
 from dacbn.benchmarks.waiting.builds import SOURCE, Build
 
 TINY = {"rounds": 1, "pixels": 32, "images": 2, "files": 3, "steps": 1}
@@ -54,6 +55,14 @@ def test_layers_and_memory_have_a_row_each():
     }
     (row,) = benchmark_waiting(["memory"], **TINY)
     assert 0.9 < row["ratio"] < 1.2 and row["what"].endswith(" MB")
+
+
+def test_photographs_beyond_the_first_are_links_to_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(labelling, "KINDS", 2)
+    labelling.draw_photos(tmp_path / "photos", 5)
+    files = sorted((tmp_path / "photos").iterdir())
+    assert [file.name for file in files] == [f"{number:05}.jpg" for number in range(5)]
+    assert files[4].samefile(files[0]) and not files[1].samefile(files[0])
 
 
 def test_rows_that_need_a_reference_are_left_out_without_one():

@@ -17,9 +17,9 @@ PLAIN = Path(__file__).with_name("plain_labelling.py")
 def time_labelling(options: Options) -> list[Row]:
     """Time the labelling of photographs by resnet18, from start to table."""
     photos, run = options.folder / "photos", options.folder / "labelled"
-    _draw_photos(photos, options.files)
-    _draw_photos(options.folder / "classes" / "a", 4)
-    _draw_photos(options.folder / "classes" / "b", 4)
+    draw_photos(photos, options.files)
+    draw_photos(options.folder / "classes" / "a", 4)
+    draw_photos(options.folder / "classes" / "b", 4)
     domains = ["--source", "classes", "--target", "classes", "--image-size", str(options.pixels)]
     words = ["train", "--backbone", "resnet18", "--steps", "1", "--run", str(run), *domains]
     sizes = ["--source-batch-size", "4", "--target-batch-size", "4", "--eval-every", "0"]
@@ -33,15 +33,18 @@ def time_labelling(options: Options) -> list[Row]:
     return [compare("dacbn predict", ours, peer, against, conditions, options.rounds)]
 
 
-def _draw_photos(folder: Path, count: int) -> None:
-    """Write photographs of smooth noise, with as much detail as JPEGs of cameras have."""
+def draw_photos(folder: Path, count: int) -> None:
+    """Write photographs of smooth noise, with as much detail as JPEGs of cameras have.
+
+    Those beyond the first are links to them, so that ten thousand fit on any disk.
+    """
     folder.mkdir(parents=True)
     random = np.random.default_rng(0)
-    drawn = []
-    for _ in range(min(KINDS, count)):
+    files = [folder / f"{number:05}.jpg" for number in range(count)]
+    for file in files[:KINDS]:
         coarse = Image.fromarray(random.integers(0, 256, (14, 20, 3), dtype=np.uint8))
         fine = random.normal(0, 8, (HEIGHT, WIDTH, 3))
         pixels = np.asarray(coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC)) + fine
-        drawn.append(Image.fromarray(pixels.clip(0, 255).astype(np.uint8)))
-    for number in range(count):
-        drawn[number % len(drawn)].save(folder / f"{number:05}.jpg", quality=90)
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(file, quality=90)
+    for number, file in enumerate(files[KINDS:]):
+        file.hardlink_to(files[number % KINDS])

@@ -1,10 +1,10 @@
 """Normalise by a Gaussian mixture, by the fastest implementation for its assignment and device.
 
 Mixtures per channel are one operator (`operators`), compiled code where there is some for the
-device; mixtures of samples need each sample's moments only (`by_sample`); mixtures of positions
-and of samples of one position assign all channels at once (`jointly`). All agree with the formulas
-in `moments` to rounding, none keeps a tensor K times as large as the activations, unless second
-derivatives are asked for.
+device; mixtures of samples need each sample's moments only (`by_sample`, with gradients by hand in
+`sample_lines`); mixtures of positions and of samples of one position assign all channels at once
+(`jointly`). All agree with the formulas in `moments` to rounding, none keeps a tensor K times as
+large as the activations, unless second derivatives are asked for.
 """
 
 from math import prod
@@ -25,7 +25,8 @@ from dacbn.norms.mixture.kernels.joint import JointOptions
 from dacbn.norms.mixture.kernels.lines import line_kernel_for
 from dacbn.norms.mixture.moments import Assign
 from dacbn.norms.mixture.operators import normalise_channels
-from dacbn.norms.mixture.routes import HALF
+from dacbn.norms.mixture.routes import HALF, has_no_memory
+from dacbn.norms.mixture.sample_lines import has_constants, lines_by_moments
 
 
 def normalise_by_mixture(
@@ -92,6 +93,11 @@ def _by_samples(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     of_mean, of_var, draw = moments_and_line(x)
     moments = of_mean, of_var
+    by_hand = options.from_batch and has_constants(gate, components, of_mean)
+    if weights is None and by_hand and not has_no_memory(x):
+        length = prod(x.shape[2:])
+        found = lines_by_moments(*moments, length, gate, components, affine, options.eps)
+        return draw(*found[:2]), *found[2:]
     if weights is None:
         weights = sample_log_joint(*moments, gate).softmax(0)
     share = weights

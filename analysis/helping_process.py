@@ -1,0 +1,150 @@
+"""One process that helps while a report is made: it runs t-SNE, and draws figures.
+
+Threads would take turns in the interpreter with the analyses. loky, a part of joblib, starts
+processes that do not run the user's script again, as those of the standard library do.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Future
+from contextlib import contextmanager
+from typing import Any, Generic, TypeVar
+
+import matplotlib
+from joblib.externals.loky import ProcessPoolExecutor
+from matplotlib.font_manager import FontEntry, fontManager
+
+T = TypeVar("T")
+
+IDLE = 60.0  # seconds without work after which the process ends, also where its parent was killed
+
+Compute = Callable[[], Any]
+
+
+class Begun(Generic[T]):
+    """Work that another process does; without one, it is done when the result is asked for.
+
+    Args:
+        compute: the work.
+        future: its result in the other process.
+        meanwhile: does other work, while there is some, and returns whether there was.
+    """
+
+    def __init__(
+        self,
+        compute: Callable[[], T],
+        future: Future[T] | None = None,
+        meanwhile: Callable[[], bool] = bool,
+    ) -> None:
+        self._compute, self._future, self._meanwhile = compute, future, meanwhile
+
+    def result(self) -> T:
+        """Return the result, or raise the error of the work."""
+        if self._future is None:
+            return self._compute()
+        while not self._future.done() and self._meanwhile():
+            pass
+        try:
+            return self._future.result()
+        except BrokenExecutor:  # ended from outside, such as for want of memory
+            return self._compute()
+
+
+class Help:
+    """What is handed over to the other process, which starts with the first long work."""
+
+    def __init__(self) -> None:
+        self._process: ProcessPoolExecutor | None = None
+        self._figures: list[tuple[Future[Any], Compute, Callable[[Any], object]]] = []
+
+    def start(self, compute: Callable[[], T]) -> Begun[T]:
+        """Begin long work, where there are cores for it."""
+        if self._process is None and (os.cpu_count() or 1) > 1:
+            looks = dict(matplotlib.rcParams), fontManager.ttflist
+            self._process = ProcessPoolExecutor(
+                1, timeout=IDLE, initializer=_take_looks, initargs=looks
+            )
+        return Begun(compute, self._give(compute), self._take_back)
+
+    def finish(self, compute: Callable[[], T], use: Callable[[T], object]) -> None:
+        """Hand work over, whose result is used at the end."""
+        given = self._give(compute)
+        if given is None:
+            use(compute())
+        else:
+            self._figures.append((given, compute, use))
+
+    def wait(self) -> None:
+        """Do what is left, together with the other process, and use all results."""
+        while self._take_back():
+            pass
+        for future, compute, use in self._figures:
+            use(Begun(compute, future).result())
+
+    def end(self) -> None:
+        """End the other process after what it is doing; what it has not begun is left out."""
+        for future, *_ in self._figures:
+            future.cancel()
+        if self._process is not None:
+            self._process.shutdown()  # kill_workers fails in a thread where work was cancelled
+
+    def _give(self, compute: Callable[[], T]) -> Future[T] | None:
+        if self._process is None:
+            return None
+        try:
+            given: Future[T] = self._process.submit(compute)
+        except (BrokenExecutor, OSError):
+            return None
+        return given
+
+    def _take_back(self) -> bool:
+        """Do the last work that the other process has not begun; return whether there was any."""
+        for number in reversed(range(len(self._figures))):
+            future, compute, use = self._figures[number]
+            if future.cancel():
+                del self._figures[number]
+                use(compute())
+                return True
+        return False
+
+
+_help: list[Help] = []
+
+
+@contextmanager
+def another_process() -> Iterator[None]:
+    """Let another process help in a `with` block; at its end, all that was begun is finished."""
+    _help.append(Help())
+    try:
+        yield
+        _help[-1].wait()
+    finally:
+        _help.pop().end()
+
+
+def start(compute: Callable[[], T]) -> Begun[T]:
+    """Begin work of seconds in the process that helps.
+
+    Args:
+        compute: a function, or a partial one, that both processes can import.
+    """
+    return _help[-1].start(compute) if _help else Begun(compute)
+
+
+def finish(compute: Callable[[], T], use: Callable[[T], object]) -> None:
+    """Let the process that helps compute, if there is one, and use the result here, perhaps later.
+
+    Args:
+        compute: as in `start`.
+        use: called with the result.
+    """
+    if _help:
+        _help[-1].finish(compute, use)
+    else:
+        use(compute())
+
+
+def _take_looks(settings: dict[str, Any], fonts: list[FontEntry]) -> None:
+    """Draw as the process that asks does, whose user may have chosen settings and added fonts."""
+    matplotlib.rcParams.update(settings)  # type: ignore[arg-type]  # its names are literals
+    fontManager.ttflist = fonts

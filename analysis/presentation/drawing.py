@@ -20,7 +20,7 @@ def draw(figure: Figure, title: str, caption: str, dpi: int) -> tuple[bytes, byt
     about = {"Title": title, "Description": caption}
     png, svg = io.BytesIO(), io.BytesIO()
     figure.set_dpi(dpi)
-    if any(len(each.get_fontfamily()) > 1 for each in figure.findobj(Text)):  # type: ignore[attr-defined]
+    if any(len(each.get_fontfamily()) > 1 for each in figure.findobj(Text)):
         add_new_fonts()
     FigureCanvasAgg(figure).print_png(png, metadata=about)  # type: ignore[no-untyped-call]
     figure.set_layout_engine("none")  # the SVG has the layout of the PNG: finding one takes as long

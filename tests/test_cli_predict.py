@@ -124,7 +124,7 @@ def test_a_file_of_a_table_that_is_missing_has_a_row(predict, place, words):
     assert "gone.png" in errors
     table.write_text("path\nold/0.png\nold/1.png\n")
     _, errors = predict("run", "new.csv", code=1)
-    assert "lists 2 files that do not exist" in errors
+    assert "2 of 2 files of new.csv do not exist" in errors
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names are Unicode elsewhere")

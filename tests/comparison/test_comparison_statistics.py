@@ -32,7 +32,7 @@ def test_the_interval_is_scipys_of_a_paired_t_test():
     ours, theirs = {0: 0.5, 1: 0.7, 2: 0.65, 3: 0.8}, {0: 0.4, 1: 0.75, 2: 0.5, 3: 0.6}
     test = stats.ttest_rel(list(ours.values()), list(theirs.values()))
     interval = test.confidence_interval(0.95)
-    mean, (low, high), count, _ = paired_difference(ours, theirs)
+    mean, (low, high), count, *_ = paired_difference(ours, theirs)
     assert mean == pytest.approx(0.1) and count == 4
     assert (low, high) == pytest.approx((interval.low, interval.high))
 
@@ -44,7 +44,7 @@ def test_only_seeds_that_both_have_are_paired_whatever_their_order():
 
 
 def test_one_pair_has_no_interval_and_none_no_difference():
-    assert paired_difference({0: 0.5}, {0: 0.25, 1: 1}) == (0.25, None, 1, (0.5, 0.25))
+    assert paired_difference({0: 0.5}, {0: 0.25, 1: 1}) == (0.25, None, 1, (0.5, 0.25), None)
     assert paired_difference({0: 0.5}, {1: 0.5}) is None
 
 

@@ -6,13 +6,15 @@ from torch import nn
 
 from dacbn.norms.running_statistics import normaliser_parts
 
+BY_NAME = {"running_mean", "running_var"}  # also in layers of timm's own, such as EvoNorm
+
 
 @torch.no_grad()
 def distribute_statistics(model: nn.Module, average: bool = False) -> None:
     """Give all processes the running statistics of the first, as timm's `distribute_bn` does.
 
     That goes by the names of BatchNorm's buffers, and passes over those of most other norms. Here
-    they are found by the layers, of torch and of dacbn. Without a process group nothing is done.
+    they are found by the layers of dacbn and torch too. Without a process group nothing is done.
 
     Args:
         model: any network, converted or not, also wrapped in `DistributedDataParallel`.
@@ -24,7 +26,10 @@ def distribute_statistics(model: nn.Module, average: bool = False) -> None:
     """
     if not dist.is_initialized():
         return
-    for part in normaliser_parts(model):
+    parts = {*normaliser_parts(model)}
+    for part in model.modules():
+        if part not in parts and not BY_NAME & vars(part)["_buffers"].keys():
+            continue
         for buffer in part.buffers(recurse=False):
             sent = buffer.contiguous().clone()  # exchanges take views and strides for memory
             if average and buffer.is_floating_point():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.norms.mixture.by_sample import draw_line
+from dacbn.norms.recomputation import is_recomputation
 
 IMAGES = 64  # that move statistics by the rate of their layer
 SEED = 0  # of the noise, so that a layer starts from a source in one way
@@ -22,12 +23,22 @@ class FollowsStream:
     follows = False
 
 
+def refuse_recomputation() -> None:
+    """Raise if this forward pass repeats one, after which the statistics have moved."""
+    if is_recomputation():
+        raise RuntimeError(
+            "statistics that follow a stream have moved since the pass that a checkpoint repeats: "
+            "adapt without checkpoints, such as by model.set_grad_checkpointing(False)"
+        )
+
+
 @contextmanager
 def following(model: nn.Module) -> Iterator[None]:
     """Let each pass in a `with` block move the statistics of the layers that follow a stream.
 
     The rule at test time holds in training mode too, so that a method which adapts by gradients
-    need not know such layers. Layers without such a rule do as they always do.
+    need not know such layers. Layers without such a rule do as they always do. Checkpoints of
+    activations are refused: a second pass would find statistics that have moved.
 
     Args:
         model: a network, or a layer.
@@ -79,6 +90,7 @@ def noise(num_clusters: int, num_features: int) -> Tensor:
 @torch.no_grad()
 def move(statistics: tuple[Tensor, Tensor], newest: tuple[Tensor, Tensor], weight: float) -> None:
     """Move a mean and a variance, in place; not where the newest are not finite."""
+    refuse_recomputation()
     finite = newest[0].isfinite() & newest[1].isfinite()
     for held, value in zip(statistics, newest, strict=True):
         held.lerp_(value.detach().to(held).where(finite, held), weight)

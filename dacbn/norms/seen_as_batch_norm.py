@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
+from dacbn.norms.recomputation import is_recomputation
+
 MOMENTUM, TRACKED = "momentum", "_momentum_tracked"
 
 if TYPE_CHECKING:  # BatchNorm's attributes have other types
@@ -104,8 +106,9 @@ class _Average:
         self.seen = 0
 
     def __call__(self, layer: SeenAsBatchNorm, _: object) -> None:
-        parts = _weigh_alike(layer, layer.averages)
-        if layer.training and layer.averages:
+        tracks = not any(TRACKED in vars(part) for part in averaging_parts(layer))
+        parts = _weigh_alike(layer, layer.averages and tracks)
+        if layer.training and layer.averages and tracks and not is_recomputation():
             if not self.seen:
                 for part in parts:
                     part.batches = 0

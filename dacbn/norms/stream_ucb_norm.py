@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_moments import values_per_channel
 from dacbn.norms.contract import norms
-from dacbn.norms.following import FollowsStream, noise, weight_of
+from dacbn.norms.following import FollowsStream, noise, refuse_recomputation, weight_of
 from dacbn.norms.mixture.arguments import Affine, Components, Gate, in_type
 from dacbn.norms.mixture.by_sample import (
     mix_samples,
@@ -111,6 +111,7 @@ class StreamUCBNorm(UCBNorm, FollowsStream):
 
     def follow(self, x: Tensor) -> Tensor:
         """Move the components towards x (N, C, *), and normalise it by them."""
+        refuse_recomputation()
         self._init_from_batch(x)
         held, count, length = self.components, len(x), prod(x.shape[2:])
         moments = sample_moments(x)

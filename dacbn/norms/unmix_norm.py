@@ -32,7 +32,13 @@ from torch import Tensor, fx
 from dacbn.limits import Count, Fraction, Positive
 from dacbn.norms.batch_norm import BatchNorm
 from dacbn.norms.contract import Mixture, Norm, norms
-from dacbn.norms.following import FollowsStream, noise, standardise_samples, weight_of
+from dacbn.norms.following import (
+    FollowsStream,
+    noise,
+    refuse_recomputation,
+    standardise_samples,
+    weight_of,
+)
 from dacbn.norms.mixture.by_sample import sample_moments
 from dacbn.norms.mixture.kernels.stream import step_in_c
 from dacbn.norms.mixture.routes import traced_as_one
@@ -102,6 +108,7 @@ class UnMixNorm(BatchNorm, FollowsStream):
         average = unmixed_one if self.follows and len(x) == 1 else unmixed
         mean, var = average(own_offset, own_spread, p, offset, spread)
         if self.follows and len(x):
+            refuse_recomputation()
             self.follow(own_offset, own_spread, p)
         mean, var = known_mean + unit * mean, unit.square() * var + self.eps
         return standardise_samples(x, mean, var, (self.weight, self.bias))

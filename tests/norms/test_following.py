@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from norm_cases import trained
+from torch.utils.checkpoint import checkpoint
 
 from dacbn.norms import FollowsStream, following, norms
 from dacbn.norms.following import weight_of
@@ -47,6 +48,15 @@ def test_the_rule_is_the_same_in_training_mode(name):
     with following(layer), following(other):
         assert torch.equal(layer(x), other(x))
     assert all(torch.equal(value, state(other)[key]) for key, value in layer.named_buffers())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_checkpoint_is_refused_because_its_second_pass_finds_other_statistics(name):
+    layer, x = trained(name, (16, 4, 5)).eval(), torch.randn(8, 4, 5).requires_grad_()
+    with following(layer):
+        y = checkpoint(layer, x, use_reentrant=False)
+        with pytest.raises(RuntimeError, match="without checkpoints"):
+            y.sum().backward()
 
 
 @pytest.mark.parametrize("name", NAMES)

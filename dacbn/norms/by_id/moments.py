@@ -117,7 +117,8 @@ class RunningMoments(nn.Module):
         unbiased = var * as_factor(count / (count - 1).clamp_min(1), var)
         moves = (count > 1) & mean.isfinite().all(1) & var.flatten(1).isfinite().all(1)
         if self.alike:
-            self.batches = moves + self.batches
+            seen = self.batches  # no buffer: a network that moves to a device leaves it behind
+            self.batches = moves + (seen.to(moves.device) if isinstance(seen, Tensor) else seen)
         for running, newest in ((self.mean, mean), (self.var, unbiased)):
             moved = running.lerp(newest.to(running), self._weight(running))
             running.copy_(moved.where(as_factor(moves, running), running))

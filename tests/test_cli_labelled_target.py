@@ -48,6 +48,7 @@ def photos(tmp_path_factory):
     labelled = [tested[0], *trained[::4]]  # one of them would be tested
     lines = [f"{file.relative_to(root)} {file.parent.name}\n" for file in labelled]
     (root / "few.txt").write_text("".join(lines))
+    (root / "apart.txt").write_text("".join(lines[1:]))
     (root / "other.txt").write_text("target/mug/0.png lamp\n")
     return root
 
@@ -105,16 +106,18 @@ def test_refusals_name_the_options(dacbn, photos, tmp_path, capsys):
     assert "dann does not use labelled target images: leave out --target-labelled" in line
 
 
-def test_one_grid_holds_methods_with_and_without_labelled_target(dacbn, photos, tmp_path):
-    words = [*domains_of(photos), *FAST, "--target-labelled", photos / "few.txt", "--seeds", "1"]
-    words += ["--methods", "dann", "mme", "--norms", "batch_norm", "--output", tmp_path]
-    assert dacbn("compare", *words) == 0
+def test_one_grid_holds_methods_with_and_without_labelled_target(dacbn, photos, tmp_path, capsys):
+    words = ["compare", *domains_of(photos), *FAST, "--seeds", "1", "--output", tmp_path]
+    words += ["--methods", "dann", "mme", "--norms", "batch_norm", "--target-labelled"]
+    line = refusal(dacbn, capsys, *words, photos / "few.txt")
+    assert "some images of --target-labelled are test images of the methods that do not" in line
+    assert dacbn(*words, photos / "apart.txt") == 0
     trained = {
         method: json.loads((tmp_path / f"runs/{method}-batch_norm-seed0/config.json").read_text())
         for method in ("dann", "mme")
     }
     given = {method: each["training"]["target_labelled"] for method, each in trained.items()}
-    assert given == {"dann": [], "mme": [str(photos / "few.txt")]}
+    assert given == {"dann": [], "mme": [str(photos / "apart.txt")]}
     assert len(trained["dann"]["trained_on"]) == 2 < len(trained["mme"]["trained_on"])
     table = (tmp_path / "comparison.md").read_text()
     assert table.count("--target-labelled") == 1, "in the command of mme alone"

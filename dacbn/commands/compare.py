@@ -37,7 +37,8 @@ def compare(
     """Train all norms with all methods and seeds; write comparison.md, .csv and .tex.
 
     Norms are compared with the first norm; methods with source_only, or else the first method. With
-    pretrained weights, the linear probe of the frozen backbone is trained too.
+    pretrained weights, the linear probe of the frozen backbone is trained too (not with a classifier
+    or a bottleneck of your own).
     The same command resumes a stopped comparison: finished trainings are not repeated, and failed
     ones are tried again.
 
@@ -72,7 +73,9 @@ def compare(
     _refuse_single(config)
     several = len(config.source) - leave_one_out > 1
     probe = None
-    if starts_pretrained(config):
+    if starts_pretrained(config) and not (
+        config.classifier or config.bottleneck
+    ):  # else not linear
         probe = () if config.train == "head" else FROZEN
     variants = choose_variants(norms, methods, controls, several, probe)
     cells = make_grid(config, variants, seeds)

@@ -147,7 +147,23 @@ def check_cells(cells: Iterable[Cell], here: bool = True) -> None:
             )
         if flat := [target for target in scored if is_flat_folder(target, config.columns)]:
             raise ValueError(f"{flat[0]} has no labels, and a comparison reports target accuracies")
-    config = next(iter(kinds.values()))
+    by_labelled = {config.target_labelled: config for config in kinds.values()}
+    loaded = [_load(config, here) for config in by_labelled.values()]
+    counts = [[len(test.images) for test in domains.tests] for domains, _ in loaded]
+    if any(each != counts[0] for each in counts):
+        raise ValueError(
+            f"some images of {spell('target_labelled')} are test images of the methods that do not "
+            "take them: compare those methods by a command of their own, or give images that are "
+            "not held out of the target"
+        )
+    domains, size = loaded[0]
+    for config in kinds.values():
+        untrained = dataclasses.replace(decide(config), pretrained=False)
+        create_state(untrained, len(domains.classes), size, torch.device("cpu"))
+
+
+def _load(config: TrainConfig, here: bool) -> tuple[TrainingDomains, int]:
+    """Load the domains of a cell; return them and the pixels per side."""
     source, target = config.source, config.target
     device = choose_device(config.device if here else "cpu")
     size = choose_size(config, device, *source, *target)
@@ -155,9 +171,7 @@ def check_cells(cells: Iterable[Cell], here: bool = True) -> None:
         *(config, size, source, target, source, target or config.unseen),
         labelled_targets=config.target_labelled,
     )
-    for config in kinds.values():
-        untrained = dataclasses.replace(decide(config), pretrained=False)
-        create_state(untrained, len(domains.classes), size, torch.device("cpu"))
+    return domains, size
 
 
 def check_settings(config: TrainConfig) -> None:

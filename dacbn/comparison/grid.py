@@ -11,6 +11,7 @@ from dacbn.spelling import spell
 from dacbn.training import TrainConfig, takes_labelled_target
 
 WITHOUT_ADAPTATION = "source_only"
+PROBE = "linear probe"
 FROZEN = (("train", "head"),)  # the settings of a linear probe that differ from the others'
 
 
@@ -79,7 +80,7 @@ def choose_variants(
     variants = [Variant(norm, method) for method in some_methods for norm in some_norms]
     if probe is not None:
         source_only = Spec(WITHOUT_ADAPTATION)
-        variants.append(Variant(some_norms[0], source_only, probe, "linear probe"))
+        variants.append(Variant(some_norms[0], source_only, probe, PROBE))
     if controls:
         variants += [
             Variant(control.norm, method, control.changes, control.title, norm)
@@ -135,12 +136,12 @@ def reference_of(variant: Variant, variants: Sequence[Variant]) -> Variant | Non
 
 def baseline_of(variant: Variant, variants: Sequence[Variant]) -> Variant | None:
     """Return the variant that its method is compared with; None if that is the variant itself."""
-    method = baseline_method([each.method for each in variants])
-    return _find(variants, (variant.norm, method, variant.changes), variant)
+    return _find(variants, (variant.norm, baseline_method(variants), variant.changes), variant)
 
 
-def baseline_method(methods: Sequence[str]) -> str:
-    """Return the method without adaptation, or else the first."""
+def baseline_method(variants: Sequence[Variant]) -> str:
+    """Return the method without adaptation, or else the first; the probe is a control of all."""
+    methods = [each.method for each in variants if each.control != PROBE]
     return WITHOUT_ADAPTATION if WITHOUT_ADAPTATION in methods else methods[0]
 
 

@@ -38,7 +38,7 @@ class Table(NamedTuple):
 def headline_table(results: Sequence[Result], variants: Sequence[Variant]) -> Table:
     """Tabulate the accuracy at the last step, and its difference from the reference variants."""
     steps = results[0].cell.config.steps
-    method = baseline_method([variant.method for variant in variants])
+    method = baseline_method(variants)
     caption = (
         f"Target test accuracy in % at the last of {steps} steps, without any selection: mean ± "
         "standard deviation over seeds. Differences are paired over seeds, with 95 % confidence "

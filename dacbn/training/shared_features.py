@@ -7,14 +7,14 @@ network, the pixels, their domain, and the views. So a training finds its own or
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from dacbn.datasets import Images, iterate
@@ -63,10 +63,12 @@ def find_features(
         return compute()
     folder, settings = shared
     path = folder / f"{_hash(network, images, [settings, torch.__version__, *others])}.safetensors"
-    if path.exists():
+    with suppress(OSError, SafetensorError, KeyError):  # missing, or damaged: it is computed again
         return load_file(path)[VALUES].to(network.pixel_mean.device)
     values = compute()
-    write_atomically(path, partial(save_file, {VALUES: values.cpu().contiguous()}))
+    # not save_file, which makes the file readable by its owner only
+    content = save({VALUES: values.cpu().contiguous()})
+    write_atomically(path, lambda draft: draft.write_bytes(content))
     return values
 
 

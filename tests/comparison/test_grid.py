@@ -121,6 +121,9 @@ def test_the_linear_probe_is_a_row_once():
     (*_, cell) = make_grid(TrainConfig(), [*asked, probe], 1)
     assert cell.config == TrainConfig(norm="ucb_norm", method="source_only", train="head")
     assert reference_of(probe, [*asked, probe]) == Variant("ucb_norm", "source_only")
+    # methods are compared with source_only only where it was asked for
+    both = choose_variants(norms, ["mcd", "dann"], probe=FROZEN)
+    assert baseline_of(both[-2], both) == Variant("batch_norm", "mcd")
     # where all cells train heads, source_only is it
     assert choose_variants(norms, methods, probe=()) == asked
     assert choose_variants(norms, ["dann"], probe=())[-1].title.endswith("(control: linear probe)")

@@ -1,6 +1,7 @@
 """Features that the trainings of a comparison share: computed once, and never those of another."""
 
 import json
+import os
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from dacbn.training import TrainConfig
 from dacbn.training.features import compute_features
 from dacbn.training.shared_features import sharing_features
 
+UMASK = os.umask(0o022)
+os.umask(UMASK)
 CPU = torch.device("cpu")
 
 
@@ -40,6 +43,18 @@ def test_what_is_the_same_is_computed_once(source, passes, tmp_path):
         again = compute_features(network, images, 0, "photos", CPU)
     assert len(passes) == done
     assert plain.values.equal(first.values) and first.values.equal(again.values)
+
+
+def test_damaged_files_are_computed_again_and_others_may_read_them(source, passes, tmp_path):
+    images, network = labelled(*source).images, create_network("digits_cnn", "ucb_norm", 3)
+    found = []
+    for _ in range(2):
+        with sharing_features(tmp_path, TrainConfig()):
+            found.append(compute_features(network, images, 0, "none", CPU).values)
+        (file,) = tmp_path.iterdir()
+        assert file.stat().st_mode & 0o044 == 0o044 & ~UMASK
+        os.truncate(file, 100)
+    assert found[0].equal(found[1]) and len(passes) == 2
 
 
 def test_all_that_features_depend_on_makes_others(source, passes, tmp_path):

@@ -37,8 +37,8 @@ def compare(
     """Train all norms with all methods and seeds; write comparison.md, .csv and .tex.
 
     Norms are compared with the first norm; methods with source_only, or else the first method. With
-    pretrained weights, the linear probe of the frozen backbone is trained too (not with a classifier
-    or a bottleneck of your own).
+    pretrained weights, the linear probe of the frozen backbone is trained too, unless a classifier
+    or a bottleneck is set.
     The same command resumes a stopped comparison: finished trainings are not repeated, and failed
     ones are tried again.
 

@@ -73,9 +73,8 @@ def compare(
     _refuse_single(config)
     several = len(config.source) - leave_one_out > 1
     probe = None
-    if starts_pretrained(config) and not (
-        config.classifier or config.bottleneck
-    ):  # else not linear
+    linear = not (config.classifier or config.bottleneck)
+    if starts_pretrained(config) and linear:
         probe = () if config.train == "head" else FROZEN
     variants = choose_variants(norms, methods, controls, several, probe)
     cells = make_grid(config, variants, seeds)

@@ -7,7 +7,8 @@ processes that do not run the user's script again, as those of the standard libr
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, Generic, TypeVar
 
 import matplotlib
@@ -17,6 +18,9 @@ from matplotlib.font_manager import FontEntry, fontManager
 T = TypeVar("T")
 
 IDLE = 60.0  # seconds without work after which the process ends, also where its parent was killed
+
+# Where processes cannot be started: no semaphores, or inside of a daemonic process of a pool.
+NO_PROCESS = (OSError, AssertionError, NotImplementedError, ImportError, RuntimeError)
 
 Compute = Callable[[], Any]
 
@@ -60,10 +64,10 @@ class Help:
     def start(self, compute: Callable[[], T]) -> Begun[T]:
         """Begin long work, where there are cores for it."""
         if self._process is None and (os.cpu_count() or 1) > 1:
-            looks = dict(matplotlib.rcParams), fontManager.ttflist
-            self._process = ProcessPoolExecutor(
-                1, timeout=IDLE, initializer=_take_looks, initargs=looks
-            )
+            with suppress(*NO_PROCESS):
+                self._process = ProcessPoolExecutor(
+                    1, timeout=IDLE, initializer=_take_looks, initargs=_looks()
+                )
         return Begun(compute, self._give(compute), self._take_back)
 
     def finish(self, compute: Callable[[], T], use: Callable[[T], object]) -> None:
@@ -93,7 +97,7 @@ class Help:
             return None
         try:
             given: Future[T] = self._process.submit(compute)
-        except (BrokenExecutor, OSError):
+        except (BrokenExecutor, *NO_PROCESS):
             return None
         return given
 
@@ -108,18 +112,20 @@ class Help:
         return False
 
 
-_help: list[Help] = []
+_help: ContextVar[Help | None] = ContextVar("help", default=None)  # of each thread its own
 
 
 @contextmanager
 def another_process() -> Iterator[None]:
     """Let another process help in a `with` block; at its end, all that was begun is finished."""
-    _help.append(Help())
+    own = Help()
+    token = _help.set(own)
     try:
         yield
-        _help[-1].wait()
+        own.wait()
     finally:
-        _help.pop().end()
+        _help.reset(token)
+        own.end()
 
 
 def start(compute: Callable[[], T]) -> Begun[T]:
@@ -128,7 +134,8 @@ def start(compute: Callable[[], T]) -> Begun[T]:
     Args:
         compute: a function, or a partial one, that both processes can import.
     """
-    return _help[-1].start(compute) if _help else Begun(compute)
+    own = _help.get()
+    return Begun(compute) if own is None else own.start(compute)
 
 
 def finish(compute: Callable[[], T], use: Callable[[T], object]) -> None:
@@ -138,10 +145,17 @@ def finish(compute: Callable[[], T], use: Callable[[T], object]) -> None:
         compute: as in `start`.
         use: called with the result.
     """
-    if _help:
-        _help[-1].finish(compute, use)
-    else:
+    own = _help.get()
+    if own is None:
         use(compute())
+    else:
+        own.finish(compute, use)
+
+
+def _looks() -> tuple[dict[str, Any], list[FontEntry]]:
+    # to ask for the backend would choose one, and import pyplot
+    asked = {str(name): each for name, each in dict.items(matplotlib.rcParams) if name != "backend"}
+    return asked, fontManager.ttflist
 
 
 def _take_looks(settings: dict[str, Any], fonts: list[FontEntry]) -> None:

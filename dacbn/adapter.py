@@ -239,8 +239,7 @@ class DomainAdapter(StreamingAdapter):
                 return self._take_finished(Path(run))
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
-                    f"{run} ended before its first checkpoint: adapt its run again, into the "
-                    "same folder"
+                    f"{run} ended before its first checkpoint: adapt its run into it again"
                 )
             start = start_network(self.network, self.config, config) if checkpoint is None else None
             check_batch(batch_sizes(config), self._size, device)
@@ -254,10 +253,11 @@ class DomainAdapter(StreamingAdapter):
             if config.train == "head":
                 domain = use_features(state, domain, config.seed)
             self._config, self._trained_on = config, trained_on
-            if folder is not None and checkpoint is None:
-                # before config.json: what can be resumed then does not need the trained network
-                save_checkpoint(folder, state.state_dict())
-                save_right(folder, domain.right(state.network), start=True)
+            if run is not None and checkpoint is None:
+                right = domain.right(state.network)  # by all processes
+                if folder is not None:  # before config.json, so that a resumed one needs no network
+                    save_checkpoint(folder, state.state_dict())
+                save_right(folder, right, start=True)
             stream, count = domain.stream(config), domain.images_to_evaluate
             return self._train(state, stream, domain.scorer(), folder, count, on_evaluation)
 

@@ -51,7 +51,8 @@ def _families() -> dict[str, frozenset[int]]:
     for each in font_manager.fontManager.ttflist:
         regular = each.style == "normal" and each.weight in (400, "normal", "regular")
         if regular and not each.name.startswith(NO_FONT):
-            found[each.name] = found.get(each.name, frozenset()) | _characters(each.fname)
+            with suppress(OSError, RuntimeError):  # removed since matplotlib listed it
+                found[each.name] = found.get(each.name, frozenset()) | _characters(each.fname)
     return found
 
 

@@ -116,8 +116,11 @@ def _change(score: float, before: Mapping[str, float] | None, key: str) -> str:
 
 def print_against(run: Path) -> None:
     """Print how far a run is from its baselines on the targets' test images, one line each."""
+    from dacbn.processes import leads
     from dacbn.training.against import compare_kept, describe_against
 
+    if not leads():  # other machines may not have the folder
+        return
     for domain, baseline, found in compare_kept(run):
         say(describe_against(domain, baseline, found))
 

@@ -5,6 +5,7 @@ import dataclasses
 import logging
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from dacbn.export.formats import formats
@@ -19,6 +20,7 @@ from dacbn.models.own_module import MARK
 from dacbn.saved_adapter import SavedAdapter
 from dacbn.spelling import spell
 from dacbn.training import (
+    RunFolderError,
     answering_ids,
     name_domains,
     save_held_out,
@@ -69,7 +71,10 @@ def write_hub(
         )
     info = adapter._run_info()
     scores = recorded_scores(info, adapter.records)
-    beside = [] if adapter._folder is None else compare_kept(adapter._folder)
+    beside = []
+    if adapter._folder is not None:
+        with suppress(RunFolderError):  # it has gone since the training
+            beside = compare_kept(adapter._folder)
     published = dataclasses.replace(info, config=publish(info.config), trained_on=())
     images, words = sample_images(adapter)
     network = copy.deepcopy(adapter.network).cpu().eval()

@@ -59,19 +59,23 @@ def _others(run: Path, compared: bool) -> Iterator[tuple[Path, dict[str, Any]]]:
     """
     if compared and not _is_compared(run):
         return
-    for other in sorted(run.resolve().parent.iterdir()):
+    found: list[Path] = []
+    with suppress(OSError):  # a folder that this user may not list
+        found = sorted(run.resolve().parent.iterdir())
+    for other in found:
         if other != run.resolve() and (settings := _settings(other)) is not None:
             yield other, settings
 
 
 def _settings(run: Path) -> dict[str, Any] | None:
-    path = run / CONFIG
-    return _read(run, path.stat().st_mtime_ns) if path.exists() else None
+    with suppress(OSError):  # none, or one that this user may not read
+        return _read(run, (run / CONFIG).stat().st_mtime_ns)
+    return None
 
 
 @lru_cache(maxsize=4096)  # each run of a comparison is compared with all others
 def _read(run: Path, _written: int) -> dict[str, Any] | None:
-    with suppress(RunFolderError):
+    with suppress(RunFolderError, OSError):
         config = read_run_info(run).config
         return {name: value for name, value in vars(config).items() if name not in UNLIKE}
     return None

@@ -2,8 +2,8 @@
 
 Some methods train the network to be sure of the target, whether or not it is right. Confidence
 there, which estimates of its accuracy rest on, is then no evidence: mcc on photographs is 48 %
-right where estimators say 76 to 94, and neither a linear probe nor centroids of classes, which the
-method does not train, tell it within 12 points on average (RESULTS.md, "Accuracy estimated without
+right where estimators say 76 to 94, and a linear probe and centroids of classes, which the
+method does not train, are 14 points off on average (RESULTS.md, "Accuracy estimated without
 labels").
 """
 

@@ -239,7 +239,7 @@ class DomainAdapter(StreamingAdapter):
                 return self._take_finished(Path(run))
             if resume and checkpoint is None and self._network is None:
                 raise RunFolderError(
-                    f"{run} ended before its first checkpoint: adapt its run into it again"
+                    f"{run} ended before its first checkpoint: adapt again, into the same folder"
                 )
             start = start_network(self.network, self.config, config) if checkpoint is None else None
             check_batch(batch_sizes(config), self._size, device)

@@ -215,7 +215,7 @@ def test_an_adaptation_of_an_older_version_without_checkpoint_begins_anew(run):
     before = Path("out/model.safetensors").read_bytes()
     for name in ("model.safetensors", "checkpoint.pt"):
         Path("out", name).unlink()
-    with pytest.raises(RunFolderError, match="adapt its run again, into the same folder"):
+    with pytest.raises(RunFolderError, match="adapt again, into the same folder"):
         adapter = DomainAdapter.from_run("out")
         adapter.adapt(adapter.config.target, run="out", resume=True)
     dacbn(*words)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from planted_features import draw
 from scipy.stats import norm as gaussian
 
 from dacbn.analysis.domains.embeddings import (
@@ -10,12 +11,6 @@ from dacbn.analysis.domains.embeddings import (
     compute_silhouette,
 )
 from dacbn.analysis.observe.outputs import DomainOutput
-
-
-def draw(count, size=3, shift=0.0, seed=0):
-    features = np.random.default_rng(seed).normal(size=(count, size))
-    features[:, 0] += shift
-    return features
 
 
 def test_far_domains_are_two_apart():

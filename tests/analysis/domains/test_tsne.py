@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from planted_features import draw
 from scipy.spatial.distance import pdist
 from scipy.stats import ortho_group
 
@@ -12,12 +13,6 @@ from dacbn.analysis.domains.tsne import (
     compute_embeddings,
     compute_trust,
 )
-
-
-def draw(count, size=3, shift=0.0, seed=0):
-    features = np.random.default_rng(seed).normal(size=(count, size))
-    features[:, 0] += shift
-    return features
 
 
 def test_a_picture_that_is_the_truth_is_trusted_and_a_random_one_is_not():

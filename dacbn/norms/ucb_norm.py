@@ -38,6 +38,7 @@ from dacbn.norms.mixture.arguments import (
     log_of,
 )
 from dacbn.norms.mixture.by_sample import sample_log_joint, sample_moments
+from dacbn.norms.mixture.channel_steps import channel_step
 from dacbn.norms.mixture.joint_steps import follow, kernel_that_follows
 from dacbn.norms.mixture.kernels.joint import JointOptions, Kernel
 from dacbn.norms.mixture.moments import Assign, log_joint
@@ -164,7 +165,12 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if by_batch:
             self._init_from_batch(x)
         running, learned, statistics = self.running, self.learned, self.statistics
-        kernel, affine = self._kernel_for(x) if by_batch else None, Affine(self.weight, self.bias)
+        affine = Affine(self.weight, self.bias)
+        if by_batch and running is not None and self._is_plain():
+            y = channel_step(running, x, affine, self.eps)
+            if y is not None:
+                return y
+        kernel = self._kernel_for(x) if by_batch else None
         if kernel is not None and running is not None:
             read, options = running.read_by(x), JointOptions(self.eps, from_batch=True)
             scale = (-0.5 * log_of(read[0])).exp() if self.prior_scale else None
@@ -191,6 +197,10 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if from_batch and running is not None:
             running.update(share, mean, var, num_values)
         return y
+
+    def _is_plain(self) -> bool:
+        """Whether each channel is assigned by the running mixture that normalises it."""
+        return self.assign == "channel" and self.learned is None and not self.prior_scale
 
     def _kernel_for(self, x: Tensor) -> Kernel | None:
         """Return compiled code that assigns all channels of a position of x (N, C, *) at once."""

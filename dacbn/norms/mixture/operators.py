@@ -4,6 +4,7 @@ Both accept flat tensors only: the named tuples of arguments are unpacked here. 
 differentiated again is that of the formulas in `moments`, which need K times the memory.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -144,14 +145,16 @@ def _gradients(ctx: Any, gradient: Tensor | None, backward: Any) -> tuple[Tensor
     return tuple(each if need else None for each, need in zip(gradients, needed, strict=False))
 
 
-def _gradients_by_formulas(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+def gradients_by_formulas(
+    needed: Sequence[bool], saved: Sequence[Tensor | None], options: Options, gradient: Tensor
+) -> tuple[Tensor | None, ...]:
     """Compute the gradient of each input so that it can be differentiated, or transformed, again.
 
     The bias is not among the inputs: the gradient does not depend on it. With `from_batch` the sums
     start from the batch's moments: their mass is negligible, but where a component has no data.
     """
-    needed = ctx.needs_input_grad
-    x, table, scale, weight, log_prior, *learned = ctx.saved_tensors
+    x, table, scale, weight, log_prior, *learned = saved
+    assert table is not None
     rows = table[[GATE_MEAN, GATE_VAR, MEAN, VAR]]
     tables = [row if each is None else each for row, each in zip(rows, learned, strict=True)]
     again = torch.is_grad_enabled()
@@ -160,10 +163,10 @@ def _gradients_by_formulas(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, .
         flat = (x, log_prior, *tables, scale, weight)
         inputs: list[Any] = [None if each is None else each.clone() for each in flat]
         bias = None if weight is None else torch.zeros_like(weight)
-        y, _ = _by_formulas(*inputs, bias, *ctx.options)
+        y, _ = _by_formulas(*inputs, bias, *options)
         wanted = [each for each, need in zip(inputs, needed, strict=False) if need]
-        options = {"create_graph": again, "allow_unused": True}
-        found = iter(torch.autograd.grad(y, wanted, gradient, **options) if wanted else ())
+        how = {"create_graph": again, "allow_unused": True}
+        found = iter(torch.autograd.grad(y, wanted, gradient, **how) if wanted else ())
     gradients = [next(found) if need else None for _, need in zip(inputs, needed, strict=False)]
     of_bias = gradient.flatten(2).sum((0, 2)) if gradient.ndim > 2 else gradient.sum(0)
     last = of_bias.to(inputs[1].dtype) if needed[len(inputs)] else None
@@ -186,7 +189,9 @@ class _Eager(torch.autograd.Function):
         plain = torch.is_grad_enabled() or is_transformed() or type(gradient) not in PLAIN_TYPES
         if plain and gradient is not None:
             with running(ctx.rows):
-                return _gradients_by_formulas(ctx, gradient)
+                return gradients_by_formulas(
+                    ctx.needs_input_grad, ctx.saved_tensors, ctx.options, gradient
+                )
         return _gradients(ctx, gradient, _backward)
 
 

@@ -34,6 +34,7 @@ class Kernels(NamedTuple):
         spread: the second, as `by_channel_backward.chunked_spread`.
         backend: its name, for users.
         origin: where it comes from, for users.
+        step: a forward pass that moves a running mixture, as `cpu.fused_step`, where there is one.
     """
 
     forward: Callable[[Tensor, Gate, Components, Affine, Options], tuple[Tensor, Tensor]]
@@ -44,6 +45,7 @@ class Kernels(NamedTuple):
     spread: Callable[[Tensor, Saved, float, Tensor, bool], Tensor]
     backend: str
     origin: str
+    step: Callable[..., tuple[Tensor, Tensor]] | None = None
 
 
 PLAIN = Kernels(
@@ -101,7 +103,8 @@ def _find_c(num_clusters: int, dtype: torch.dtype) -> Kernels | str:
     except CompilationError as error:
         return str(error)
     functions: Any = [partial(function, kernel) for function in cpu.FUNCTIONS]
-    return Kernels._make((*functions, "fused C kernel", f"compiled into {cache_folder()}"))
+    origin = f"compiled into {cache_folder()}"
+    return Kernels(*functions, "fused C kernel", origin, partial(cpu.fused_step, kernel))
 
 
 def _find_triton(num_clusters: int) -> Kernels | str:

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "cpu_moments.h"
+#include "running.h"
 
 /* Responsibilities are kept between two passes over a block if they need at most this much. */
 static const int64_t KEPT_BYTES = 3 << 19;
@@ -140,6 +141,31 @@ int mixture_forward(value *x, value *y, float *table, const float *level,
                  .weight = weight, .bias = bias, .passes = passes, .from_batch = from_batch,
                  .eps = eps, .pseudo_count = pseudo_count};
     return run(&call, threads, 0);
+}
+
+/* A training step of a running mixture: the forward pass by its moments, which then move towards
+   those of the batch, unless `momentum` is negative. */
+int mixture_step(value *x, value *y, float *table, float *prior, float *mean, float *var,
+                 const float *weight, const float *bias, int64_t samples, int64_t channels,
+                 int64_t positions, int channels_last, double eps, double pseudo_count,
+                 double momentum, int threads) {
+    const int64_t size = K * channels;
+    for (int64_t i = 0; i < size; i++) {
+        double share = prior[i] < SMALLEST_PRIOR ? SMALLEST_PRIOR : prior[i];
+        float of_gate = var[i] + eps;
+        table[LEVEL * size + i] = 0.5 * log(share * share / of_gate);
+        table[GATE_MEAN * size + i] = mean[i];
+        table[GATE_VAR * size + i] = of_gate;
+    }
+    Call call = {.layout = layout_of(samples, channels, positions, channels_last),
+                 .x = x, .y = y, .table = table, .mean = mean, .var = var, .weight = weight,
+                 .bias = bias, .passes = ALL, .from_batch = 1, .eps = eps,
+                 .pseudo_count = pseudo_count};
+    if (run(&call, threads, 0)) return 1;
+    if (momentum >= 0)
+        follow(prior, mean, var, table + SHARE * size, table + MEAN * size, table + VAR * size, K,
+               channels, channels, channels, (double)samples * positions, momentum);
+    return 0;
 }
 
 int mixture_backward(value *x, value *gradient, float *table, value *dx, float *gradients,

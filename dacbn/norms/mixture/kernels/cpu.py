@@ -47,10 +47,11 @@ DEFINITIONS: dict[torch.dtype, tuple[str, ...]] = {
 
 
 class Kernel(NamedTuple):
-    """The two functions of the compiled library; both return nonzero if memory runs out."""
+    """The functions of the compiled library; all return nonzero if memory runs out."""
 
     forward: Callable[..., int]
     backward: Callable[..., int]
+    step: Callable[..., int]
     dtype: torch.dtype = torch.float32  # of the activations
 
 
@@ -63,7 +64,10 @@ def compile_kernel(num_clusters: int, dtype: torch.dtype = torch.float32) -> Ker
     library = load_library(SOURCE, f"COMPONENTS={num_clusters}", *DEFINITIONS[dtype])
     library.mixture_forward.argtypes = [*[ctypes.c_void_p] * 11, *_LAST_ARGUMENTS]
     library.mixture_backward.argtypes = [*[ctypes.c_void_p] * 9, ctypes.c_int, *_LAST_ARGUMENTS]
-    return Kernel(library.mixture_forward, library.mixture_backward, dtype)
+    numbers: list[Any] = [*[ctypes.c_double] * 3, ctypes.c_int]
+    sizes: list[Any] = [*[ctypes.c_int64] * 3, ctypes.c_int]
+    library.mixture_step.argtypes = [*[ctypes.c_void_p] * 8, *sizes, *numbers]
+    return Kernel(library.mixture_forward, library.mixture_backward, library.mixture_step, dtype)
 
 
 def fused_forward(
@@ -130,6 +134,40 @@ def fused_spread(
     results = dx, gradients, None, None
     _backward(kernel, SECOND, gradient, saved, results, Options(eps, True), tables_too)
     return dx
+
+
+def fused_step(
+    kernel: Kernel,
+    x: Tensor,
+    tables: tuple[Tensor, Tensor, Tensor],
+    affine: Affine,
+    eps: float,
+    momentum: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Compute `fused_forward` by a running mixture, and move it towards the batch's moments.
+
+    Args:
+        kernel: for K components.
+        x: (N, C, *), contiguous or channels last.
+        tables: shares, means and variances, (K, C) each, contiguous; they move in place.
+        affine: the map that follows.
+        eps: added to the variances, those of the gate too.
+        momentum: weight of the batch; with None nothing moves.
+    """
+    y, table = torch.empty_like(x), tables[1].new_empty(TABLE_ROWS, *tables[1].shape)
+    clusters = table.shape[1]
+    _run(
+        kernel.step,
+        address(x, kernel.dtype),
+        address(y, kernel.dtype),
+        *(address(tensor) for tensor in (table, *tables, *affine)),
+        *_layout(x),
+        eps,
+        PSEUDO_COUNT,
+        -1.0 if momentum is None else momentum,
+        _threads(x, clusters),
+    )
+    return y, table
 
 
 # In the order of `choose.Kernels`; each gets the kernel first.

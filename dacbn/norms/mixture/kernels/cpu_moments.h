@@ -74,7 +74,7 @@ static void open_block(const Call *call, Block *b, int64_t block) {
 }
 
 /* Compute moments from sums; returns whether a mean is too far from its shift for an exact
-   variance. */
+   variance: the sums of a tile have errors of 3e-7, and the variance up to 17 times as much. */
 static int find_moments(const Call *call, Block *b) {
     const double pseudo_count = call->pseudo_count;
     int far = 0;
@@ -86,10 +86,9 @@ static int find_moments(const Call *call, Block *b) {
         wide before = read(call, b, call->mean, 0, k) - from, count = mass + pseudo_count;
         wide offset = (sum + mass * shift + pseudo_count * before) / count, away = offset - shift;
         squares += away * (mass * away - 2 * sum);
-        for (int lane = 0; lane < b->width; lane++) {
-            far |= mass[lane] * away[lane] * away[lane] > 4 * squares[lane];
-            squares[lane] = squares[lane] < 0 ? 0 : squares[lane];
-        }
+        longs beyond = mass * away * away > 16 * squares;
+        for (int lane = 0; lane < b->width; lane++) far |= beyond[lane] != 0;
+        squares = (wide)((longs)squares & ~(squares < 0)); /* NaN stays */
         wide var = (squares + pseudo_count * read(call, b, call->var, 0, k)) / count;
         double values = (double)call->layout.samples * call->layout.positions;
         write(call, b, call->table, SHARE, k, mass / values);

@@ -20,7 +20,11 @@ typedef uint16_t halves __attribute__((vector_size(BYTES / 2)));
 INLINE vec load_values(const value *from) {
     halves upper;
     memcpy(&upper, from, sizeof upper);
+#ifdef __AVX512F__ /* one instruction, where GCC 12 widens each half by itself */
+    return (vec)((ints)_mm512_cvtepu16_epi32((__m256i)upper) << 16);
+#else
     return (vec)(__builtin_convertvector(upper, ints) << 16);
+#endif
 }
 
 /* Round to the nearest, to even ones between two. */

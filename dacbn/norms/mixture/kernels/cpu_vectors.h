@@ -21,6 +21,7 @@ enum { LANES = BYTES / 4 };
 typedef float vec __attribute__((vector_size(BYTES)));
 typedef int32_t ints __attribute__((vector_size(BYTES)));
 typedef double wide __attribute__((vector_size(2 * BYTES)));
+typedef int64_t longs __attribute__((vector_size(2 * BYTES)));
 
 #define INLINE static inline __attribute__((always_inline))
 #define EACH_LANE for (int lane = 0; lane < LANES; lane++)

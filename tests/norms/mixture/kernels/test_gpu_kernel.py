@@ -22,7 +22,7 @@ from mixture_cases import (
 )
 
 from dacbn.norms import UCBNorm
-from dacbn.norms.mixture import operators
+from dacbn.norms.mixture import channel_steps, operators
 from dacbn.norms.mixture.arguments import (
     GRADIENT_ROWS,
     Affine,
@@ -61,7 +61,8 @@ def kernels(monkeypatch):
     monkeypatch.setattr(triton_mixture, "PROGRAMS", 9)
     monkeypatch.setattr(triton_mixture, "CHANNELS_LAST_BLOCK", 4)
     found = Kernels(*triton_mixture.FUNCTIONS, "", "")
-    monkeypatch.setattr(operators, "kernels_for", lambda x, clusters: found)
+    for module in (operators, channel_steps):
+        monkeypatch.setattr(module, "kernels_for", lambda x, clusters: found)
     return triton_mixture
 
 

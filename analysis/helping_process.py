@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import matplotlib
 from joblib.externals.loky import ProcessPoolExecutor
-from matplotlib.font_manager import FontEntry, fontManager
+
+from dacbn.analysis.rare_collection import collect_rarely
+
+if TYPE_CHECKING:
+    from matplotlib.font_manager import FontEntry
 
 T = TypeVar("T")
 
@@ -55,35 +59,40 @@ class Begun(Generic[T]):
 
 
 class Help:
-    """What is handed over to the other process, which starts with the first long work."""
+    """What is handed over to the other process, which starts with the first long work.
+
+    Attributes:
+        failed: the errors of work that was handed over, by what was made.
+    """
 
     def __init__(self) -> None:
+        self.failed: dict[Path, Exception] = {}
         self._process: ProcessPoolExecutor | None = None
-        self._figures: list[tuple[Future[Any], Compute, Callable[[Any], object]]] = []
+        self._figures: list[tuple[Future[Any], Compute, Callable[[Any], object], Path]] = []
 
     def start(self, compute: Callable[[], T]) -> Begun[T]:
         """Begin long work, where there are cores for it."""
         if self._process is None and (os.cpu_count() or 1) > 1:
             with suppress(*NO_PROCESS):
                 self._process = ProcessPoolExecutor(
-                    1, timeout=IDLE, initializer=_take_looks, initargs=_looks()
+                    1, timeout=IDLE, initializer=_begin, initargs=_looks()
                 )
         return Begun(compute, self._give(compute), self._take_back)
 
-    def finish(self, compute: Callable[[], T], use: Callable[[T], object]) -> None:
+    def finish(self, compute: Callable[[], T], use: Callable[[T], object], what: Path) -> None:
         """Hand work over, whose result is used at the end."""
         given = self._give(compute)
         if given is None:
-            use(compute())
+            self._use(compute, use, what)
         else:
-            self._figures.append((given, compute, use))
+            self._figures.append((given, compute, use, what))
 
     def wait(self) -> None:
         """Do what is left, together with the other process, and use all results."""
         while self._take_back():
             pass
-        for future, compute, use in self._figures:
-            use(Begun(compute, future).result())
+        for future, compute, use, what in self._figures:
+            self._use(Begun(compute, future).result, use, what)
 
     def end(self) -> None:
         """End the other process after what it is doing; what it has not begun is left out."""
@@ -104,24 +113,36 @@ class Help:
     def _take_back(self) -> bool:
         """Do the last work that the other process has not begun; return whether there was any."""
         for number in reversed(range(len(self._figures))):
-            future, compute, use = self._figures[number]
+            future, compute, use, what = self._figures[number]
             if future.cancel():
                 del self._figures[number]
-                use(compute())
+                self._use(compute, use, what)
                 return True
         return False
+
+    def _use(self, compute: Callable[[], T], use: Callable[[T], object], what: Path) -> None:
+        try:
+            result = compute()
+        except Exception as error:  # of any type: the rest can still be made
+            self.failed[what] = error
+        else:
+            use(result)
 
 
 _help: ContextVar[Help | None] = ContextVar("help", default=None)  # of each thread its own
 
 
 @contextmanager
-def another_process() -> Iterator[None]:
-    """Let another process help in a `with` block; at its end, all that was begun is finished."""
+def another_process() -> Iterator[Help]:
+    """Let another process help in a `with` block; at its end, all that was begun is finished.
+
+    Yields:
+        what is handed over, and what of it failed.
+    """
     own = Help()
     token = _help.set(own)
     try:
-        yield
+        yield own
         own.wait()
     finally:
         _help.reset(token)
@@ -138,27 +159,37 @@ def start(compute: Callable[[], T]) -> Begun[T]:
     return Begun(compute) if own is None else own.start(compute)
 
 
-def finish(compute: Callable[[], T], use: Callable[[T], object]) -> None:
+def finish(compute: Callable[[], T], use: Callable[[T], object], what: Path) -> None:
     """Let the process that helps compute, if there is one, and use the result here, perhaps later.
+
+    In a `with` block of `another_process`, an error of `compute` is kept there and ends nothing.
 
     Args:
         compute: as in `start`.
         use: called with the result.
+        what: the file that is made, which names an error.
     """
     own = _help.get()
     if own is None:
         use(compute())
     else:
-        own.finish(compute, use)
+        own.finish(compute, use, what)
 
 
-def _looks() -> tuple[dict[str, Any], list[FontEntry]]:
+def _looks() -> "tuple[dict[str, Any], list[FontEntry]]":
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
     # to ask for the backend would choose one, and import pyplot
     asked = {str(name): each for name, each in dict.items(matplotlib.rcParams) if name != "backend"}
     return asked, fontManager.ttflist
 
 
-def _take_looks(settings: dict[str, Any], fonts: list[FontEntry]) -> None:
+def _begin(settings: dict[str, Any], fonts: "list[FontEntry]") -> None:
     """Draw as the process that asks does, whose user may have chosen settings and added fonts."""
+    import matplotlib
+    from matplotlib.font_manager import fontManager
+
     matplotlib.rcParams.update(settings)  # type: ignore[arg-type]  # its names are literals
     fontManager.ttflist = fonts
+    collect_rarely()

@@ -19,12 +19,14 @@ from dacbn.analysis.presentation.settings import (
     label_runs,
 )
 from dacbn.analysis.progress import WriteLine
+from dacbn.analysis.rare_collection import collected_rarely
 from dacbn.analysis.run_results import ComparedResults, ReportOptions, RunResults
 from dacbn.analysis.verdict.opening import opening
 from dacbn.plain_text import say
 from dacbn.processes import leads
 from dacbn.spelling import spell, to_words
 from dacbn.training import RunInfo, claim, remove_drafts, train_command
+from dacbn.training.storage import first_line
 
 
 class Report(NamedTuple):
@@ -101,8 +103,14 @@ def report(
     commands.append(_command(folders, images, seed, layers, output, root, against))
     with claim(options.folder):  # not the run, which may still be trained
         remove_drafts(path)
-        with another_process():
+        with another_process() as helping, collected_rarely():
             sections, first = (_analyse if alone else _compare)(infos, options, write)
+        failed = {figure: first_line(error) for figure, error in helping.failed.items()}
+        sections = [each.without_failed(failed) for each in sections]
+        for figure, error in failed.items():
+            write(f"{figure.stem}: not drawn: {error}")
+            for file in (figure, figure.with_suffix(".svg")):  # of an earlier report
+                file.unlink(missing_ok=True)
         if leads():  # the others, of several processes, ran their batches
             shown = [each.without(first) for each in sections]
             write_report(path, _title(infos), shown, settings, commands, first)
@@ -131,6 +139,7 @@ def _analyse(
     if results.subject is not None:
         for layer in options.layers:  # report an unknown name before the computations
             find_normalisers(results.subject.network, layer)
+    _ = results.embedding  # begins before the analyses are imported, which takes a second
     sections = analyses.draw(results, write)
     return sections, tuple(opening(Path(run), results.outputs, options.against))
 

@@ -1,14 +1,16 @@
-"""Results of one run, or of several, shared by analyses: each is computed once, on first use."""
+"""Results of one run, or of several, shared by analyses: each is computed once, on first use.
+
+What draws is imported when it is needed: before that, the embedding begins in another process.
+"""
 
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from dacbn.analysis.domains.embedding_meanwhile import Embedding, start_embedding
-from dacbn.analysis.domains.embeddings import Scores, compute_scores
 from dacbn.analysis.domains.tsne import MANY, get_ready
 from dacbn.analysis.helping_process import start
 from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs
@@ -23,10 +25,12 @@ from dacbn.analysis.observe.run_folder import (
 )
 from dacbn.analysis.observe.subject import Sample, Subject
 from dacbn.analysis.progress import WriteLine, try_analysis
-from dacbn.analysis.training.curves import Curves, compute_curves
-from dacbn.analysis.verdict.comparison import measure_agreement
 from dacbn.datasets import Family, Images, choose_family
 from dacbn.training import Role, RunFolderError, RunInfo, TrainConfig, read_records
+
+if TYPE_CHECKING:
+    from dacbn.analysis.domains.embeddings import Scores
+    from dacbn.analysis.training.curves import Curves
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -81,12 +85,14 @@ class RunResults:
         self._info, self._options, self._write, self._name = info, options, write, name
 
     @cached_property
-    def curves(self) -> Curves:
+    def curves(self) -> "Curves":
         """The recorded quantities.
 
         Raises:
             RunFolderError: there are no records.
         """
+        from dacbn.analysis.training.curves import compute_curves
+
         records = read_records(self.run)
         if not records:
             raise RunFolderError(f"{self.run} has no records yet: it ended before its first log")
@@ -149,8 +155,10 @@ class RunResults:
         return compute_outputs(replace(subject, network=network))
 
     @cached_property
-    def scores(self) -> Scores | None:
+    def scores(self) -> "Scores | None":
         """Numbers that describe the features."""
+        from dacbn.analysis.domains.embeddings import compute_scores
+
         compute = partial(compute_scores, seed=self.seed)
         return self._try("distance of the domains", compute, self.outputs)
 
@@ -171,7 +179,6 @@ class RunResults:
         """The features before and after training in the plane, which another process computes."""
         if self.subject is None or self.outputs is None:
             return None
-        _ = self.recording  # before, since it takes all cores
         return start_embedding(self.outputs, self.subject, self.untrained, self.seed)
 
     def _try(self, name: str, compute: Callable[[T], R], needed: T | None) -> R | None:
@@ -201,7 +208,7 @@ class ComparedResults:
         self.classes = next(iter(runs.values())).classes
 
     @cached_property
-    def curves(self) -> dict[str, Curves]:
+    def curves(self) -> "dict[str, Curves]":
         """The recorded quantities of each run.
 
         Raises:
@@ -227,13 +234,15 @@ class ComparedResults:
         return _known({name: self._runs[name].outputs for name in self.subjects})
 
     @cached_property
-    def scores(self) -> dict[str, Scores]:
+    def scores(self) -> "dict[str, Scores]":
         """Numbers that describe the features of each run."""
         return _known({name: self._runs[name].scores for name in self.outputs})
 
     @cached_property
     def agreement(self) -> dict[str, dict[str, float]]:
         """How well the clusters of each run agree with the domains and the classes."""
+        from dacbn.analysis.verdict.comparison import measure_agreement
+
         return _known(
             {
                 name: try_analysis(

@@ -1,8 +1,6 @@
 """Figures of embedded features: points by class and domain, and by domain alone."""
 
-import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from textwrap import fill
@@ -19,9 +17,9 @@ from dacbn.analysis.domains.embedding_axes import (
     plot_by_domain,
 )
 from dacbn.analysis.domains.embeddings import Scores
-from dacbn.analysis.domains.tsne import MANY, PERPLEXITY, embed_features
-from dacbn.analysis.helping_process import Begun, start
-from dacbn.analysis.observe.outputs import DomainOutput, Floats, Labels
+from dacbn.analysis.domains.planes import Planes, choose_outputs, start_planes
+from dacbn.analysis.domains.tsne import PERPLEXITY
+from dacbn.analysis.observe.outputs import DomainOutput, Floats
 from dacbn.analysis.presentation.class_names import shorten
 from dacbn.analysis.presentation.section import Row, Section
 from dacbn.analysis.presentation.style import (
@@ -33,29 +31,8 @@ from dacbn.analysis.presentation.style import (
 )
 from dacbn.plain_text import plain
 
-MAX_POINTS = 2000  # of each network: more take minutes, and overlap
 LINE_LENGTH = 46  # letters of a title
 LETTERS = 95  # of a line of the legend
-
-
-Planes = Begun[list[tuple[Floats, float]]]
-"""Of each network, points in the plane (N, 2) and their trustworthiness, in [0, 1]."""
-
-
-def start_planes(
-    outputs: Mapping[str, Mapping[str, DomainOutput]],
-    perplexity: float = PERPLEXITY,
-    seed: int = 0,
-) -> Planes:
-    """Begin to embed the features that networks, or layers of one, compute for the same images.
-
-    Arguments and errors as in `draw_embeddings`.
-    """
-    features = [_stack(of) for of in _choose(outputs, seed).values()]
-    if len(features[0]) < MANY:
-        return Begun(partial(embed_features, features, perplexity, seed))
-    cores = max(1, (os.cpu_count() or 1) - 1)
-    return start(partial(embed_features, features, perplexity, seed, cores))
 
 
 def draw_embeddings(
@@ -86,7 +63,7 @@ def draw_embeddings(
         ValueError: the sample is too small.
     """
     found = (planes or start_planes(outputs, perplexity, seed)).result()
-    triples = zip(_choose(outputs, seed).items(), found, strict=True)
+    triples = zip(choose_outputs(outputs, seed).items(), found, strict=True)
     embedded = {name: _embed(of, plane) for (name, of), (plane, _) in triples}
     trust = {name: each for name, (_, each) in zip(outputs, found, strict=True)}
     domains = list(next(iter(outputs.values())))
@@ -107,36 +84,6 @@ def to_row(name: str, scores: Scores) -> Row:
     for field, value in scores._asdict().items():
         row[field.replace("_", " ")] = "" if np.isnan(value) else round(value, 3)
     return row
-
-
-def _stack(outputs: Mapping[str, DomainOutput]) -> Floats:
-    return np.concatenate([each.features for each in outputs.values()])
-
-
-def choose_rows(outputs: Mapping[str, DomainOutput], seed: int) -> dict[str, Labels]:
-    """Choose which images of each domain are drawn: as many as one panel can show."""
-    share = MAX_POINTS // len(outputs)
-    random = np.random.default_rng(seed)
-    return {
-        domain: np.sort(random.permutation(len(each.features))[:share])
-        for domain, each in outputs.items()
-    }
-
-
-def _choose(
-    outputs: Mapping[str, Mapping[str, DomainOutput]], seed: int
-) -> dict[str, dict[str, DomainOutput]]:
-    """Choose as many images of each domain as one panel can show, the same for each network."""
-    rows = choose_rows(next(iter(outputs.values())), seed)
-    return {
-        name: {
-            domain: DomainOutput(
-                *(part if part is None else part[rows[domain]] for part in each)  # type: ignore[arg-type]
-            )
-            for domain, each in of.items()
-        }
-        for name, of in outputs.items()
-    }
 
 
 def _embed(outputs: Mapping[str, DomainOutput], plane: Floats) -> Embedded:

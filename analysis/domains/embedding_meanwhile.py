@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from dacbn.analysis.domains.embedding_figures import Planes, start_planes
+from dacbn.analysis.domains.planes import Planes, start_planes
 from dacbn.analysis.observe.outputs import DomainOutput, compute_outputs
 from dacbn.analysis.observe.subject import Subject
 

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dacbn.analysis.analyses import analyses, comparisons
-from dacbn.analysis.domains.embedding_figures import choose_rows, draw_embeddings
+from dacbn.analysis.domains.embedding_figures import draw_embeddings
 from dacbn.analysis.domains.embedding_meanwhile import Embedding, start_embedding
 from dacbn.analysis.domains.embeddings import Scores, compute_scores
+from dacbn.analysis.domains.planes import choose_rows
 from dacbn.analysis.domains.touchable import can_be_touched, draw_touchable
 from dacbn.analysis.observe.outputs import DomainOutput, outputs_at
 from dacbn.analysis.observe.recording import Recording

@@ -2,7 +2,8 @@
 
 Paper: van der Maaten and Hinton, "Visualizing Data using t-SNE", JMLR 2008,
 https://www.jmlr.org/papers/v9/vandermaaten08a.html.
-This file imports no torch, because another process may run it.
+This file imports no torch, because another process may run it, and scikit-learn only where it is
+used, because the process that asks need not wait for it.
 """
 
 import os
@@ -11,9 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import orthogonal_procrustes
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE, trustworthiness
 from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float64]
@@ -39,6 +37,9 @@ def align_features(features: Sequence[Floats]) -> list[Floats]:
     Returns:
         of each network, (N, d) with the same d of at most 50.
     """
+    from scipy.linalg import orthogonal_procrustes
+    from sklearn.decomposition import PCA
+
     size = min(DIMENSIONS, *(min(each.shape) for each in features))
     aligned: list[Floats] = []
     for each in features:
@@ -71,6 +72,9 @@ def compute_embedding(
     Raises:
         ValueError: the sample is too small for the perplexity.
     """
+    from sklearn.decomposition import PCA
+    from sklearn.manifold import TSNE
+
     count, size = features.shape
     if count <= 3 * perplexity:
         raise ValueError(
@@ -114,6 +118,8 @@ def compute_embeddings(
     Raises:
         ValueError: the sample is too small for the perplexity.
     """
+    from scipy.linalg import orthogonal_procrustes
+
     cores = cores or os.cpu_count() or 1
     workers = min(len(features), cores)
 
@@ -136,12 +142,16 @@ def compute_trust(features: Floats, plane: Floats) -> float:
 
     It measures whether neighbours in the plane are neighbours among the features, by scikit-learn.
     """
+    from sklearn.manifold import trustworthiness
+
     neighbours = min(NUM_NEIGHBOURS, (len(features) - 1) // 2)
     return float(trustworthiness(features, plane, n_neighbors=neighbours))
 
 
 def get_ready() -> None:
     """Import what this file needs, where it is called in another process."""
+    import sklearn.decomposition
+    import sklearn.manifold  # noqa: F401
 
 
 def embed_features(

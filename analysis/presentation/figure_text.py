@@ -1,8 +1,11 @@
 """Names of classes and folders in figures: they may hold what fonts, markup or files cannot."""
 
 import re
+from collections.abc import Iterator
 
 from matplotlib import rcParams
+from matplotlib.artist import Artist
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter, FixedLocator
@@ -28,7 +31,7 @@ def make_plain(figure: Figure) -> dict[str, str]:
         for axis in axes
         if isinstance(axis.get_major_locator(), FixedLocator)
     }
-    texts = [each for each in figure.findobj(Text) if isinstance(each, Text)]
+    texts = list(_find_texts(figure))
     written = [each.get_text() for each in texts]
     written += [name for names in ticks.values() for name in names]
     families, missing = find_fallbacks("".join(map(plain, written)))
@@ -44,6 +47,15 @@ def make_plain(figure: Figure) -> dict[str, str]:
         if families:
             text.set_fontfamily([*text.get_fontfamily(), *families])
     return {number: word for word, number in numbers.items()}
+
+
+def _find_texts(artist: Artist) -> Iterator[Text]:
+    """Yield the text of a figure but that of ticks, which are made only when they are drawn."""
+    if isinstance(artist, Text):
+        yield artist
+    parts = (artist.label, artist.offsetText) if isinstance(artist, Axis) else artist.get_children()
+    for part in parts:
+        yield from _find_texts(part)
 
 
 def _literal(text: str, missing: frozenset[str], numbers: dict[str, str]) -> str:

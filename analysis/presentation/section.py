@@ -1,6 +1,6 @@
 """One part of a report: sentences, pictures, figures and tables of one analysis."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -38,6 +38,16 @@ class Section(NamedTuple):
     def without(self, said: Sequence[str]) -> Self:
         """Return the section without the sentences that are said before it."""
         return self._replace(findings=tuple(each for each in self.findings if each not in said))
+
+    def without_failed(self, failed: Mapping[Path, str]) -> Self:
+        """Return the section without figures that could not be drawn, and sentences with errors."""
+        said = [
+            f"The figure {figure.stem} could not be drawn: {failed[figure]}"
+            for figure in self.figures
+            if figure in failed
+        ]
+        kept = tuple(figure for figure in self.figures if figure not in failed)
+        return self._replace(findings=(*self.findings, *said), figures=kept)
 
     @property
     def arrays(self) -> dict[str, dict[str, NDArray[Any]]]:

@@ -90,9 +90,8 @@ def save_figure(
     content = io.BytesIO()
     np.savez(content, **named)  # type: ignore[arg-type]  # older numpy would save allow_pickle too
     _write(files[2:], [content.getvalue()])
-    finish(
-        partial(draw, figure, stem.name, plain(caption) + legend, DPI), partial(_write, files[:2])
-    )
+    make = partial(draw, figure, stem.name, plain(caption) + legend, DPI)
+    finish(make, partial(_write, files[:2]), files[0])
     return files
 
 

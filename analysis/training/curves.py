@@ -1,6 +1,6 @@
 """Curves of a training: losses, accuracies and all other recorded numbers, over steps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,14 @@ def plot_curves(curves: Curves, names: tuple[str, ...], axes: Axes) -> None:
         axes.legend(frameon=False, fontsize="x-small", **(below if len(drawn) > 2 else {}))
 
 
-@analyses.add("training curves", order=40, needs=("run", "folder"))
-def draw_curves(run: Path, folder: Path) -> Section:
+@analyses.add("training curves", order=40, needs=("run", "folder"), optional=("classes",))
+def draw_curves(run: Path, folder: Path, classes: Sequence[str] | None = None) -> Section:
     """Draw the curves of a run folder, and save the figure in another folder.
+
+    Args:
+        run: the run folder.
+        folder: for the figure.
+        classes: class names, for the accuracy by chance.
 
     Raises:
         RunFolderError: the run has no records.
@@ -110,7 +115,7 @@ def draw_curves(run: Path, folder: Path) -> Section:
         raise RunFolderError(f"{run} has no records yet: it ended before its first log")
     caption = "Recorded numbers over training steps; losses are weighted as optimised."
     files = save_figure(plot_panels(curves), folder / "curves", curves, caption)
-    return Section("Training curves", tuple(_findings(curves)), (files[0],))
+    return Section("Training curves", tuple(_findings(curves, len(classes or ()))), (files[0],))
 
 
 def plot_panels(curves: Curves) -> Figure:
@@ -166,10 +171,11 @@ def _colours(names: list[str]) -> list[str]:
     return [known.get(name.split("_")[0]) or next(others) for name in names]
 
 
-def _findings(curves: Curves) -> list[str]:
+def _findings(curves: Curves, num_classes: int) -> list[str]:
     numbers = {name: float(curve[-1, 1]) for name, curve in curves.items()}
     last = {domain: curves[name][-1] for domain, name in TEST_ACCURACY.items() if name in curves}
     return [
-        f"The {domain} test accuracy is {describe_score(numbers, domain)} at step {step:.0f}."
+        f"The {domain} test accuracy is {describe_score(numbers, domain, num_classes)} at step "
+        f"{step:.0f}."
         for domain, (step, _) in sorted(last.items(), reverse=True)
     ]

@@ -39,7 +39,10 @@ DASHES = ("-", "--", "-.", ":")  # besides colours, for colour-blind readers
 
 
 @comparisons.add(
-    "comparison", order=10, needs=("curves", "configs", "scores", "agreement", "folder")
+    "comparison",
+    order=10,
+    needs=("curves", "configs", "scores", "agreement", "folder"),
+    optional=("classes",),
 )
 def compare_runs(
     curves: Mapping[str, Curves],
@@ -47,9 +50,11 @@ def compare_runs(
     scores: Mapping[str, Scores],
     agreement: Mapping[str, Mapping[str, float]],
     folder: Path,
+    classes: Sequence[str] | None = None,
 ) -> Section:
     """Tabulate runs, and draw their accuracies in the same axes, into a folder."""
-    return draw_comparison(curves, compute_comparison(curves, configs, scores, agreement), folder)
+    rows = compute_comparison(curves, configs, scores, agreement)
+    return draw_comparison(curves, rows, folder, len(classes or ()))
 
 
 def compute_comparison(
@@ -116,13 +121,16 @@ def plot_comparison(curves: Mapping[str, Curves], quantity: str, axes: Axes) -> 
         axes.axhline(0.5, color=NEUTRAL_COLOUR, linewidth=0.8, linestyle=":")
 
 
-def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: Path) -> Section:
+def draw_comparison(
+    curves: Mapping[str, Curves], rows: Sequence[Row], folder: Path, num_classes: int = 0
+) -> Section:
     """Draw the accuracies of runs in the same axes, into a folder.
 
     Args:
         curves: by run.
         rows: from `compute_comparison`.
         folder: folder of the figures.
+        num_classes: number of classes, for the accuracy by chance; 0 leaves it out.
     """
     shown = [name for name in QUANTITIES if any(name in each for each in curves.values())]
     height = -(-len(shown) // 2)
@@ -153,11 +161,14 @@ def draw_comparison(curves: Mapping[str, Curves], rows: Sequence[Row], folder: P
     caption = "Accuracies of all runs during training."
     files = save_figure(figure, folder / "comparison", arrays, caption)
     return Section(
-        "Runs side by side", tuple(_findings(rows, curves)), (files[0],), {"Runs": list(rows)}
+        "Runs side by side",
+        tuple(_findings(rows, curves, num_classes)),
+        (files[0],),
+        {"Runs": list(rows)},
     )
 
 
-def _findings(rows: Sequence[Row], curves: Mapping[str, Curves]) -> list[str]:
+def _findings(rows: Sequence[Row], curves: Mapping[str, Curves], num_classes: int) -> list[str]:
     known = [row for row in rows if row["target test accuracy"] != ""]
     if not known:
         return ["No run has a target test accuracy: their targets have no labels."]
@@ -166,7 +177,10 @@ def _findings(rows: Sequence[Row], curves: Mapping[str, Curves]) -> list[str]:
         name: {quantity: float(curve[-1, 1]) for quantity, curve in each.items()}
         for name, each in curves.items()
     }
-    scores = {str(row["run"]): describe_score(numbers[str(row["run"])], "target") for row in known}
+    scores = {
+        name: describe_score(numbers[name], "target", num_classes)
+        for name in (str(row["run"]) for row in known)
+    }
     ordered = "; ".join(f"{row['run']} {scores[str(row['run'])]}" for row in ranked)
     return [
         f"Target test accuracy at the last checkpoint, from the highest: {ordered}.",

@@ -36,6 +36,7 @@ def time_candidates(
     at_least: float = 0.02,
     device: str = "cpu",
     title: str = "timing",
+    warm_up: bool = True,
 ) -> dict[str, Timing]:
     """Time candidates alternately, round after round, after one round of warm-up.
 
@@ -45,8 +46,11 @@ def time_candidates(
         at_least: seconds of one measurement; shorter functions are repeated.
         device: synchronised before the clock is read.
         title: title of the progress bar.
+        warm_up: whether to run each before it is timed; without, `at_least` is not used.
     """
-    repeats = {name: _repeats(run, at_least, device) for name, run in candidates.items()}
+    repeats = dict.fromkeys(candidates, 1)
+    for name, run in candidates.items() if warm_up else ():
+        repeats[name] = _repeats(run, at_least, device)
     times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in counted(range(rounds), rounds, "round", title):
         for name, run in candidates.items():
@@ -57,6 +61,8 @@ def time_candidates(
 
 def _repeats(run: Run, at_least: float, device: str) -> int:
     run()  # warm-up: allocation and compilation
+    if not at_least:
+        return 1
     return max(1, round(at_least / max(_time(run, 1, device), 1e-9)))
 
 

@@ -28,7 +28,7 @@ from dacbn.training import (
     pin_weights,
     write_json,
 )
-from dacbn.training.shared_features import FOLDER
+from dacbn.training.shared_features import FOLDER, of_seed
 
 LOG = logging.getLogger(__name__)
 SETTINGS = "comparison.json"
@@ -97,6 +97,10 @@ def _run(
                 write_json(folder / SETTINGS, {"settings": _shared(config), "machines": machines})
             results = read_results(cells, runs)
             write_files(folder, results, machines)
+            for seed in {result.cell.config.seed for result in results}:
+                own = [each for each in results if each.cell.config.seed == seed]
+                if all(each.state == FINISHED for each in own):
+                    rmtree(of_seed(runs / FOLDER, seed), ignore_errors=True)
             return results
 
     with held():

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from dacbn.intervals import Interval, paired
 from dacbn.training.assemble import is_source_free
 from dacbn.training.metrics import TARGET_TEST
-from dacbn.training.right_answers import Right, name_test, read_right, started
+from dacbn.training.right_answers import (
+    Right,
+    are_of_the_same,
+    name_test,
+    read_right,
+    started,
+)
 from dacbn.training.run_info import read_run_info
 from dacbn.training.siblings import find_baseline
 
@@ -96,7 +102,7 @@ def compare_tests(ours: Right, theirs: Right) -> dict[str, Against]:
     return {
         test.removeprefix(kind): compare_right(right.numpy(), theirs[test].numpy())
         for test, right in ours.items()
-        if test.startswith(kind) and test in theirs and len(theirs[test]) == len(right)
+        if test.startswith(kind) and test in theirs and are_of_the_same(ours, theirs, test)
     }
 
 

@@ -267,7 +267,8 @@ class TrainingDomains:
             == test.images.labels.cpu()
             for test, output in found
         }
-        return scores | self._validate(network, held_out, device), right
+        digests = {name: each for test in self.tests for name, each in test.digests.items()}
+        return scores | self._validate(network, held_out, device), right | digests
 
     def _validate(
         self, network: Network, sources: Sequence[tuple[Output, Tensor]], device: torch.device

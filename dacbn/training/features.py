@@ -1,5 +1,6 @@
 """Run a frozen backbone once over all images, so that heads are trained on its features."""
 
+from collections.abc import Iterator
 from functools import partial
 
 import torch
@@ -10,15 +11,13 @@ from dacbn.datasets import Family, FeatureViews, Images, iterate, weak_view
 from dacbn.models import Network
 from dacbn.norms import modes_kept
 from dacbn.progress import Progress
-from dacbn.spelling import spell
 from dacbn.training.shared_features import find_features
 
 VIEWS = 4  # of each image for training: itself and random ones
-MAX_BYTES = 4 * 2**30  # of the features of a domain
+MAX_BYTES = 4 * 2**30  # of the features of a domain in memory; more have one view, in a file
 BATCH_SIZE = 64
 
 
-@torch.no_grad()
 def compute_features(
     network: Network,
     images: Images,
@@ -34,26 +33,23 @@ def compute_features(
         images: N images.
         cluster_id: the domain id passed to the normalisers (source 0, target 1).
         family: augmentation family of the views; "none" makes one view, the image itself.
-        device: device to compute on, and where features stay.
+        device: device to compute on, and where features stay, unless they are in a file.
         seed: seed of the views.
 
     Raises:
-        ValueError: the features need too much memory.
-        StorageError: they are shared, and cannot be written.
+        StorageError: a file of them cannot be written.
     """
     views = 1 if family == "none" else VIEWS
     width = int(network.backbone.head_hidden_size)  # type: ignore[arg-type]
-    views = min(views, MAX_BYTES // (4 * width * len(images)))
-    if not views:
-        raise ValueError(
-            f"features of {len(images)} images need more than {MAX_BYTES >> 30} GiB: set "
-            f"{spell('train', 'norms')} or {spell('train', 'all')}"
-        )
+    fitting = MAX_BYTES // (4 * width * len(images))
+    views = max(1, min(views, fitting))
     run = partial(_run, network, images, cluster_id, family, device, seed, views)
-    which = (cluster_id, family, device.type, seed, views)
-    return FeatureViews(find_features(run, network, images, *which), images.size)
+    shape, which = (len(images), views, width), (cluster_id, family, device.type, views)
+    values = find_features(run, shape, network, images, seed, *which, in_a_file=not fitting)
+    return FeatureViews(values, images.size)
 
 
+@torch.no_grad()
 def _run(
     network: Network,
     images: Images,
@@ -62,9 +58,9 @@ def _run(
     device: torch.device,
     seed: int,
     views: int,
-) -> Tensor:
+) -> Iterator[Tensor]:
+    """Yield the features (B, V, D) of batches."""
     generator = torch.Generator(device).manual_seed(seed)
-    parts: list[Tensor] = []
     bar = Progress(views * len(images), "view", "features")
     forked = torch.random.fork_rng([device] if device.type == "cuda" else [])
     with bar, modes_kept(network), forked:
@@ -74,6 +70,5 @@ def _run(
             ids = domain_ids(len(batch), cluster_id, device)
             drawn = [weak_view(batch, family, generator) for _ in range(views - 1)]
             seen = [network.run_backbone(view, ids) for view in (batch, *drawn)]
-            parts.append(torch.stack(seen, dim=1))
             bar.update(views * len(batch))
-    return torch.cat(parts)
+            yield torch.stack(seen, dim=1)

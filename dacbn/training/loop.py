@@ -25,6 +25,7 @@ from dacbn.training.interrupt import Interrupt, InterruptedTraining
 from dacbn.training.metric_window import DivergedError, MetricWindow
 from dacbn.training.metrics import DOMAIN_ACCURACY, LEARNING_RATE, SOURCE_ACCURACY
 from dacbn.training.records import Records
+from dacbn.training.right_answers import drop_right
 from dacbn.training.schedules import lr_factor, set_lr, warmup_factor
 from dacbn.training.several_processes import average_statistics, in_parallel
 from dacbn.training.starting_defaults import starts_pretrained
@@ -115,6 +116,7 @@ def train(
                 signal_number = agreement.ask(int(interrupt.requested or 0))
                 stop = signal_number > 0 and not last  # it may have taken long
             if (checkpoint_due or stop or enough) and folder is not None:
+                drop_right(folder)
                 save_network(folder, state.network)
                 save_checkpoint(folder, state.state_dict())
             if stop:

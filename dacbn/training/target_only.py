@@ -43,7 +43,7 @@ from dacbn.training.domains import reading_options
 from dacbn.training.evaluation import run_network
 from dacbn.training.features import compute_features
 from dacbn.training.metrics import TARGET_TEST, UNKNOWN_THRESHOLD, VALIDATOR
-from dacbn.training.right_answers import Right, Scorer, name_test
+from dacbn.training.right_answers import Right, Scorer, digest_test, name_test
 from dacbn.training.roles import Role
 from dacbn.training.several_processes import check_same_data
 from dacbn.training.state import TrainingState
@@ -129,6 +129,7 @@ class TargetDomain:
         cluster_id: id of the domain, which normalisers receive.
         unknown: whether answers may be "unknown".
         name: of the domain.
+        digests: of the test set, by names in the file of right answers.
     """
 
     images: UnlabelledImages
@@ -139,6 +140,7 @@ class TargetDomain:
     cluster_id: int = TARGET
     unknown: bool = False
     name: str = "target"
+    digests: Right = dataclasses.field(default_factory=dict)
 
     @classmethod
     def read(
@@ -175,7 +177,9 @@ class TargetDomain:
         validators = tuple(without_source(config.validators))
         placed, cluster_id = UnlabelledImages(place_images(images, device)), num_sources(config)
         name = name_places(config)[-1]
-        return cls(placed, test, family, device, validators, cluster_id, config.unknown, name)
+        digests = {} if test is None else digest_test(name_test(TARGET_TEST, name), test)
+        known = validators, cluster_id, config.unknown, name, digests
+        return cls(placed, test, family, device, *known)
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -231,6 +235,7 @@ class TargetDomain:
             scores |= {f"target_test_{measure}": score for measure, score in found.items()}
             answered = answer(network, output, threshold)
             right = {name_test(TARGET_TEST, self.name): answered == self.test.labels.cpu()}
+            right |= self.digests
         return scores, right
 
 

@@ -16,6 +16,7 @@ from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import name_places, name_unseen, num_sources, place_ids
 from dacbn.training.metrics import SOURCE_TEST, TARGET_TEST
+from dacbn.training.right_answers import Right, digest_test, name_test
 
 LOG = logging.getLogger(__name__)
 
@@ -29,12 +30,14 @@ class TestSet(NamedTuple):
         cluster_ids: ids of the domains whose statistics answer, on average: its own, or those of
             all sources if it was never trained on.
         images: the images, with labels.
+        digests: of them, by names in the file of right answers.
     """
 
     kind: str
     domain: str
     cluster_ids: tuple[int, ...]
     images: LabelledImages
+    digests: Right
 
 
 def test_places(places: Sequence[str], columns: Sequence[str] = ()) -> list[str | None] | None:
@@ -86,7 +89,8 @@ def read_test_sets(
         unknown = config.unknown and kind == TARGET_TEST
         images = to_labelled(data, size, False, classes, unknown, **options)
         log_class_set(f"{kind.replace('_', ' ')} {name}", images, classes)
-        tests.append(TestSet(kind, name, cluster_ids, images))
+        digests = digest_test(name_test(kind, name), images)
+        tests.append(TestSet(kind, name, cluster_ids, images, digests))
     return tuple(tests)
 
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -13,6 +14,8 @@ from matplotlib.figure import Figure
 
 from dacbn.analysis.helping_process import another_process, finish, start
 from dacbn.analysis.presentation.style import save_figure
+
+WHAT = Path("made.png")
 
 
 def figure():
@@ -45,6 +48,18 @@ def test_an_error_is_that_of_the_work(cores):
             found.result()
 
 
+def test_an_error_of_work_that_was_handed_over_ends_nothing(cores):
+    used = []
+    with another_process() as helping:
+        start(os.getpid).result()
+        for word in ("one", "1", "two"):
+            finish(partial(int, word), used.append, Path(word))
+    assert used == [1] and set(helping.failed) == {Path("one"), Path("two")}
+    assert all(isinstance(error, ValueError) for error in helping.failed.values())
+    with pytest.raises(ValueError, match="invalid literal"):
+        finish(partial(int, "one"), used.append, WHAT)
+
+
 def test_figures_are_the_same_wherever_they_are_drawn(cores, tmp_path):
     settings = {"lines.linewidth": 5.0, "svg.fonttype": "none"}
     with matplotlib.rc_context(settings):
@@ -60,10 +75,10 @@ def test_work_of_a_process_that_was_killed_is_done_here():
     used = []
     with another_process():
         assert start(partial(end, os.getpid())).result() == os.getpid()
-        finish(os.getpid, used.append)
+        finish(os.getpid, used.append, WHAT)
     with another_process():
         start(os.getpid).result()
-        finish(partial(end, os.getpid()), used.append)
+        finish(partial(end, os.getpid()), used.append, WHAT)
     assert used == [os.getpid()] * 2
 
 
@@ -72,7 +87,7 @@ def test_work_that_waits_is_shared():
     with another_process():
         long = start(partial(time.sleep, 1))
         for number in range(6):
-            finish(partial(work, number), done.append)
+            finish(partial(work, number), done.append, WHAT)
         long.result()
         taken = len(done)
     assert sorted(number for number, _ in done) == list(range(6))

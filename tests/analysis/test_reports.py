@@ -1,14 +1,18 @@
 """One call makes the whole report, and an analysis of one's own appears in it."""
 
 import json
+import os
 from inspect import signature
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import dacbn.analysis
 from dacbn import DomainAdapter
 from dacbn.analysis import Section, analyses
+from dacbn.analysis.helping_process import start
+from dacbn.analysis.presentation.style import save_figure
 from dacbn.commands import analyse
 
 # the run's images are in memory, which a report that reads a folder cannot show
@@ -43,6 +47,31 @@ def test_a_report_holds_its_page_sections_arrays_and_verdict(run, tmp_path, few_
     assert all(
         sentence in made.path.read_text() for sentence in made.verdict if "'" not in sentence
     )
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_figure_that_cannot_be_drawn_is_named_and_the_others_are_drawn(
+    run, tmp_path, few_analyses, monkeypatch, capsys, cores
+):
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "large.svg").write_text("of an earlier report")
+
+    @analyses.add("too large", order=1000, needs=("folder",))
+    def draw_too_large(folder):
+        start(os.getpid).result()
+        return Section("Large", figures=(save_figure(Figure((10**6, 1)), folder / "large", {})[0],))
+
+    made = dacbn.analysis.report(run, output=tmp_path)
+    assert sorted(each.name for each in made.figures.glob("*.[ps][nv]g")) == [
+        "curves.png",
+        "curves.svg",
+    ]
+    *_, curves, large = made.sections
+    assert len(curves.figures) == 1 and large.figures == ()
+    assert "The figure large could not be drawn: Image size" in large.findings[0]
+    assert "could not be drawn: Image size" in made.path.read_text()
+    assert "\nlarge: not drawn: Image size" in capsys.readouterr().out
 
 
 def test_the_verdict_does_not_repeat_how_a_page_against_another_run_opens(

@@ -6,7 +6,15 @@ import pytest
 import torch
 
 from dacbn import cli
-from dacbn.benchmarks import benchmark_layers, benchmark_loops, benchmark_steps, table
+from dacbn.benchmarks import (
+    Settings,
+    benchmark_layers,
+    benchmark_loops,
+    benchmark_steps,
+    measure,
+    table,
+)
+from dacbn.benchmarks.layers import CLUSTERS, SHAPES
 from dacbn.benchmarks.memory import peak_bytes
 from dacbn.benchmarks.published_layer import PublishedLayer
 from dacbn.benchmarks.timing import time_candidates
@@ -31,6 +39,28 @@ def test_candidates_take_turns():
         {"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, rounds=2, at_least=0
     )
     assert "".join(calls).endswith("abab")
+
+
+def test_what_takes_minutes_runs_once_a_round():
+    calls = []
+    time_candidates({"a": lambda: calls.append("a")}, rounds=2, at_least=0, warm_up=False)
+    assert calls == ["a"] * 2
+    time_candidates({"a": lambda: calls.append("a")}, rounds=2, at_least=0)
+    assert calls == ["a"] * 5
+
+
+def test_the_published_layer_is_timed_on_an_eighth_of_the_images(monkeypatch):
+    asked = []
+
+    def benchmark(specs, shapes, *others):
+        asked.append((shapes, others[-1]))
+        return []
+
+    monkeypatch.setattr("dacbn.benchmarks.layers.benchmark_layers", benchmark)
+    measure("layers", Settings(device="cpu"))
+    measure("layers", Settings(device="cpu", norms=("scb_norm",)))
+    parts = ((8, 64, 32, 32), (8, 256, 8, 8), (32, 512))
+    assert asked == [(SHAPES, ()), (parts, CLUSTERS), (SHAPES, ())]
 
 
 def test_the_peak_counts_what_is_held_at_once():

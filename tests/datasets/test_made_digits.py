@@ -8,6 +8,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from dacbn.datasets import color_digits as color_module
+from dacbn.datasets import digits as digits_module
 from dacbn.datasets import load_labelled
 from dacbn.datasets import street_digits as street_module
 from dacbn.datasets.digits import SPARE, TEST, TRAIN, shuffled_rows
@@ -25,6 +26,15 @@ def test_the_three_parts_of_the_digits_share_no_row_and_leave_none_out():
     parts = [shuffled_rows()[part] for part in (TRAIN, SPARE, TEST)]
     assert [len(part) for part in parts] == [900, 600, 297]
     assert sorted(row for part in parts for row in part) == list(range(1797))
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_digits_are_read_as_scikit_learn_reads_them_from_its_file_or_by_it(known, monkeypatch):
+    if not known:
+        monkeypatch.setattr("dacbn.datasets.digits.find_spec", lambda name: None)
+    (images, labels), bunch = digits_module._read_all.__wrapped__(), load_digits()
+    assert np.array_equal(images, bunch.images) and np.array_equal(labels, bunch.target)
+    assert (images.dtype == np.uint8) == known
 
 
 @pytest.mark.parametrize(("train", "part"), [(True, TRAIN), (False, TEST)])

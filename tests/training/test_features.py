@@ -63,8 +63,7 @@ def test_memory_is_bounded(source, monkeypatch):
     monkeypatch.setattr(features, "MAX_BYTES", 4 * 1200 * 50)
     assert compute_features(network, images, SOURCE, "photos", CPU).values.shape[1] == 2
     monkeypatch.setattr(features, "MAX_BYTES", 4 * 1200 * 19)
-    with pytest.raises(ValueError, match="features of 20 images need more than"):
-        compute_features(network, images, SOURCE, "photos", CPU)
+    assert compute_features(network, images, SOURCE, "photos", CPU).values.shape[1] == 1
 
 
 @pytest.mark.parametrize("name", list(methods))

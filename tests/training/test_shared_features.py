@@ -1,16 +1,20 @@
 """Features that the trainings of a comparison share: computed once, and never those of another."""
 
+import errno
 import json
 import os
+import tempfile
+from importlib import import_module
 
 import pytest
 import torch
 
 from dacbn.comparison import choose_variants, make_grid, run_comparison
+from dacbn.comparison.files import write_files
 from dacbn.comparison.grid import FROZEN
 from dacbn.datasets import TensorImages, labelled
 from dacbn.models import Network, create_network
-from dacbn.training import TrainConfig
+from dacbn.training import StorageError, TrainConfig
 from dacbn.training.features import compute_features
 from dacbn.training.shared_features import sharing_features
 
@@ -51,10 +55,50 @@ def test_damaged_files_are_computed_again_and_others_may_read_them(source, passe
     for _ in range(2):
         with sharing_features(tmp_path, TrainConfig()):
             found.append(compute_features(network, images, 0, "none", CPU).values)
-        (file,) = tmp_path.iterdir()
+        (file,) = tmp_path.rglob("*.npy")
         assert file.stat().st_mode & 0o044 == 0o044 & ~UMASK
         os.truncate(file, 100)
     assert found[0].equal(found[1]) and len(passes) == 2
+
+
+def test_features_that_would_fill_the_memory_stay_in_a_file(source, passes, tmp_path, monkeypatch):
+    images, network = labelled(*source).images, create_network("digits_cnn", "ucb_norm", 3)
+    known = compute_features(network, images, 0, "none", CPU).values
+    monkeypatch.setattr("dacbn.training.features.MAX_BYTES", 4 * 1200 * 19)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    found = [compute_features(network, images, 0, "photos", CPU).values]
+    assert not any((tmp_path / "temporary").iterdir())
+    for seed in (0, 1):
+        with sharing_features(tmp_path / "shared", TrainConfig(seed=seed)):
+            found += [compute_features(network, images, 0, "photos", CPU).values for _ in range(2)]
+    assert len(passes) == 3  # in memory, in a file, and once for all that share them
+    assert all(each.equal(known) and each.is_cpu for each in found)
+    monkeypatch.setattr("dacbn.training.shared_features._write", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        compute_features(network, images, 0, "none", CPU)
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_features_of_a_seed_go_when_its_cells_are_done(tmp_path, monkeypatch):
+    config = TrainConfig.from_options(
+        source="digits", target="digits", train="head", steps=2, eval_every=0, device="cpu",
+        norm="batch_norm", validators=(),
+    )  # fmt: skip
+    cells = make_grid(config, choose_variants(["batch_norm"], ["mcc", "bnm"]), 2)
+    runs, kept = tmp_path / "runs", []
+
+    def write(*args):
+        kept.append(sorted(each.name for each in (runs / "features").glob("*")))
+        return write_files(*args)
+
+    monkeypatch.setattr(import_module("dacbn.comparison.run_comparison"), "write_files", write)
+    results = run_comparison(tmp_path, config, cells)
+    assert [result.why for result in results] == [""] * 4
+    assert kept == [[], ["seed0"], ["seed0"], ["seed1"], ["seed1"], []]
 
 
 def test_all_that_features_depend_on_makes_others(source, passes, tmp_path):

@@ -60,10 +60,11 @@ def compare(
     conditions: Conditions,
     rounds: int,
     at_least: float = 0.0,
+    warm_up: bool = True,
 ) -> Row:
     """Time two runs alternately; return the row with the ratio of ours to the other."""
     runs = {against: peer, what: ours}
-    timing = time_candidates(runs, rounds, at_least=at_least, title=what)
+    timing = time_candidates(runs, rounds, at_least=at_least, title=what, warm_up=warm_up)
     mine = timing[what]
     return {
         **_start(what, conditions),

@@ -6,13 +6,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from dacbn.analysis.domains.embedding_figures import (
-    MAX_POINTS,
     Embedded,
     draw_embeddings,
     plot_by_class,
     plot_by_domain,
 )
 from dacbn.analysis.domains.embeddings import Scores
+from dacbn.analysis.domains.planes import MAX_POINTS
 from dacbn.analysis.observe.outputs import DomainOutput
 from dacbn.analysis.presentation.style import CLASS_COLOURS, DOMAIN_COLOURS
 
@@ -60,7 +60,7 @@ def test_the_numbers_are_beside_the_picture(tmp_path):
 
 
 def test_no_more_images_are_drawn_than_can_be_seen(tmp_path, monkeypatch):
-    monkeypatch.setattr("dacbn.analysis.domains.embedding_figures.MAX_POINTS", 40)
+    monkeypatch.setattr("dacbn.analysis.domains.planes.MAX_POINTS", 40)
     _, section = draw(tmp_path, counts=(60, 60))
     with np.load(section.figures[0].with_suffix(".npz")) as arrays:
         assert [len(arrays[f"{name}/points"]) for name in ("before", "after")] == [40, 40]

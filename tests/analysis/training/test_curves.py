@@ -135,6 +135,8 @@ def test_the_findings_are_the_last_test_accuracies(run):
         "The target test accuracy is 25.0% at step 4.",
         "The source test accuracy is 80.0% at step 4.",
     )
+    section = draw_curves(run, run / "figures", ("a", "b", "c", "d"))
+    assert section.findings[0] == "The target test accuracy is 25.0% (chance 25.0%) at step 4."
 
 
 def test_of_several_domains_the_mean_is_drawn_and_chance_is_not():

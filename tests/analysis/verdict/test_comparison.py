@@ -5,7 +5,12 @@ import pytest
 from matplotlib.figure import Figure
 
 from dacbn.analysis.domains.embeddings import Scores
-from dacbn.analysis.verdict.comparison import compute_comparison, draw_comparison, plot_comparison
+from dacbn.analysis.verdict.comparison import (
+    compare_runs,
+    compute_comparison,
+    draw_comparison,
+    plot_comparison,
+)
 from dacbn.training import TrainConfig
 
 CURVES = {
@@ -51,6 +56,8 @@ def test_the_findings_rank_the_runs_and_warn(tmp_path):
     curves = CURVES | {"plain": counted}
     section = draw_comparison(curves, compute_comparison(curves, CONFIGS, {}, {}), tmp_path)
     assert "plain 40.0% (27.6 to 53.8; 50 images)." in section.findings[0]
+    section = compare_runs(curves, CONFIGS, {}, {}, tmp_path, ("a", "b", "c", "d"))
+    assert "plain 40.0% (27.6 to 53.8; 50 images, chance 25.0%)." in section.findings[0]
     with np.load(section.figures[0].with_suffix(".npz")) as arrays:
         assert "plain/target_test_accuracy" in arrays.files
         assert "plain/domain_accuracy" not in arrays.files

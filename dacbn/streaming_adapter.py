@@ -12,7 +12,7 @@ from torch import nn
 from dacbn.batch import SOURCE
 from dacbn.datasets import UNKNOWN, OnUnreadable, UnlabelledLike, iterate
 from dacbn.exportable_adapter import ExportableAdapter
-from dacbn.methods import EATA
+from dacbn.methods import EATA, OnlineMethod
 from dacbn.streams import Arriving, Stream, Unadapted, arrive, build_method
 from dacbn.training import answering_ids, one_domain
 
@@ -50,7 +50,8 @@ class StreamingAdapter(ExportableAdapter):
                 `predict_proba`.
             on_unreadable: give images that cannot be read an answer with the reason ("skip"), or
                 "raise"; None takes the setting of the training.
-            guard: return the network to the source where its answers collapse.
+            guard: return the network to the source where its answers collapse; where images come
+                one by one, let the source answer until what was learned shows its worth.
             state: the state of an earlier stream to go on from: what its `state_dict` returned, or
                 the file that its `save` wrote.
             source: images of the source, for a method that learns from them what to hold on to
@@ -91,6 +92,7 @@ class StreamingAdapter(ExportableAdapter):
             (*self.classes, UNKNOWN),
             {"adapt": adapt, "norm": norm, "network": fingerprint(self.network)},
             Unadapted(self.network, ids, follows=False) if guard and adapt is not None else None,
+            on_proof=batch_size == 1 and isinstance(method, OnlineMethod) and method.by_batch,
         )
         if state is not None:
             stream.load_state_dict(_read_state(state) if isinstance(state, str | Path) else state)

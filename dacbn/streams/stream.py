@@ -69,6 +69,7 @@ class Stream(Iterator[StreamedAnswers]):
         names: names of the classes, and of "unknown".
         about: what a saved state must agree with.
         source: what answers while the network that adapts is not trusted; None trusts it always.
+        on_proof: trust it only while it has shown that it answers better than the source.
 
     Attributes:
         method: what answers.
@@ -85,12 +86,14 @@ class Stream(Iterator[StreamedAnswers]):
         names: Sequence[str],
         about: dict[str, str | None],
         source: Unadapted | None = None,
+        on_proof: bool = False,
     ) -> None:
         self.method = method
         self.seen = 0
         self.returns = 0
         self._rest = 0  # images that the source still answers after a return
         self._source = source
+        self._on_proof = on_proof
         self._guard = None if source is None else Guard(method.network.num_classes)
         self._start = None if source is None else copy.deepcopy(method.state_dict())
         self._arrived = arrived
@@ -137,10 +140,15 @@ class Stream(Iterator[StreamedAnswers]):
             self._rest -= len(images)
             return self._finite(_on_cpu(self._source.predict(images, ids))), None
         output = _on_cpu(self.method.predict(images, ids))
-        if self._source is None or (why := self._collapsed(images, ids, output)) is None:
+        if self._source is None or self._guard is None:
             return self._finite(output), None
-        self._return(why)
-        return self._finite(_on_cpu(self._source.predict(images, ids))), f"{RETURNED}: {why}"
+        why = self._collapsed(images, ids, output)
+        if why is not None:
+            self._return(why)
+        elif not self._on_proof or self._guard.is_better():
+            return self._finite(output), None
+        note = None if why is None else f"{RETURNED}: {why}"
+        return self._finite(_on_cpu(self._source.predict(images, ids))), note
 
     def _collapsed(self, images: Tensor, ids: Tensor, output: Output) -> str | None:
         """Say why the answers to these images cannot be trusted; None if they can."""

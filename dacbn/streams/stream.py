@@ -14,6 +14,7 @@ from dacbn.batch import Output, domain_ids
 from dacbn.models import Network
 from dacbn.streams.arrivals import Arrived
 from dacbn.streams.guard import Guard
+from dacbn.streams.saved_state import require_alike
 from dacbn.streams.unadapted import Unadapted
 from dacbn.training.storage import write_atomically
 
@@ -21,7 +22,7 @@ LOG = logging.getLogger(__name__)
 RETURNED = "returned to the source"
 PAUSE = 256  # images that the source answers after the first return, and twice as many each time
 MOST_DOUBLINGS = 10
-STATE = {"about", "seen", "method", "guard", "returns", "rest"}
+STATE: dict[str, Any] = {"about": {}, "seen": 0, "method": {}, "returns": 0, "rest": 0}
 
 
 class Follows(Protocol):
@@ -96,6 +97,7 @@ class Stream(Iterator[StreamedAnswers]):
         self._on_proof = on_proof
         self._guard = None if source is None else Guard(method.network.num_classes)
         self._start = None if source is None else copy.deepcopy(method.state_dict())
+        self._began = dict(method.state_dict())  # of which only the kinds matter
         self._arrived = arrived
         self._cluster_id = cluster_id
         self._label = label
@@ -202,17 +204,19 @@ class Stream(Iterator[StreamedAnswers]):
         Raises:
             ValueError: the state is of another method, normaliser or network.
         """
-        if not isinstance(state, dict) or set(state) != STATE:
-            raise ValueError("this is no state of a stream: give what state_dict returned")
+        held = state.get("guard") if isinstance(state, dict) else None
+        require_alike(state, STATE | {"guard": None if held is None else {}}, "state of a stream")
         for name, was in state["about"].items():
-            if was != self._about[name]:
+            if was != self._about.get(name):
                 raise ValueError(
                     f"the state is of a stream with {name} {was}, and this has "
-                    f"{self._about[name]}: give the same, or start without a state"
+                    f"{self._about.get(name)}: give the same, or start without a state"
                 )
+        require_alike(state["method"], self._began, "state of the method")
+        if self._guard is not None and held is not None:
+            require_alike(held, self._guard.state_dict(), "state of a guard")
+            self._guard.load_state_dict(held)
         self.method.load_state_dict(state["method"])
-        if self._guard is not None and state["guard"] is not None:
-            self._guard.load_state_dict(state["guard"])
         self.seen, self.returns, self._rest = (state[name] for name in ("seen", "returns", "rest"))
 
     def save(self, path: str | Path) -> None:

@@ -16,7 +16,7 @@ from dacbn.commands.stream_paths import chosen, write_paths
 from dacbn.commands.stream_tables import table_of_errors, table_of_parts
 from dacbn.spec import Spec, Term
 from dacbn.spelling import spell
-from dacbn.training import write_text
+from dacbn.training import StorageError, write_text
 
 if TYPE_CHECKING:
     from dacbn.adapter import DomainAdapter
@@ -180,7 +180,10 @@ def _answering(
 
 def _claim(folder: Path, settings: dict[str, object]) -> None:
     """Write the settings into the folder, or compare them with those of the cells there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(folder, error) from error
     text = json.dumps(settings, indent=2) + "\n"
     path = folder / SETTINGS
     held = path.exists() and (folder / CELLS).exists()  # not of one that ended at a mistake

@@ -178,11 +178,10 @@ class Stream(Iterator[StreamedAnswers]):
 
     def _finite(self, output: Output) -> Output:
         if not output.logits.isfinite().all():
-            last = self.seen + len(output.logits)
             raise ValueError(
-                f"the network's answers to images {self.seen + 1} to {last} of the stream are not "
-                "finite: its weights are broken, or the adaptation diverged: lower its lr, keep "
-                "the guard, or leave it out"
+                f"the network's answers after image {self.seen} of the stream are not finite: its "
+                "weights are broken, or the adaptation diverged: lower its lr, keep the guard, or "
+                "leave it out"
             )
         return output
 

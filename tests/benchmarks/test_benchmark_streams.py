@@ -79,6 +79,14 @@ def test_a_mistake_does_not_keep_the_folder(run, tmp_path, monkeypatch, capsys):
     call(monkeypatch, run, *words, "digits")
 
 
+def test_an_output_that_is_a_file_is_refused_in_a_line(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "s").write_text("mine")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, run, "--target", "digits", "--output", tmp_path / "s")
+    assert "choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "s").read_text() == "mine"
+
+
 def test_targets_of_the_same_name_are_both_parts(run, tmp_path, monkeypatch):
     from dacbn import DomainAdapter
     from dacbn.commands.stream_parts import StreamSettings, read_parts

@@ -28,6 +28,19 @@ def test_as_many_or_fewer_classes_are_none(adapted):
     assert not any(watched(adapted, [0, 1]))
 
 
+def test_mistakes_within_a_run_of_one_label_are_no_proof():
+    guard = Guard(4)
+    for label in (0, 1, 2, 3):  # known before: both find the classes
+        for _ in range(100):
+            guard.watch(*(torch.nn.functional.one_hot(torch.tensor([label]), 4) * 8.0,) * 2)
+    for number in range(40):  # a run of the first, of which one makes every class
+        ours = torch.nn.functional.one_hot(torch.tensor([number % 4]), 4) * 8.0
+        guard.watch(ours, torch.tensor([[8.0, 0, 0, 0]]))
+    shares = guard.adapted, guard.source
+    assert module.diversity(shares[0]) > module.MORE * module.diversity(shares[1])
+    assert not guard.is_better()
+
+
 def answers(stream):
     return np.concatenate([[each.probabilities for each in batch.answers] for batch in stream])
 

@@ -63,7 +63,7 @@ def test_a_state_that_is_not_there_is_said_in_a_line(trained, target, tmp_path):
         (["method", "optimizer"], {}, "the saved state is of another network"),
         (["method", "mean"], torch.ones(3), "mean is wrong in this state of the method"),
         (["guard"], "on", "guard is wrong in this state of a stream"),
-        (["guard"], {}, "this is no state of a guard"),
+        (["guard", "colour"], 1, "this is no state of a guard"),
         (["guard", "adapted"], torch.ones(3), "adapted is wrong in this state of a guard"),
         (["more"], 1, "this is no state of a stream"),
     ],
@@ -79,6 +79,16 @@ def test_a_state_that_was_written_by_hand_is_refused_in_a_line(trained, target, 
     with pytest.raises(ValueError, match=told) as caught:
         trained.stream(target[0], "roid", state=state)
     assert "\n" not in str(caught.value)
+
+
+def test_a_guard_of_an_older_state_begins_its_longer_past_anew(trained, target):
+    stream = trained.stream(target[0], "tent", batch_size=1)
+    list(stream)
+    older = stream.state_dict()
+    for name in ("long_adapted", "long_source"):
+        assert older["guard"].pop(name).sum() > 0
+    gone_on = trained.stream(target[0], "tent", batch_size=1, state=older)
+    assert gone_on.seen == 17 and len(list(gone_on)) == 17
 
 
 @pytest.mark.parametrize("written", [b"", b"hello", b"\x80\x02", b"PK\x03\x04"])

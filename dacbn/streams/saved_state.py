@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CURE = "give what the state_dict or the save of a stream wrote, or begin without a state"
+CURE = "give what the state_dict of a stream returned, or begin without a state"
+FILE_CURE = "give the file that the save of a stream wrote, or begin without a state"
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
@@ -20,10 +21,10 @@ def read_state(path: str | Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, "cpu", weights_only=True)
     except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}: {CURE}") from error
+        raise ValueError(f"{path} cannot be read: {error.strerror}: {FILE_CURE}") from error
     except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError) as error:
         # text raises one of several types, by its first letter
-        raise ValueError(f"{path} is no saved state of a stream: {CURE}") from error
+        raise ValueError(f"{path} is no saved state of a stream: {FILE_CURE}") from error
     return state
 
 

@@ -94,7 +94,7 @@ def test_a_guard_of_an_older_state_begins_its_longer_past_anew(trained, target):
 @pytest.mark.parametrize("written", [b"", b"hello", b"\x80\x02", b"PK\x03\x04"])
 def test_a_file_that_holds_no_state_is_refused_in_a_line(trained, target, tmp_path, written):
     (tmp_path / "state.pt").write_bytes(written)
-    with pytest.raises(ValueError, match=r"state.pt is no saved state of a stream: give what"):
+    with pytest.raises(ValueError, match=r"state.pt is no saved state of a stream: give the file"):
         trained.stream(target[0], state=tmp_path / "state.pt")
 
 

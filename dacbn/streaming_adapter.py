@@ -2,7 +2,6 @@
 
 import hashlib
 import logging
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from torch import nn
 from dacbn.batch import SOURCE
 from dacbn.datasets import UNKNOWN, OnUnreadable, UnlabelledLike, iterate
 from dacbn.exportable_adapter import ExportableAdapter
-from dacbn.methods import EATA
+from dacbn.methods import EATA, OnlineMethod
 from dacbn.streams import Arriving, Stream, Unadapted, arrive, build_method
+from dacbn.streams.saved_state import read_state
 from dacbn.training import answering_ids, one_domain
 
 LOG = logging.getLogger(__name__)
@@ -50,7 +50,8 @@ class StreamingAdapter(ExportableAdapter):
                 `predict_proba`.
             on_unreadable: give images that cannot be read an answer with the reason ("skip"), or
                 "raise"; None takes the setting of the training.
-            guard: return the network to the source where its answers collapse.
+            guard: return the network to the source where its answers collapse; where images come
+                one by one, let the source answer until what was learned shows its worth.
             state: the state of an earlier stream to go on from: what its `state_dict` returned, or
                 the file that its `save` wrote.
             source: images of the source, for a method that learns from them what to hold on to
@@ -91,9 +92,10 @@ class StreamingAdapter(ExportableAdapter):
             (*self.classes, UNKNOWN),
             {"adapt": adapt, "norm": norm, "network": fingerprint(self.network)},
             Unadapted(self.network, ids, follows=False) if guard and adapt is not None else None,
+            on_proof=batch_size == 1 and isinstance(method, OnlineMethod) and method.by_batch,
         )
         if state is not None:
-            stream.load_state_dict(_read_state(state) if isinstance(state, str | Path) else state)
+            stream.load_state_dict(read_state(state) if isinstance(state, str | Path) else state)
         return stream
 
     def _anchor(self, method: object, name: str | None, source: UnlabelledLike | None) -> None:
@@ -119,19 +121,3 @@ def fingerprint(network: nn.Module) -> str:
         hashed.update(name.encode())
         hashed.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return hashed.hexdigest()[:8]
-
-
-def _read_state(path: str | Path) -> dict[str, Any]:
-    """Read what `Stream.save` wrote; the file cannot run code."""
-    try:
-        state: dict[str, Any] = torch.load(path, "cpu", weights_only=True)
-    except OSError as error:
-        raise ValueError(
-            f"{path} cannot be read: {error.strerror}: give the file that the save of a stream "
-            "wrote, or begin without a state"
-        ) from error
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
-        raise ValueError(
-            f"{path} is no saved state of a stream: give what its save wrote"
-        ) from error
-    return state

@@ -3,7 +3,9 @@
 These are operations of torchvision and Pillow with parameters of our own. They are not the
 corruptions of ImageNet-C and CIFAR-10-C (Hendrycks and Dietterich, "Benchmarking Neural Network
 Robustness to Common Corruptions and Perturbations", ICLR 2019, https://arxiv.org/abs/1903.12261),
-and their errors are not comparable with published ones; so they have other names.
+and their errors are not comparable with published ones; so they have other names. The package
+imagecorruptions (1.1.2) has the published ones, but uses what today's NumPy and scikit-image have
+no more (`np.float_`, `multichannel`).
 """
 
 from collections.abc import Callable, Iterable

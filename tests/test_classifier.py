@@ -172,7 +172,13 @@ def test_a_list_of_folders_and_files_is_answered_in_its_order(adapter, days):
     ("options", "message"),
     [
         ({"cluster_id": "tent"}, "no domain 'tent': choose one of source, target, or average"),
-        ({"cluster_id": 0.5}, r"cluster_id must be the name or number of a domain .*, got 0.5"),
+        (
+            {"cluster_id": 0.5},
+            r"a domain is a name \(source, target, .*\) or a number, got 0.5",
+        ),
+        ({"cluster_id": True}, r"a domain is a name .* or a number, got True"),
+        ({"cluster_id": 2}, "there is no domain 2: choose 0 to 1, or one of source, target"),
+        ({"cluster_id": -1}, "there is no domain -1: choose 0 to 1, or one of source, target"),
         ({"adapt": True}, "cannot read True: write a name"),
         ({"adapt": 5}, "cannot read 5: write a name"),
     ],

@@ -1,6 +1,7 @@
 """dacbn benchmark streams: the errors of a trained run on streams of images, over time."""
 
 import dataclasses
+import functools
 import itertools
 import json
 from pathlib import Path
@@ -10,40 +11,20 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol, Row
 from dacbn.commands.stream_figure import draw_errors
+from dacbn.commands.stream_parts import StreamSettings, read_parts
 from dacbn.commands.stream_paths import chosen, write_paths
 from dacbn.commands.stream_tables import table_of_errors, table_of_parts
 from dacbn.spec import Spec, Term
 from dacbn.spelling import spell
-from dacbn.training import write_text
+from dacbn.training import StorageError, write_text
 
 if TYPE_CHECKING:
     from dacbn.adapter import DomainAdapter
-    from dacbn.datasets import LabelledImages
 
 CELLS, SETTINGS, TABLES, FIGURE = "cells.jsonl", "settings.json", "tables.md", "errors"
 PATHS = "paths"
 NONE = "none"
-
-
-@dataclasses.dataclass(frozen=True)
-class StreamSettings:
-    """What the streams consist of; a resumed benchmark has the same."""
-
-    target: tuple[str, ...]
-    """Labelled domains that follow one another, or come at once: names or folders."""
-    corruptions: tuple[str, ...] = ()
-    """Corruptions of each target, each a part of the stream; none leaves the targets as they are.
-    They are not those of CIFAR-10-C."""
-    strengths: tuple[int, ...] = (3, 5)
-    """Strengths of the corruptions, from 1 to 5."""
-    images: int = 2000
-    """Images of each target, at most."""
-    reset: bool | None = None
-    """Return to the source before each part; by default, with the protocols iid and single."""
-    concentration: float = 0.1
-    """Of the protocol correlated: the smaller, the longer labels stay the same."""
-    domain: str | None = None
-    """The domain of the run whose statistics answer, for norms that know the domains."""
+DRAWN = "by seed and part"  # how images are drawn; all seeds shared theirs once
 
 
 def benchmark_streams(
@@ -79,7 +60,7 @@ def benchmark_streams(
         batch_sizes: images that are answered together; the protocol single has 1.
         norms: take the place of the BatchNorms of the run; source keeps them.
         methods: test-time methods; none only predicts.
-        seeds: one order of the images each.
+        seeds: each draws its own images of each part, and their order.
         output: folder to write, or to go on with.
         device: cpu, cuda, or auto.
     """
@@ -94,10 +75,9 @@ def benchmark_streams(
     for option, given in (needed | {"strengths": settings.strengths}).items():
         if not given:
             raise ValueError(f"{spell(option)} needs at least one")
-    _check(settings, batch_sizes, norms, methods)
+    _check(settings, batch_sizes, norms, methods, seeds)
     adapter = DomainAdapter.from_pretrained(run, str(choose_device(device)))
-    _claim(output, {"run": str(run), **dataclasses.asdict(settings)})
-    parts = read_parts(adapter, settings)
+    _claim(output, {"run": str(run), **dataclasses.asdict(settings), "drawn": DRAWN})
     known = one_domain(answering_ids(adapter.network, adapter.config, settings.domain))
     options: dict[str, Any] = {
         "cluster_id": known,
@@ -107,19 +87,19 @@ def benchmark_streams(
     pairs = _answering(adapter, norms, methods, known)
     cells = [
         Cell(protocol, size, norm, method, seed)
+        for seed in dict.fromkeys(seeds)  # first, since its images are held in memory
         for protocol in dict.fromkeys(protocols)
-        for size in ((1,) if PROTOCOLS[protocol].single else batch_sizes)
-        for seed in seeds
+        for size in ((1,) if PROTOCOLS[protocol].single else dict.fromkeys(batch_sizes))
         for norm, method in pairs
     ]
+    parts_of = functools.lru_cache(1)(functools.partial(read_parts, adapter, settings))
     rows = _read_rows(output / CELLS)
-    done = sum(_key(dataclasses.asdict(cell)) in rows for cell in cells)
+    waiting = [cell for cell in cells if _key(dataclasses.asdict(cell)) not in rows]
+    done = len(cells) - len(waiting)
     with Progress(len(cells), "stream", "answering", done, stays=True) as progress:
-        for number, cell in enumerate(cells, 1):
-            if _key(dataclasses.asdict(cell)) in rows:
-                continue
+        for number, cell in enumerate(waiting, done + 1):
             progress.show(_named(cell))
-            row = run_cell(adapter.network, parts, cell, **options)
+            row = run_cell(adapter.network, parts_of(cell.seed), cell, **options)
             rows[_key(row)] = row
             with open(output / CELLS, "a", encoding="utf-8") as lines:
                 lines.write(json.dumps(row) + "\n")
@@ -127,7 +107,9 @@ def benchmark_streams(
             LOGGER.info(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
     asked = [rows[_key(dataclasses.asdict(cell))] for cell in cells]
     pages = write_paths(
-        chosen(cells), output / PATHS, lambda c: record_cell(adapter.network, parts, c, **options)
+        chosen(cells),
+        output / PATHS,
+        lambda cell: record_cell(adapter.network, parts_of(cell.seed), cell, **options),
     )
     tables = "\n\n".join([table_of_errors(asked), table_of_parts(asked), *pages]) + "\n"
     write_text(output / TABLES, tables)
@@ -135,37 +117,12 @@ def benchmark_streams(
     print(f"\n{tables}\nwrote {output}")
 
 
-def read_parts(adapter: "DomainAdapter", settings: StreamSettings) -> "dict[str, LabelledImages]":
-    """Read the parts of a stream into memory, by name."""
-    import torch
-
-    from dacbn.datasets import LabelledImages, TensorImages
-    from dacbn.datasets.corruptions import corrupted
-
-    parts = {}
-    places = list(dict.fromkeys(settings.target))
-    names = [Path(place).name for place in places]
-    for place in places:
-        whole = adapter.labelled_of(place)
-        order = torch.randperm(len(whole), generator=torch.Generator().manual_seed(0))
-        chosen = order[: settings.images].sort().values
-        images = TensorImages(whole.images.gather(chosen).cpu())
-        domain = LabelledImages(images, whole.labels[chosen], whole.classes)
-        name = Path(place).name if names.count(Path(place).name) == 1 else place
-        if not settings.corruptions:
-            parts[name] = domain
-        for strength in settings.strengths if settings.corruptions else ():
-            for corruption in settings.corruptions:
-                called = corruption if len(places) == 1 else f"{name}, {corruption}"
-                parts[f"{called} {strength}"] = corrupted(domain, corruption, strength)
-    return parts
-
-
 def _check(
     settings: StreamSettings,
     batch_sizes: tuple[int, ...],
     norms: tuple[str, ...],
     methods: tuple[str, ...],
+    seeds: tuple[int, ...],
 ) -> None:
     """Check what takes long to come to."""
     from dacbn.datasets.corruptions import CORRUPTIONS, STRENGTHS
@@ -182,6 +139,8 @@ def _check(
         raise ValueError(f"{spell('images')} must be at least 1, got {settings.images}")
     if not settings.concentration > 0:
         raise ValueError(f"{spell('concentration')} must be positive, got {settings.concentration}")
+    if min(seeds, default=0) < 0:
+        raise ValueError(f"{spell('seeds')} must be at least 0, got {min(seeds)}")
     if min(batch_sizes, default=0) < 1:
         raise ValueError(f"{spell('batch_sizes')} must be at least 1, got {batch_sizes}")
     for norm in norms:
@@ -221,14 +180,17 @@ def _answering(
 
 def _claim(folder: Path, settings: dict[str, object]) -> None:
     """Write the settings into the folder, or compare them with those of the cells there."""
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(folder, error) from error
     text = json.dumps(settings, indent=2) + "\n"
     path = folder / SETTINGS
     held = path.exists() and (folder / CELLS).exists()  # not of one that ended at a mistake
     if held and path.read_text(encoding="utf-8") != text:
         raise ValueError(
-            f"{folder} holds a benchmark of another run or of other streams: choose another "
-            f"{spell('output')}"
+            f"{folder} holds a benchmark of another run, of other streams, or of an older version, "
+            f"in which seeds shared their images: choose another {spell('output')}"
         )
     write_text(path, text)
 

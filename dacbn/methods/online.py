@@ -161,7 +161,7 @@ def _load(method: OnlineMethod, name: str, state: Any) -> None:
     elif isinstance(value, nn.Module | Optimizer):
         try:
             value.load_state_dict(state)
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
             raise ValueError(
                 f"the saved state is of another network: {first_line(error)}"
             ) from error

@@ -7,6 +7,7 @@ from dacbn.methods import OnlineMethod, test_time_methods
 from dacbn.models import Network, with_norm
 from dacbn.norms import FollowsStream
 from dacbn.streams.unadapted import Unadapted
+from dacbn.training import one_domain
 
 
 def build_method(
@@ -20,12 +21,13 @@ def build_method(
         norm: normalisers that take the place of the trained BatchNorms and follow the images by
             their own rule, with a method or without; None keeps those of the training, and those of
             them that have such a rule follow.
-        cluster_ids: ids of the domains whose statistics answer; without a method, several are
-            averaged.
+        cluster_ids: ids of the domains whose statistics answer; without a method and a norm,
+            several are averaged.
 
     Raises:
         UnknownNameError: there is no such method or normaliser.
-        ValueError: the network has nothing to adapt, or the norm cannot be put into it.
+        ValueError: the network has nothing to adapt, the norm cannot be put into it, or it is told
+            several domains.
 
     Example:
         >>> import torch
@@ -35,8 +37,7 @@ def build_method(
         torch.Size([4, 10])
     """
     if norm is not None:
-        known = cluster_ids[0] if len(cluster_ids) == 1 else None
-        network = with_norm(network, norm, cluster_id=known)
+        network = with_norm(network, norm, cluster_id=one_domain(cluster_ids))
     if adapt is None:
         follows = any(isinstance(layer, FollowsStream) for layer in network.modules())
         own = copy.deepcopy(network) if follows and norm is None else network

@@ -14,6 +14,7 @@ from dacbn.batch import Output, domain_ids
 from dacbn.models import Network
 from dacbn.streams.arrivals import Arrived
 from dacbn.streams.guard import Guard
+from dacbn.streams.saved_state import require_alike
 from dacbn.streams.unadapted import Unadapted
 from dacbn.training.storage import write_atomically
 
@@ -21,7 +22,7 @@ LOG = logging.getLogger(__name__)
 RETURNED = "returned to the source"
 PAUSE = 256  # images that the source answers after the first return, and twice as many each time
 MOST_DOUBLINGS = 10
-STATE = {"about", "seen", "method", "guard", "returns", "rest"}
+STATE: dict[str, Any] = {"about": {}, "seen": 0, "method": {}, "returns": 0, "rest": 0}
 
 
 class Follows(Protocol):
@@ -69,6 +70,7 @@ class Stream(Iterator[StreamedAnswers]):
         names: names of the classes, and of "unknown".
         about: what a saved state must agree with.
         source: what answers while the network that adapts is not trusted; None trusts it always.
+        on_proof: trust it only while it has shown that it answers better than the source.
 
     Attributes:
         method: what answers.
@@ -85,14 +87,17 @@ class Stream(Iterator[StreamedAnswers]):
         names: Sequence[str],
         about: dict[str, str | None],
         source: Unadapted | None = None,
+        on_proof: bool = False,
     ) -> None:
         self.method = method
         self.seen = 0
         self.returns = 0
         self._rest = 0  # images that the source still answers after a return
         self._source = source
+        self._on_proof = on_proof
         self._guard = None if source is None else Guard(method.network.num_classes)
         self._start = None if source is None else copy.deepcopy(method.state_dict())
+        self._began = dict(method.state_dict())  # of which only the kinds matter
         self._arrived = arrived
         self._cluster_id = cluster_id
         self._label = label
@@ -137,10 +142,15 @@ class Stream(Iterator[StreamedAnswers]):
             self._rest -= len(images)
             return self._finite(_on_cpu(self._source.predict(images, ids))), None
         output = _on_cpu(self.method.predict(images, ids))
-        if self._source is None or (why := self._collapsed(images, ids, output)) is None:
+        if self._source is None or self._guard is None:
             return self._finite(output), None
-        self._return(why)
-        return self._finite(_on_cpu(self._source.predict(images, ids))), f"{RETURNED}: {why}"
+        why = self._collapsed(images, ids, output)
+        if why is not None:
+            self._return(why)
+        elif not self._on_proof or self._guard.is_better():
+            return self._finite(output), None
+        note = None if why is None else f"{RETURNED}: {why}"
+        return self._finite(_on_cpu(self._source.predict(images, ids))), note
 
     def _collapsed(self, images: Tensor, ids: Tensor, output: Output) -> str | None:
         """Say why the answers to these images cannot be trusted; None if they can."""
@@ -168,11 +178,10 @@ class Stream(Iterator[StreamedAnswers]):
 
     def _finite(self, output: Output) -> Output:
         if not output.logits.isfinite().all():
-            last = self.seen + len(output.logits)
             raise ValueError(
-                f"the network's answers to images {self.seen + 1} to {last} of the stream are not "
-                "finite: its weights are broken, or the adaptation diverged: lower its lr, keep "
-                "the guard, or leave it out"
+                f"the network's answers after image {self.seen} of the stream are not finite: its "
+                "weights are broken, or the adaptation diverged: lower its lr, keep the guard, or "
+                "leave it out"
             )
         return output
 
@@ -194,17 +203,20 @@ class Stream(Iterator[StreamedAnswers]):
         Raises:
             ValueError: the state is of another method, normaliser or network.
         """
-        if not isinstance(state, dict) or set(state) != STATE:
-            raise ValueError("this is no state of a stream: give what state_dict returned")
+        held = state.get("guard") if isinstance(state, dict) else None
+        require_alike(state, STATE | {"guard": None if held is None else {}}, "state of a stream")
         for name, was in state["about"].items():
-            if was != self._about[name]:
+            if was != self._about.get(name):
                 raise ValueError(
                     f"the state is of a stream with {name} {was}, and this has "
-                    f"{self._about[name]}: give the same, or start without a state"
+                    f"{self._about.get(name)}: give the same, or start without a state"
                 )
+        require_alike(state["method"], self._began, "state of the method")
+        if self._guard is not None and held is not None:
+            own = self._guard.state_dict()
+            require_alike(own | held, own, "state of a guard")  # older ones have fewer parts
+            self._guard.load_state_dict(held)
         self.method.load_state_dict(state["method"])
-        if self._guard is not None and state["guard"] is not None:
-            self._guard.load_state_dict(state["guard"])
         self.seen, self.returns, self._rest = (state[name] for name in ("seen", "returns", "rest"))
 
     def save(self, path: str | Path) -> None:

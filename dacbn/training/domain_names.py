@@ -92,17 +92,17 @@ def find_domain(config: TrainConfig, domain: str | int | None) -> tuple[int, ...
                 f"there are several targets: name one, {' or '.join(names[first:])}, or {AVERAGE}"
             )
         return (first,)
-    if not isinstance(domain, str):
-        if not isinstance(domain, Integral):
-            raise ValueError(
-                "cluster_id must be the name or number of a domain (source 0, target 1), got "
-                f"{domain!r}"
-            )
-        return (domain,)
-    if domain not in names:
-        known = ", ".join(names)
-        raise ValueError(f"there is no domain {domain!r}: choose one of {known}, or {AVERAGE}")
-    return (names.index(domain),)
+    known = ", ".join(names)
+    if isinstance(domain, str):
+        if domain not in names:
+            raise ValueError(f"there is no domain {domain!r}: choose one of {known}, or {AVERAGE}")
+        return (names.index(domain),)
+    if not isinstance(domain, Integral) or isinstance(domain, bool):
+        raise ValueError(f"a domain is a name ({known}, {AVERAGE}) or a number, got {domain!r}")
+    last = num_domains(config) - 1
+    if not 0 <= domain <= last:
+        raise ValueError(f"there is no domain {domain}: choose 0 to {last}, or one of {known}")
+    return (domain,)
 
 
 def one_domain(ids: Sequence[int]) -> int:

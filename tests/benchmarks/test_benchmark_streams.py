@@ -40,7 +40,7 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
         lines.write('{"protocol": "sing')  # cut off
     call(monkeypatch, *words, "--protocols", "mixed", "single", "--batch-sizes", "8")
     printed = "".join(capsys.readouterr())
-    assert "4/4" not in printed and "5/8 single, 1 at a time" in printed
+    assert "4/4" not in printed and "5/8 single, 1 at a time, source, seed 0" in printed
     mixed, path = sorted((output / "paths").iterdir())  # source does not follow
     assert (
         mixed.name == "mixed-8-unmix_norm-0" and "last part" not in (mixed / "path.md").read_text()
@@ -79,9 +79,17 @@ def test_a_mistake_does_not_keep_the_folder(run, tmp_path, monkeypatch, capsys):
     call(monkeypatch, run, *words, "digits")
 
 
+def test_an_output_that_is_a_file_is_refused_in_a_line(run, tmp_path, monkeypatch, capsys):
+    (tmp_path / "s").write_text("mine")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, run, "--target", "digits", "--output", tmp_path / "s")
+    assert "choose another folder" in capsys.readouterr().err
+    assert (tmp_path / "s").read_text() == "mine"
+
+
 def test_targets_of_the_same_name_are_both_parts(run, tmp_path, monkeypatch):
     from dacbn import DomainAdapter
-    from dacbn.commands.benchmark_streams import StreamSettings, read_parts
+    from dacbn.commands.stream_parts import StreamSettings, read_parts
 
     monkeypatch.chdir(tmp_path)
     for place, value in (("a/test", 0), ("b/test", 255)):
@@ -89,11 +97,57 @@ def test_targets_of_the_same_name_are_both_parts(run, tmp_path, monkeypatch):
             (tmp_path / place / name).mkdir(parents=True)
             Image.new("RGB", (32, 32), (value,) * 3).save(tmp_path / place / name / "0.png")
     adapter = DomainAdapter.from_pretrained(run, "cpu")
-    parts = read_parts(adapter, StreamSettings(("a/test", "b/test", "a/test")))
+    parts = read_parts(adapter, StreamSettings(("a/test", "b/test", "a/test")), 0)
     assert {name: int(part.images.pixels.max()) for name, part in parts.items()} == {
         "a/test": 0,
         "b/test": 255,
     }
+
+
+@pytest.fixture
+def drawn(run):
+    from dacbn import DomainAdapter
+    from dacbn.commands.stream_parts import StreamSettings, read_parts
+
+    settings = StreamSettings(("digits",), ("noisy", "faded"), (2, 4), images=50)
+    return lambda seed: read_parts(DomainAdapter.from_pretrained(run, "cpu"), settings, seed)
+
+
+def test_each_seed_draws_other_images_of_each_part_and_the_same_again(drawn):
+    first, again, other = drawn(0), drawn(0), drawn(1)
+    assert [*first] == ["noisy 2", "faded 2", "noisy 4", "faded 4"]
+    for name, part in first.items():
+        assert part.labels.equal(again[name].labels) and len(part) == 50
+        assert part.images.pixels.equal(again[name].images.pixels)
+        assert not part.labels.equal(other[name].labels)
+    labels = [tuple(part.labels.tolist()) for part in first.values()]
+    assert len(set(labels)) == 4
+
+
+def test_images_that_are_not_held_are_the_same(drawn, monkeypatch):
+    import torch
+
+    held = drawn(1)
+    monkeypatch.setattr("dacbn.commands.stream_parts.HELD", 3 * 32**2 * 50 * 2)
+    some, rows = drawn(1), torch.tensor([7, 3, 49])
+    kinds = [type(part.images).__name__ for part in some.values()]
+    assert kinds == ["TensorImages"] * 2 + ["CorruptedImages"] * 2
+    for name, part in some.items():
+        assert part.images.gather(rows).equal(held[name].images.gather(rows))
+
+
+def test_a_folder_of_seeds_that_shared_their_images_is_not_gone_on_with(
+    run, tmp_path, monkeypatch, capsys
+):
+    words = [run, "--target", "digits", "--images", "16", "--seeds", "0", "--protocols", "iid"]
+    words += ["--norms", "source", "--batch-sizes", "8", "--output", tmp_path, "--device", "cpu"]
+    call(monkeypatch, *words)
+    settings = json.loads((tmp_path / "settings.json").read_text())
+    assert settings.pop("drawn") == "by seed and part"
+    (tmp_path / "settings.json").write_text(json.dumps(settings, indent=2) + "\n")
+    with pytest.raises(SystemExit):
+        call(monkeypatch, *words)
+    assert "seeds shared their images: choose another --output" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -105,6 +159,7 @@ def test_targets_of_the_same_name_are_both_parts(run, tmp_path, monkeypatch):
         (["--norms", "unmix"], "unknown norm 'unmix'. Did you mean 'unmix_norm'?"),
         (["--methods", "tents"], "unknown test-time method 'tents'"),
         (["--seeds"], "--seeds needs at least one"),
+        (["--seeds", "-1"], "--seeds must be at least 0, got -1"),
         (["--images", "0"], "--images must be at least 1"),
         (["--norms", "unmix_norm", "--methods", "rotta"], "rotta brings its own norm"),
         (["--norms", "group_norm"], "GroupNorm cannot start from trained statistics"),

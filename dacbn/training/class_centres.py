@@ -41,7 +41,7 @@ def move_to_centres(classifier: nn.Linear, source: Tensor, labels: Tensor, targe
         labels: of the source, int64 (N,).
         target: features (M, D) of the target.
     """
-    present = labels.unique()
+    present = torch.unique(labels)
     if len(present) < 2:
         return
     weight, bias = classifier.weight.to(target), classifier.bias

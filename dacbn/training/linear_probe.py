@@ -56,6 +56,7 @@ def start_as_probe(
     if config.classifier_start == "centres" and (targets := domains.listed_targets):
         images, ids = [each.images for each in targets], domains.ids[len(sources) :]
         features, _ = _draw_features(network, images, ids, device, config.seed)
+        assert isinstance(network.classifier, nn.Linear), "start_from_probe refuses others"
         move_to_centres(network.classifier, *fitted, features)
         LOG.info("the classifier moves on to the class centres of source and target")
 
@@ -95,7 +96,7 @@ def start_from_probe(
     ids = [min(domain, num_sources - 1) for domain in range(len(sources))]
     features, chosen = _draw_features(network, images, ids, device, seed)
     labels = torch.cat([source.labels.cpu() for source in sources])[chosen]
-    if len(labels.unique()) < 2:
+    if len(torch.unique(labels)) < 2:
         return features, labels  # nothing to tell apart
     biased = network.classifier.bias is not None
     probe = LogisticRegression(max_iter=MAX_ITERATIONS, fit_intercept=biased)

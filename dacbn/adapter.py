@@ -191,7 +191,7 @@ class DomainAdapter(StreamingAdapter):
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
-            if config.classifier_start == "probe" and checkpoint is None:
+            if config.classifier_start != "random" and checkpoint is None:
                 start_as_probe(state.method.network, domains, config, device, folder)
             first = domains.first_batch(config, device)
             if config.train == "head":

@@ -18,6 +18,7 @@ from dacbn.training.batch_memory import check_batch, count_activations
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import num_domains
 from dacbn.training.setting_groups import NetworkSettings
+from dacbn.training.starting_defaults import starts_as_probe
 from dacbn.training.state import TrainingState
 from dacbn.training.storage import first_line
 from dacbn.training.validators import validators
@@ -43,7 +44,7 @@ def check_names(config: TrainConfig) -> None:
             "a module brings its own weights: load them into it, and leave out weights and "
             "pretrained"
         )
-    if config.classifier_start == "probe" and (config.classifier or config.bottleneck):
+    if starts_as_probe(config) and (config.classifier or config.bottleneck):
         raise ValueError(
             "a probe is one linear layer on the features of the backbone: leave out "
             f"{spell('classifier')} and set {spell('bottleneck', 0)}, or set "

@@ -3,9 +3,10 @@
 A network that starts from random weights trains all of itself at one rate. Pretrained weights are
 fine-tuned. Their backbone keeps its BatchNorms with frozen statistics, since a few dozen small
 batches undo them. Its rate is a fraction of that of the new layers and rises slowly, and the
-classifier starts as a linear probe, because large gradients of an untrained one would spoil the
-features. Where the backbone is frozen, methods that compare features get a bottleneck to adapt;
-those of predictions adapt the classifier. A value that is given stays.
+classifier starts at the class centres of both domains, because large gradients of an untrained
+one would spoil the features, and the answers of a probe on the source alone are what the training
+would make sure of. Where the backbone is frozen, methods that compare features get a bottleneck
+to adapt; those of predictions adapt the classifier. A value that is given stays.
 """
 
 import dataclasses

@@ -13,10 +13,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
-from dacbn.datasets import LabelledImages, listed
+from dacbn.datasets import Images, LabelledImages, listed
 from dacbn.models import CosineClassifier, Network
+from dacbn.training.class_centres import move_to_centres
 from dacbn.training.config import TrainConfig
 from dacbn.training.domain_names import num_sources
 from dacbn.training.domains import TrainingDomains
@@ -40,15 +41,24 @@ def start_as_probe(
 ) -> None:
     """Start a training from a probe on its sources; log the scores of that, and keep what is right.
 
+    From there `classifier_start="centres"` moves on to the class centres of both domains, unless
+    the target is a stream or there is none.
+
     Raises:
         StorageError: the run folder cannot be written.
     """
     sources = listed(domains.sources)
-    start_from_probe(network, sources, device, config.seed, num_sources=num_sources(config))
+    fitted = start_from_probe(network, sources, device, config.seed, num_sources(config))
     scorer = domains.scorer(device)
     log_probe(scorer, network)
     if scorer is not None:
         save_right(folder, scorer.right, start=True)
+    if config.classifier_start == "centres" and (targets := domains.listed_targets):
+        images, ids = [each.images for each in targets], domains.ids[len(sources) :]
+        features, _ = _draw_features(network, images, ids, device, config.seed)
+        assert isinstance(network.classifier, nn.Linear), "start_from_probe refuses others"
+        move_to_centres(network.classifier, *fitted, features)
+        LOG.info("the classifier moves on to the class centres of source and target")
 
 
 def start_from_probe(
@@ -57,7 +67,7 @@ def start_from_probe(
     device: torch.device,
     seed: int = 0,
     num_sources: int = 1,
-) -> None:
+) -> tuple[Tensor, Tensor]:
     """Set the classifier to the logistic regression of the source's features.
 
     Classes without images keep their weights, as all do if there is one class alone.
@@ -69,6 +79,9 @@ def start_from_probe(
         seed: draws the images.
         num_sources: number of domain ids that belong to sources.
 
+    Returns:
+        What it is fitted to: features (N, D) as the classifier takes them, and labels int64 (N,).
+
     Raises:
         ValueError: the classifier is not linear.
     """
@@ -79,26 +92,15 @@ def start_from_probe(
             "a probe is one linear layer on the features of the backbone: start from random "
             "weights, or leave out classifier and bottleneck"
         )
-    count = sum(map(len, sources))
-    chosen = torch.arange(count)
-    if count > MAX_IMAGES:
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.randperm(count, generator=generator)[:MAX_IMAGES].sort().values
-    subsets = split_rows([source.images for source in sources], chosen)
-    views = [
-        compute_features(network, subset, min(domain, num_sources - 1), "none", device)
-        for domain, subset in enumerate(subsets)
-        if len(subset)
-    ]
-    features = torch.cat([each.values[:, 0].cpu() for each in views]).double()
-    if isinstance(network.classifier, CosineClassifier):
-        features = F.normalize(features) / network.classifier.temperature
-    labels = torch.cat([source.labels.cpu() for source in sources])[chosen].numpy()
-    if len(set(labels.tolist())) < 2:
-        return  # nothing to tell apart
+    images = [source.images for source in sources]
+    ids = [min(domain, num_sources - 1) for domain in range(len(sources))]
+    features, chosen = _draw_features(network, images, ids, device, seed)
+    labels = torch.cat([source.labels.cpu() for source in sources])[chosen]
+    if len(torch.unique(labels)) < 2:
+        return features, labels  # nothing to tell apart
     biased = network.classifier.bias is not None
     probe = LogisticRegression(max_iter=MAX_ITERATIONS, fit_intercept=biased)
-    probe.fit(features.numpy(), labels)
+    probe.fit(features.numpy(), labels.numpy())
     weight, bias = torch.tensor(probe.coef_), torch.tensor(probe.intercept_)
     if len(weight) == 1:  # two classes have one row, of their difference
         weight, bias = torch.cat([-weight, weight]) / 2, torch.cat([-bias, bias]) / 2
@@ -106,6 +108,38 @@ def start_from_probe(
         network.classifier.weight[probe.classes_] = weight.to(network.classifier.weight)
         if biased:
             network.classifier.bias[probe.classes_] = bias.to(network.classifier.bias)
+    return features, labels
+
+
+def _draw_features(
+    network: Network, images: Sequence[Images], ids: Sequence[int], device: torch.device, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Compute features of at most 10,000 images as the classifier takes them, and draw these.
+
+    Args:
+        network: on `device`.
+        images: images of each domain.
+        ids: the id of each domain.
+        device: device to compute on.
+        seed: draws the images.
+
+    Returns:
+        Features (N, D), float64 on the CPU, and which of all images they are, int64 (N,).
+    """
+    count = sum(map(len, images))
+    chosen = torch.arange(count)
+    if count > MAX_IMAGES:
+        generator = torch.Generator().manual_seed(seed)
+        chosen = torch.randperm(count, generator=generator)[:MAX_IMAGES].sort().values
+    views = [
+        compute_features(network, subset, domain, "none", device)
+        for domain, subset in zip(ids, split_rows(images, chosen), strict=True)
+        if len(subset)
+    ]
+    features = torch.cat([each.values[:, 0].cpu() for each in views]).double()
+    if isinstance(network.classifier, CosineClassifier):
+        features = F.normalize(features) / network.classifier.temperature
+    return features, chosen
 
 
 def log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:

@@ -10,6 +10,7 @@ from torch.optim import SGD, AdamW, Optimizer
 from dacbn.methods import Objective
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
+from dacbn.training.starting_defaults import starts_as_probe
 
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 1e-2}
 PROBE_LR_FACTOR = 0.3  # a probe is good already, and features need to change little
@@ -45,7 +46,7 @@ def create_optimizer(method: Objective, config: TrainConfig) -> Optimizer:
 
 def default_lr(config: TrainConfig) -> float:
     """Return the rate of the new layers if none is given."""
-    gentle = PROBE_LR_FACTOR if config.classifier_start == "probe" else 1.0
+    gentle = PROBE_LR_FACTOR if starts_as_probe(config) else 1.0
     return gentle * DEFAULT_LR[config.optimizer]
 
 

@@ -123,9 +123,10 @@ class OptimSettings(Group):
     train: Annotated[Literal["auto", "all", "norms", "head"], Role.ADDED] = "auto"
     """What of the backbone is trained: all, its normalisers' parameters (norms), or nothing (head),
     where it runs once over all images; auto is all."""
-    classifier_start: Annotated[Literal["auto", "random", "probe"], Role.ADDED] = "auto"
-    """Weights that the classifier starts from: random, or a linear probe, the logistic regression
-    of the source's features before training; auto is probe for pretrained weights."""
+    classifier_start: Annotated[Literal["auto", "random", "probe", "centres"], Role.ADDED] = "auto"
+    """Weights that the classifier starts from: random, a linear probe, the logistic regression of
+    the source's features before training, or centres, those of the classes of both domains, found
+    from the probe's answers on the target; auto is centres for pretrained weights."""
     steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 600
     """Optimiser steps; larger domains deserve more."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64

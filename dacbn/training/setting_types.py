@@ -28,7 +28,7 @@ class AdaptationOptions(TypedDict, total=False):
     on_unreadable: Literal["skip", "raise"]
     cache: str
     train: Literal["auto", "all", "norms", "head"]
-    classifier_start: Literal["auto", "random", "probe"]
+    classifier_start: Literal["auto", "random", "probe", "centres"]
     steps: int
     target_batch_size: int
     optimizer: Literal["adamw", "sgd"]

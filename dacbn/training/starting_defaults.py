@@ -18,7 +18,7 @@ FROM_SCRATCH: dict[str, Any] = {
 FINE_TUNING: dict[str, Any] = {
     **FROM_SCRATCH,
     "statistics": "frozen",
-    "classifier_start": "probe",
+    "classifier_start": "centres",
     "backbone_lr_factor": 0.15,
     "warmup": 0.1,
 }
@@ -44,6 +44,11 @@ def starting_defaults(pretrained: bool, train: str = "auto") -> dict[str, Any]:
     if not pretrained:
         return {}
     return HEAD_DEFAULTS if train == "head" else FINE_TUNING_DEFAULTS
+
+
+def starts_as_probe(config: TrainConfig) -> bool:
+    """Whether the classifier is fitted to features before the first step."""
+    return config.classifier_start in ("probe", "centres")
 
 
 def starts_pretrained(config: TrainConfig) -> bool:

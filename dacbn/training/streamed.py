@@ -8,6 +8,7 @@ from dacbn.datasets import is_stream
 from dacbn.spelling import spell
 from dacbn.training.assemble import has_unknown_output
 from dacbn.training.config import TrainConfig
+from dacbn.training.starting_defaults import starts_as_probe
 from dacbn.training.validators import without_target
 
 LOG = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def _of_all(
 
 def _of_sources(config: TrainConfig, streams: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     for stream in streams:
-        if config.classifier_start == "probe":
+        if starts_as_probe(config):
             cure = f"set {spell('classifier_start', 'random')}"
             yield stream, "to whose features no probe can be fitted before the training", cure
         if config.balance_classes:

@@ -32,7 +32,7 @@ PLAIN = {
 }
 FINE_TUNED = {
     **PLAIN,
-    **{"statistics": "frozen", "classifier_start": "probe", "backbone_lr_factor": 0.15},
+    **{"statistics": "frozen", "classifier_start": "centres", "backbone_lr_factor": 0.15},
     "warmup": 0.1,
 }
 
@@ -53,7 +53,7 @@ def test_pretrained_weights_are_fine_tuned():
     config = TrainConfig(backbone="resnet10t", pretrained=True)
     assert values(decide(config)) == FINE_TUNED
     assert describe_decisions(config) == (
-        "defaults for pretrained weights: statistics='frozen', classifier_start='probe', "
+        "defaults for pretrained weights: statistics='frozen', classifier_start='centres', "
         "backbone_lr_factor=0.15, warmup=0.1"
     )
 

@@ -22,6 +22,7 @@ from dacbn.training.several_processes import average_gradients, in_parallel
 
 CELLS = (("digits_cnn", 32), ("resnet18", 96))  # backbones, and pixels per side
 NORMS = (None, TrainConfig.norm)
+AT_LEAST = 0.3  # seconds of steps in a row, as in a training
 
 
 def benchmark_processes(
@@ -35,8 +36,8 @@ def benchmark_processes(
     """Time whole training steps on the CPU: forward, backward, exchange and optimiser.
 
     There are two comparisons: one process of as many threads with processes of one thread, which
-    train the same; and processes of which each sees only its own rows, and averages nothing but
-    gradients, with those that share the statistics and outputs of the whole batch.
+    train the same, and with processes of which each sees only its own rows, and averages nothing
+    but gradients, as DistributedDataParallel alone does; and these two kinds of processes.
 
     Args:
         norms: normalisers that replace all BatchNorms of a backbone; None keeps them.
@@ -88,7 +89,8 @@ def _measure(
             with ExitStack() as parallel:
                 states = [new_state(backbone, norm, method) for _ in range(3)]
                 for runs in _comparisons(states, batch, parallel):
-                    timings = time_candidates(runs, rounds, 0, title=f"{backbone}, {cell['norm']}")
+                    title = f"{backbone}, {cell['norm']}"
+                    timings = time_candidates(runs, rounds, AT_LEAST, title=title)
                     for name, timing in timings.items():
                         speed = {"images_per_second": 2 * batch_size / timing.seconds}
                         rows.append({**cell, "candidate": name, **asdict(timing), **speed})
@@ -113,19 +115,19 @@ def _comparisons(
             with as_one_process():
                 take_step(alone, alone.method, batch)
             torch.set_num_threads(1)
-        dist.barrier()
+        dist.barrier()  # the others do not compute meanwhile
 
     def on_all() -> None:
         take_step(shared, sharing_all, batch)
-        dist.barrier()
 
     def only_gradients() -> None:
         with as_one_process():
             take_step(apart, averaging, part)
-        dist.barrier()
 
     together = f"{count} processes of one thread"
+    apart_only = f"{together}, averaging gradients only"
+    one = {f"one process of {count} threads": by_itself}
     return [
-        {f"one process of {count} threads": by_itself, together: on_all},
-        {f"{together}, averaging gradients only": only_gradients, f"{together}, again": on_all},
+        {**one, together: on_all, apart_only: only_gradients},
+        {f"{apart_only}, again": only_gradients, f"{together}, again": on_all},
     ]

@@ -7,6 +7,7 @@ from statistics import median, quantiles
 
 import torch
 
+from dacbn.processes import tell_all
 from dacbn.progress import counted
 
 Run = Callable[[], object]
@@ -43,7 +44,8 @@ def time_candidates(
     Args:
         candidates: functions to time, by name; ratios are to the first.
         rounds: how often each is timed.
-        at_least: seconds of one measurement; shorter functions are repeated.
+        at_least: seconds of one measurement; shorter functions are repeated, on several processes
+            equally often.
         device: synchronised before the clock is read.
         title: title of the progress bar.
         warm_up: whether to run each before it is timed; without, `at_least` is not used.
@@ -63,7 +65,7 @@ def _repeats(run: Run, at_least: float, device: str) -> int:
     run()  # warm-up: allocation and compilation
     if not at_least:
         return 1
-    return max(1, round(at_least / max(_time(run, 1, device), 1e-9)))
+    return max(tell_all(max(1, round(at_least / max(_time(run, 1, device), 1e-9)))))
 
 
 def _time(run: Run, repeats: int, device: str) -> float:

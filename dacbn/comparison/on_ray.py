@@ -1,9 +1,10 @@
 """Train cells on workers, by Ray: on this machine, or on a cluster.
 
-Each cell has a process of its own: threads, seeds and flags of another would stay in it.
+Each cell has a process of its own; see `cell_process`.
 """
 
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -15,19 +16,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_bytes, token_hex
-from threading import Thread
 from typing import Any
 
 import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.experimental import internal_kv
 
+from dacbn.comparison.cell_process import DeadCellError, to_import, work
 from dacbn.comparison.cell_table import CellTable, Counts
 from dacbn.comparison.cells import FAILED, FINISHED, MISSING, NOTE
 from dacbn.comparison.grid import Cell
 from dacbn.comparison.plan import Plan
 from dacbn.comparison.ray_resources import Share, share_of
-from dacbn.comparison.remote_cell import Outcome, Task, read_files, train_remotely, write_files
+from dacbn.comparison.remote_cell import Outcome, Task, read_files, write_files
 from dacbn.progress import LOGGER, Progress
 from dacbn.spelling import chosen_spelling, spell
 from dacbn.training import write_json
@@ -67,29 +68,17 @@ def run_on_ray(
     runs, stop = runs.resolve(), token_bytes(16)
     with _connected(plan, threads), _marked(runs, plan.shard is None) as mark:
         share = share_of(ray.nodes(), plan, threads, cells[0].config.device)
-        resources = {"num_cpus": share.cpus, "num_gpus": share.gpus}
-        train = ray.remote(max_calls=1, max_retries=TRIES - 1, **resources)(_work)
+        retries = {"max_retries": TRIES - 1, "retry_exceptions": [DeadCellError]}
+        train = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, **retries)(work)
+        modules = to_import()
 
         def start(cell: Cell) -> Any:
             begun = read_files(runs / cell.name, with_checkpoint=True)
             place, messages = Path.cwd(), chosen_spelling()
             task = Task(cell, runs / cell.name, mark, begun, threads, place, messages)
-            return train.options(name=cell.name).remote(task, stop)
+            return train.options(name=cell.name).remote(pickle.dumps(task), modules, stop)
 
         _Grid(cells, runs, share, start, after_each).run(stop)
-
-
-def _work(task: Task, stop: bytes) -> Outcome:
-    """Train a cell in a worker, until the driver asks to stop."""
-    Thread(target=_obey, args=(stop,), daemon=True).start()
-    return train_remotely(task)
-
-
-def _obey(stop: bytes) -> None:
-    """Signal the training when the driver asks; `ray.cancel` drops what it would send back."""
-    while not internal_kv._internal_kv_exists(stop):
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 class _Grid:
@@ -167,8 +156,8 @@ class _Grid:
         """Write what a worker sends into the run folder, or the note that it failed."""
         folder = self._runs / cell.name
         try:
-            outcome: Outcome = ray.get(reference)
-        except RayError as error:
+            outcome = _outcome(reference)
+        except Exception as error:  # of the cell, or of Ray
             why = _told(error)
             write_json(folder / NOTE, {"state": FAILED, "why": why})
             return Outcome(FAILED, f"failed ({why})", {}, (), {})
@@ -192,16 +181,26 @@ class _Grid:
             for reference in self._ready():
                 cell = self._under_way.pop(reference)
                 try:
-                    write_files(self._runs / cell.name, ray.get(reference).files)
-                except RayError:  # it had not begun, or has nothing to save
+                    outcome = _outcome(reference)
+                except Exception:  # it had not begun, or has nothing to save
                     continue
+                write_files(self._runs / cell.name, outcome.files)
 
 
-def _told(error: RayError) -> str:
+def _outcome(reference: Any) -> Outcome:
+    answer = pickle.loads(ray.get(reference))
+    if isinstance(answer, Exception):
+        raise answer
+    outcome: Outcome = answer
+    return outcome
+
+
+def _told(error: Exception) -> str:
     """Say in a line why a worker sent nothing back."""
-    if isinstance(error, RayTaskError):
-        return first_line(error.cause if isinstance(error.cause, Exception) else error)
-    return f"its worker died {TRIES} times: {first_line(error)}"
+    cause = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(cause, RayError | DeadCellError):
+        return f"its worker died {TRIES} times: {first_line(cause)}"
+    return first_line(cause if isinstance(cause, Exception) else error)
 
 
 @contextmanager

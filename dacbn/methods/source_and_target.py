@@ -28,6 +28,7 @@ class SourceAndTarget(Method):
     """
 
     takes_labelled_target: ClassVar[bool] = True
+    uses_target: ClassVar[bool] = False
     of_predictions: ClassVar[bool] = True
 
     def forward(self, batch: Batch, progress: float) -> Step:

@@ -19,6 +19,7 @@ class SourceOnly(Method):
         label_smoothing: share of each label that is distributed evenly over all classes.
     """
 
+    uses_target: ClassVar[bool] = False
     of_predictions: ClassVar[bool] = True
     fewest_sources: ClassVar[int | None] = 1
 

@@ -20,19 +20,21 @@ OPTIONS = {
 }
 
 
-def kill_a_worker(run, killed):
-    """Kill -9 the worker of a run as soon as that has a checkpoint."""
+def kill(run, depth, killed):
+    """Kill -9 the worker of a run as soon as that has a checkpoint; of depth 2, its training."""
     while not (run / "checkpoint.pt").exists():
         time.sleep(0.02)
     for process in psutil.Process().children(recursive=True):
         if "".join(process.cmdline()).startswith(f"ray::{run.name}"):
+            for _ in range(depth):
+                process = process.children()[-1]
             process.kill()
             killed.append(process.pid)
             return
 
 
 @pytest.mark.slow
-def test_two_workers_make_what_one_process_makes_though_one_is_killed(tmp_path, caplog):
+def test_two_workers_make_what_one_process_makes_though_some_are_killed(tmp_path, caplog):
     source, target = tiny_digits(tmp_path)
     config = TrainConfig(source=source, target=target, **OPTIONS)
     variants = choose_variants(["batch_norm", "ucb_norm(num_clusters=2)"], ["source_only"])
@@ -40,12 +42,13 @@ def test_two_workers_make_what_one_process_makes_though_one_is_killed(tmp_path, 
     one = run_comparison(tmp_path / "one", config, cells)
     caplog.set_level("INFO", "dacbn")
     killed = []
-    run = tmp_path / "two" / "runs" / cells[0].name
-    Thread(target=kill_a_worker, args=(run, killed), daemon=True).start()
+    for cell, depth in zip(cells, (0, 2), strict=True):
+        run = tmp_path / "two" / "runs" / cell.name
+        Thread(target=kill, args=(run, depth, killed), daemon=True).start()
     plan = Plan(workers=2, cpus=1)
     two = run_comparison(tmp_path / "two", config, cells, plan)
     assert [result.accuracies for result in two] == [result.accuracies for result in one]
-    assert killed
+    assert len(killed) == 2
     same_runs(tmp_path / "one" / "runs", tmp_path / "two" / "runs")
     assert "2 cells: 2 running, 0 waiting, 0 done, 0 failed" in caplog.text
     assert "0 running, 0 waiting, 2 done, 0 failed" in caplog.text

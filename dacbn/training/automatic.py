@@ -68,6 +68,8 @@ def _by_start(config: TrainConfig) -> dict[str, Any]:
         values["statistics"] = "follow"
     if config.classifier or config.bottleneck:
         values["classifier_start"] = "random"  # a probe is one linear layer on the features
+    elif not any(_uses_target(name) for name in config.method.names):
+        values["classifier_start"] = "probe"  # a baseline without the target stays one
     return values
 
 
@@ -75,6 +77,10 @@ def _by_method(config: TrainConfig) -> dict[str, Any]:
     known = [methods[name] for name in config.method.names if name in methods]
     wanted = [each.classifier_temperature for each in known if each.classifier_temperature]
     return {"classifier_temperature": wanted[0] if wanted else None}
+
+
+def _uses_target(method: str) -> bool:
+    return method not in methods or methods[method].uses_target
 
 
 def _is_of_predictions(method: str) -> bool:

@@ -86,6 +86,14 @@ def test_a_classifier_of_several_layers_starts_at_random(given):
     assert decide(TrainConfig(pretrained=True, **given)).classifier_start == "random"
 
 
+@pytest.mark.parametrize("method", ["source_only", "source_and_target"])
+def test_a_baseline_without_the_target_starts_without_it(method):
+    config = TrainConfig(backbone="resnet10t", pretrained=True, method=Spec(method))
+    assert decide(config).classifier_start == "probe"
+    used = dataclasses.replace(config, method=Spec("mcc + source_only"))
+    assert decide(used).classifier_start == "centres"
+
+
 def test_a_recipe_for_pretrained_weights_is_as_published():
     config = decide(recipes["office31-dann-resnet50"]())
     assert (config.statistics, config.classifier_start) == ("follow", "random")

@@ -62,6 +62,9 @@ def work(task: bytes, modules: Sequence[str], stop: bytes) -> bytes:
         code = cell.exitcode or 0
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
         raise (InterruptedError if stopped else DeadCellError)(how) from None
+    finally:  # it has answered, or Ray ends the worker
+        cell.terminate()
+        cell.join()
 
 
 def _train(task: bytes, there: Connection, environment: Mapping[str, str]) -> None:

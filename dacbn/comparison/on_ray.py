@@ -62,6 +62,7 @@ def run_on_ray(
     Raises:
         KeyboardInterrupt: on a signal, after the running cells have saved a checkpoint.
         StorageError: the disk is full, or the folder cannot be written.
+        RuntimeError: Ray does not start.
         ValueError: nothing answers at the address, it has another version of Ray, or no machine
             has what a cell needs.
     """
@@ -218,7 +219,11 @@ def _connected(plan: Plan, threads: int) -> Iterator[None]:
     try:
         with warnings.catch_warnings(), _own_handlers():
             warnings.simplefilter("ignore")
-            ray.init(**options, **QUIET)
+            try:
+                ray.init(**options, **QUIET)
+            except Exception as error:  # Ray raises it, of no narrower type
+                cure = f"leave out {spell('workers')}, or try again when the machine is less busy"
+                raise RuntimeError(f"Ray does not start ({first_line(error)}): {cure}") from error
         yield
     finally:
         ray.shutdown()

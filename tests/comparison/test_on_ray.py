@@ -93,3 +93,15 @@ def test_another_version_of_ray_is_told(monkeypatch):
     message = r"another version of Ray or Python \(The cluster was started with: Ray: 9\): install"
     with pytest.raises(ValueError, match=message):
         on_ray._try_to_connect("auto")
+
+
+def test_ray_that_does_not_start_is_told_in_a_line(monkeypatch):
+    from dacbn.comparison import on_ray
+
+    def init(**_):
+        raise Exception("The current node timed out during startup. This could happen\nbecause")
+
+    monkeypatch.setattr(on_ray.ray, "init", init)
+    message = r"Ray does not start \(The current node timed out.*\): leave out workers, or try"
+    with pytest.raises(RuntimeError, match=message), on_ray._connected(Plan(workers=2), 1):
+        pass

@@ -166,10 +166,10 @@ class UCBNorm(Norm, SeenAsBatchNorm):
             self._init_from_batch(x)
         running, learned, statistics = self.running, self.learned, self.statistics
         affine = Affine(self.weight, self.bias)
-        if by_batch and running is not None and self._is_plain():
-            y = channel_step(running, x, affine, self.eps)
-            if y is not None:
-                return y
+        by_value = self.assign == "channel" and learned is None and not self.prior_scale
+        by_itself = running if by_batch and by_value else None
+        if by_itself and (stepped := channel_step(by_itself, x, affine, self.eps)) is not None:
+            return stepped
         kernel = self._kernel_for(x) if by_batch else None
         if kernel is not None and running is not None:
             read, options = running.read_by(x), JointOptions(self.eps, from_batch=True)
@@ -197,10 +197,6 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         if from_batch and running is not None:
             running.update(share, mean, var, num_values)
         return y
-
-    def _is_plain(self) -> bool:
-        """Whether each channel is assigned by the running mixture that normalises it."""
-        return self.assign == "channel" and self.learned is None and not self.prior_scale
 
     def _kernel_for(self, x: Tensor) -> Kernel | None:
         """Return compiled code that assigns all channels of a position of x (N, C, *) at once."""

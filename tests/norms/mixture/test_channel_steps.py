@@ -110,6 +110,13 @@ def test_tables_of_another_type_are_left_to_the_formulas(taken):
     assert taken == [None]
 
 
+def test_c_refuses_tables_of_another_size():
+    layer = layer_after_a_batch()
+    layer.weight = torch.nn.Parameter(torch.ones(4))
+    with pytest.raises(ValueError, match="a table needs 5 values"):
+        layer(torch.randn(9, 5))
+
+
 def test_infinite_activations_leave_the_running_mixture_finite(taken):
     layer, x = layer_after_a_batch(), torch.randn(9, 5)
     x[0, 1] = torch.inf

@@ -104,7 +104,8 @@ def _find_c(num_clusters: int, dtype: torch.dtype) -> Kernels | str:
         return str(error)
     functions: Any = [partial(function, kernel) for function in cpu.FUNCTIONS]
     origin = f"compiled into {cache_folder()}"
-    return Kernels(*functions, "fused C kernel", origin, partial(cpu.fused_step, kernel))
+    step = partial(cpu.fused_step, kernel)
+    return Kernels._make((*functions, "fused C kernel", origin, step))
 
 
 def _find_triton(num_clusters: int) -> Kernels | str:

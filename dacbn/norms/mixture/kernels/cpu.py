@@ -154,13 +154,15 @@ def fused_step(
         eps: added to the variances, those of the gate too.
         momentum: weight of the batch; with None nothing moves.
     """
-    y, table = torch.empty_like(x), tables[1].new_empty(TABLE_ROWS, *tables[1].shape)
-    clusters = table.shape[1]
+    clusters, channels = len(tables[0]), x.shape[1]
+    y, table = torch.empty_like(x), tables[0].new_empty(TABLE_ROWS, clusters, channels)
+    read = [_dense(each, clusters * channels) for each in tables]
+    read += [_dense(each, channels) for each in affine]
     _run(
         kernel.step,
         address(x, kernel.dtype),
         address(y, kernel.dtype),
-        *(address(tensor) for tensor in (table, *tables, *affine)),
+        *(address(tensor) for tensor in (table, *read)),
         *_layout(x),
         eps,
         PSEUDO_COUNT,

@@ -1,7 +1,6 @@
 """dacbn benchmark streams: the errors of a trained run on streams of images, over time."""
 
 import dataclasses
-import functools
 import itertools
 import json
 from pathlib import Path
@@ -11,7 +10,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol, Row
 from dacbn.commands.stream_figure import draw_errors
-from dacbn.commands.stream_parts import StreamSettings, read_parts
+from dacbn.commands.stream_parts import StreamSettings, read_parts, warn_of_shared_images
 from dacbn.commands.stream_paths import chosen, write_paths
 from dacbn.commands.stream_tables import table_of_errors, table_of_parts
 from dacbn.spec import Spec, Term
@@ -20,6 +19,7 @@ from dacbn.training import StorageError, write_text
 
 if TYPE_CHECKING:
     from dacbn.adapter import DomainAdapter
+    from dacbn.datasets import LabelledImages
 
 CELLS, SETTINGS, TABLES, FIGURE = "cells.jsonl", "settings.json", "tables.md", "errors"
 PATHS = "paths"
@@ -92,7 +92,16 @@ def benchmark_streams(
         for size in ((1,) if PROTOCOLS[protocol].single else dict.fromkeys(batch_sizes))
         for norm, method in pairs
     ]
-    parts_of = functools.lru_cache(1)(functools.partial(read_parts, adapter, settings))
+    if len(set(seeds)) > 1:
+        warn_of_shared_images(adapter, settings)
+    read: dict[int, dict[str, LabelledImages]] = {}  # of one seed at a time
+
+    def parts_of(seed: int) -> "dict[str, LabelledImages]":
+        if seed not in read:
+            read.clear()
+            read[seed] = read_parts(adapter, settings, seed)
+        return read[seed]
+
     rows = _read_rows(output / CELLS)
     waiting = [cell for cell in cells if _key(dataclasses.asdict(cell)) not in rows]
     done = len(cells) - len(waiting)

@@ -5,6 +5,9 @@ import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dacbn.progress import LOGGER
+from dacbn.spelling import spell
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -54,6 +57,17 @@ class DrawnImages:
     def gather(self, indices: "Tensor") -> "Tensor":
         """Return uint8 images (B, 3, S, S) for int64 indices (B,), on the CPU."""
         return self.images.gather(self.rows[indices]).cpu()
+
+
+def warn_of_shared_images(adapter: "DomainAdapter", settings: StreamSettings) -> None:
+    """Say where several seeds have much the same images, although each draws its own."""
+    for place in dict.fromkeys(settings.target):
+        there = len(adapter.labelled_of(place))
+        if there < 2 * settings.images:
+            LOGGER.warning(
+                f"{place} has {there} images: seeds share most of them, so intervals over seeds "
+                f"are mostly of orders; {spell('images', max(1, there // 2))} gives each others"
+            )
 
 
 def read_parts(

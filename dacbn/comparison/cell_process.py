@@ -57,7 +57,7 @@ def work(task: bytes, modules: Sequence[str], stop: bytes) -> bytes:
                 cell.terminate()  # `ray.cancel` drops what would be sent back
                 stopped = True
         return here.recv_bytes()
-    except EOFError:
+    except (EOFError, OSError):  # it sent nothing, or a part
         cell.join()
         code = cell.exitcode or 0
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,12 @@ from dacbn.training import (
     read_run_info,
     write_json,
 )
+from dacbn.training.automatic import UNDECIDED
 from dacbn.training.checkpoint import MODEL
 from dacbn.training.metrics import TARGET_TEST_ACCURACY
 from dacbn.training.score_intervals import describe_score
 from dacbn.training.shared_features import FOLDER, sharing_features
+from dacbn.training.starting_defaults import FROM_SCRATCH
 from dacbn.training.storage import first_line
 
 NOTE = "cell.json"  # whether a cell has finished or failed
@@ -91,7 +94,7 @@ def run_cell(cell: Cell, folder: Path) -> tuple[str, str]:
 
 def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
     """Start a training, or resume it; return its last scores, if it has kept them."""
-    adapter = DomainAdapter(**vars(config))
+    adapter = DomainAdapter(**vars(as_begun(config, folder)))
     adapter.fit(
         config.source,
         config.target or None,
@@ -103,6 +106,33 @@ def _train(config: TrainConfig, folder: Path) -> dict[str, Any]:
     )
     last = adapter.records[-1] if adapter.records else {}
     return last if TARGET_TEST_ACCURACY in last else {}
+
+
+def as_begun(config: TrainConfig, folder: Path) -> TrainConfig:
+    """Return the settings of a cell, with the defaults of the version that began it, if one has.
+
+    Raises:
+        RunFolderError: its config.json cannot be read.
+    """
+    if not (folder / CONFIG).exists():
+        return config
+    began = read_run_info(folder).config
+    undecided = [name for name in FROM_SCRATCH if getattr(config, name) in UNDECIDED]
+    return dataclasses.replace(config, **{name: getattr(began, name) for name in undecided})
+
+
+def warn_of_other_defaults(cells: Iterable[Cell], runs: Path) -> None:
+    """Say where cells of an earlier version have defaults that new ones do not have."""
+    for cell in cells:
+        with suppress(RunFolderError):  # the cell itself says so
+            began, now = as_begun(cell.config, runs / cell.name), decide(cell.config)
+            for name in FROM_SCRATCH:
+                if (before := getattr(decide(began), name)) != getattr(now, name):
+                    LOGGER.warning(
+                        f"{cell.name} began with {spell(name, before)}, the default of another "
+                        f"version, and new cells have {spell(name, getattr(now, name))}: for "
+                        "a table of one kind, choose another folder"
+                    )
 
 
 def cell_status(folder: Path, config: TrainConfig) -> tuple[str, str]:

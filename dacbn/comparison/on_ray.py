@@ -70,7 +70,9 @@ def run_on_ray(
     with _connected(plan, threads), _marked(runs, plan.shard is None) as mark:
         share = share_of(ray.nodes(), plan, threads, cells[0].config.device)
         retries = {"max_retries": TRIES - 1, "retry_exceptions": [DeadCellError]}
-        train = ray.remote(num_cpus=share.cpus, num_gpus=share.gpus, **retries)(work)
+        # Ray would end a worker with each task on a GPU, but only the process of a cell uses it
+        resources = {"num_cpus": share.cpus, "num_gpus": share.gpus, "max_calls": 0}
+        train = ray.remote(**resources, **retries)(work)
         modules = to_import()
 
         def start(cell: Cell) -> Any:

@@ -12,7 +12,13 @@ from typing import Any
 
 import torch
 
-from dacbn.comparison.cells import FINISHED, cell_status, check_cells, run_cells
+from dacbn.comparison.cells import (
+    FINISHED,
+    cell_status,
+    check_cells,
+    run_cells,
+    warn_of_other_defaults,
+)
 from dacbn.comparison.files import write_files
 from dacbn.comparison.grid import Cell
 from dacbn.comparison.machines import this_machine
@@ -109,6 +115,7 @@ def _run(
     if not unfinished:
         return report()
     check_cells(unfinished, here=plan.ray is None)
+    warn_of_other_defaults(cells, runs)
     threads = _choose_threads(plan, before)
     with _threads(threads):
         report({} if plan.on_ray else this_machine(config.device))

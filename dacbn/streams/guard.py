@@ -70,7 +70,14 @@ class Guard:
         return (numbers * GOLDEN % 2**32 < 2**32 // EVERY).nonzero()[:, 0]
 
     def watch(self, adapted: Tensor, source: Tensor) -> None:
-        """Take logits (R, C) of both networks for the same images, on the CPU."""
+        """Take logits (R, C) of both networks for the same images, on the CPU.
+
+        Those that are not finite say nothing, and would stay in every later mean.
+        """
+        known = adapted.isfinite().all(1) & source.isfinite().all(1)
+        adapted, source = adapted[known], source[known]
+        if not len(adapted):
+            return
         self.compared += len(adapted)
         ours, theirs = adapted.softmax(1).mean(0), source.softmax(1).mean(0)
         share, small = (1 - math.exp(-len(adapted) / span) for span in (SPAN, LONG))
@@ -101,8 +108,9 @@ class Guard:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state."""
-        for name, value in copy.deepcopy(state).items():
+        """Go on from a state; an older one without a longer past begins it with the recent one."""
+        past = {f"long_{name}": state[name] for name in ("adapted", "source") if name in state}
+        for name, value in copy.deepcopy(past | state).items():
             setattr(self, name, value.cpu() if isinstance(value, Tensor) else value)
 
 

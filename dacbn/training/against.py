@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-STARTS = {True: "the run that it started from", False: "the probe that it started from"}
+STARTS = {True: "the run that it started from", False: "the linear probe of its first features"}
 
 
 class Against(NamedTuple):

@@ -57,8 +57,8 @@ def start_as_probe(
         images, ids = [each.images for each in targets], domains.ids[len(sources) :]
         features, _ = _draw_features(network, images, ids, device, config.seed)
         assert isinstance(network.classifier, nn.Linear), "start_from_probe refuses others"
-        move_to_centres(network.classifier, *fitted, features)
-        LOG.info("the classifier moves on to the class centres of source and target")
+        if move_to_centres(network.classifier, *fitted, features):
+            LOG.info("the classifier moves on to the class centres of source and target")
 
 
 def start_from_probe(

@@ -79,9 +79,10 @@ def find_features(
         return _compute_into_file(compute, shape) if in_a_file else torch.cat(list(compute()))
     folder, settings, own_seed = shared
     name = f"{_hash(network, images, [settings, torch.__version__, seed, *others])}.npy"
-    for known in folder.rglob(name):
+    for place in ("", "*/"):  # of all seeds, and of each
         with suppress(OSError, ValueError, EOFError):  # removed, or damaged: computed again
-            return _read(known, in_a_file, network.pixel_mean.device)
+            for known in folder.glob(place + name):
+                return _read(known, in_a_file, network.pixel_mean.device)
     path = (of_seed(folder, seed) if seed == own_seed else folder) / name
     if in_a_file:
         write_atomically(path, partial(_write, shape, compute))

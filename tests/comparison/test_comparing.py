@@ -171,6 +171,20 @@ def test_other_settings_in_the_same_folder_are_refused(compare, trainings, tmp_p
         compare()
 
 
+def test_cells_of_a_version_with_other_defaults_go_on_and_are_named(
+    compare, trainings, tmp_path, caplog
+):
+    trainings.errors[1] = StorageError(Path("disk"), OSError(28, "full"))
+    with pytest.raises(StorageError):
+        compare(NORMS[:1], METHODS[:1])
+    (config,) = tmp_path.glob("out/runs/*/config.json")
+    assert '"warmup": 0.0' in config.read_text()
+    config.write_text(config.read_text().replace('"warmup": 0.0', '"warmup": 0.5'))
+    (result,) = compare(NORMS[:1], METHODS[:1])
+    assert result.state == "finished" and '"warmup": 0.5' in config.read_text()
+    assert "began with warmup=0.5, the default of another version, and new cells" in caplog.text
+
+
 def test_a_setting_spelled_otherwise_is_the_same(compare, trainings, tmp_path):
     compare(NORMS[:1], METHODS[:1], input_norm="instance_norm(eps=0.001)")
     settings = tmp_path / "out" / "comparison.json"

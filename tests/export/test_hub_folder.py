@@ -221,7 +221,7 @@ def test_the_card_compares_with_what_the_run_started_from(tmp_path):
     adapter.fit(domain, domain[0], target_test=domain, run=tmp_path / "run")
     DomainAdapter.from_pretrained(tmp_path / "run", "cpu").export(tmp_path / "hub", "hub")
     text = card_of(tmp_path / "hub").text
-    assert "\n\n- target against the probe that it started from (" in text
+    assert "\n\n- target against the linear probe of its first features (" in text
     assert f"of the same {len(domain[1])} images" in text
 
 

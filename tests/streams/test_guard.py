@@ -169,3 +169,25 @@ def test_a_state_knows_of_the_guard(collapsing):
     second = collapsing(value=math.nan, images=slice(240, None), state=first.state_dict())
     assert parts + read(second) == whole
     assert first.returns == 1 and second.returns == 2
+
+
+def test_images_without_finite_answers_say_nothing():
+    guard, other = Guard(4), Guard(4)
+    for each in (guard, other):
+        each.watch(logits([0, 1]), logits([2, 3]))
+    guard.watch(logits([1]), torch.full((1, 4), math.nan))
+    guard.watch(torch.cat([logits([2]), torch.full((1, 4), math.inf)]), logits([3, 3]))
+    other.watch(logits([2]), logits([3]))
+    for name, value in other.state_dict().items():
+        assert torch.as_tensor(guard.state_dict()[name]).equal(torch.as_tensor(value)), name
+
+
+def test_a_state_without_a_longer_past_begins_it_with_the_recent_one():
+    guard = Guard(4)
+    for label in range(200):
+        guard.watch(logits([label % 4]), logits([label % 3]))
+    state = guard.state_dict()
+    older = {name: value for name, value in state.items() if not name.startswith("long")}
+    again = Guard(4)
+    again.load_state_dict(older)
+    assert again.long_adapted.equal(guard.adapted) and again.long_source.equal(guard.source)

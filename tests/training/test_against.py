@@ -71,7 +71,7 @@ def test_a_training_from_a_probe_is_compared_with_it_also_when_it_was_resumed(
     adapter.fit(source, target[0], target_test=target, run=tmp_path / "run")
     first = started(read_right(tmp_path / "run"))
     ((_, name, found),) = compare_kept(tmp_path / "run")
-    assert name == "the probe that it started from" and found.images == len(target[1])
+    assert name == "the linear probe of its first features" and found.images == len(target[1])
     assert found.accuracy == pytest.approx(first["target_test target"].double().mean())
     longer = dataclasses.replace(adapter.config, steps=8)
     again = type(adapter).from_run(tmp_path / "run")

@@ -36,9 +36,10 @@ def unsure(logits):
     return entr(softmax(logits, axis=1)).sum(1).mean()
 
 
-def test_the_weights_are_those_of_the_equations():
+@pytest.mark.parametrize("images", [slice(None), slice(None, None, 3)])  # of all classes, of one
+def test_the_weights_are_those_of_the_equations(images):
     source, labels = clouds()
-    target, _ = clouds(30, shift=3.0, seed=1)
+    target = clouds(30, shift=3.0, seed=1)[0][images]
     classifier = probe()
     weight, bias = (each.detach().double().numpy() for each in classifier.parameters())
     logits = target.numpy() @ weight.T + bias
@@ -46,7 +47,8 @@ def test_the_weights_are_those_of_the_equations():
     s = unit(np.stack([unit(source.numpy())[labels == c].mean(0) for c in range(3)]))
     d = unit(target.numpy())
     for _ in range(ROUNDS):
-        m = unit(s + unit(softmax(logits, axis=1).T @ d))
+        p = softmax(logits, axis=1)
+        m = unit(s + np.minimum(1, 6 * p.mean(0))[:, None] * unit(p.T @ d))
         k = np.exp(brentq(lambda x, m=m: unsure(np.exp(x) * d @ m.T) - wanted, -20, 20))
         logits = k * d @ m.T
     k = np.exp(brentq(lambda x: unsure(np.exp(x) * target.numpy() @ m.T) - wanted, -20, 20))
@@ -79,6 +81,26 @@ def test_a_class_without_images_keeps_its_weights(bias):
     move_to_centres(classifier, source, labels, clouds(seed=1)[0])
     assert torch.equal(classifier.weight[3], before)
     assert (classifier(source.float()).argmax(1) == labels).all()
+
+
+def test_a_target_of_one_class_keeps_the_others_at_the_source():
+    source, labels = clouds(300)
+    classifier = probe()
+    move_to_centres(classifier, source, labels, clouds(90, seed=1)[0][::3])
+    assert (classifier(source.float()).argmax(1) == labels).float().mean() > 0.95
+
+
+@pytest.mark.parametrize("features", [torch.zeros(4, 8), torch.full((4, 8), float("nan"))])
+def test_features_that_say_nothing_leave_the_probe(features):
+    classifier, (source, labels) = probe(), clouds()
+    before = classifier.weight.clone()
+    assert not move_to_centres(classifier, source, labels, features.double())
+    assert torch.equal(classifier.weight, before)
+    target = clouds(seed=1)[0]
+    assert move_to_centres(classifier, source, labels, torch.cat([features.double(), target]))
+    other = probe()
+    move_to_centres(other, source, labels, target)
+    assert torch.equal(classifier.weight, other.weight)
 
 
 def test_a_source_of_one_class_leaves_the_classifier():

@@ -47,6 +47,12 @@ def channel_step(running: RunningMixture, x: Tensor, affine: Affine, eps: float)
     for table in (*tables, *affine):
         if table is not None and not (table.dtype is torch.float32 and table.is_contiguous()):
             return None
+    # what the other way refuses, it refuses before anything has moved
+    shape = (running.num_clusters, x.shape[1])
+    if any(table.requires_grad or table.shape != shape for table in tables):
+        return None
+    if not torch.is_inference_mode_enabled() and any(t.is_inference() for t in (x, *tables)):
+        return None
     kernels = kernels_for(x, running.num_clusters)
     if kernels.step is None:
         return None

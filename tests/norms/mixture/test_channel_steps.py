@@ -125,3 +125,28 @@ def test_infinite_activations_leave_the_running_mixture_finite(taken):
     moved = layer.running.mean != before.mean
     assert all(buffer.isfinite().all() for buffer in layer.buffers())
     assert moved[:, [0, 2, 3, 4]].all() and not moved[:, 1].any()
+
+
+def test_what_it_cannot_do_raises_before_anything_moves(taken):
+    layer = layer_after_a_batch()
+    taken.clear()
+    with torch.inference_mode():
+        x = torch.randn(9, 5)
+    before = copy.deepcopy(layer.state_dict())
+    with pytest.raises(RuntimeError, match="Inference tensors"):
+        layer(x)
+    for name, value in layer.state_dict().items():
+        assert value.equal(before[name]), name
+    layer.running.mean = torch.rand(5, 3)
+    with pytest.raises(ValueError, match="a table needs"):
+        layer(torch.randn(9, 5))
+    assert taken == [None, None]
+
+
+def test_a_running_table_that_wants_a_gradient_is_refused(taken):
+    layer = layer_after_a_batch()
+    taken.clear()
+    layer.running.mean.requires_grad_()
+    with pytest.raises(RuntimeError):
+        layer(torch.randn(9, 5)).square().sum().backward()
+    assert taken == [None]

@@ -1,20 +1,20 @@
 """Move a linear probe to the class centres of both domains, before the first step.
 
 With d_i the direction of the features of the i-th target image, p_i its answer and s_c the mean
-direction of the source's features of class c, the centre of class c, of C classes, is
+direction of the source's features of class c, the centre of class c is
 
-    m_c = s_c / |s_c| + min(1, 2 C q_c) t_c / |t_c|, t_c = sum_i p_i(c) d_i, q_c = mean_i p_i(c),
+    m_c = s_c / |s_c| + t_c / |t_c|, t_c = sum_i p_i(c) d_i, scaled to length 1,
 
-scaled to length 1, and the next answers are softmax(k d_i · m_c), ten times over, starting from the
-probe's. A class with less than half of an average class's answers trusts the target less: its few
-answers are mostly images of others. k keeps the mean entropy of the answers that of the probe, so
-that the training can still correct them.
+and the next answers are softmax(k d_i · m_c), ten times over, starting from the probe's. k keeps
+the mean entropy of the answers that of the probe, so that the training can still correct them.
+Classes may be more or less frequent, but need images in the target: the centre of one without any
+is drawn to those of others.
 
 Paper: the centres weighted by answers are those of Liang, Hu and Feng, "Do We Really Need to Access
 the Source Data? Source Hypothesis Transfer for Unsupervised Domain Adaptation", ICML 2020,
 https://arxiv.org/abs/2002.08546.
-Differs from the paper: the source's centres hold those of the target, rare answers weigh less, all
-stay soft, and the centres are the weights of the classifier instead of pseudo-labels in a loss.
+Differs from the paper: the source's centres hold those of the target, answers stay soft, and the
+centres are the weights of the classifier instead of pseudo-labels in a loss.
 """
 
 import math
@@ -56,9 +56,8 @@ def move_to_centres(classifier: nn.Linear, source: Tensor, labels: Tensor, targe
     of_source = F.normalize((labels == present[:, None]).to(source) @ F.normalize(source))
     directions, centres = F.normalize(target), of_source
     for _ in range(ROUNDS):
-        answers = logits.softmax(1)
-        trust = (2 * len(present) * answers.mean(0)).clamp_max(1)
-        centres = F.normalize(of_source + trust[:, None] * F.normalize(answers.T @ directions))
+        of_target = F.normalize(logits.softmax(1).T @ directions)
+        centres = F.normalize(of_source + of_target)
         logits = _as_unsure(directions @ centres.T, unsure)[0]
     _, scale = _as_unsure(target @ centres.T, unsure)
     if not scale < math.exp(LOG_SCALES[1] - 1):

@@ -9,10 +9,8 @@ from dacbn.progress import LOGGER
 from dacbn.spelling import spell
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from dacbn.adapter import DomainAdapter
-    from dacbn.datasets import Images, LabelledImages
+    from dacbn.datasets import LabelledImages
 
 HELD = 2**30  # bytes of images that are held in memory
 
@@ -36,27 +34,6 @@ class StreamSettings:
     """Of the protocol correlated: the smaller, the longer labels stay the same."""
     domain: str | None = None
     """The domain of the run whose statistics answer, for norms that know the domains."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class DrawnImages:
-    """Images at some rows of others, which are fetched when they are asked for."""
-
-    images: "Images"
-    rows: "Tensor"
-
-    @property
-    def size(self) -> int:
-        """Pixels per side."""
-        return self.images.size
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self.rows)
-
-    def gather(self, indices: "Tensor") -> "Tensor":
-        """Return uint8 images (B, 3, S, S) for int64 indices (B,), on the CPU."""
-        return self.images.gather(self.rows[indices]).cpu()
 
 
 def warn_of_shared_images(adapter: "DomainAdapter", settings: StreamSettings) -> None:
@@ -88,6 +65,7 @@ def read_parts(
 
     from dacbn.datasets import LabelledImages, TensorImages
     from dacbn.datasets.corruptions import corrupted
+    from dacbn.training.validator_inputs import ImageSubset
 
     parts: dict[str, LabelledImages] = {}
     places = list(dict.fromkeys(settings.target))
@@ -101,7 +79,7 @@ def read_parts(
         for kind in kinds:
             drawn = default_rng([seed, len(parts)]).permutation(len(whole))[: settings.images]
             rows = torch.from_numpy(drawn).sort().values
-            images = DrawnImages(whole.images, rows)
+            images = ImageSubset(whole.images, rows)
             part, called = LabelledImages(images, whole.labels[rows], whole.classes), name
             if kind is not None:
                 strength, corruption = kind
@@ -110,7 +88,7 @@ def read_parts(
                 called = called if len(places) == 1 else f"{name}, {called}"
             held += 3 * images.size**2 * len(images)
             if held <= HELD:
-                pixels = part.images.gather(torch.arange(len(part)))
+                pixels = part.images.gather(torch.arange(len(part))).cpu()
                 part = dataclasses.replace(part, images=TensorImages(pixels))
             parts[called] = part
     return parts

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from numpy.typing import NDArray
 
 from dacbn.analysis.helping_process import finish
@@ -56,6 +58,19 @@ def label_axes(axes: Axes, x: str, y: str, title: str) -> None:
     axes.set_title(title, loc="left", fontsize="medium")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", alpha=0.3, linewidth=0.5)
+
+
+def add_legend(
+    figure: Figure,
+    handles: Sequence[Artist],
+    labels: Sequence[str],
+    place: Literal["outside upper left", "outside lower left"],
+) -> None:
+    """Add a legend outside of the axes, with as many columns as fit side by side."""
+    size = FontProperties(size="small").get_size_in_points() / 72  # inches
+    widest = size * (0.6 * max(map(len, labels)) + 5)  # with the line before and the gap behind
+    columns = max(1, int(figure.get_figwidth() / widest))
+    figure.legend(handles, labels, loc=place, ncols=columns, fontsize="small", frameon=False)
 
 
 def wrap_title(title: str, columns: int) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from dacbn.analysis.observe.layer_names import evenly_spaced, short_names
 from dacbn.analysis.presentation.section import Row, Section
@@ -14,17 +15,22 @@ from dacbn.analysis.presentation.style import (
     CLUSTER_COLOURS,
     NEUTRAL_COLOUR,
     PAGE_WIDTH,
+    add_legend,
     label_axes,
     save_figure,
 )
+from dacbn.analysis.streams.saved_path import arrays_of
 from dacbn.streams import LayerPath, StreamPath
 
 MAX_LAYERS = 3  # in the figure
 MAX_PARTS = 8  # with a line of their own
+STEM = "stream_path"  # of the files of the figure
+DISTANCES = "Distance of the statistics at the end of the stream"
+SHARES = "Share of each part that each component took"
 CAPTION = (
     "Distance of the statistics of a layer to those of the source (grey) and of the activations in "
-    "each part of the stream, in standard deviations of the source; shaded parts alternate. Right: "
-    "the share of each part that each component took."
+    f"each part of the stream (the first {MAX_PARTS}), in standard deviations (SD) of the source; "
+    "shaded parts alternate. Right: the share of each part that each component took."
 )
 
 
@@ -38,9 +44,10 @@ def draw_stream_path(path: StreamPath, folder: Path) -> Section:
         raise ValueError(
             "no layer of the network keeps statistics: there is nothing that could follow a stream"
         )
-    shown = evenly_spaced(list(path.layers), MAX_LAYERS)
+    shown = shown_layers(path)
     mixed = any(path.layers[name].shares is not None for name in shown)
-    figure = Figure(figsize=(PAGE_WIDTH, 0.6 + 1.8 * len(shown)), layout="constrained")
+    height = max(1.8, 0.5 + 0.14 * len(path.parts) * mixed)  # of a layer: a line for each part
+    figure = Figure(figsize=(PAGE_WIDTH, 0.6 + height * len(shown)), layout="constrained")
     grid = figure.subplots(len(shown), 1 + mixed, squeeze=False, sharex="col")
     for row, (name, title) in enumerate(zip(shown, short_names(shown), strict=True)):
         plot_distances(path, path.layers[name], title, grid[row, 0])
@@ -48,19 +55,29 @@ def draw_stream_path(path: StreamPath, folder: Path) -> Section:
             plot_shares(path, path.layers[name], grid[row, 1])
         for axes in grid[row]:
             axes.set_xlabel(axes.get_xlabel() if row == len(shown) - 1 else "")
-    handles, labels = grid[0, 0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper right", ncols=5, frameon=False)
-    arrays = {"images": path.images, "part": path.part, "parts": np.array(path.parts)} | {
-        f"{name}/{field}": value
-        for name, layer in path.layers.items()
-        for field, value in layer._asdict().items()
-        if value is not None
-    }
-    file = save_figure(figure, folder / "stream_path", arrays, CAPTION)[0]
-    tables = {"Distance of the statistics at the end of the stream": distances(path, shown)}
     if mixed:
-        tables["Share of each part that each component took"] = shares(path, shown)
-    return Section("Where the statistics went", describe(path), (file,), tables)
+        shades = next(axes.images[0] for axes in grid[:, 1] if axes.images)
+        bar = figure.colorbar(shades, ax=grid[:, 1], aspect=40)
+        bar.set_label("share of the part", size="small")
+        bar.ax.tick_params(labelsize="small")
+    handles, labels = grid[0, 0].get_legend_handles_labels()
+    add_legend(figure, handles, labels, "outside upper left")
+    file = save_figure(figure, folder / STEM, arrays_of(path), CAPTION)[0]
+    return path_section(path, file)
+
+
+def path_section(path: StreamPath, figure: Path) -> Section:
+    """Return the section of a path whose figure is drawn."""
+    shown = shown_layers(path)
+    tables = {DISTANCES: distances(path, shown)}
+    if rows := shares(path, shown):
+        tables[SHARES] = rows
+    return Section("Where the statistics went", describe(path), (figure,), tables)
+
+
+def shown_layers(path: StreamPath) -> list[str]:
+    """Name the layers that the figure shows: the first, the last, and one between them."""
+    return evenly_spaced(list(path.layers), MAX_LAYERS)
 
 
 def plot_distances(path: StreamPath, layer: LayerPath, title: str, axes: Axes) -> None:
@@ -74,7 +91,7 @@ def plot_distances(path: StreamPath, layer: LayerPath, title: str, axes: Axes) -
     if len(ends) <= 2 * MAX_PARTS:
         for start, end in list(pairwise(ends))[1::2]:
             axes.axvspan(start, end, color=NEUTRAL_COLOUR, alpha=0.1, lw=0)
-    label_axes(axes, "images", "distance", title)
+    label_axes(axes, "images", "distance in SD", title)
     axes.set_ylim(bottom=0)
 
 
@@ -85,6 +102,7 @@ def plot_shares(path: StreamPath, layer: LayerPath, axes: Axes) -> None:
         return
     axes.imshow(layer.shares, vmin=0, vmax=1, cmap="Greys", aspect="auto")
     axes.set_yticks(range(len(path.parts)), path.parts, fontsize="small")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("component", fontsize="small")
     axes.tick_params(labelsize="small")
 

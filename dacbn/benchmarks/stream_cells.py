@@ -38,7 +38,8 @@ def run_cell(
     Returns:
         the fields of the cell; "error" of all images and of the "last_tenth", in [0, 1]; "parts",
         the error of each part; "curve", the errors of as many stretches of time,
-        "images_per_second", and how many "images" and "classes" there are.
+        "images_per_second", and how many "images", "part_images" of each part and "classes" there
+        are.
     """
     if cell.batch_size > 1 and PROTOCOLS[cell.protocol].single:
         raise ValueError(f"protocol single answers one image at a time, got {cell.batch_size}")
@@ -67,6 +68,7 @@ def run_cell(
         "curve": [each.mean().item() for each in errors.tensor_split(min(POINTS, len(errors)))],
         "images_per_second": len(errors) / seconds,
         "images": len(errors),
+        "part_images": {name: len(part) for name, part in parts.items()},
         "classes": len(domains[0].classes or ()),
     }
 

@@ -3,6 +3,8 @@
 import dataclasses
 import itertools
 import json
+import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +13,11 @@ from tyro.conf import OmitArgPrefixes, Positional
 from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol, Row
 from dacbn.commands.stream_figure import draw_errors
 from dacbn.commands.stream_parts import StreamSettings, read_parts, warn_of_shared_images
-from dacbn.commands.stream_paths import chosen, write_paths
+from dacbn.commands.stream_paths import chosen, page, write_paths
+from dacbn.commands.stream_report import write_stream_report
 from dacbn.commands.stream_tables import table_of_errors, table_of_parts
 from dacbn.spec import Spec, Term
-from dacbn.spelling import spell
+from dacbn.spelling import spell, to_words
 from dacbn.training import StorageError, write_text
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from dacbn.datasets import LabelledImages
 
 CELLS, SETTINGS, TABLES, FIGURE = "cells.jsonl", "settings.json", "tables.md", "errors"
-PATHS = "paths"
+REPORT, PATHS = "report.html", "paths"
 NONE = "none"
 DRAWN = "by seed and part"  # how images are drawn; all seeds shared theirs once
 
@@ -47,9 +50,10 @@ def benchmark_streams(
 ) -> None:
     """Let a trained run answer streams, and show its errors over time.
 
-    What is done already is not done again. The folder holds cells.jsonl (a line for each stream),
-    tables.md, a figure of errors over time, and paths: where the statistics of each norm that
-    follows went, in the first stream that mixes the parts and in the first that does not.
+    What is done already is not done again. The folder holds report.html, a single file to read
+    with all that follows; cells.jsonl (a line for each stream), tables.md, a figure of errors over
+    time, and paths: where the statistics of each norm that follows went, in the first stream that
+    mixes the parts and in the first that does not.
 
     Args:
         run: a run folder.
@@ -65,11 +69,12 @@ def benchmark_streams(
         device: cpu, cuda, or auto.
     """
     from dacbn.adapter import DomainAdapter
+    from dacbn.analysis.presentation.settings import current_versions, describe_config
     from dacbn.benchmarks.protocols import PROTOCOLS
     from dacbn.benchmarks.stream_cells import run_cell
     from dacbn.benchmarks.stream_path import record_cell
     from dacbn.progress import LOGGER, Progress
-    from dacbn.training import answering_ids, choose_device, one_domain
+    from dacbn.training import answering_ids, choose_device, one_domain, train_command
 
     needed = {"protocols": protocols, "norms": norms, "methods": methods, "seeds": seeds}
     for option, given in (needed | {"strengths": settings.strengths}).items():
@@ -115,15 +120,37 @@ def benchmark_streams(
             progress.update(quiet=True)
             LOGGER.info(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
     asked = [rows[_key(dataclasses.asdict(cell))] for cell in cells]
-    pages = write_paths(
+    recorded = write_paths(
         chosen(cells),
         output / PATHS,
         lambda cell: record_cell(adapter.network, parts_of(cell.seed), cell, **options),
     )
+    pages = map(page, recorded)
     tables = "\n\n".join([table_of_errors(asked), table_of_parts(asked), *pages]) + "\n"
     write_text(output / TABLES, tables)
-    draw_errors(asked, output / FIGURE)
-    print(f"\n{tables}\nwrote {output}")
+    figure = draw_errors(asked, output / FIGURE)
+    words: dict[str, object] = {**dataclasses.asdict(settings), "protocols": protocols}
+    words |= {"batch_sizes": batch_sizes, "norms": norms, "methods": methods, "seeds": seeds}
+    words |= {"output": output, "device": device}
+    write_stream_report(
+        output / REPORT,
+        run,
+        asked,
+        figure,
+        recorded,
+        {f"Settings of {run}": describe_config(adapter.config), "Versions": current_versions()},
+        [train_command(adapter.config), _command(run, words)],
+    )
+    print(f"\n{tables}\nwrote {output}\nreport: {output / REPORT}")
+
+
+def _command(run: Path, given: Mapping[str, object]) -> str:
+    """Return the command that was given."""
+    words = ["dacbn", "benchmark", "streams", str(run)]
+    for name, value in given.items():
+        if value not in (None, ()):
+            words += to_words(name, value if isinstance(value, tuple) else str(value))
+    return shlex.join(words)
 
 
 def _check(

@@ -1,19 +1,31 @@
-"""Pages of where statistics went during streams: a figure and tables for each norm that follows."""
+"""Where statistics went during streams: what was recorded of each norm that follows."""
 
 import dataclasses
 import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dacbn.benchmarks.stream_cell import Cell
 from dacbn.plain_text import plain
-from dacbn.training import write_text
 
 if TYPE_CHECKING:
+    from dacbn.analysis.presentation.section import Section
     from dacbn.streams import StreamPath
 
-PAGE = "path.md"
+
+class Recorded(NamedTuple):
+    """What was recorded of a cell, and the figure of it (PNG)."""
+
+    cell: Cell
+    path: "StreamPath"
+    figure: Path
+
+    def section(self) -> "Section":
+        """Return the section of the path."""
+        from dacbn.analysis.streams.path import path_section
+
+        return path_section(self.path, self.figure)
 
 
 def chosen(cells: Iterable[Cell]) -> list[Cell]:
@@ -28,8 +40,8 @@ def chosen(cells: Iterable[Cell]) -> list[Cell]:
 
 def write_paths(
     cells: Sequence[Cell], folder: Path, record: "Callable[[Cell], StreamPath | None]"
-) -> list[str]:
-    """Write a folder for each cell whose statistics follow; what is there already stays.
+) -> list[Recorded]:
+    """Draw into a folder for each cell whose statistics follow; what is there already stays.
 
     Args:
         cells: see `chosen`.
@@ -37,21 +49,26 @@ def write_paths(
         record: runs a cell.
 
     Returns:
-        the pages, in Markdown.
+        what was recorded, now or before.
     """
+    from dacbn.analysis.streams.path import STEM, draw_stream_path
+    from dacbn.analysis.streams.saved_path import read_path
     from dacbn.progress import Progress
 
-    pages = []
+    found = []
     with Progress(len(cells), "norm", "recording statistics") as progress:
         for cell in cells:
-            place = folder / named(cell)
-            if not (place / PAGE).exists() and (path := record(cell)) is not None:
-                place.mkdir(parents=True, exist_ok=True)
-                write_text(place / PAGE, page(path, place))
-            if (place / PAGE).exists():
-                pages.append((place / PAGE).read_text(encoding="utf-8"))
+            arrays, *drawn = (
+                folder / named(cell) / f"{STEM}.{kind}" for kind in ("npz", "png", "svg")
+            )
+            path = read_path(arrays) if arrays.exists() else record(cell)
+            if path is not None:
+                if not all(file.exists() for file in drawn):  # the arrays are written first
+                    arrays.parent.mkdir(parents=True, exist_ok=True)
+                    draw_stream_path(path, arrays.parent)
+                found.append(Recorded(cell, path, drawn[0]))
             progress.update()
-    return pages
+    return found
 
 
 def named(cell: Cell) -> str:
@@ -60,14 +77,13 @@ def named(cell: Cell) -> str:
     return re.sub(r"[^\w.=,+-]+", "-", "-".join(fields)).strip("-.")
 
 
-def page(path: "StreamPath", folder: Path) -> str:
-    """Draw a path into a folder, and describe it in Markdown."""
-    from dacbn.analysis.streams.path import draw_stream_path
+def page(recorded: Recorded) -> str:
+    """Describe a path in Markdown."""
     from dacbn.benchmarks import table
 
-    section = draw_stream_path(path, folder)
+    section, folder = recorded.section(), recorded.figure.parent
     tables = [f"{caption}:\n\n{table(map(dict, rows))}" for caption, rows in section.tables.items()]
     sentences = "\n".join(f"- {plain(each)}" for each in section.findings)
     title = f"{section.title}: {folder.name}"
-    figure = f"Figure: {folder.parent.name}/{folder.name}/{section.figures[0].name}"
+    figure = f"Figure: {folder.parent.name}/{folder.name}/{recorded.figure.name}"
     return "\n\n".join([title, sentences, *tables, figure])

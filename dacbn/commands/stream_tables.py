@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from dacbn.benchmarks.stream_cell import Row
+from dacbn.benchmarks.stream_cell import TRAINED, Row
 
+BATCH = "prediction_time_batch_norm"  # the statistics of each batch
+REFERENCES = (TRAINED, BATCH)
 INTERVALS = "over seeds, or, of a single one, by its images (Wilson)"
 
 
@@ -18,6 +20,14 @@ def column(row: Row) -> str:
     return f"{row['protocol']} {row['batch_size']}"
 
 
+def by_stream(rows: Sequence[Row]) -> dict[str, dict[str, list[Row]]]:
+    """Group rows by `column` and then by `candidate`; a group has a row for each seed."""
+    groups: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        groups.setdefault(column(row), {}).setdefault(candidate(row), []).append(row)
+    return groups
+
+
 def table_of_errors(rows: Sequence[Row]) -> str:
     """Return a table of errors in %: a row for each norm and method, a column for each protocol.
 
@@ -26,35 +36,48 @@ def table_of_errors(rows: Sequence[Row]) -> str:
     """
     from dacbn.benchmarks import table
 
-    columns = list(dict.fromkeys(map(column, rows)))
-    lines = []
-    for name in dict.fromkeys(map(candidate, rows)):
-        line: Row = {"norm": name}
-        for each in columns:
-            chosen = [r for r in rows if candidate(r) == name and column(r) == each]
-            line[each] = _mean(chosen)
-        lines.append(line)
-    return f"Errors in %, with the 95 % interval {INTERVALS}.{_about(rows)}\n\n{table(lines)}"
+    return f"{caption_of_errors(rows)}\n\n{table(errors(rows))}"
 
 
 def table_of_parts(rows: Sequence[Row]) -> str:
     """Return a table of the errors in % of each part and of the last tenth of the stream."""
     from dacbn.benchmarks import table
 
-    lines = []
-    for each in dict.fromkeys(map(column, rows)):
-        for name in dict.fromkeys(map(candidate, rows)):
-            chosen = [r for r in rows if candidate(r) == name and column(r) == each]
-            if chosen:
-                line: Row = {"stream": each, "norm": name}
-                for part in chosen[0]["parts"]:
-                    line[part] = 100 * fmean(row["parts"][part] for row in chosen)
-                line["last tenth"] = 100 * fmean(row["last_tenth"] for row in chosen)
-                lines.append(line)
+    lines = [
+        {"stream": stream, **line}
+        for stream, of_stream in by_stream(rows).items()
+        for line in errors_by_part(of_stream)
+    ]
     return f"Errors in % by part, means over seeds.{_about(rows)}\n\n{table(lines)}"
 
 
-def _mean(rows: Sequence[Row]) -> str:
+def caption_of_errors(rows: Sequence[Row]) -> str:
+    """Say what the table of errors holds."""
+    return f"Errors in %, with the 95 % interval {INTERVALS}.{_about(rows)}"
+
+
+def errors(rows: Sequence[Row]) -> list[Row]:
+    """List the errors in % with their intervals, a line for each norm and method."""
+    groups = by_stream(rows)
+    return [
+        {"norm": name} | {stream: error_of(found.get(name, [])) for stream, found in groups.items()}
+        for name in dict.fromkeys(map(candidate, rows))
+    ]
+
+
+def errors_by_part(of_stream: dict[str, list[Row]]) -> list[Row]:
+    """List the errors in % of each part and of the last tenth of one stream, means over seeds."""
+    lines = []
+    for name, chosen in of_stream.items():
+        line: Row = {"norm": name}
+        for part in chosen[0]["parts"]:
+            line[part] = 100 * fmean(row["parts"][part] for row in chosen)
+        line["last tenth"] = 100 * fmean(row["last_tenth"] for row in chosen)
+        lines.append(line)
+    return lines
+
+
+def error_of(rows: Sequence[Row]) -> str:
     """Write the mean error over seeds with its interval; of one seed, that by its images."""
     from dacbn.comparison.statistics import paired_difference
     from dacbn.intervals import wilson

@@ -1,9 +1,14 @@
 """dacbn benchmark streams: cells, tables and a figure in a folder that can be gone on with."""
 
+import base64
+import html
 import json
+import re
 
+import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 from dacbn.cli import main
 
@@ -21,6 +26,41 @@ def run(tmp_path_factory):
 def call(monkeypatch, *words):
     monkeypatch.setattr("sys.argv", ["dacbn", "benchmark", "streams", *map(str, words)])
     main()
+
+
+def page_rows(output):
+    """Read the rows of all tables of the page."""
+    page = (output / "report.html").read_text(encoding="utf-8")
+    rows = re.findall(r"<tr>(.*?)</tr>", page)
+    return [[html.unescape(cell) for cell in re.findall(r"<t[dh].*?>(.*?)</", row)] for row in rows]
+
+
+def check_page(output, lines):
+    """Compare the tables of the page with the lines of cells.jsonl."""
+    rows = page_rows(output)
+    for norm in ("source", "unmix_norm"):
+        cells = []
+        for protocol in ("mixed", "single"):
+            chosen = [
+                each for each in lines if (each["norm"], each["protocol"]) == (norm, protocol)
+            ]
+            first, second = (100 * each["error"] for each in chosen)
+            reach = stats.t.ppf(0.975, 1) * abs(first - second) / 2
+            cells.append(f"{(first + second) / 2:.1f} ± {reach:.1f}")
+            means = [
+                np.mean([100 * each["parts"][part] for each in chosen])
+                for part in ("noisy 5", "faded 5")
+            ]
+            means.append(np.mean([100 * each["last_tenth"] for each in chosen]))
+            assert [norm, *(f"{mean:.4g}" for mean in means)] in rows
+        assert [norm, *cells] in rows
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "streams of 48 images in 2 parts: noisy 5, faded 5." in html.unescape(page)
+    heads = [html.unescape(each) for each in re.findall(r"<h2>(.*?)</h2>", page)]
+    assert {"unmix_norm, mixed 8", "unmix_norm, single 1"} <= {*heads}
+    for figure in [output / "errors.png", *output.glob("paths/*/stream_path.png")]:
+        assert base64.b64encode(figure.read_bytes()).decode() in page
+    assert "--corruptions noisy faded --strengths 5 --images 24 " in page
 
 
 def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
@@ -42,18 +82,31 @@ def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):
     printed = "".join(capsys.readouterr())
     assert "4/4" not in printed and "5/8 single, 1 at a time, source, seed 0" in printed
     mixed, path = sorted((output / "paths").iterdir())  # source does not follow
-    assert (
-        mixed.name == "mixed-8-unmix_norm-0" and "last part" not in (mixed / "path.md").read_text()
-    )
-    assert path.name == "single-1-unmix_norm-0" and (path / "stream_path.png").exists()
-    assert f"Where the statistics went: {path.name}" in printed
-    assert "Share of each part that each component took" in (output / "tables.md").read_text()
+    assert mixed.name == "mixed-8-unmix_norm-0" and path.name == "single-1-unmix_norm-0"
+    assert (path / "stream_path.png").exists()
+    tables = (output / "tables.md").read_text()
+    of_mixed, of_path = tables.split("Where the statistics went: ")[1:]
+    assert of_mixed.startswith(mixed.name) and "last part" not in of_mixed
+    assert of_path.startswith(path.name) and of_path in printed
+    assert "Share of each part that each component took" in of_path
     lines = (output / "cells.jsonl").read_text().splitlines()
     assert len([json.loads(line) for line in lines]) == 8
-    (path / "path.md").write_text("written before")
+    check_page(output, [json.loads(line) for line in lines])
+
+    with np.load(path / "stream_path.npz") as arrays:
+        recorded = dict(arrays)
+    first = next(name for name in recorded if name.endswith("/to_source"))
+    recorded[first] = np.full_like(recorded[first], 7.25)
+    np.savez(path / "stream_path.npz", **recorded)
+    (path / "stream_path.png").unlink()
+    (output / "report.html").unlink()
     call(monkeypatch, *words, "--protocols", "single")
     printed = "".join(capsys.readouterr())
-    assert "/4 single" not in printed and "written before" in printed
+    assert "/4 single" not in printed and "statistics are 7.25 standard" in printed
+    (row,) = (row for row in page_rows(output) if "single 1" in row and row[1] == "unmix_norm")
+    others = [recorded[n][-1] for n in recorded if n.endswith("/to_source")]
+    assert float(row[3]) == pytest.approx(np.mean(others), abs=6e-4)
+    assert (path / "stream_path.png").exists()
     with pytest.raises(SystemExit):
         call(monkeypatch, *words, "--reset", "True")
     assert "choose another --output" in capsys.readouterr().err

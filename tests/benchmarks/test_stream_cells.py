@@ -46,6 +46,7 @@ def test_errors_of_the_source_are_those_of_plain_prediction(network, parts, prot
     assert row["error"] == pytest.approx(float(torch.cat([*wrong.values()]).mean()))
     assert len(row["curve"]) == 40 and row["images_per_second"] > 0
     assert (row["images"], row["classes"]) == (50, 10)
+    assert row["part_images"] == {"day": 30, "night": 20}
     assert row["protocol"] == protocol and row["norm"] == "source" and row["seed"] == 0
 
 

@@ -11,12 +11,12 @@ from dacbn.streams import StreamPath
 PARTS = "parts to source"
 SOURCE = "statistics to source"
 EACH = "to each part"
-USED = "components used"
+USED = "components"
 MEANING = (
     "Distances are in standard deviations of the source, means over layers: of the activations in "
     "the parts to the source; of the statistics at the end of the stream to the source; and of the "
     "statistics at the end of each part to this part (none where all parts come at once). "
-    "Statistics that follow a stream come near to each part. A component is used if it takes more "
+    "Statistics that follow a stream come near to each part. Components are those used, with more "
     "than an even share of a part."
 )
 

@@ -88,7 +88,7 @@ def plot_distances(path: StreamPath, layer: LayerPath, title: str, axes: Axes) -
         axes.plot(path.images, layer.to_parts[:, place], color=colour, label=part)
     edges = np.flatnonzero(np.diff(path.part)) + 1
     ends = [0, *path.images[edges - 1].tolist(), path.images[-1]]
-    if len(ends) <= 2 * MAX_PARTS:
+    if len(ends) - 1 <= 2 * MAX_PARTS:
         for start, end in list(pairwise(ends))[1::2]:
             axes.axvspan(start, end, color=NEUTRAL_COLOUR, alpha=0.1, lw=0)
     label_axes(axes, "images", "distance in SD", title)

@@ -68,7 +68,7 @@ def draw_errors(rows: Sequence[Row], stem: Path) -> Path:
         axes.set_xlim(0, 100)
     handles = [Line2D([], [], **each) for each in lines.values()]
     add_legend(figure, handles, [*lines], "outside lower left")
-    caption = "Errors over time, by protocol and batch size."
+    caption = "Errors over time, by protocol and batch size; grey lines are between parts."
     if len(lines) < len(names):
         references = ", ".join(name for name in REFERENCES if name in names)
         caption += f" Of {len(names)} norms and methods are drawn: {references} and those with the"

@@ -10,7 +10,7 @@ Seeds = Sequence[Row]  # rows of one stream, norm and method
 Difference = tuple[float, tuple[float, float] | None]
 CALLED = {TRAINED: "the source", BATCH: f"the statistics of each batch ({BATCH})"}
 INTERVALS = (
-    "In brackets: 95 % intervals, over seeds, or of a single seed by its images. Where the "
+    "In brackets or after ±: 95 % intervals, over seeds, or of one seed by its images. Where the "
     "interval of a difference holds 0, the difference may be chance. The least error of many is "
     "partly so by chance, so that other images would show it a little larger."
 )

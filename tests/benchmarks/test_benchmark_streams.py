@@ -61,6 +61,7 @@ def check_page(output, lines):
     for figure in [output / "errors.png", *output.glob("paths/*/stream_path.png")]:
         assert base64.b64encode(figure.read_bytes()).decode() in page
     assert "--corruptions noisy faded --strengths 5 --images 24 " in page
+    assert "<script" not in page  # needs no extra
 
 
 def test_it_writes_and_goes_on(run, tmp_path, monkeypatch, capsys):

@@ -46,6 +46,22 @@ def test_update_bn_re_estimates_the_statistics_as_recalibration_does(kind):
 
 
 @idiom("`torch.optim.swa_utils.update_bn`")
+@each_running
+def test_update_bn_leaves_a_cumulative_average_that_goes_on(kind):
+    model = converted(kind)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    model.train()(IMAGES)
+    twin, batches = copy.deepcopy(model), [IMAGES + 1, IMAGES * 3, IMAGES - 2]
+    update_bn(batches[:2], model)
+    model(batches[2])
+    with_ids(twin)
+    recalibrate(twin, batches)
+    torch.testing.assert_close(model.eval()(IMAGES), twin.eval()(IMAGES))
+
+
+@idiom("`torch.optim.swa_utils.update_bn`")
 @pytest.mark.parametrize("kind", BY_ID)
 def test_update_bn_weighs_the_batches_of_each_domain_alike(kind):
     model, alone = converted(kind), {0: [IMAGES, IMAGES - 2, IMAGES * 3], 1: [IMAGES + 1]}

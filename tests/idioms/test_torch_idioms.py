@@ -159,6 +159,24 @@ def test_transforms_of_an_evaluating_network_agree_with_autograd(kind):
         torch.testing.assert_close(each[name], torch.stack([one[name] for one in alone]))
 
 
+@idiom("`torch.autograd.grad(…, is_grads_batched=True)`")
+@each_kind
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_of_gradients_is_each_of_them(kind, training):
+    layer = converted(kind, nn.Sequential(nn.BatchNorm2d(3))).train(training)
+    images = IMAGES[:, :, ::2, 1::2].clone().requires_grad_()
+    answers = layer(images).sin().mean((2, 3))[:2].flatten()
+    wanted = [images, *layer.parameters()]
+    found = torch.autograd.grad(
+        answers, wanted, torch.eye(6), retain_graph=True, is_grads_batched=True, allow_unused=True
+    )
+    for row, answer in enumerate(answers):
+        alone = torch.autograd.grad(answer, wanted, retain_graph=True, allow_unused=True)
+        for batch, each in zip(found, alone, strict=True):
+            if each is not None:
+                torch.testing.assert_close(batch[row], each, atol=1e-5, rtol=1e-4)
+
+
 @idiom("`torch.func`: `grad`, `jvp`, `vmap`, `functional_call`")
 @each_kind
 def test_an_ensemble_is_its_members(kind):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
 from dacbn.connection import try_to_connect
+from dacbn.datasets.classes_as_splits import check_files, name_left_out
 from dacbn.datasets.packed import PackedFile
 from dacbn.datasets.parts import Rows
 
@@ -99,6 +100,7 @@ def load_named(path: str | Path) -> HubDataset:
     Raises:
         FileNotFoundError: there is no such dataset, or it cannot be downloaded.
         ModuleNotFoundError: the library is not installed.
+        ValueError: the library would leave out some of its classes.
     """
     from huggingface_hub import constants
 
@@ -116,10 +118,25 @@ def load_named(path: str | Path) -> HubDataset:
     if reason := reason or try_to_connect(constants.ENDPOINT):
         raise _no_download(name, reason)
     try:
-        data = library.load_dataset(name)
-        return data
+        left_out = _left_out(library.load_dataset_builder(name))
+        if not left_out:
+            data = library.load_dataset(name)
+            return data
     except Exception as error:  # of the library, of the network, and of parsers of files
         raise _no_download(name, _first_line(error)) from error
+    raise ValueError(
+        f"{path} lacks classes, as {left_out}: run datasets.load_dataset({name!r}, data_files="
+        "{'train': '**'}).save_to_disk('FOLDER') and give FOLDER"
+    )
+
+
+def _left_out(builder: Any) -> str:
+    """Say which classes the library would leave out of a dataset that it has not downloaded."""
+    if builder.name != "imagefolder" or not builder.config.data_files:
+        return ""
+    taken = [file for files in builder.config.data_files.values() for file in files]
+    everything = import_module("datasets.data_files").resolve_pattern("**", builder.base_path)
+    return name_left_out(taken, everything)
 
 
 def list_rows(data: HubDataset, place: str = "dataset") -> dict[str, Rows]:
@@ -130,7 +147,8 @@ def list_rows(data: HubDataset, place: str = "dataset") -> dict[str, Rows]:
         place: where it is, for messages.
 
     Raises:
-        ValueError: there is no column of images, columns are not clear, or some labels are missing.
+        ValueError: there is no column of images, columns are not clear, some labels are missing, or
+            the library has left out some classes.
     """
     splits = data if isinstance(data, Mapping) else {"": data}
     return {
@@ -154,6 +172,7 @@ def _list_split(data: Any, place: str) -> Rows:
     plain = data.with_format(None)
     label = _column(data, place, "ClassLabel", LABELS)
     encoded = plain.select_columns([image]).cast_column(image, _library(place).Image(decode=False))
+    check_files(encoded, getattr(data.features.get(label), "names", None), place)
     files = [HubImage(encoded, row, place) for row in range(len(data))]
     return Rows(files, None if label is None else _labels(plain, label, place))
 

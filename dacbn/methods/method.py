@@ -50,6 +50,7 @@ class Objective(nn.Module):
     wants_strong_views: ClassVar[bool] = False
     perturbs_images: ClassVar[bool] = False
     uses_target: ClassVar[bool] = True  # its losses see unlabelled target images
+    target_lacks_classes: ClassVar[bool] = False  # it is for targets without some of the source's
     of_predictions: ClassVar[bool] = False  # its losses are functions of the logits alone
     takes_labelled_target: ClassVar[bool] = False  # and needs a few labelled target images
     classifier_temperature: ClassVar[float | None] = None  # of the `CosineClassifier` that it needs

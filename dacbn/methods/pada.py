@@ -12,7 +12,7 @@ over all of the target every so many steps; it starts as the same for all classe
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,6 +32,8 @@ class PADA(Method):
         network: the network to train.
         momentum: share of each batch in the mean of the target's predictions.
     """
+
+    target_lacks_classes: ClassVar[bool] = True
 
     class_shares: Tensor
 

@@ -83,11 +83,11 @@ class BatchChannelNorm(RunningStatistics):
             # copies, because the next batch may change the estimates before the backward pass
             mean, var = mean.clone(), var.clone()
         affine = self.gain, self.shift
-        return apply_kernel(x, (mean, var), affine, by_batch, self.momentum, self.eps)
+        return apply_kernel(x, (mean, var), affine, by_batch, self.pace, self.eps)
 
     def _update_estimates(self, x: Tensor) -> None:
         """Move the estimates towards the batch's mean, and squares about the previous mean."""
-        if self.momentum == 1:  # as in the first batch of a recalibration: no previous mean
+        if self.pace == 1:  # as in the first batch of a recalibration: no previous mean
             mean, squares = batch_moments(x)
         else:
             mean, squares = batch_means(x, (x - self.running_mean[:, None]).square())

@@ -53,7 +53,7 @@ def batch_normalise(layer: RunningStatistics, x: Tensor) -> Tensor:
     elif not is_recomputation():
         layer.num_batches_tracked.add_(1)
     affine = layer.weight, layer.bias
-    return apply_kernel(x, (mean, var), affine, by_batch, layer.momentum, layer.eps)
+    return apply_kernel(x, (mean, var), affine, by_batch, layer.pace, layer.eps)
 
 
 def apply_kernel(

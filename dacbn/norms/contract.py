@@ -20,6 +20,7 @@ from dacbn.norms.mixture.routes import (
     traced_as_one,
     without_autocast,
 )
+from dacbn.norms.seen_as_batch_norm import restart_average
 from dacbn.registry import Registry, check_options
 
 
@@ -213,6 +214,7 @@ class Norm(nn.Module):
 
     def reset_running_stats(self) -> None:
         """Restore the initial statistics; submodules have been reset already."""
+        restart_average(self)
 
     def reset_parameters(self) -> None:
         """Restore the parameters and statistics of a new layer, as after `to_empty`.

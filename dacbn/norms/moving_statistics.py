@@ -87,7 +87,7 @@ def _check_stored(chosen: dict[str, nn.Module]) -> None:
 
 
 def _set_momentum(part: Any, slow: bool) -> None:
-    given = vars(part).pop(_GIVEN, part.momentum)
+    given = vars(part).pop(_GIVEN, vars(part)[MOMENTUM])
     vars(part)[MOMENTUM] = given
     if slow:
         setattr(part, _GIVEN, given)

@@ -71,7 +71,7 @@ class RunningStatistics(Norm, SeenAsBatchNorm):
         finite = torch.stack([*newest.values()]).isfinite().all(0)
         for name, value in newest.items():
             running: Tensor = getattr(self, name)
-            running.lerp_(value.to(running).where(finite, running), self.momentum)
+            running.lerp_(value.to(running).where(finite, running), self.pace)
         if COUNT in self.statistics:
             self.num_batches_tracked.add_(1)
 
@@ -96,6 +96,7 @@ class RunningStatistics(Norm, SeenAsBatchNorm):
 
     def reset_running_stats(self) -> None:
         """Restore the initial statistics."""
+        super().reset_running_stats()
         for name, start in self.statistics.items():
             self.get_buffer(name).fill_(start)
 
@@ -192,7 +193,7 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
     """
     parts = normaliser_parts(model)
     averaging: list[Any] = [part for part in parts if MOMENTUM in vars(part)]
-    momenta = [part.momentum for part in averaging]
+    momenta = [vars(part)[MOMENTUM] for part in averaging]
     frozen: list[Any] = [part for part in parts if getattr(part, "statistics_frozen", False)]
     own: list[Any] = [part for part in parts if getattr(part, "averages", False)]
 

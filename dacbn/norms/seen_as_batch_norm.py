@@ -23,9 +23,10 @@ else:
 class SeenAsBatchNorm(BatchNormOfTorch):
     """A norm whose statistics follow batches by a momentum, its own or that of its parts.
 
-    `momentum = None` lets all batches from now on weigh the same, and `track_running_stats = False`
-    keeps the statistics as they are, as in BatchNorm. What it does not have raises when it is used,
-    and not when it is looked at, as tracers and debuggers do.
+    `momentum = None` lets all batches from now on, or from the next reset of the statistics, weigh
+    the same, and `track_running_stats = False` keeps the statistics as they are, as in BatchNorm.
+    What it does not have raises when it is used, and not when it is looked at, as tracers and
+    debuggers do.
     """
 
     __constants__: ClassVar[list[str]] = []  # BatchNorm's, for torch.jit
@@ -44,18 +45,25 @@ class SeenAsBatchNorm(BatchNormOfTorch):
                 setattr(cls, name, property(_Missing(name)))
 
     @property
-    def momentum(self) -> float:
-        """The weight of the newest batch in the running statistics."""
+    def pace(self) -> float:
+        """The weight of the newest batch in the running statistics, also if all weigh the same."""
         own: float | None = self.__dict__.get(MOMENTUM)  # looked for first: every batch asks
         if own is not None:
             return own
         return next((float(vars(part)[MOMENTUM]) for part in averaging_parts(self)), 0.0)
 
+    @property
+    def momentum(self) -> float | None:
+        """The weight of the newest batch in the running statistics; None if all weigh the same."""
+        return None if _average_of(self) else self.pace
+
     @momentum.setter
     def momentum(self, value: float | None) -> None:
-        hook = self.__dict__.pop("_averaging", None)
-        if hook is not None:
-            hook.remove()
+        averages = _average_of(self) is not None
+        if value is None and averages:
+            return  # the batches so far count on
+        if averages:
+            self.__dict__.pop("_averaging").remove()
         _weigh_alike(self, False)
         if value is None:
             self._averaging = self.register_forward_pre_hook(_Average())
@@ -75,7 +83,7 @@ class SeenAsBatchNorm(BatchNormOfTorch):
     def track_running_stats(self, tracks: bool) -> None:
         for part in averaging_parts(self):
             if not tracks:
-                part.__dict__.setdefault(TRACKED, part.momentum)
+                part.__dict__.setdefault(TRACKED, vars(part)[MOMENTUM])
                 part.__dict__[MOMENTUM] = 0.0
             elif TRACKED in part.__dict__:
                 part.__dict__[MOMENTUM] = part.__dict__.pop(TRACKED)
@@ -84,6 +92,17 @@ class SeenAsBatchNorm(BatchNormOfTorch):
 def averaging_parts(layer: nn.Module) -> list[Any]:
     """Return the layer and those of its parts that have a momentum themselves."""
     return [part for part in layer.modules() if MOMENTUM in vars(part)]
+
+
+def restart_average(layer: nn.Module) -> None:
+    """Let the next batch be the first of those that weigh the same, where `momentum` is None."""
+    if average := _average_of(layer):
+        average.seen = 0
+
+
+def _average_of(layer: nn.Module) -> "_Average | None":
+    hooks = layer._forward_pre_hooks.values()
+    return next((hook for hook in hooks if isinstance(hook, _Average)), None)
 
 
 def _set_momentum(layer: nn.Module, value: float) -> None:

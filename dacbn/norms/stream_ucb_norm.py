@@ -146,6 +146,7 @@ class StreamUCBNorm(UCBNorm, FollowsStream):
 
     def reset_running_stats(self) -> None:
         """Restore the initial statistics; the components have been reset already."""
+        super().reset_running_stats()
         self.keep_start()
 
     def extra_repr(self) -> str:

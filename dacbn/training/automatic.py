@@ -5,8 +5,10 @@ fine-tuned. Their backbone keeps its BatchNorms with frozen statistics, since a 
 batches undo them. Its rate is a fraction of that of the new layers and rises slowly, and the
 classifier starts at the class centres of both domains, because large gradients of an untrained
 one would spoil the features, and the answers of a probe on the source alone are what the training
-would make sure of. Where the backbone is frozen, methods that compare features get a bottleneck
-to adapt; those of predictions adapt the classifier. A value that is given stays.
+would make sure of. Methods for targets that lack classes start at the probe: the centre of a class
+without images is drawn to those of others. Where the backbone is frozen, methods that compare
+features get a bottleneck to adapt; those of predictions adapt the classifier. A value that is given
+stays.
 """
 
 import dataclasses
@@ -70,6 +72,8 @@ def _by_start(config: TrainConfig) -> dict[str, Any]:
         values["classifier_start"] = "random"  # a probe is one linear layer on the features
     elif not any(_uses_target(name) for name in config.method.names):
         values["classifier_start"] = "probe"  # a baseline without the target stays one
+    elif any(_is_for_fewer_classes(name) for name in config.method.names):
+        values["classifier_start"] = "probe"  # centres of classes without images mislead others
     return values
 
 
@@ -81,6 +85,10 @@ def _by_method(config: TrainConfig) -> dict[str, Any]:
 
 def _uses_target(method: str) -> bool:
     return method not in methods or methods[method].uses_target
+
+
+def _is_for_fewer_classes(method: str) -> bool:
+    return method in methods and methods[method].target_lacks_classes
 
 
 def _is_of_predictions(method: str) -> bool:

@@ -34,7 +34,7 @@ def compute_features(
         cluster_id: the domain id passed to the normalisers (source 0, target 1).
         family: augmentation family of the views; "none" makes one view, the image itself.
         device: device to compute on, and where features stay, unless they are in a file.
-        seed: seed of the views.
+        seed: seed of the views; the image itself is the same for all seeds.
 
     Raises:
         StorageError: a file of them cannot be written.
@@ -43,9 +43,10 @@ def compute_features(
     width = int(network.backbone.head_hidden_size)  # type: ignore[arg-type]
     fitting = MAX_BYTES // (4 * width * len(images))
     views = max(1, min(views, fitting))
-    run = partial(_run, network, images, cluster_id, family, device, seed, views)
+    drawn = seed if views > 1 else None
+    run = partial(_run, network, images, cluster_id, family, device, drawn or 0, views)
     shape, which = (len(images), views, width), (cluster_id, family, device.type, views)
-    values = find_features(run, shape, network, images, seed, *which, in_a_file=not fitting)
+    values = find_features(run, shape, network, images, drawn, *which, in_a_file=not fitting)
     return FeatureViews(values, images.size)
 
 

@@ -127,7 +127,7 @@ class OptimSettings(Group):
     """Weights that the classifier starts from: random, a linear probe, the logistic regression of
     the source's features before training, or centres, those of the classes of both domains, found
     from the probe's answers on the target; auto is centres for pretrained weights, and probe if the
-    method does not use the target."""
+    method does not use the target, or is for targets that lack classes (pada)."""
     steps: Annotated[int, AT_LEAST_1, Role.LENGTH] = 600
     """Optimiser steps; larger domains deserve more."""
     source_batch_size: Annotated[int, AT_LEAST_1, Role.KEPT] = 64

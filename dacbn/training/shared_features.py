@@ -2,7 +2,9 @@
 
 A file is named by a hash of all that its features depend on: the settings and the weights of the
 network, the pixels, their domain, and the views. So a training finds its own or computes them.
-Those of a seed are in a folder of their own, which is removed when its trainings are done.
+Those of a seed are in a folder of their own, which is removed when its trainings are done: those of
+random views, and of weights that are drawn. Images as they are have the same features of pretrained
+weights for every seed.
 """
 
 import hashlib
@@ -22,13 +24,14 @@ from torch import Tensor
 from dacbn.datasets import Images, iterate
 from dacbn.models import Network
 from dacbn.training.config import TrainConfig
+from dacbn.training.starting_defaults import starts_pretrained
 from dacbn.training.storage import StorageError, write_atomically
 
 FOLDER = "features"  # in the folder of the runs
 OF_BACKBONE = ("backbone.", "pixel_")  # what of a network its features depend on
 SETTINGS = ("backbone", "norm", "norm_sites", "norm_replaces", "input_norm", "cluster_ids")
 
-_shared: ContextVar[tuple[Path, dict[str, str], int] | None] = ContextVar("shared", default=None)
+_shared: ContextVar[tuple[Path, TrainConfig] | None] = ContextVar("shared", default=None)
 
 
 @contextmanager
@@ -39,8 +42,7 @@ def sharing_features(folder: Path, config: TrainConfig) -> Iterator[None]:
         folder: where features are read and written.
         config: the settings of the training that runs in it.
     """
-    settings = {name: str(getattr(config, name)) for name in SETTINGS}
-    token = _shared.set((folder, settings, config.seed))
+    token = _shared.set((folder, config))
     try:
         yield
     finally:
@@ -57,7 +59,7 @@ def find_features(
     shape: tuple[int, int, int],
     network: Network,
     images: Images,
-    seed: int,
+    seed: int | None,
     *others: object,
     in_a_file: bool = False,
 ) -> Tensor:
@@ -68,7 +70,7 @@ def find_features(
         shape: of all, (N, V, D).
         network: whose backbone they are of.
         images: what they are of.
-        seed: that they depend on.
+        seed: that they depend on; None if they do not.
         others: all else that they depend on.
         in_a_file: whether they stay in a file, on the CPU, as they would fill the memory.
 
@@ -77,13 +79,15 @@ def find_features(
     """
     if (shared := _shared.get()) is None:
         return _compute_into_file(compute, shape) if in_a_file else torch.cat(list(compute()))
-    folder, settings, own_seed = shared
+    folder, config = shared
+    settings = {name: str(getattr(config, name)) for name in SETTINGS}
     name = f"{_hash(network, images, [settings, torch.__version__, seed, *others])}.npy"
     for place in ("", "*/"):  # of all seeds, and of each
         with suppress(OSError, ValueError, EOFError):  # removed, or damaged: computed again
             for known in folder.glob(place + name):
                 return _read(known, in_a_file, network.pixel_mean.device)
-    path = (of_seed(folder, seed) if seed == own_seed else folder) / name
+    alone = seed == config.seed or not starts_pretrained(config)
+    path = (of_seed(folder, config.seed) if alone else folder) / name
     if in_a_file:
         write_atomically(path, partial(_write, shape, compute))
         return _read(path, in_a_file, network.pixel_mean.device)

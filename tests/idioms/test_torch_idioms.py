@@ -46,6 +46,22 @@ def test_update_bn_re_estimates_the_statistics_as_recalibration_does(kind):
 
 
 @idiom("`torch.optim.swa_utils.update_bn`")
+@each_running
+def test_update_bn_leaves_a_cumulative_average_that_goes_on(kind):
+    model = converted(kind)
+    for layer in model.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    model.train()(IMAGES)
+    twin, batches = copy.deepcopy(model), [IMAGES + 1, IMAGES * 3, IMAGES - 2]
+    update_bn(batches[:2], model)
+    model(batches[2])
+    with_ids(twin)
+    recalibrate(twin, batches)
+    torch.testing.assert_close(model.eval()(IMAGES), twin.eval()(IMAGES))
+
+
+@idiom("`torch.optim.swa_utils.update_bn`")
 @pytest.mark.parametrize("kind", BY_ID)
 def test_update_bn_weighs_the_batches_of_each_domain_alike(kind):
     model, alone = converted(kind), {0: [IMAGES, IMAGES - 2, IMAGES * 3], 1: [IMAGES + 1]}
@@ -141,6 +157,24 @@ def test_transforms_of_an_evaluating_network_agree_with_autograd(kind):
     alone = [grad(loss)(state, image[None]) for image in images]
     for name in state:
         torch.testing.assert_close(each[name], torch.stack([one[name] for one in alone]))
+
+
+@idiom("`torch.autograd.grad(…, is_grads_batched=True)`")
+@each_kind
+@pytest.mark.parametrize("training", [True, False])
+def test_a_batch_of_gradients_is_each_of_them(kind, training):
+    layer = converted(kind, nn.Sequential(nn.BatchNorm2d(3))).train(training)
+    images = IMAGES[:, :, ::2, 1::2].clone().requires_grad_()
+    answers = layer(images).sin().mean((2, 3))[:2].flatten()
+    wanted = [images, *layer.parameters()]
+    found = torch.autograd.grad(
+        answers, wanted, torch.eye(6), retain_graph=True, is_grads_batched=True, allow_unused=True
+    )
+    for row, answer in enumerate(answers):
+        alone = torch.autograd.grad(answer, wanted, retain_graph=True, allow_unused=True)
+        for batch, each in zip(found, alone, strict=True):
+            if each is not None:
+                torch.testing.assert_close(batch[row], each, atol=1e-5, rtol=1e-4)
 
 
 @idiom("`torch.func`: `grad`, `jvp`, `vmap`, `functional_call`")

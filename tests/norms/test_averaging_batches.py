@@ -1,12 +1,21 @@
 """`momentum = None`, by which all batches weigh the same, against torch's BatchNorm."""
 
+from itertools import islice
+
 import pytest
 import torch
 from norm_cases import run
 from torch import nn
+from torch.optim.swa_utils import update_bn
 from torch.utils.checkpoint import checkpoint
 
-from dacbn.norms import BatchNorm, DomainSpecificBatchNorm, UCBNorm
+from dacbn.norms import (
+    BatchNorm,
+    DomainSpecificBatchNorm,
+    UCBNorm,
+    reset_statistics,
+    share_context,
+)
 
 
 def test_a_checkpointed_batch_counts_once():
@@ -18,6 +27,33 @@ def test_a_checkpointed_batch_counts_once():
         checkpoint(ours, x.requires_grad_(), use_reentrant=False).sum().backward()
     torch.testing.assert_close(ours.running_mean, theirs.running_mean)
     torch.testing.assert_close(ours.running_var, theirs.running_var)
+
+
+@pytest.mark.parametrize("again", ["reset_running_stats", "update_bn"])
+@pytest.mark.parametrize("create", [nn.BatchNorm1d, BatchNorm, DomainSpecificBatchNorm])
+def test_the_average_begins_at_a_reset_and_goes_on(create, again):
+    """After t batches it is the mean of their moments: m_t = (m_1 + ... + m_t) / t."""
+    batches = [torch.randn(8, 2) * (1 + i) + i * i for i in range(5)]
+    layer = create(2)
+    layer.momentum = None
+    ids = torch.zeros(8, dtype=torch.long)
+    with share_context(layer).bind(ids):
+        layer(batches[0]), layer(batches[1])
+        if again == "update_bn":
+            update_bn(batches[2:4], layer)
+        else:
+            reset_statistics(layer)
+            layer(batches[2]), layer(batches[3])
+        layer(batches[4])
+    assert layer.momentum is None
+    mean, var = (each.reshape(-1, 2)[0].clone() for each in islice(layer.buffers(), 2))
+    torch.testing.assert_close(mean, torch.stack([x.mean(0) for x in batches[2:]]).mean(0))
+    torch.testing.assert_close(var, torch.stack([x.var(0) for x in batches[2:]]).mean(0))
+    layer.momentum = 0.5  # ends it
+    expected = mean.lerp(batches[0].mean(0), 0.5)
+    with share_context(layer).bind(ids):
+        layer(batches[0])
+    torch.testing.assert_close(next(layer.buffers()).reshape(-1, 2)[0], expected)
 
 
 @pytest.mark.parametrize("create", [BatchNorm, UCBNorm, DomainSpecificBatchNorm])

@@ -164,6 +164,6 @@ def test_layers_that_average_all_batches_are_recalibrated_and_slowed_as_others(n
         torch.testing.assert_close(averaging.state_dict()[name], expected, msg=name)
     set_statistics(averaging, "follow")
     hooked = [m for m in averaging.modules() if isinstance(m, nn.BatchNorm2d)]
-    before = [layer.momentum for layer in hooked]
+    before = [layer.pace for layer in hooked]
     averaging(images[0])
-    assert [layer.momentum for layer in hooked] != before  # all batches weigh the same again
+    assert [layer.pace for layer in hooked] != before  # all batches weigh the same again

@@ -94,6 +94,19 @@ def test_a_baseline_without_the_target_starts_without_it(method):
     assert decide(used).classifier_start == "centres"
 
 
+@pytest.mark.parametrize(
+    ("method", "start"),
+    [("dann + pada", "probe"), ("mcc + dann + pada", "probe"), ("osbp", "centres")],
+)
+def test_a_method_for_targets_that_lack_classes_starts_at_the_probe(method, start):
+    config = TrainConfig(backbone="resnet10t", pretrained=True, method=Spec(method))
+    assert decide(config).classifier_start == start
+    assert f"classifier_start='{start}'" in describe_decisions(config)
+    given = decide(dataclasses.replace(config, classifier_start="centres"))
+    assert given.classifier_start == "centres"
+    assert ("--classifier-start centres" in train_command(given)) == (start == "probe")
+
+
 def test_a_recipe_for_pretrained_weights_is_as_published():
     config = decide(recipes["office31-dann-resnet50"]())
     assert (config.statistics, config.classifier_start) == ("follow", "random")

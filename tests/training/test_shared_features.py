@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from importlib import import_module
+from shutil import rmtree
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from dacbn.datasets import TensorImages, labelled
 from dacbn.models import Network, create_network
 from dacbn.training import StorageError, TrainConfig
 from dacbn.training.features import compute_features
-from dacbn.training.shared_features import sharing_features
+from dacbn.training.shared_features import of_seed, sharing_features
 
 UMASK = os.umask(0o022)
 os.umask(UMASK)
@@ -99,6 +100,23 @@ def test_features_of_a_seed_go_when_its_cells_are_done(tmp_path, monkeypatch):
     results = run_comparison(tmp_path, config, cells)
     assert [result.why for result in results] == [""] * 4
     assert kept == [[], ["seed0"], ["seed0"], ["seed1"], ["seed1"], []]
+
+
+@pytest.mark.parametrize(
+    ("family", "weights", "shared"),
+    [("none", "start.pth", True), ("none", None, False), ("photos", "start.pth", False)],
+)
+def test_images_have_the_same_features_for_every_seed(
+    source, passes, tmp_path, family, weights, shared
+):
+    images, network = labelled(*source).images, create_network("digits_cnn", "ucb_norm", 3)
+    found = []
+    for seed in (3, 4):
+        with sharing_features(tmp_path, TrainConfig(seed=seed, weights=weights)):
+            found.append(compute_features(network, images, 0, family, CPU, seed).values)
+        rmtree(of_seed(tmp_path, seed), ignore_errors=True)  # as a comparison does between seeds
+    assert found[0].equal(found[1]) == (family == "none")
+    assert len(passes) == (1 if shared else 2) * (4 if family == "photos" else 1)
 
 
 def test_all_that_features_depend_on_makes_others(source, passes, tmp_path):

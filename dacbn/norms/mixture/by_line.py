@@ -24,7 +24,7 @@ from dacbn.norms.mixture.kernels.lines import (
     find_values,
     sum_gradients,
 )
-from dacbn.norms.mixture.routes import PLAIN_TYPES, dense, is_transformed
+from dacbn.norms.mixture.routes import dense, passes_on
 
 Draw = Callable[[Tensor, Tensor], Tensor]  # of slope and shift
 
@@ -57,12 +57,7 @@ def _like(x: Tensor, table: Tensor) -> Tensor:
 
 def _sum(x: Tensor) -> Tensor:
     """Sum x over its positions."""
-    return x.flatten(2).sum(2) if x.ndim > 2 else x
-
-
-def _needs_torch(gradient: Tensor) -> bool:
-    """Whether a gradient will be differentiated or transformed."""
-    return torch.is_grad_enabled() or is_transformed() or type(gradient) not in PLAIN_TYPES
+    return x.sum([*range(2, x.ndim)]) if x.ndim > 2 else x
 
 
 class _Moments(torch.autograd.Function):
@@ -92,7 +87,7 @@ class _Moments(torch.autograd.Function):
         shift = -of_x * mean
         if of_mean is not None:
             shift = shift + of_mean / length
-        if not _needs_torch(mean if gradient is None else gradient):
+        if not passes_on(shift if gradient is None else gradient):
             return None, find_values(ctx.kernel, x, of_x, shift, gradient, slope)
         dx = torch.addcmul(_like(x, shift), x.to(mean.dtype), _like(x, of_x))
         if gradient is not None and slope is not None:
@@ -123,7 +118,7 @@ class _Line(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, slope = ctx.saved_tensors
-        by_torch = _needs_torch(gradient)
+        by_torch = passes_on(gradient)
         gradient = gradient if by_torch else with_layout_of(x, gradient)
         of_slope = of_shift = None
         if any(ctx.needs_input_grad[4:]):

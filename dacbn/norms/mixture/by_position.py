@@ -30,7 +30,12 @@ from dacbn.norms.mixture.moments import (
     to_float64,
     weighted_moments,
 )
-from dacbn.norms.mixture.routes import has_no_memory, needs_formulas, without_autocast
+from dacbn.norms.mixture.routes import (
+    has_no_memory,
+    is_batched,
+    needs_formulas,
+    without_autocast,
+)
 from dacbn.processes import is_shared, total
 from dacbn.processes.share import running, shared_rows
 
@@ -132,7 +137,8 @@ class _Distances(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, mean, precision = ctx.saved_tensors
-        dx, d_mean, d_precision = torch.empty_like(x), mean * 0, mean * 0
+        dx = _room(gradient, x)
+        d_mean, d_precision = (_room(gradient, each).zero_() for each in (mean, precision))
         tables_too = any(ctx.needs_input_grad[1:])
         with without_autocast(x):
             for part in _samples(x):
@@ -188,7 +194,7 @@ class _Pool(torch.autograd.Function):
         count = mass + PSEUDO_COUNT
         drag = -2 * PSEUDO_COUNT * (mean - prior_mean) / count  # d var / d mean
         by_mean, by_var = (of_mean + of_var * drag) / count, of_var / count
-        dx, dr = torch.empty_like(x), torch.empty_like(r)
+        dx, dr = _room(of_mean, x), _room(of_mean, r)
         constant = (by_mean * mean + by_var * var).sum(1, keepdim=True)
         with without_autocast(x):
             for part in _samples(x):
@@ -219,8 +225,8 @@ class _Lines(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
         x, r, slope, shift = ctx.saved_tensors
-        dx, dr = torch.empty_like(x), torch.empty_like(r)
-        d_slope, d_shift = torch.zeros_like(slope), torch.zeros_like(shift)
+        dx, dr = _room(gradient, x), _room(gradient, r)
+        d_slope, d_shift = (_room(gradient, each).zero_() for each in (slope, shift))
         with without_autocast(x):
             for part in _samples(x):
                 g, weights = gradient[part], r[part]
@@ -230,6 +236,13 @@ class _Lines(torch.autograd.Function):
                 d_slope += (weights @ product.transpose(1, 2)).sum(0)
                 d_shift += (weights @ g.transpose(1, 2)).sum(0)
         return dx, dr, d_slope, d_shift, gradient.sum((0, 2))
+
+
+def _room(gradient: Tensor, like: Tensor) -> Tensor:
+    """Return an empty tensor like another, for each gradient if there is a batch of them."""
+    if is_batched(gradient):
+        return gradient.new_empty(like.shape, dtype=like.dtype)
+    return torch.empty_like(like)
 
 
 def _as_weights(r: Tensor) -> Tensor:

@@ -13,11 +13,10 @@ from dacbn.norms.mixture.arguments import GATE_VAR, LOG_PRIOR, Affine, Options, 
 from dacbn.norms.mixture.kernels.choose import Kernels, kernels_for
 from dacbn.norms.mixture.operators import gradients_by_formulas
 from dacbn.norms.mixture.routes import (
-    PLAIN_TYPES,
     dense,
     is_exported,
-    is_transformed,
     needs_formulas,
+    passes_on,
 )
 from dacbn.norms.mixture.state import RunningMixture
 from dacbn.norms.recomputation import is_recomputation
@@ -93,7 +92,7 @@ class _Step(torch.autograd.Function):
             return None, None, None, *nothing
         x, table, weight = ctx.saved_tensors
         needed = ctx.needs_input_grad[:3]
-        if torch.is_grad_enabled() or is_transformed() or type(gradient) not in PLAIN_TYPES:
+        if passes_on(gradient):
             log_prior = table[LOG_PRIOR] + 0.5 * table[GATE_VAR].log()  # as C keeps it
             saved = (x, table, None, weight, log_prior, *nothing)
             each_needed = (needed[0], *[False] * 6, *needed[1:])

@@ -52,7 +52,7 @@ from dacbn.norms.mixture.kernels.joint import (
     joint_forward,
 )
 from dacbn.norms.mixture.moments import responsibilities, weighted_moments
-from dacbn.norms.mixture.routes import PLAIN_TYPES, dense, is_transformed, needs_formulas
+from dacbn.norms.mixture.routes import dense, needs_formulas, passes_on
 from dacbn.processes import is_shared
 
 
@@ -230,7 +230,7 @@ class _Joint(torch.autograd.Function):
         needed = ctx.needs_input_grad
         if gradient is None:
             return (None,) * len(needed)
-        if torch.is_grad_enabled() or is_transformed() or type(gradient) not in PLAIN_TYPES:
+        if passes_on(gradient):
             return _gradients_by_torch(ctx, gradient)
         x, r, table, scale, weight, given, *_ = ctx.saved_tensors
         route = LINEAR if ctx.linear else BY_GATE

@@ -29,11 +29,11 @@ from dacbn.norms.mixture.kernels.choose import kernels_for
 from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
 from dacbn.norms.mixture.routes import (
     HALF,
-    PLAIN_TYPES,
     dense,
     is_exported,
     is_recorded,
     is_transformed,
+    passes_on,
 )
 from dacbn.norms.mixture.shared import shared_backward, shared_forward
 from dacbn.processes.share import running, shared_rows
@@ -168,7 +168,7 @@ def gradients_by_formulas(
         how = {"create_graph": again, "allow_unused": True}
         found = iter(torch.autograd.grad(y, wanted, gradient, **how) if wanted else ())
     gradients = [next(found) if need else None for _, need in zip(inputs, needed, strict=False)]
-    of_bias = gradient.flatten(2).sum((0, 2)) if gradient.ndim > 2 else gradient.sum(0)
+    of_bias = gradient.sum([0, *range(2, gradient.ndim)])
     last = of_bias.to(inputs[1].dtype) if needed[len(inputs)] else None
     return (*gradients, last, None, None, None)
 
@@ -186,8 +186,7 @@ class _Eager(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor | None, _: None) -> tuple[Tensor | None, ...]:
-        plain = torch.is_grad_enabled() or is_transformed() or type(gradient) not in PLAIN_TYPES
-        if plain and gradient is not None:
+        if gradient is not None and passes_on(gradient):
             with running(ctx.rows):
                 return gradients_by_formulas(
                     ctx.needs_input_grad, ctx.saved_tensors, ctx.options, gradient

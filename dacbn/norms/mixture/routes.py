@@ -36,6 +36,25 @@ def has_no_memory(x: Tensor) -> bool:
     return is_transformed() or is_recorded(x)
 
 
+def passes_on(gradient: Tensor) -> bool:
+    """Whether a gradient will be differentiated or transformed, or is a batch of gradients."""
+    return bool(
+        torch.is_grad_enabled()
+        or is_transformed()
+        or type(gradient) not in PLAIN_TYPES
+        or is_batched(gradient)
+    )
+
+
+def is_batched(gradient: Tensor) -> bool:
+    """Whether this is a batch of gradients, which has the shape of one of them.
+
+    By `torch.autograd.grad(..., is_grads_batched=True)`, which vectorised Jacobians take.
+    """
+    compiling = torch.compiler.is_compiling()  # which such a batch does not reach
+    return not compiling and torch._C._functorch.is_legacy_batchedtensor(gradient)
+
+
 def is_exported() -> bool:
     """Whether a graph is recorded that will run without this package.
 

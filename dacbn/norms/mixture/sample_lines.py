@@ -21,7 +21,7 @@ from torch import Tensor
 from dacbn.norms.mixture.arguments import Affine, Components, Gate
 from dacbn.norms.mixture.by_sample import line_of_samples, pool_samples, sample_log_joint
 from dacbn.norms.mixture.moments import PSEUDO_COUNT, to_float64
-from dacbn.norms.mixture.routes import PLAIN_TYPES, is_transformed
+from dacbn.norms.mixture.routes import passes_on
 from dacbn.processes import is_shared
 
 CONSTANTS = 5  # tables of the gate and of the components
@@ -105,7 +105,7 @@ class _Lines(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, of_slope: Tensor, of_shift: Tensor, *_: Tensor) -> tuple[Any, ...]:
-        by_torch = torch.is_grad_enabled() or is_transformed() or type(of_slope) not in PLAIN_TYPES
+        by_torch = passes_on(of_slope)
         found = (_gradients_by_formulas if by_torch else _gradients)(ctx, of_slope, of_shift)
         needed = ctx.needs_input_grad
         return tuple(each if need else None for each, need in zip(found, needed, strict=True))

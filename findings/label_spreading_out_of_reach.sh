@@ -5,8 +5,8 @@
 # after a shift of the domain, has no edge to any label: its rows of label_distributions_ are
 # zeros, of which argmax takes the first class. transduction_ holds that class as if it had been found,
 # fit says nothing, and an accuracy is that class's share. Expected: a warning, -1 as before, or
-# equal probabilities. LabelPropagation by neighbours does the same. With the kernel rbf it begins at a few
-# standard deviations, where exp(-20 d^2) of all pairs is below what a float holds.
+# equal probabilities. LabelPropagation by neighbours does the same. With the kernel rbf there is no edge
+# between points that are more than 6 apart, where exp(-20 d^2) is 0 in a float.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

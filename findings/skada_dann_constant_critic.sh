@@ -2,10 +2,10 @@
 # skada's DANN and CDAN train as if there were no target: their critic answers 1 to everything.
 #
 # Both methods confuse a critic that tells source from target. Unless one is given, skada builds it, and
-# ends it with a softmax over its only output, which is 1 whatever goes in: the loss is a constant,
-# the critic and the reversed gradient are zero. The weights are the same to the bit for
-# reg=0 and reg=100, and nothing is said but that softmax was called without a dimension. Expected: that
-# the weight of the method has an effect, as it has with a critic of one's own that ends with a sigmoid.
+# ends it with a softmax over its only output, which is 1 whatever goes in: the loss is constant, and its
+# gradient is zero. The weights are the same to the bit for reg=0 and reg=100, and nothing is said
+# but that softmax was called without a dimension. Expected: that the weight of the method has an
+# effect, as it has with a critic of one's own that ends with a sigmoid.
 set -euo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -42,6 +42,17 @@ def test_a_frozen_stage_keeps_its_statistics():
 
 
 @idiom("`timm.utils.freeze`, `unfreeze`")
+def test_statistics_that_are_frozen_no_more_move_by_the_momentum_that_they_had():
+    # timm 1.0.31's `unfreeze_batch_norm_2d` (timm/layers/norm_act.py) makes BatchNorms by the
+    # number of channels, and gives them all that was but the momentum, which is 0.1
+    model = resnet("batch_norm(momentum=0.01)")
+    set_statistics(model, "frozen")
+    set_statistics(model, "follow")
+    found = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert {layer.momentum for layer in found} == {0.01}
+
+
+@idiom("`timm.utils.freeze`, `unfreeze`")
 @pytest.mark.parametrize("kind", [*MIXTURES, *BY_ID, "switchable_norm", "lp_batch_norm"])
 def test_what_freezing_cannot_rebuild_says_how_to_freeze_it(kind):
     model = resnet(kind)

@@ -45,6 +45,24 @@ def test_accuracy_rises_to_that_of_the_bayes_rule(estimator, target, trained):
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_shares_do_not_depend_on_how_confident_a_network_is(estimator):
+    # abstention 0.1.3.1 (`EMImbalanceAdapter.__call__`, label_shift.py) calibrates the source and
+    # reads the target's probabilities as they came: for overconfident ones shares moved by 0.05
+    drawn = np.random.default_rng(7)
+    held_out, labels = draw_logits(drawn, SOURCE, 2000, 1.8, SOURCE)
+    logits, _ = draw_logits(drawn, TARGET, 4000, 1.8, SOURCE)
+    once, more = (
+        correct(
+            estimator,
+            to_held_out(scale * held_out, labels),
+            torch.from_numpy(scale * logits).float(),
+        )
+        for scale in (1, 4)
+    )
+    np.testing.assert_allclose(more.prior, once.prior, atol=1e-3)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_without_a_shift_nothing_is_harmed_beyond_noise(estimator):
     runs = [accuracies(estimator, SOURCE, seed, SOURCE) for seed in range(4)]
     before, after, _ = np.mean(runs, axis=0)

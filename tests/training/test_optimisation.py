@@ -189,6 +189,18 @@ def test_the_average_forgets_fast_at_first_and_at_its_decay_later(source, target
     assert not torch.allclose(expected, history[-1], atol=1e-4)
 
 
+def test_the_average_has_the_statistics_of_the_network(source, target):
+    # an average of parameters alone would normalise as at the start, as EMA of torch-uncertainty
+    # 0.13.0 does (methods/ema.py)
+    options = {"ema_decay": 0.9, "norm": "batch_norm"}
+    config, state, stream = start(source, target, steps=2, **options)
+    before = {name: buffer.clone() for name, buffer in state.network.named_buffers()}
+    train(state, stream, config, Records(None))
+    after, wanted = (dict(each.named_buffers()) for each in (state.network, state.method.network))
+    assert any(not torch.equal(after[name], before[name]) for name in before)
+    torch.testing.assert_close(after, wanted, rtol=0, atol=0)
+
+
 def test_the_averaged_network_is_what_is_scored_and_kept(tiny, source, target, tmp_path):
     adapter = tiny(ema_decay=0.9, checkpoint_every=0).fit(
         source, target, source_test=source, run=tmp_path

@@ -219,7 +219,7 @@ def describe(value):
 
 
 @contextmanager
-def pretended_gpu():
+def pretended_gpu(kind=PretendedGPU):
     """Let "cuda" be a pretended GPU in a `with` block, and yield what records it."""
     common, plain = torch.cuda.amp.common, (*host_value.PLAIN_TYPES, OnGPU)
     patches = [
@@ -242,6 +242,6 @@ def pretended_gpu():
     with ExitStack() as stack:
         for patch in patches:
             stack.enter_context(mock.patch.object(*patch))
-        gpu = PretendedGPU()
+        gpu = kind()
         stack.enter_context(Arguments())
         yield stack.enter_context(gpu)

@@ -2,11 +2,15 @@
 
 import pytest
 import torch
-from pretended_gpu import WrongDeviceError, pretended_gpu
+from pretended_gpu import OnGPU, WrongDeviceError, pretended_gpu
+from replayed_step import Tape, floats
 
+from dacbn.batch import Batch
 from dacbn.methods import methods, source_free_methods, test_time_methods
 from dacbn.norms import norms
-from dacbn.training import forecast
+from dacbn.training import TrainConfig, forecast
+from dacbn.training.assemble import create_state
+from dacbn.training.loop import optimise
 
 STEPS = {"steps": 6, "log_every": 100, "checkpoint_every": 0, "device": "cuda"}
 # What a captured graph would keep from step to step: the rate, and the adversarial strength, which
@@ -166,3 +170,58 @@ def test_every_test_time_method_follows_on_a_gpu(train, target, name, norm):
 def test_every_way_to_train_works_on_a_gpu(train, options):
     with pretended_gpu() as gpu:
         train(gpu, **options)
+
+
+def draw_batch(seed):
+    torch.manual_seed(seed)
+    images = torch.rand(4, 5, 3, 16, 16)
+    return Batch(images[0], torch.randint(4, (5,)), *images[1:])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "count"),
+    [
+        ({"norm": "ucb_norm(assign='sample')", "method": "dann(head=(8,))"}, 3),
+        ({"norm": "scb_norm", "method": "mcc", "optimizer": "sgd"}, 1),
+        ({"norm": "batch_norm", "method": "adamatch", "ema_decay": 0.9}, 4),
+    ],
+)
+def test_a_replayed_step_is_the_next_step_but_for_few_numbers(options, count):
+    config = TrainConfig.from_options(steps=40, device="cuda", **options)
+    with pretended_gpu(Tape) as gpu:
+        state = create_state(config, 4, 16, torch.device("cuda"))
+        batch = Batch(*(each.to("cuda") for each in draw_batch(0)[:5]))
+
+        def load(seed):
+            for old, new in zip(batch[:5], draw_batch(seed), strict=False):
+                old.copy_(new.to("cuda"))
+            gpu.take()
+
+        def step(seed, record=False):
+            load(seed)
+            gpu.recording = record
+            optimise(state, state.method(batch, state.step / config.steps), config)
+            gpu.recording = False
+            return floats(gpu.take()[1])
+
+        def tensors():
+            moments = [each for one in state.optimizer.state.values() for each in one.values()]
+            every = [*state.method.state_dict().values(), *moments]
+            return [each.values for each in every if isinstance(each, OnGPU)]
+
+        for seed in range(3):
+            step(seed)
+        recorded = step(3, record=True)
+        before = [each.clone() for each in tensors()]
+        pairs = list(zip(recorded, step(4), strict=True))
+        numbers = {old: new[1] for old, new in pairs if old != new}
+        assert len(numbers) == count and all(old[0] == new[0] for old, new in pairs)
+        wanted = [each.clone() for each in tensors()]
+        for used, equal in ((numbers, True), ({}, False)):
+            for place, values in zip(tensors(), before, strict=True):
+                place.copy_(values)
+            load(4)
+            gpu.replay(used)
+            ends = zip(tensors(), wanted, strict=True)
+            assert all(torch.equal(*each) for each in ends) == equal

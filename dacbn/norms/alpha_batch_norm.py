@@ -100,7 +100,7 @@ class AlphaBatchNorm(BatchNorm):
     def weight_of_batch(self, x: Tensor, known_mean: Tensor, mean: Tensor) -> Tensor:
         """Return alpha, a scalar, of a batch x (N, C, L) with this mean (C,)."""
         if self.mixed_alpha is None:
-            return x.new_tensor(self.alpha)
+            return x.new_full((), self.alpha)  # new_tensor copies from the host, and waits
         diverse = diversity_of(x.mean(2), known_mean, mean) > self.diversity
         return torch.where(diverse, self.mixed_alpha, self.alpha).to(x.dtype)
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from dacbn.batch import Batch, TargetBatch
 from dacbn.methods import Step
@@ -146,8 +145,7 @@ def optimise(state: TrainingState, result: Step, config: TrainConfig) -> None:
     state.optimizer.step()
     if state.average is not None and config.ema_decay is not None:
         decay = min(config.ema_decay, (1 + state.step) / (10 + state.step))
-        state.average.multi_avg_fn = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
-        state.average.update_parameters(state.method.network)
+        state.follow(decay)
     state.step += 1
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from dacbn.methods import Objective
 from dacbn.models import Network
@@ -39,6 +39,26 @@ class TrainingState:
         network: nn.Module = self.average.module if self.average else self.method.network
         assert isinstance(network, Network)
         return network
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move the averaged weights towards the trained ones, and copy the buffers.
+
+        This is `AveragedModel.update_parameters`, which also copies its count to the device, and
+        waits for a GPU with that (torch 2.14).
+        """
+        assert self.average is not None
+        average, network = self.average.module, self.method.network
+        weights = list(average.parameters()), list(network.parameters())
+        pairs = list(zip(average.buffers(), network.buffers(), strict=True))
+        if self.average.n_averaged:  # on the host
+            move = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            move(*weights, self.average.n_averaged)
+        else:
+            pairs += zip(*weights, strict=True)
+        for old, new in pairs:
+            old.copy_(new)
+        self.average.n_averaged += 1
 
     def is_finite(self) -> bool:
         """Whether every weight is finite; synchronises with the device."""

@@ -56,7 +56,7 @@ def shared_backward(
     """Compute `by_channel_backward.chunked_backward` by the moments of all processes."""
     gradients, d_weight, d_bias = kernels.sums(gradient, saved, options.eps)
     own = to_float64(gradients[[D_MEAN, D_VAR]]).flatten()
-    summed = add_up_going_back(torch.cat([own, own.new_tensor([_values_in(saved.x)])]))
+    summed = add_up_going_back(torch.cat([own, own.new_full((1,), _values_in(saved.x))]))
     d_mean, d_var = summed[:-1].view(2, *gradients.shape[1:])
     mass = saved.table[SHARE] * summed[-1] + PSEUDO_COUNT
     by_moments = by_batch(d_mean, d_var, saved.table[DRAG], mass)

@@ -164,8 +164,7 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         by_batch = self.training and num_values > 1
         if by_batch:
             self._init_from_batch(x)
-        running, learned, statistics = self.running, self.learned, self.statistics
-        affine = Affine(self.weight, self.bias)
+        running, learned, affine = self.running, self.learned, Affine(self.weight, self.bias)
         by_value = self.assign == "channel" and learned is None and not self.prior_scale
         by_itself = running if by_batch and by_value else None
         if by_itself and (stepped := channel_step(by_itself, x, affine, self.eps)) is not None:
@@ -176,7 +175,7 @@ class UCBNorm(Norm, SeenAsBatchNorm):
             scale = (-0.5 * log_of(read[0])).exp() if self.prior_scale else None
             affine = Affine(*in_type(x.dtype, *affine))
             return follow(kernel, running, read, x, None, affine, options, scale)
-        from_batch = by_batch and running is not None
+        from_batch, statistics = by_batch and running is not None, self.statistics
         prior, mean, var = None, statistics.mean, statistics.var
         if from_batch and running is not None:
             prior, mean, var = running.read_by(x)
@@ -292,9 +291,11 @@ class UCBNorm(Norm, SeenAsBatchNorm):
         """
         if not self.assigns:
             return
-        num_assigned = batch_rows(x) * (1 if self.assign == "sample" else prod(x.shape[2:]))
         for mixture in (self.running, self.learned):
-            if mixture is None or num_assigned < self.num_clusters or not mixture.uninitialised:
+            if mixture is None or not mixture.uninitialised:
+                continue
+            assigned = batch_rows(x) * (1 if self.assign == "sample" else prod(x.shape[2:]))
+            if assigned < self.num_clusters:
                 continue
             flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
             mixture.init_from_batch(flat.detach().to(mixture.mean))

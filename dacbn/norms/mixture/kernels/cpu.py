@@ -107,7 +107,7 @@ def fused_backward(
 ) -> tuple[Tensor, ...]:
     """Compute `by_channel_backward.chunked_backward`."""
     dx, table = torch.empty_like(saved.x), saved.table
-    d_weight, d_bias = torch.empty_like(table[0, 0]), torch.empty_like(table[0, 0])
+    d_weight, d_bias = table.new_empty(table.shape[2]), table.new_empty(table.shape[2])
     tables = table.new_empty(GRADIENT_ROWS if tables_too else 0, *table.shape[1:])
     results = dx, tables if tables_too else None, d_weight, d_bias
     _backward(kernel, ALL, gradient, saved, results, options, tables_too)
@@ -119,7 +119,7 @@ def fused_sums(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Compute `by_channel_backward.chunked_sums`."""
     table = saved.table
-    d_weight, d_bias = torch.empty_like(table[0, 0]), torch.empty_like(table[0, 0])
+    d_weight, d_bias = table.new_empty(table.shape[2]), table.new_empty(table.shape[2])
     tables = table.new_empty(GRADIENT_ROWS, *table.shape[1:])
     results = None, tables, d_weight, d_bias
     _backward(kernel, FIRST, gradient, saved, results, Options(eps, True), False)

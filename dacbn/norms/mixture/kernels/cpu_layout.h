@@ -61,10 +61,8 @@ static void copy_run(const Layout *l, value *base, value *packed, int64_t first,
     while (count > 0) {
         int64_t run = least(l->positions - position, count);
         value *in_tensor = base + sample * l->channels * l->positions + position;
-        for (int64_t i = 0; i < run; i++) {
-            if (unpack) in_tensor[i] = packed[i];
-            else packed[i] = in_tensor[i];
-        }
+        if (unpack) memcpy(in_tensor, packed, run * sizeof(value));
+        else memcpy(packed, in_tensor, run * sizeof(value));
         packed += run, count -= run, position = 0, sample++;
     }
 }

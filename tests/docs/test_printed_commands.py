@@ -1,8 +1,9 @@
 """Every command and every Python block of the README and the documentation runs as printed.
 
 For time, flags that are added to a command cut trainings to two steps and reports to a few images,
-figures are saved small, a command that is printed twice runs once, and those of EXPENSIVE are not
-run: benchmarks are read, and recipes have tests of their own.
+the datasets are small, the figures of reports are made but not drawn, a command that is printed
+twice runs once, and those of EXPENSIVE are not run: benchmarks are read, and recipes have tests of
+their own.
 """
 
 import functools
@@ -99,8 +100,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save figures small, without a layout and as PNG only: they take most of a report's time."""
+    """Draw no figure of a report, and others small and without a layout: they take most time."""
     save = Figure.savefig
+    blank = BytesIO()
+    Image.new("RGB", (4, 4)).save(blank, "png")
+    stand_in = blank.getvalue(), b"<svg/>"
+    monkeypatch.setattr("dacbn.analysis.presentation.style.draw", lambda *_: stand_in)
+    monkeypatch.setattr("os.cpu_count", lambda: 1)  # another process would draw them
 
     def save_small(figure: Figure, file: Path | BytesIO, **options: object) -> None:
         figure.set_layout_engine("none")
@@ -112,7 +118,7 @@ def small_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Figure, "savefig", save_small)
 
 
-@pytest.mark.usefixtures("small_figures")
+@pytest.mark.usefixtures("small_figures", "few_digits")
 @pytest.mark.filterwarnings("ignore:.*not the published file", "ignore:statistics estimated on 6")
 @pytest.mark.filterwarnings("ignore:test-time adaptation has 6 images")
 def test_every_command_runs(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,7 +153,7 @@ def registries() -> list[Registry[Any]]:
     return [norms, methods, analyses]
 
 
-@pytest.mark.usefixtures("small_figures")
+@pytest.mark.usefixtures("small_figures", "few_digits")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_snippet_runs(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if page.stem == "hubs":

@@ -32,7 +32,21 @@ ALL = [*WITH_BATCH_NORM, *WITH_LAYER_NORM]
 IDS = torch.tensor([0, 1, 1, 0])
 # They change activations too, by design.
 WHOLE_NETWORK = {"self_normalizing"}
-pytestmark = pytest.mark.parametrize("name", list(norms))
+# By default, these norms are tried in all families, and the others in these families.
+NORMS = ("batch_norm", "ucb_norm", "domain_specific_batch_norm", "group_norm")
+FAMILIES = ("resnet18", "vgg", "test_byobnet", "test_convnext", "test_vit")
+
+
+def pairs(families):
+    """Return each norm with each family; those that are not tried by default are slow."""
+    return [
+        pytest.param(
+            *(name, family),
+            marks=[] if name in NORMS or family in FAMILIES else [pytest.mark.slow],
+        )
+        for name in norms
+        for family in families
+    ]
 
 
 @cache
@@ -69,7 +83,7 @@ def silent(model):
     return sum(layer.weight is not None and not layer.weight.any() for layer in layers)
 
 
-@pytest.mark.parametrize("family", ALL)
+@pytest.mark.parametrize(("name", "family"), pairs(ALL))
 def test_it_trains_in_place_of_what_was_there(name, family):
     before = original(family)
     model = copy.deepcopy(before)
@@ -94,7 +108,7 @@ def test_it_trains_in_place_of_what_was_there(name, family):
         assert model(images).isfinite().all()
 
 
-@pytest.mark.parametrize("family", ["resnet18", "mobilenetv3_small_050"])
+@pytest.mark.parametrize(("name", "family"), pairs(["resnet18", "mobilenetv3_small_050"]))
 def test_a_saved_network_comes_back(name, family):
     torch.manual_seed(0)
     model, again = copy.deepcopy(original(family)), copy.deepcopy(original(family))

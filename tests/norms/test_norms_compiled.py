@@ -11,13 +11,23 @@ from norm_cases import ids_of, run
 
 from dacbn.norms import norms, share_context
 
+EACH_ONCE = [("channel", "learned"), ("position", "hybrid"), ("sample", "em")]
+# What keeps no running state has nothing that could move before the backward pass.
+STATELESS = [name for name in norms if not any(True for _ in norms[name](4).buffers())]
 # With all their options that change what a batch reads of the running state.
 CASES = [
-    *((name, {}) for name in norms),
+    *(
+        pytest.param(name, {}, marks=[pytest.mark.slow] if name in STATELESS else [])
+        for name in norms
+    ),
     ("batch_channel_norm", {"estimate": True}),
     ("random_gate_norm", {"assign": "position"}),
     *(
-        ("ucb_norm", {"assign": assign, "update": update, "prior_scale": True})
+        pytest.param(
+            "ucb_norm",
+            {"assign": assign, "update": update, "prior_scale": True},
+            marks=[] if (assign, update) in EACH_ONCE else [pytest.mark.slow],
+        )
         for assign in ("channel", "position", "sample")
         for update in ("em", "learned", "hybrid")
     ),

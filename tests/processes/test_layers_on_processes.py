@@ -2,14 +2,9 @@
 
 import pytest
 from launching import launch
-from layers_on_processes import walk
+from layers_on_processes import ALL, EACH_ONCE, walk
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    return launch(walk, 2, tmp_path_factory.mktemp("two"))
-
-
-def test_every_norm_on_two_processes_equals_one(found):
-    assert found[0] == {}
-    assert found[1] == {}
+@pytest.mark.parametrize("inputs", [EACH_ONCE, pytest.param(ALL, marks=pytest.mark.slow)])
+def test_every_norm_on_two_processes_equals_one(inputs, tmp_path):
+    assert launch(walk, 2, tmp_path, inputs) == [{}, {}]

@@ -1,15 +1,14 @@
-"""Every method on two processes equals one: losses and weights after ten steps."""
+"""Every method on two processes equals one: losses and weights after some steps."""
 
 import pytest
+import torch
 from launching import launch
 from methods_on_processes import walk_methods
 
-
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    return launch(walk_methods, 2, tmp_path_factory.mktemp("two"))
+SHORT = (3, (torch.float64,))
+LONG = (10, (torch.float64, torch.float32))
 
 
-def test_every_method_on_two_processes_equals_one(found):
-    assert found[0] == {}
-    assert found[1] == {}
+@pytest.mark.parametrize("length", [SHORT, pytest.param(LONG, marks=pytest.mark.slow)])
+def test_every_method_on_two_processes_equals_one(length, tmp_path):
+    assert launch(walk_methods, 2, tmp_path, *length) == [{}, {}]

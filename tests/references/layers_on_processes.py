@@ -2,6 +2,7 @@
 
 import copy
 from contextlib import contextmanager
+from itertools import product
 from math import inf
 from unittest.mock import patch
 
@@ -34,8 +35,15 @@ CASES = [
 ]
 # images of the parts of a batch: even, uneven, one image on a process, none on a process
 PARTS = [(4, 4), (5, 2), (1, 2), (1,)]
-SHAPES = [(CHANNELS, 3, 4), (CHANNELS,)]
+MAPS, FLAT = SHAPES = [(CHANNELS, 3, 4), (CHANNELS,)]
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}
+ALL = list(product(TOLERANCE, SHAPES, PARTS))
+EACH_ONCE = [
+    (torch.float64, MAPS, (5, 2)),
+    (torch.float64, FLAT, (1,)),
+    (torch.float32, MAPS, (1, 2)),
+    (torch.float32, FLAT, (4, 4)),
+]
 
 
 def build(spec, dtype):
@@ -106,37 +114,40 @@ def without_joint_kernel():
         yield
 
 
-def walk(rank):
-    """Run all cases on these processes and on one, and return what differs, by case."""
+def walk(rank, inputs):
+    """Run all cases on these processes and on one, and return what differs, by case.
+
+    Args:
+        rank: of this process.
+        inputs: type, shape of an image, and images of each process.
+    """
     wrong = {}
     for spec in CASES:
-        for dtype in TOLERANCE:
-            for shape in SHAPES:
-                for parts in PARTS:
-                    torch.manual_seed(1)
-                    count = sum(parts)
-                    x = torch.randn(count, *shape, dtype=dtype) * 2 + 1
-                    ids = (torch.arange(count) >= parts[0]).long()
-                    layer = build(spec, dtype)
-                    alone, plain = copy.deepcopy(layer), copy.deepcopy(layer)
-                    exactly = copy.deepcopy(layer).double()
-                    case = f"{spec} {dtype} {shape} {parts}"
-                    try:
-                        found = run(layer, x, ids, parts)
-                        with sharing(None):
-                            wanted = run(alone, x, ids, parts)
-                    except Exception as error:
-                        wrong[case] = repr(error)[:200]
-                        continue
-                    far = distances(found, wanted)
-                    if max(far.values()) > TOLERANCE[dtype] and dtype == torch.float32:
-                        with sharing(None):  # how far the same formulas are off on one process
-                            exact = run(exactly, x.double(), ids, parts)
-                            with without_joint_kernel():
-                                own = distances(run(plain, x, ids, parts), exact)
-                        others = distances(found, exact)
-                        far = {name: others[name] - 2 * own[name] for name in far}
-                    name = max(far, key=far.get)
-                    if not far[name] <= TOLERANCE[dtype]:
-                        wrong[case] = f"{name}: {far[name]:.1e}"
+        for dtype, shape, parts in inputs:
+            torch.manual_seed(1)
+            count = sum(parts)
+            x = torch.randn(count, *shape, dtype=dtype) * 2 + 1
+            ids = (torch.arange(count) >= parts[0]).long()
+            layer = build(spec, dtype)
+            alone, plain = copy.deepcopy(layer), copy.deepcopy(layer)
+            exactly = copy.deepcopy(layer).double()
+            case = f"{spec} {dtype} {shape} {parts}"
+            try:
+                found = run(layer, x, ids, parts)
+                with sharing(None):
+                    wanted = run(alone, x, ids, parts)
+            except Exception as error:
+                wrong[case] = repr(error)[:200]
+                continue
+            far = distances(found, wanted)
+            if max(far.values()) > TOLERANCE[dtype] and dtype == torch.float32:
+                with sharing(None):  # how far the same formulas are off on one process
+                    exact = run(exactly, x.double(), ids, parts)
+                    with without_joint_kernel():
+                        own = distances(run(plain, x, ids, parts), exact)
+                others = distances(found, exact)
+                far = {name: others[name] - 2 * own[name] for name in far}
+            name = max(far, key=far.get)
+            if not far[name] <= TOLERANCE[dtype]:
+                wrong[case] = f"{name}: {far[name]:.1e}"
     return wrong

@@ -17,7 +17,6 @@ from dacbn.training.schedules import create_optimizer
 from dacbn.training.several_processes import in_parallel
 from dacbn.training.target_only import TargetDomain, create_adaptation_state
 
-STEPS = 10
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 CASES = {
     **{name: {} for name in methods},
@@ -64,7 +63,7 @@ def labelled(count, seed):
     return LabelledImages(images(count, seed), labels, ("a", "b", "c"))
 
 
-def train(case, dtype):
+def train(case, dtype, steps):
     """Train a case from the same start; return weights and losses by name."""
     options = dict(CASES[case])
     sources, targets = options.pop("sources", 1), options.pop("targets", 1)
@@ -75,7 +74,7 @@ def train(case, dtype):
     settings = {
         **{"norm": "batch_norm", "method": method, "source_batch_size": 4, "lr": 0.01},
         "optimizer": "sgd",
-        **{"target_batch_size": 5, "labelled_batch_size": 3, "steps": STEPS, "device": "cpu"},
+        **{"target_batch_size": 5, "labelled_batch_size": 3, "steps": steps, "device": "cpu"},
         **{"source": ("a",) * sources, "target": ("b",) * targets, "augment": "digits"},
         **({"target_labelled": ("c",)} if few else {}),
         **temperature,
@@ -141,22 +140,22 @@ def is_float(value):
     return isinstance(value, torch.Tensor) and value.is_floating_point()
 
 
-def walk_methods(rank, cases=None):
+def walk_methods(rank, steps, dtypes=tuple(TOLERANCE), cases=tuple(CASES)):
     """Train all cases on these processes and on one, and return what differs, by case."""
     wrong, exact = {}, {}
-    for case in cases or CASES:
-        for dtype, tolerance in TOLERANCE.items():
-            found, wanted = train(case, dtype), {}
+    for case in cases:
+        for dtype in dtypes:
+            found, wanted = train(case, dtype, steps), {}
             if rank == 0:  # the others have the same weights, as is checked below
                 with sharing(None):
-                    wanted = train(case, dtype)
+                    wanted = train(case, dtype, steps)
             exact = wanted if dtype == torch.float64 else exact
             for name, value in wanted.items():
                 scale = exact[name].double().abs().max().clamp_min(1)
                 far = (found[name].double() - value.double()).abs().max() / scale
                 # float32 may be as wrong as one process itself is, where rounding grows
                 own = (value.double() - exact[name].double()).abs().max() / scale
-                if not far <= tolerance + 2 * own:
+                if not far <= TOLERANCE[dtype] + 2 * own:
                     wrong.setdefault(f"{case} {dtype}", f"{name}: {far:.1e}")
             sums = tell_all({name: each.double().sum().item() for name, each in found.items()})
             if any(each != sums[0] for each in sums):

@@ -17,7 +17,7 @@ from dacbn.training import load_checkpoint, read_records
 STEPS = 60
 OPTIONS = [
     *("--steps", f"{STEPS}", "--source-batch-size", "6", "--target-batch-size", "6"),
-    *("--log-every", "3", "--eval-every", "25", "--checkpoint-every", "2", "--device", "cpu"),
+    *("--log-every", "3", "--eval-every", "25", "--checkpoint-every", "10", "--device", "cpu"),
     *("--image-size", "32"),
 ]
 

@@ -84,6 +84,7 @@ def full(*_):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+@pytest.mark.usefixtures("few_digits")
 def test_features_of_a_seed_go_when_its_cells_are_done(tmp_path, monkeypatch):
     config = TrainConfig.from_options(
         source="digits", target="digits", train="head", steps=2, eval_every=0, device="cpu",
@@ -140,6 +141,7 @@ def test_all_that_features_depend_on_makes_others(source, passes, tmp_path):
     assert computed() and not computed()
 
 
+@pytest.mark.usefixtures("few_digits")
 def test_a_comparison_of_heads_runs_the_backbone_once(source, passes, tmp_path, monkeypatch):
     config = TrainConfig.from_options(
         source="digits", target="digits", train="head", steps=2, eval_every=0, device="cpu",
@@ -156,6 +158,7 @@ def test_a_comparison_of_heads_runs_the_backbone_once(source, passes, tmp_path, 
     assert not (tmp_path / "3" / "runs" / "features").exists()  # nothing is left to train
 
 
+@pytest.mark.usefixtures("few_digits")
 def test_a_comparison_of_pretrained_weights_has_a_row_of_the_probe(tmp_path):
     from safetensors.torch import save_file
 

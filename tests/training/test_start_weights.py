@@ -102,6 +102,7 @@ def test_a_run_that_begins_again_notices_another_file(run, tmp_path):
         DomainAdapter.from_run(run).fit((IMAGES, LABELS), IMAGES, run=run, resume=True)
 
 
+@pytest.mark.usefixtures("few_digits")
 def test_a_comparison_notices_another_file(weights, tmp_path):
     config = TrainConfig.from_options(weights=weights, **SMALL, source="digits", target="digits")
     cells = make_grid(config, choose_variants(["batch_norm"], ["source_only"]), 1)
@@ -167,6 +168,7 @@ def test_a_report_on_a_run_from_elsewhere_asks_neither_network_nor_file(run, no_
         build_untrained(subject, info)
 
 
+@pytest.mark.usefixtures("few_digits")
 def test_the_command_line_says_what_was_taken(tmp_path, weights, monkeypatch, capsys):
     options = [*("--steps", "1"), *("--device", "cpu"), *("--run", str(tmp_path / "run"))]
     options += ["--source-batch-size", "4", "--target-batch-size", "4", "--validators"]

@@ -6,9 +6,6 @@ import gc
 import pytest
 import torch
 
-from dacbn.datasets import LabelledImages, TensorImages
-from dacbn.datasets.catalogue import datasets
-
 FEW = 100
 
 
@@ -32,6 +29,8 @@ def _libraries_and_tests_are_no_garbage():
 @pytest.fixture
 def few_digits(monkeypatch):
     """Let the registered datasets have few images; published files are stood in for by digits."""
+    from dacbn.datasets import LabelledImages, TensorImages  # a process of tests/norms has none
+    from dacbn.datasets.catalogue import datasets
 
     def shortened(name):
         load = datasets["digits" if name in ("mnist", "usps") else name]

@@ -4,10 +4,12 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from dacbn.analysis.rare_collection import collected_rarely
 from dacbn.commands.by_turns import by_turns
 from dacbn.plain_text import say
 
 
+@collected_rarely()  # also while libraries are imported
 @by_turns
 def analyse(
     runs: Positional[tuple[Path, ...]],

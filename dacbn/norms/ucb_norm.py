@@ -295,7 +295,6 @@ class UCBNorm(Norm, SeenAsBatchNorm):
             if mixture is None or not mixture.uninitialised:
                 continue
             assigned = batch_rows(x) * (1 if self.assign == "sample" else prod(x.shape[2:]))
-            if assigned < self.num_clusters:
-                continue
-            flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
-            mixture.init_from_batch(flat.detach().to(mixture.mean))
+            if assigned >= self.num_clusters:
+                flat = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
+                mixture.init_from_batch(flat.detach().to(mixture.mean))

@@ -164,7 +164,8 @@ class _SampleMoments(torch.autograd.Function):
         length = x.shape[2]
         slope = of_var * (2 / length)
         shift = of_mean / length - slope * mean
-        return (x * slope[..., None]).add_(shift[..., None])
+        scaled: Tensor = x * slope[..., None]
+        return scaled.add_(shift[..., None])
 
 
 class _Line(torch.autograd.Function):
@@ -173,7 +174,8 @@ class _Line(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
-        return (x * slope[..., None]).add_(shift[..., None])
+        scaled: Tensor = x * slope[..., None]
+        return scaled.add_(shift[..., None])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:

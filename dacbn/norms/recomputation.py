@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dacbn.norms.mixture.routes import is_exported
+from dacbn.norms.mixture.routes import is_exported, is_transformed
 
 # Forward passes, at most, between one and its recomputation.
 REMEMBERED = 16
@@ -106,7 +106,12 @@ _copied.register_autograd(lambda _, gradients: gradients)
 
 
 def _may_be_recomputed() -> bool:
-    """Whether a checkpoint may be around: it saves by hooks, or keeps no gradients at first."""
+    """Whether a checkpoint may be around: it saves by hooks, or keeps no gradients at first.
+
+    Torch refuses checkpoints inside of the transforms of `torch.func`.
+    """
+    if is_transformed():
+        return False
     return not torch.is_grad_enabled() or _saving_hooks is None or _saving_hooks(True) is not None
 
 

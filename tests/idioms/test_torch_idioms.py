@@ -191,7 +191,7 @@ def test_an_ensemble_is_its_members(kind):
 
 
 @idiom("`torch.func` in training")
-@pytest.mark.parametrize("kind", [None, "batch_norm", "ucb_norm", "mode_norm"])
+@pytest.mark.parametrize("kind", [None, "batch_norm", "ucb_norm", "mixture_norm", "mode_norm"])
 def test_statistics_that_move_are_refused_inside_of_a_transform_as_those_of_batch_norm(kind):
     model = small() if kind is None else converted(kind)
     state = dict(model.named_parameters())

@@ -75,6 +75,20 @@ def test_functional_transforms_agree_with_autograd(name):
     )
 
 
+@pytest.mark.parametrize("name", ["batch_norm", "ucb_norm", "mixture_norm", "mode_norm"])
+def test_statistics_that_a_transform_is_given_move_inside_of_it(name):
+    layer, x = trained(name), torch.randn(8, 4, 3)
+    state = {key: value.clone() for key, value in layer.named_buffers()}
+
+    def loss(x):
+        given = {key: value.clone() for key, value in state.items()}
+        return torch.func.functional_call(layer, given, (x,)).sin().sum()
+
+    leaf = x.clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(layer(leaf).sin().sum(), leaf)
+    torch.testing.assert_close(torch.func.grad(loss)(x), wanted)
+
+
 @each_norm
 @pytest.mark.parametrize("training", [True, False])
 def test_second_derivatives_are_those_of_finite_differences(name, training):

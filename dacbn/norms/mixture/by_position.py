@@ -90,7 +90,7 @@ def pool_positions(
     shared = is_shared()
     # what one process exchanges has to suit the others, also where it has nothing
     if has_no_memory(x) or (x.numel() == 0 and not shared):
-        return weighted_moments(x, _as_weights(r), prior_mean, prior_var)
+        return weighted_moments(x, as_weights(r), prior_mean, prior_var)
     share, mean, var = _Pool.apply(x, r, prior_mean, prior_var)
     return share if shared else r.mean((0, 2))[:, None], mean, var
 
@@ -107,7 +107,7 @@ def mix_positions(x: Tensor, r: Tensor, components: Components, affine: Affine) 
     mean, var, scale = components
     weight, bias = affine
     if needs_formulas(x):
-        terms = _as_weights(r) if scale is None else _as_weights(r) * per_component(scale)
+        terms = as_weights(r) if scale is None else as_weights(r) * per_component(scale)
         y = mix(x, terms, mean, var)
         if weight is not None and bias is not None:
             y = torch.addcmul(bias[:, None], y, weight[:, None])
@@ -245,7 +245,7 @@ def _room(gradient: Tensor, like: Tensor) -> Tensor:
     return torch.empty_like(like)
 
 
-def _as_weights(r: Tensor) -> Tensor:
+def as_weights(r: Tensor) -> Tensor:
     """View responsibilities (N, K, L) as the weights (K, N, 1, L) of `moments`."""
     return r.transpose(0, 1)[:, :, None]
 

@@ -32,6 +32,7 @@ from dacbn.norms.mixture.arguments import (
 )
 from dacbn.norms.mixture.by_position import (
     as_one_sample,
+    as_weights,
     mix_positions,
     pool_positions,
     position_log_joint,
@@ -51,7 +52,7 @@ from dacbn.norms.mixture.kernels.joint import (
     joint_backward,
     joint_forward,
 )
-from dacbn.norms.mixture.moments import responsibilities, weighted_moments
+from dacbn.norms.mixture.moments import moments_before, responsibilities, weighted_moments
 from dacbn.norms.mixture.routes import dense, needs_formulas, passes_on
 from dacbn.processes import is_shared
 
@@ -175,6 +176,7 @@ def _by_torch(
     affine: Affine,
     options: JointOptions,
     given: Tensor | None,
+    found: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     samples = x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)
     flat = as_one_sample(samples)
@@ -186,6 +188,8 @@ def _by_torch(
     share = r.mean((0, 2))[:, None]
     mean, var, scale = components
     if options.from_batch:
+        if found is not None:
+            mean, var = moments_before(flat, as_weights(r), found)
         share, mean, var = pool_positions(flat, r, mean, var)
     wide = var
     if options.least_var:
@@ -254,11 +258,7 @@ class _Joint(torch.autograd.Function):
 
 
 def _gradients_by_torch(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-    """Compute the gradient of each input so that it can be differentiated, or transformed, again.
-
-    With `from_batch` the sums start from the batch's moments: their mass is negligible, but where a
-    component has no data.
-    """
+    """Compute each gradient so that it can be differentiated, or transformed, again."""
     needed = ctx.needs_input_grad
     x, _, table, scale, weight, given, *learned = ctx.saved_tensors
     rows = (table[LOG_PRIOR, :, :1], *table[[GATE_MEAN, GATE_VAR, MEAN, VAR]])
@@ -275,7 +275,7 @@ def _gradients_by_torch(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]
         tables = inputs[1:4] if given is None else [None] * 3
         gate = _gate_of((tables[0], None if ctx.linear else tables[1], tables[2]))
         components, affine = Components(*inputs[4:7]), Affine(*inputs[7:9])
-        y, *_ = _by_torch(inputs[0], gate, components, affine, ctx.options, inputs[9])
+        y, *_ = _by_torch(inputs[0], gate, components, affine, ctx.options, inputs[9], table)
         wanted = [each for each, need in zip(inputs, needed, strict=False) if need]
         options = {"create_graph": again, "allow_unused": True}
         found = iter(torch.autograd.grad(y, wanted, gradient, **options) if wanted else ())

@@ -11,7 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from dacbn.processes import is_shared, total
+from dacbn.norms.mixture.arguments import DRAG, MEAN, SHARE, VAR
+from dacbn.processes import batch_rows, is_shared, total
 
 Assign = Literal["channel", "position", "sample"]
 
@@ -100,6 +101,27 @@ def own_moments(
     mean = prior_mean + (weights * offset).sum((1, 3)) / count
     squares = (weights * (x - per_component(mean)).square()).sum((1, 3))
     return share, mean, (squares + pseudo_count * prior_var) / count
+
+
+@torch.no_grad()
+def moments_before(x: Tensor, weights: Tensor, table: Tensor) -> tuple[Tensor, Tensor]:
+    """Find the previous mean and variance from which `weighted_moments` found those of a table.
+
+    What was read then may have moved since, as running moments do.
+
+    Args:
+        x: (N, C, L).
+        weights: (K, N, C, L), or 1 where shared.
+        table: (TABLE_ROWS, K, C), of a batch.
+
+    Returns:
+        mean and variance, (K, C) each.
+    """
+    share, mean, var, drag = table[[SHARE, MEAN, VAR, DRAG]]
+    dilution = share * (batch_rows(x) * x.shape[2]) / PSEUDO_COUNT + 1  # of what was before
+    before = mean + 0.5 * dilution * drag
+    _, _, own = weighted_moments(x, weights, before, torch.zeros_like(var))
+    return before, dilution * (var - own)
 
 
 def pool(

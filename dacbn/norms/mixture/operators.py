@@ -26,7 +26,13 @@ from dacbn.norms.mixture.arguments import (
     in_type,
 )
 from dacbn.norms.mixture.kernels.choose import kernels_for
-from dacbn.norms.mixture.moments import mix, per_component, responsibilities, weighted_moments
+from dacbn.norms.mixture.moments import (
+    mix,
+    moments_before,
+    per_component,
+    responsibilities,
+    weighted_moments,
+)
 from dacbn.norms.mixture.routes import (
     HALF,
     dense,
@@ -80,15 +86,19 @@ def _in_one_type(x: Tensor, *tables: Tensor | None) -> tuple[Any, ...]:
     return (x if stays else x.to(wide), *in_type(wide, *tables))
 
 
-def _by_formulas(x: Tensor, *flat: Any) -> tuple[Tensor, Tensor]:
-    """Compute the output and the table by what torch can differentiate and transform."""
+def _by_formulas(x: Tensor, *flat: Any, found: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Compute the output and the table by what torch can differentiate and transform.
+
+    The components of a table that was `found` may be those of the batch already.
+    """
     gate, (mean, var, scale) = Gate(*flat[:3]), Components(*flat[3:6])
     weight, bias, eps, from_batch, _ = flat[6:]
     wide = (x.unsqueeze(-1) if x.ndim == 2 else x.flatten(2)).to(gate.mean.dtype)
     r = responsibilities(wide, *gate, "channel")
     share = torch.zeros_like(mean)
     if from_batch:
-        share, mean, var = weighted_moments(wide, r, mean.detach(), var.detach())
+        before = (mean, var) if found is None else moments_before(wide, r, found)
+        share, mean, var = weighted_moments(wide, r, *(each.detach() for each in before))
     y = mix(wide, r if scale is None else r * per_component(scale), mean, var + eps)
     if weight is not None and bias is not None:
         y = torch.addcmul(bias[:, None], y, weight[:, None])
@@ -150,8 +160,7 @@ def gradients_by_formulas(
 ) -> tuple[Tensor | None, ...]:
     """Compute the gradient of each input so that it can be differentiated, or transformed, again.
 
-    The bias is not among the inputs: the gradient does not depend on it. With `from_batch` the sums
-    start from the batch's moments: their mass is negligible, but where a component has no data.
+    The bias is not among the inputs: the gradient does not depend on it.
     """
     x, table, scale, weight, log_prior, *learned = saved
     assert table is not None
@@ -163,7 +172,7 @@ def gradients_by_formulas(
         flat = (x, log_prior, *tables, scale, weight)
         inputs: list[Any] = [None if each is None else each.clone() for each in flat]
         bias = None if weight is None else torch.zeros_like(weight)
-        y, _ = _by_formulas(*inputs, bias, *options)
+        y, _ = _by_formulas(*inputs, bias, *options, found=table)
         wanted = [each for each, need in zip(inputs, needed, strict=False) if need]
         how = {"create_graph": again, "allow_unused": True}
         found = iter(torch.autograd.grad(y, wanted, gradient, **how) if wanted else ())

@@ -6,10 +6,13 @@ import pytest
 import torch
 from scipy.stats import multivariate_normal, norm
 
+from dacbn.norms.mixture.arguments import Affine, Components, Gate, Options
+from dacbn.norms.mixture.by_channel import chunked_forward
 from dacbn.norms.mixture.moments import (
     evenly_inside_unit,
     log_joint,
     mix,
+    moments_before,
     responsibilities,
     weighted_moments,
 )
@@ -114,3 +117,13 @@ def test_gradients_are_those_of_finite_differences(assign):
 @pytest.mark.parametrize(("count", "wanted"), [(1, [0.5]), (2, [0.25, 0.75])])
 def test_points_are_evenly_spaced_inside_the_unit_interval(count, wanted):
     assert evenly_inside_unit(count, torch.zeros(1)).tolist() == wanted
+
+
+def test_the_moments_before_a_batch_are_found_again():
+    x, gate, (_, *before) = draw(4, 2, 3), Gate(*mixture("channel")), mixture("channel")
+    gate.mean[2] += 20  # next to no value is of this component
+    options = Options(1e-5, from_batch=True)
+    _, table = chunked_forward(x, gate, Components(*before), Affine(), options)
+    found = moments_before(x, responsibilities(x, *gate, "channel"), table)
+    for one, other in zip(found, before, strict=True):
+        torch.testing.assert_close(one, other)

@@ -4,6 +4,7 @@ Rows are read when they are asked for, without the formats and transforms of the
 bytes of an image go through the same decoding as those of a file.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -11,7 +12,13 @@ from pathlib import Path
 from typing import Any, Protocol, TypeGuard
 
 from dacbn.connection import try_to_connect
-from dacbn.datasets.classes_as_splits import check_files, name_left_out
+from dacbn.datasets.classes_as_splits import (
+    BY_SPLIT,
+    check_files,
+    check_splits,
+    name_left_out,
+    name_shared,
+)
 from dacbn.datasets.packed import PackedFile
 from dacbn.datasets.parts import Rows
 
@@ -100,7 +107,7 @@ def load_named(path: str | Path) -> HubDataset:
     Raises:
         FileNotFoundError: there is no such dataset, or it cannot be downloaded.
         ModuleNotFoundError: the library is not installed.
-        ValueError: the library would leave out some of its classes.
+        ValueError: the library would leave out some of its classes, or put one into two splits.
     """
     from huggingface_hub import constants
 
@@ -118,25 +125,38 @@ def load_named(path: str | Path) -> HubDataset:
     if reason := reason or try_to_connect(constants.ENDPOINT):
         raise _no_download(name, reason)
     try:
-        left_out = _left_out(library.load_dataset_builder(name))
-        if not left_out:
+        builder = library.load_dataset_builder(name)
+        shared, left_out, certain = _mistaken(builder)
+        if not shared and not certain:
             data = library.load_dataset(name)
-            return data
     except Exception as error:  # of the library, of the network, and of parsers of files
         raise _no_download(name, _first_line(error)) from error
-    raise ValueError(
-        f"{path} lacks classes, as {left_out}: run datasets.load_dataset({name!r}, data_files="
-        "{'train': '**'}).save_to_disk('FOLDER') and give FOLDER"
-    )
+    cure = "run datasets.load_dataset({!r}, {}).save_to_disk('FOLDER') and give FOLDER"
+    if shared:
+        cure = cure.format(name, BY_SPLIT)
+        raise ValueError(f"{path} mixes splits, as {shared}, a class of such a name: {cure}")
+    cure = cure.format(name, "data_files={'train': '**'}")
+    if certain:
+        raise ValueError(f"{path} lacks classes, as {left_out}: {cure}")
+    if left_out:
+        warnings.warn(
+            f"{path} may lack classes, as {left_out}: if those are classes, {cure}", stacklevel=2
+        )
+    return data
 
 
-def _left_out(builder: Any) -> str:
-    """Say which classes the library would leave out of a dataset that it has not downloaded."""
+def _mistaken(builder: Any) -> tuple[str, str, bool]:
+    """Say what the library takes for splits in a dataset that it has not downloaded.
+
+    Returns:
+        which classes are in two splits; which folders are in none, and whether they are classes.
+    """
     if builder.name != "imagefolder" or not builder.config.data_files:
-        return ""
-    taken = [file for files in builder.config.data_files.values() for file in files]
+        return "", "", False
+    splits = builder.config.data_files
     everything = import_module("datasets.data_files").resolve_pattern("**", builder.base_path)
-    return name_left_out(taken, everything)
+    taken = (file for files in splits.values() for file in files)
+    return name_shared(splits), *name_left_out(taken, everything)
 
 
 def list_rows(data: HubDataset, place: str = "dataset") -> dict[str, Rows]:
@@ -148,13 +168,16 @@ def list_rows(data: HubDataset, place: str = "dataset") -> dict[str, Rows]:
 
     Raises:
         ValueError: there is no column of images, columns are not clear, some labels are missing, or
-            the library has left out some classes.
+            the library has left out some classes, or has put a class into two splits.
     """
     splits = data if isinstance(data, Mapping) else {"": data}
-    return {
+    rows = {
         str(split): _list_split(each, f"{place}/{split}" if split else place)
         for split, each in splits.items()
     }
+    first = ((split, image) for split, each in rows.items() for image in each.files[:1])
+    check_splits({k: image.data for k, image in first if isinstance(image, HubImage)}, place)
+    return rows
 
 
 def _list_split(data: Any, place: str) -> Rows:
@@ -172,7 +195,9 @@ def _list_split(data: Any, place: str) -> Rows:
     plain = data.with_format(None)
     label = _column(data, place, "ClassLabel", LABELS)
     encoded = plain.select_columns([image]).cast_column(image, _library(place).Image(decode=False))
-    check_files(encoded, getattr(data.features.get(label), "names", None), place)
+    classes = getattr(data.features.get(label), "names", None)
+    if label is None or classes is not None:  # else a description has the labels
+        check_files(encoded, classes, place)
     files = [HubImage(encoded, row, place) for row in range(len(data))]
     return Rows(files, None if label is None else _labels(plain, label, place))
 

@@ -5,7 +5,8 @@ loops of users' own take each `BatchNorm2d` of a network, and pass over all else
 with running statistics is one to them. It does what they ask, or says why it cannot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
@@ -33,6 +34,7 @@ class SeenAsBatchNorm(BatchNormOfTorch):
     _version = 1  # of saved states: BatchNorm adds what older ones lack
     _load_from_state_dict = nn.Module._load_from_state_dict
     averages = True  # `momentum = None` takes effect, if it was set
+    slowed: "_Average | None" = None  # the average that goes on when the layer follows again
 
     def __init__(self) -> None:
         nn.Module.__init__(self)  # none of BatchNorm's own parameters and buffers
@@ -66,7 +68,7 @@ class SeenAsBatchNorm(BatchNormOfTorch):
             self.__dict__.pop("_averaging").remove()
         _weigh_alike(self, False)
         if value is None:
-            self._averaging = self.register_forward_pre_hook(_Average())
+            self._averaging = self.register_forward_pre_hook(self.slowed or _Average())
         else:
             _set_momentum(self, value)
 
@@ -96,8 +98,36 @@ def averaging_parts(layer: nn.Module) -> list[Any]:
 
 def restart_average(layer: nn.Module) -> None:
     """Let the next batch be the first of those that weigh the same, where `momentum` is None."""
-    if average := _average_of(layer):
-        average.seen = 0
+    for average in (_average_of(layer), getattr(layer, "slowed", None)):
+        if average is not None:
+            average.seen = 0
+
+
+def slow_average(layer: Any, slow: bool) -> None:
+    """Let the average of all batches stop setting the momentum, or go on where it stopped.
+
+    One that is asked for while it stops takes effect, such as that of torch's `update_bn`.
+    """
+    average = _average_of(layer)
+    if slow and average is not None:
+        layer.momentum = layer.pace
+        layer.slowed = average
+    elif not slow and layer.slowed is not None:
+        layer.momentum = None
+        layer.slowed = None
+
+
+@contextmanager
+def averages_kept(parts: Iterable[Any]) -> Iterator[None]:
+    """Let averages of all batches count none of those in a `with` block."""
+    counting = [part for part in parts if _average_of(part) is not None and part.averages]
+    for part in counting:
+        part.averages = False
+    try:
+        yield
+    finally:
+        for part in counting:
+            part.averages = True
 
 
 def _average_of(layer: nn.Module) -> "_Average | None":

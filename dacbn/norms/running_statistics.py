@@ -18,9 +18,8 @@ from dacbn.norms.contract import Norm, trained_statistics
 from dacbn.norms.host_value import HostValue
 from dacbn.norms.modes import modes_kept
 from dacbn.norms.recomputation import is_recomputation
-from dacbn.norms.seen_as_batch_norm import MOMENTUM, SeenAsBatchNorm, averages_kept
+from dacbn.norms.seen_as_batch_norm import COUNT, MOMENTUM, SeenAsBatchNorm, averages_kept
 
-COUNT = "num_batches_tracked"
 # Functions that fold a BatchNorm into the layer before it, such as torch's `fuse_conv_bn_eval`,
 # take whatever has a `running_var`: a layer that in evaluation is no such affine map has none.
 HIDDEN_VARIANCE = "running_variance"

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from dacbn.norms import (
     BatchNorm,
     DomainSpecificBatchNorm,
+    KalmanNorm,
     UCBNorm,
     frozen_statistics,
     reset_statistics,
@@ -105,6 +106,33 @@ def test_batches_that_change_no_statistics_do_not_count(create):
         one_domain(layer, batches * 3)
     one_domain(layer, batches[3:])
     assert_mean_of_all(layer, batches)
+
+
+@pytest.mark.parametrize("create", [nn.BatchNorm1d, BatchNorm, KalmanNorm])
+@pytest.mark.parametrize("slow", [False, True])
+def test_an_average_goes_on_from_a_loaded_state(create, slow):
+    batches = [torch.randn(8, 2) * (1 + i) + i * i for i in range(6)]
+    saved, layer = create(2), create(2)
+    saved.momentum = layer.momentum = None
+    if slow:
+        set_statistics(layer, "slow")
+    one_domain(saved, batches[:4])
+    layer.load_state_dict(saved.state_dict())
+    set_statistics(layer, "follow")
+    one_domain(layer, batches[4:])
+    assert_mean_of_all(layer, batches)
+
+
+def test_the_average_of_a_mixture_goes_on_from_a_loaded_state():
+    saved, layer = UCBNorm(2), UCBNorm(2)
+    saved.momentum = layer.momentum = None
+    for i in range(4):
+        saved(torch.randn(8, 2) + i)
+    layer.load_state_dict(saved.state_dict())
+    x = torch.randn(8, 2) * 5
+    torch.testing.assert_close(layer(x), saved(x))
+    assert layer.pace == saved.pace == 1 / 5
+    torch.testing.assert_close(layer.state_dict(), saved.state_dict())
 
 
 @pytest.mark.parametrize("create", [BatchNorm, UCBNorm, DomainSpecificBatchNorm])

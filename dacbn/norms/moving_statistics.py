@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from dacbn.norms.contract import Norm
-from dacbn.norms.seen_as_batch_norm import MOMENTUM, SeenAsBatchNorm, averaging_parts
+from dacbn.norms.seen_as_batch_norm import MOMENTUM, SeenAsBatchNorm, averaging_parts, slow_average
 
 Statistics = Literal["follow", "slow", "frozen"]
 SLOW_MOMENTUM = 0.01
@@ -58,10 +58,11 @@ def set_statistics(model: nn.Module, statistics: Statistics, layers: str = "*") 
     if statistics == "frozen":
         _check_stored(chosen)
     for layer in chosen.values():
-        for part in averaging_parts(layer):
-            _set_momentum(part, slow=statistics == "slow")
+        slow = statistics == "slow"
         for seen in (part for part in layer.modules() if isinstance(part, SeenAsBatchNorm)):
-            seen.averages = statistics != "slow"
+            slow_average(seen, slow)
+        for part in averaging_parts(layer):
+            _set_momentum(part, slow)
         _freeze(layer, statistics == "frozen", model.training or layer is model)
     return list(chosen)
 

@@ -18,9 +18,8 @@ from dacbn.norms.contract import Norm, trained_statistics
 from dacbn.norms.host_value import HostValue
 from dacbn.norms.modes import modes_kept
 from dacbn.norms.recomputation import is_recomputation
-from dacbn.norms.seen_as_batch_norm import MOMENTUM, SeenAsBatchNorm
+from dacbn.norms.seen_as_batch_norm import COUNT, MOMENTUM, SeenAsBatchNorm, averages_kept
 
-COUNT = "num_batches_tracked"
 # Functions that fold a BatchNorm into the layer before it, such as torch's `fuse_conv_bn_eval`,
 # take whatever has a `running_var`: a layer that in evaluation is no such affine map has none.
 HIDDEN_VARIANCE = "running_variance"
@@ -115,7 +114,8 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
         >>> layer.running_mean
         tensor([0., 0.])
     """
-    kept = [(part, dict(part._buffers), _host_values(part)) for part in normaliser_parts(model)]
+    parts = normaliser_parts(model)
+    kept = [(part, dict(part._buffers), _host_values(part)) for part in parts]
     for part, buffers, values in kept:
         for name, buffer in buffers.items():
             if buffer is None:
@@ -124,7 +124,8 @@ def frozen_statistics(model: nn.Module) -> Iterator[None]:
             for value in values:
                 vars(part)[value].follow(buffer, part._buffers[name])
     try:
-        yield
+        with averages_kept(parts):
+            yield
     finally:
         for part, buffers, values in kept:
             part._buffers.update(buffers)
@@ -195,18 +196,15 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
     averaging: list[Any] = [part for part in parts if MOMENTUM in vars(part)]
     momenta = [vars(part)[MOMENTUM] for part in averaging]
     frozen: list[Any] = [part for part in parts if getattr(part, "statistics_frozen", False)]
-    own: list[Any] = [part for part in parts if getattr(part, "averages", False)]
 
     def weigh(newest: float) -> None:
         for part in averaging:
             vars(part)[MOMENTUM] = newest  # an assignment would end `momentum = None`
 
-    with modes_kept(model):
+    with modes_kept(model), averages_kept(parts):
         model.eval()
         for part in frozen:
             part.statistics_frozen = False
-        for part in own:
-            part.averages = False
         for part in parts:
             part.train()
         try:
@@ -216,8 +214,6 @@ def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
                 vars(part)[MOMENTUM] = momentum
             for part in frozen:
                 part.statistics_frozen = True
-            for part in own:
-                part.averages = True
 
 
 def normaliser_parts(model: nn.Module) -> list[nn.Module]:

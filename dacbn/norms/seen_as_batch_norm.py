@@ -5,14 +5,16 @@ loops of users' own take each `BatchNorm2d` of a network, and pass over all else
 with running statistics is one to them. It does what they ask, or says why it cannot.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import nn
 
+from dacbn.norms.host_value import has_values
 from dacbn.norms.recomputation import is_recomputation
 
-MOMENTUM, TRACKED = "momentum", "_momentum_tracked"
+MOMENTUM, TRACKED, COUNT = "momentum", "_momentum_tracked", "num_batches_tracked"
 
 if TYPE_CHECKING:  # BatchNorm's attributes have other types
     from torch.nn import Module as BatchNormOfTorch
@@ -25,14 +27,17 @@ class SeenAsBatchNorm(BatchNormOfTorch):
 
     `momentum = None` lets all batches from now on, or from the next reset of the statistics, weigh
     the same, and `track_running_stats = False` keeps the statistics as they are, as in BatchNorm.
+    The average goes on from a loaded state by the largest `num_batches_tracked` in it; a norm that
+    saves none, such as one by domain, begins anew. A mixture's count is one too high after a start
+    on inherited statistics.
     What it does not have raises when it is used, and not when it is looked at, as tracers and
     debuggers do.
     """
 
     __constants__: ClassVar[list[str]] = []  # BatchNorm's, for torch.jit
     _version = 1  # of saved states: BatchNorm adds what older ones lack
-    _load_from_state_dict = nn.Module._load_from_state_dict
     averages = True  # `momentum = None` takes effect, if it was set
+    slowed: "_Average | None" = None  # the average that goes on when the layer follows again
 
     def __init__(self) -> None:
         nn.Module.__init__(self)  # none of BatchNorm's own parameters and buffers
@@ -43,6 +48,23 @@ class SeenAsBatchNorm(BatchNormOfTorch):
         for name in ("running_mean", "running_var"):
             if not (isinstance(kept, Mapping) and name in kept):
                 setattr(cls, name, property(_Missing(name)))
+
+    def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
+        """Load without what BatchNorm adds; an average goes on from the batches that are saved."""
+        nn.Module._load_from_state_dict(self, state, prefix, *others)
+        if not (_average_of(self) or self.slowed):
+            return
+        saved = [
+            (state.get(f"{name}.{COUNT}".lstrip(".")), part)
+            for name, part in self.named_modules(prefix=prefix.removesuffix("."))
+        ]
+        counts = [  # those of mixtures that wait for a first batch begin at one
+            int(count) - getattr(part, "_waits", False)
+            for count, part in saved
+            if count is not None and has_values(count)
+        ]
+        if counts:
+            restart_average(self, max(0, *counts))
 
     @property
     def pace(self) -> float:
@@ -66,7 +88,7 @@ class SeenAsBatchNorm(BatchNormOfTorch):
             self.__dict__.pop("_averaging").remove()
         _weigh_alike(self, False)
         if value is None:
-            self._averaging = self.register_forward_pre_hook(_Average())
+            self._averaging = self.register_forward_pre_hook(self.slowed or _Average())
         else:
             _set_momentum(self, value)
 
@@ -94,10 +116,38 @@ def averaging_parts(layer: nn.Module) -> list[Any]:
     return [part for part in layer.modules() if MOMENTUM in vars(part)]
 
 
-def restart_average(layer: nn.Module) -> None:
-    """Let the next batch be the first of those that weigh the same, where `momentum` is None."""
-    if average := _average_of(layer):
-        average.seen = 0
+def restart_average(layer: nn.Module, seen: int = 0) -> None:
+    """Let the next batch follow those seen, which weigh the same where `momentum` is None."""
+    for average in (_average_of(layer), getattr(layer, "slowed", None)):
+        if average is not None:
+            average.seen = seen
+
+
+def slow_average(layer: Any, slow: bool) -> None:
+    """Let the average of all batches stop setting the momentum, or go on where it stopped.
+
+    One that is asked for while it stops takes effect, such as that of torch's `update_bn`.
+    """
+    average = _average_of(layer)
+    if slow and average is not None:
+        layer.momentum = layer.pace
+        layer.slowed = average
+    elif not slow and layer.slowed is not None:
+        layer.momentum = None
+        layer.slowed = None
+
+
+@contextmanager
+def averages_kept(parts: Iterable[Any]) -> Iterator[None]:
+    """Let averages of all batches count none of those in a `with` block."""
+    counting = [part for part in parts if _average_of(part) is not None and part.averages]
+    for part in counting:
+        part.averages = False
+    try:
+        yield
+    finally:
+        for part in counting:
+            part.averages = True
 
 
 def _average_of(layer: nn.Module) -> "_Average | None":

@@ -161,11 +161,11 @@ def test_transforms_of_an_evaluating_network_agree_with_autograd(kind):
 
 @idiom("`torch.autograd.grad(…, is_grads_batched=True)`")
 @each_kind
-@pytest.mark.parametrize("training", [True, False])
-def test_a_batch_of_gradients_is_each_of_them(kind, training):
-    layer = converted(kind, nn.Sequential(nn.BatchNorm2d(3))).train(training)
-    images = IMAGES[:, :, ::2, 1::2].clone().requires_grad_()
-    answers = layer(images).sin().mean((2, 3))[:2].flatten()
+@pytest.mark.parametrize("mode", ["train", "eval", "eval in float64"])
+def test_a_batch_of_gradients_is_each_of_them(kind, mode):
+    layer = converted(kind, nn.Sequential(nn.BatchNorm2d(3))).train(mode == "train")
+    images = IMAGES[:, :, ::2, 1::2].to(torch.double if "64" in mode else torch.float, copy=True)
+    answers = layer(images.requires_grad_()).sin().mean((2, 3))[:2].flatten().float()
     wanted = [images, *layer.parameters()]
     found = torch.autograd.grad(
         answers, wanted, torch.eye(6), retain_graph=True, is_grads_batched=True, allow_unused=True

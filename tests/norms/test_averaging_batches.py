@@ -1,5 +1,6 @@
 """`momentum = None`, by which all batches weigh the same, against torch's BatchNorm."""
 
+import copy
 from itertools import islice
 
 import pytest
@@ -12,8 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from dacbn.norms import (
     BatchNorm,
     DomainSpecificBatchNorm,
+    KalmanNorm,
     UCBNorm,
+    frozen_statistics,
     reset_statistics,
+    set_statistics,
     share_context,
 )
 
@@ -54,6 +58,81 @@ def test_the_average_begins_at_a_reset_and_goes_on(create, again):
     with share_context(layer).bind(ids):
         layer(batches[0])
     torch.testing.assert_close(next(layer.buffers()).reshape(-1, 2)[0], expected)
+
+
+def one_domain(layer, batches):
+    with share_context(layer).bind(torch.zeros(8, dtype=torch.long)):
+        for x in batches:
+            layer(x)
+
+
+def assert_mean_of_all(layer, batches):
+    mean, var = (each.double().reshape(-1, 2)[0] for each in islice(layer.buffers(), 2))
+    wide = torch.stack(batches).double()
+    torch.testing.assert_close(mean, wide.mean(1).mean(0), rtol=0, atol=1e-5)
+    torch.testing.assert_close(var, wide.var(1).mean(0), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("given", [0.1, None])
+@pytest.mark.parametrize("create", [nn.BatchNorm1d, BatchNorm, DomainSpecificBatchNorm])
+def test_update_bn_averages_slow_statistics_too(create, given):
+    batches = [torch.randn(8, 2) * (1 + i) + i * i for i in range(6)]
+    layer = create(2)
+    layer.momentum = given
+    one_domain(layer, [batches[0] * 9])
+    set_statistics(layer, "slow")
+    with share_context(layer).bind(torch.zeros(8, dtype=torch.long)):
+        update_bn(batches[:4], layer)
+    assert_mean_of_all(layer, batches[:4])
+    mean = next(layer.buffers()).reshape(-1, 2)[0].clone()
+    slow = copy.deepcopy(layer)
+    one_domain(slow, [batches[4]])
+    expected = mean.lerp(batches[4].mean(0), 0.01)
+    torch.testing.assert_close(next(slow.buffers()).reshape(-1, 2)[0], expected)
+    set_statistics(layer, "follow")
+    assert layer.momentum == given
+    if given is None:
+        one_domain(layer, batches[4:])
+        assert_mean_of_all(layer, batches)
+
+
+@pytest.mark.parametrize("create", [nn.BatchNorm1d, BatchNorm, DomainSpecificBatchNorm])
+def test_batches_that_change_no_statistics_do_not_count(create):
+    batches = [torch.randn(8, 2) * (1 + i) + i * i for i in range(6)]
+    layer = create(2)
+    layer.momentum = None
+    one_domain(layer, batches[:3])
+    with frozen_statistics(layer):
+        one_domain(layer, batches * 3)
+    one_domain(layer, batches[3:])
+    assert_mean_of_all(layer, batches)
+
+
+@pytest.mark.parametrize("create", [nn.BatchNorm1d, BatchNorm, KalmanNorm])
+@pytest.mark.parametrize("slow", [False, True])
+def test_an_average_goes_on_from_a_loaded_state(create, slow):
+    batches = [torch.randn(8, 2) * (1 + i) + i * i for i in range(6)]
+    saved, layer = create(2), create(2)
+    saved.momentum = layer.momentum = None
+    if slow:
+        set_statistics(layer, "slow")
+    one_domain(saved, batches[:4])
+    layer.load_state_dict(saved.state_dict())
+    set_statistics(layer, "follow")
+    one_domain(layer, batches[4:])
+    assert_mean_of_all(layer, batches)
+
+
+def test_the_average_of_a_mixture_goes_on_from_a_loaded_state():
+    saved, layer = UCBNorm(2), UCBNorm(2)
+    saved.momentum = layer.momentum = None
+    for i in range(4):
+        saved(torch.randn(8, 2) + i)
+    layer.load_state_dict(saved.state_dict())
+    x = torch.randn(8, 2) * 5
+    torch.testing.assert_close(layer(x), saved(x))
+    assert layer.pace == saved.pace == 1 / 5
+    torch.testing.assert_close(layer.state_dict(), saved.state_dict())
 
 
 @pytest.mark.parametrize("create", [BatchNorm, UCBNorm, DomainSpecificBatchNorm])

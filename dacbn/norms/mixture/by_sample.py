@@ -164,8 +164,9 @@ class _SampleMoments(torch.autograd.Function):
         length = x.shape[2]
         slope = of_var * (2 / length)
         shift = of_mean / length - slope * mean
-        scaled: Tensor = x * slope[..., None]
-        return scaled.add_(shift[..., None])
+        # not in place, because a batch of gradients has more values than x
+        of_x: Tensor = x * slope[..., None] + shift[..., None]
+        return of_x
 
 
 class _Line(torch.autograd.Function):

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacbn.analysis.presentation.section import Row
+from dacbn.analysis.streams.part_names import part_name
 from dacbn.streams import StreamPath
 
 PARTS = "parts to source"
@@ -51,7 +52,7 @@ def takers(path: StreamPath, layers: Sequence[str]) -> tuple[str, ...]:
         taken: dict[int, list[str]] = {}
         for part, of_part in zip(path.parts, shares, strict=True):
             most = int(of_part.argmax())
-            taken.setdefault(most, []).append(f"{part} ({100 * of_part[most]:.0f} %)")
+            taken.setdefault(most, []).append(f"{part_name(part)} ({100 * of_part[most]:.0f} %)")
         said = [f"component {most} of {' and '.join(of)}" for most, of in sorted(taken.items())]
         sentences.append(f"{name}: the largest shares: {', '.join(said)}.")
     return tuple(sentences)

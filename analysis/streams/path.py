@@ -19,6 +19,7 @@ from dacbn.analysis.presentation.style import (
     label_axes,
     save_figure,
 )
+from dacbn.analysis.streams.part_names import part_name
 from dacbn.analysis.streams.saved_path import arrays_of
 from dacbn.streams import LayerPath, StreamPath
 
@@ -85,7 +86,7 @@ def plot_distances(path: StreamPath, layer: LayerPath, title: str, axes: Axes) -
     axes.plot(path.images, layer.to_source, color=NEUTRAL_COLOUR, label="source")
     for place, part in enumerate(path.parts[:MAX_PARTS]):
         colour = CLUSTER_COLOURS[place % len(CLUSTER_COLOURS)]
-        axes.plot(path.images, layer.to_parts[:, place], color=colour, label=part)
+        axes.plot(path.images, layer.to_parts[:, place], color=colour, label=part_name(part))
     edges = np.flatnonzero(np.diff(path.part)) + 1
     ends = [0, *path.images[edges - 1].tolist(), path.images[-1]]
     if len(ends) - 1 <= 2 * MAX_PARTS:
@@ -101,7 +102,7 @@ def plot_shares(path: StreamPath, layer: LayerPath, axes: Axes) -> None:
         axes.set_axis_off()
         return
     axes.imshow(layer.shares, vmin=0, vmax=1, cmap="Greys", aspect="auto")
-    axes.set_yticks(range(len(path.parts)), path.parts, fontsize="small")
+    axes.set_yticks(range(len(path.parts)), [*map(part_name, path.parts)], fontsize="small")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("component", fontsize="small")
     axes.tick_params(labelsize="small")
@@ -112,13 +113,14 @@ def describe(path: StreamPath) -> tuple[str, ...]:
     sentences = []
     for name in dict.fromkeys((next(iter(path.layers)), list(path.layers)[-1])):
         layer, last = path.layers[name], int(path.part[-1])
-        nearest = path.parts[int(layer.to_parts[-1].argmin())]
+        nearest = part_name(path.parts[int(layer.to_parts[-1].argmin())])
         text = (
             f"{name}: at the end its statistics are {layer.to_source[-1]:.2f} standard deviations "
         )
         text += "from the source"
         if last >= 0:  # not of images of several parts at once
-            text += f" and {layer.to_parts[-1, last]:.2f} from the last part, {path.parts[last]}"
+            text += f" and {layer.to_parts[-1, last]:.2f} from the last part, "
+            text += part_name(path.parts[last])
         text += f"; {nearest} is nearest."
         if layer.shares is not None:
             used = int((layer.shares.max(0) > 1 / layer.shares.shape[1]).sum())
@@ -133,7 +135,7 @@ def distances(path: StreamPath, layers: Sequence[str]) -> list[Row]:
     for name in layers:
         row: Row = {"layer": name, "source": round(float(path.layers[name].to_source[-1]), 3)}
         row |= {
-            part: round(float(value), 3)
+            part_name(part): round(float(value), 3)
             for part, value in zip(path.parts, path.layers[name].to_parts[-1], strict=True)
         }
         rows.append(row)
@@ -146,6 +148,6 @@ def shares(path: StreamPath, layers: Sequence[str]) -> list[Row]:
     for name in layers:
         taken = path.layers[name].shares
         for part, of_part in zip(path.parts, () if taken is None else taken, strict=False):
-            row: Row = {"layer": name, "part": part}
+            row: Row = {"layer": name, "part": part_name(part)}
             rows.append(row | {str(k): round(float(s), 3) for k, s in enumerate(of_part)})
     return rows

@@ -22,7 +22,10 @@ def arrays_of(path: StreamPath) -> dict[str, NDArray[Any]]:
 def read_path(file: Path) -> StreamPath:
     """Read the path whose figure was drawn, from the arrays (.npz) beside the figure."""
     fields: dict[str, dict[str, Any]] = {}
-    with np.load(file) as arrays:
+    with (
+        open(file, "rb") as opened,
+        np.load(opened) as arrays,
+    ):  # is closed also where it is damaged
         for key in arrays.files:
             name, _, field = key.rpartition("/")
             fields.setdefault(name, {})[field] = arrays[key]

@@ -10,24 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 from tyro.conf import OmitArgPrefixes, Positional
 
-from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol, Row
+from dacbn.benchmarks.stream_cell import TRAINED, Cell, Protocol
 from dacbn.commands.stream_figure import draw_errors
-from dacbn.commands.stream_parts import StreamSettings, read_parts, warn_of_shared_images
+from dacbn.commands.stream_folder import CELLS, claim, key, read_rows
+from dacbn.commands.stream_parts import (
+    StreamSettings,
+    count_images,
+    different_images,
+    read_parts,
+    shared_images,
+)
 from dacbn.commands.stream_paths import chosen, page, write_paths
 from dacbn.commands.stream_report import write_stream_report
 from dacbn.commands.stream_tables import table_of_errors, table_of_parts
 from dacbn.spec import Spec, Term
 from dacbn.spelling import spell, to_words
-from dacbn.training import StorageError, write_text
+from dacbn.training import write_text
 
 if TYPE_CHECKING:
     from dacbn.adapter import DomainAdapter
     from dacbn.datasets import LabelledImages
 
-CELLS, SETTINGS, TABLES, FIGURE = "cells.jsonl", "settings.json", "tables.md", "errors"
+TABLES, FIGURE = "tables.md", "errors"
 REPORT, PATHS = "report.html", "paths"
 NONE = "none"
-DRAWN = "by seed and part"  # how images are drawn; all seeds shared theirs once
 
 
 def benchmark_streams(
@@ -82,7 +88,7 @@ def benchmark_streams(
             raise ValueError(f"{spell(option)} needs at least one")
     _check(settings, batch_sizes, norms, methods, seeds)
     adapter = DomainAdapter.from_pretrained(run, str(choose_device(device)))
-    _claim(output, {"run": str(run), **dataclasses.asdict(settings), "drawn": DRAWN})
+    claim(output, run, dataclasses.asdict(settings))
     known = one_domain(answering_ids(adapter.network, adapter.config, settings.domain))
     options: dict[str, Any] = {
         "cluster_id": known,
@@ -97,8 +103,9 @@ def benchmark_streams(
         for size in ((1,) if PROTOCOLS[protocol].single else dict.fromkeys(batch_sizes))
         for norm, method in pairs
     ]
-    if len(set(seeds)) > 1:
-        warn_of_shared_images(adapter, settings)
+    there = count_images(adapter, settings)
+    shared = shared_images(there, settings) if len(set(seeds)) > 1 else {}
+    drawn = {seed: different_images(there, settings, seed) for seed in seeds}
     read: dict[int, dict[str, LabelledImages]] = {}  # of one seed at a time
 
     def parts_of(seed: int) -> "dict[str, LabelledImages]":
@@ -107,19 +114,22 @@ def benchmark_streams(
             read[seed] = read_parts(adapter, settings, seed)
         return read[seed]
 
-    rows = _read_rows(output / CELLS)
-    waiting = [cell for cell in cells if _key(dataclasses.asdict(cell)) not in rows]
+    rows = read_rows(output / CELLS)
+    waiting = [cell for cell in cells if key(dataclasses.asdict(cell)) not in rows]
     done = len(cells) - len(waiting)
     with Progress(len(cells), "stream", "answering", done, stays=True) as progress:
         for number, cell in enumerate(waiting, done + 1):
             progress.show(_named(cell))
             row = run_cell(adapter.network, parts_of(cell.seed), cell, **options)
-            rows[_key(row)] = row
+            rows[key(row)] = row
             with open(output / CELLS, "a", encoding="utf-8") as lines:
                 lines.write(json.dumps(row) + "\n")
             progress.update(quiet=True)
             LOGGER.info(f"{number}/{len(cells)} {_named(cell)}: {row['error']:.1%} wrong")
-    asked = [rows[_key(dataclasses.asdict(cell))] for cell in cells]
+    asked = [
+        rows[key(dataclasses.asdict(cell))] | {"different": drawn[cell.seed], "shared": shared}
+        for cell in cells
+    ]
     recorded = write_paths(
         chosen(cells),
         output / PATHS,
@@ -212,41 +222,6 @@ def _answering(
     if not pairs:
         raise reason
     return pairs
-
-
-def _claim(folder: Path, settings: dict[str, object]) -> None:
-    """Write the settings into the folder, or compare them with those of the cells there."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(folder, error) from error
-    text = json.dumps(settings, indent=2) + "\n"
-    path = folder / SETTINGS
-    held = path.exists() and (folder / CELLS).exists()  # not of one that ended at a mistake
-    if held and path.read_text(encoding="utf-8") != text:
-        raise ValueError(
-            f"{folder} holds a benchmark of another run, of other streams, or of an older version, "
-            f"in which seeds shared their images: choose another {spell('output')}"
-        )
-    write_text(path, text)
-
-
-def _key(row: Row) -> str:
-    return json.dumps([row[field.name] for field in dataclasses.fields(Cell)])
-
-
-def _read_rows(path: Path) -> dict[str, Row]:
-    """Read the rows that are done; leave out lines that were cut off, which no row may follow."""
-    rows = {}
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else ():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        rows[_key(row)] = row
-    if path.exists():
-        write_text(path, "".join(f"{json.dumps(row)}\n" for row in rows.values()))
-    return rows
 
 
 def _named(cell: Cell) -> str:

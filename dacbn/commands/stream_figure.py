@@ -7,6 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dacbn.benchmarks.stream_cell import Row
 from dacbn.commands.stream_tables import REFERENCES, by_stream, candidate, column
@@ -58,8 +59,7 @@ def draw_errors(rows: Sequence[Row], stem: Path) -> Path:
             errors = 100 * np.mean([row["curve"] for row in chosen], axis=0)
             arrays[f"{stream}, {name}"] = errors
             if name in lines:
-                time = (np.arange(len(errors)) + 0.5) / len(errors)
-                axes.plot(100 * time, errors, **lines[name])
+                axes.plot(100 * _middles(chosen[0]), errors, **lines[name])
         row = next(row for row in rows if column(row) == stream)
         if not stream.startswith("mixed"):
             _mark_parts(row, axes)
@@ -68,11 +68,14 @@ def draw_errors(rows: Sequence[Row], stem: Path) -> Path:
         axes.set_xlim(0, 100)
     handles = [Line2D([], [], **each) for each in lines.values()]
     add_legend(figure, handles, [*lines], "outside lower left")
-    caption = "Errors over time, by protocol and batch size; grey lines are between parts."
+    marked = any(len(row["parts"]) > 1 and not column(row).startswith("mixed") for row in rows)
+    caption = "Errors over time, by protocol and batch size"
+    caption += "; grey lines are between parts." if marked else "."
     if len(lines) < len(names):
         references = ", ".join(name for name in REFERENCES if name in names)
-        caption += f" Of {len(names)} norms and methods are drawn: {references} and those with the"
-        caption += " least errors in each; the arrays hold all."
+        caption += f" Of {len(names)} norms and methods are drawn"
+        caption += f": {references} and" if references else ""
+        caption += " those with the least errors in each; the arrays hold all."
     return save_figure(figure, stem, arrays, caption)[0]
 
 
@@ -86,6 +89,18 @@ def chosen_lines(rows: Sequence[Row]) -> list[str]:
         best |= {name: min(place, best[name]) for place, name in enumerate(ranked)}
     order = sorted(names, key=lambda name: (name not in REFERENCES, best[name]))
     return [name for name in names if name in order[:MAX_LINES]]
+
+
+def _middles(row: Row) -> NDArray[np.float64]:
+    """Return the middle of each stretch of a curve, as a share of the stream.
+
+    Stretches differ by up to an image; those of older rows, which do not say, count as equal.
+    """
+    points = len(row["curve"])
+    count = row.get("images", points)
+    sizes = np.array([len(each) for each in np.array_split(np.arange(count), points)])
+    middles: NDArray[np.float64] = (np.cumsum(sizes) - sizes / 2) / count
+    return middles
 
 
 def _mark_parts(row: Row, axes: "Axes") -> None:

@@ -1,18 +1,20 @@
 """What a benchmark of streams found, in sentences."""
 
 from collections.abc import Mapping, Sequence
+from math import isclose
 from statistics import fmean
 
 from dacbn.benchmarks.stream_cell import TRAINED, Row
-from dacbn.commands.stream_tables import BATCH, by_stream, candidate, error_of
+from dacbn.commands.stream_intervals import Seeds, difference, is_clear, written
+from dacbn.commands.stream_tables import BATCH, by_stream, candidate, different, error_of
 
-Seeds = Sequence[Row]  # rows of one stream, norm and method
-Difference = tuple[float, tuple[float, float] | None]
+SHOWN = 3  # of those that share the least error
 CALLED = {TRAINED: "the source", BATCH: f"the statistics of each batch ({BATCH})"}
 INTERVALS = (
-    "In brackets or after ±: 95 % intervals, over seeds, or of one seed by its images. Where the "
-    "interval of a difference holds 0, the difference may be chance. The least error of many is "
-    "partly so by chance, so that other images would show it a little larger."
+    "In brackets or after ±: 95 % intervals, over seeds, or by the different images of one seed: "
+    "where there is one, and where seeds share images or have the same errors and it is wider. "
+    "Where the interval of a difference holds 0, the difference may be chance. The least error of "
+    "many is partly so by chance, so that other images would show it a little larger."
 )
 
 
@@ -29,8 +31,27 @@ def opening(run: str, rows: Sequence[Row]) -> list[str]:
         f"{_count(len(pairs), 'pair')} of norm and method answered {_count(len(groups), 'stream')} "
         f"(protocol, and images at a time: {', '.join(groups)}), with "
         f"{_count(len(seeds), 'seed')}.",
+        *_cautions(rows),
         *filter(None, (_tally(groups, reference) for reference in CALLED)),
     ]
+
+
+def _cautions(rows: Sequence[Row]) -> list[str]:
+    """Say where there are fewer different images than answers."""
+    said = []
+    if counts := different(rows):
+        said.append(
+            f"Images come several times, with different corruptions: a stream has {counts} "
+            "different ones, and intervals by images count each once."
+        )
+    if shared := {place: n for row in rows for place, n in row.get("shared", {}).items()}:
+        places = " and ".join(f"{place} ({n:,} images)" for place, n in shared.items())
+        said.append(
+            f"Seeds share most or all images of {places}: errors over seeds differ by their "
+            "order more than by the images, so no interval is narrower than that by the images of "
+            "one seed."
+        )
+    return said
 
 
 def findings(rows: Sequence[Row]) -> list[str]:
@@ -38,52 +59,38 @@ def findings(rows: Sequence[Row]) -> list[str]:
     return [*(_least(stream, found) for stream, found in by_stream(rows).items()), INTERVALS]
 
 
-def best_of(found: Mapping[str, Seeds]) -> str:
-    """Name the norm and method with the least mean error over seeds."""
-    return min(found, key=lambda name: fmean(row["error"] for row in found[name]))
-
-
-def difference(ours: Seeds, theirs: Seeds) -> Difference:
-    """Return the mean of ours - theirs over seeds, in points, and its 95 % interval.
-
-    The interval of one seed is that of shares of different images, which is too wide rather than
-    too narrow where both err on the same ones; None if the number of images is not known.
-    """
-    from dacbn.comparison.statistics import paired_difference
-    from dacbn.intervals import newcombe
-
-    first, second = ({row["seed"]: 100 * row["error"] for row in each} for each in (ours, theirs))
-    found = paired_difference(first, second)
-    if found is None:
-        raise ValueError("no seed of both")
-    if found.interval is not None or "images" not in ours[0]:
-        return found.mean, found.interval
-    count = ours[0]["images"]
-    low, high = newcombe(ours[0]["error"], count, theirs[0]["error"], count)
-    return found.mean, (100 * low, 100 * high)
-
-
-def is_clear(between: Difference) -> bool:
-    """Whether a difference is more than chance."""
-    interval = between[1]
-    return interval is not None and not interval[0] <= 0 <= interval[1]
+def best_of(found: Mapping[str, Seeds]) -> list[str]:
+    """Name the norms and methods with the least mean error over seeds."""
+    means = {name: fmean(row["error"] for row in seeds) for name, seeds in found.items()}
+    least = min(means.values())
+    return [name for name, mean in means.items() if isclose(mean, least, abs_tol=1e-12)]
 
 
 def _least(stream: str, found: Mapping[str, Seeds]) -> str:
     best = best_of(found)
-    text = f"{stream}: {best} has the least error, {error_of(found[best])} %."
+    first, share = found[best[0]], len(best) > 1
+    text = f"{stream}: {_listed(best)} {'share' if share else 'has'} the least error, "
+    text += f"{error_of(first)} %."
     for name, called in CALLED.items():
-        if name in found and name != best:
-            mean, interval = between = difference(found[name], found[best])
+        if name in found and name not in best:
+            mean, interval = between = difference(found[name], first)
             text += f" {called[0].upper()}{called[1:]}: {error_of(found[name])} %,"
             text += f" {mean:.1f} points more"
-            text += "" if interval is None else f" ({interval[0]:.1f} to {interval[1]:.1f})"
+            text += "" if interval is None else f" {written(interval)}"
             text += "." if is_clear(between) else ", which may be chance."
-    others = [name for name in found if name != best]
-    alike = sum(not is_clear(difference(found[name], found[best])) for name in others)
+    others = [name for name in found if name not in best]
+    alike = sum(not is_clear(difference(found[name], first)) for name in others)
     if others:
-        text += f" {alike} of {_count(len(others), 'other')} cannot be told apart from it."
+        text += f" {alike} of {_count(len(others), 'other')} cannot be told apart from "
+        text += "them." if share else "it."
     return text
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Name up to three, and count the others."""
+    if len(names) > SHOWN:
+        names = [*names[: SHOWN - 1], f"{len(names) - SHOWN + 1} others"]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 def _tally(groups: Mapping[str, Mapping[str, Seeds]], reference: str) -> str:
@@ -92,7 +99,9 @@ def _tally(groups: Mapping[str, Mapping[str, Seeds]], reference: str) -> str:
         stream: found for stream, found in groups.items() if reference in found and len(found) > 1
     }
     others = {
-        stream: best for stream, found in met.items() if (best := best_of(found)) != reference
+        stream: best[0]
+        for stream, found in met.items()
+        if reference not in (best := best_of(found))
     }
     if not met:
         return ""

@@ -9,6 +9,9 @@ from dacbn.progress import LOGGER
 from dacbn.spelling import spell
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from dacbn.adapter import DomainAdapter
     from dacbn.datasets import LabelledImages
 
@@ -36,15 +39,45 @@ class StreamSettings:
     """The domain of the run whose statistics answer, for norms that know the domains."""
 
 
-def warn_of_shared_images(adapter: "DomainAdapter", settings: StreamSettings) -> None:
-    """Say where several seeds have much the same images, although each draws its own."""
-    for place in dict.fromkeys(settings.target):
-        there = len(adapter.labelled_of(place))
-        if there < 2 * settings.images:
-            LOGGER.warning(
-                f"{place} has {there} images: seeds share most of them, so intervals over seeds "
-                f"are mostly of orders; {spell('images', max(1, there // 2))} gives each others"
-            )
+def count_images(adapter: "DomainAdapter", settings: StreamSettings) -> dict[str, int]:
+    """Count the labelled images of each target."""
+    return {place: len(adapter.labelled_of(place)) for place in dict.fromkeys(settings.target)}
+
+
+def shared_images(there: dict[str, int], settings: StreamSettings) -> dict[str, int]:
+    """Say where several seeds have much the same images, although each draws its own.
+
+    Args:
+        there: of `count_images`.
+        settings: what the streams consist of.
+
+    Returns:
+        how many images each such target has.
+    """
+    shared = {place: count for place, count in there.items() if count < 2 * settings.images}
+    for place, count in shared.items():
+        LOGGER.warning(
+            f"{place} has {count} images: seeds share most of them, so intervals over seeds "
+            f"are mostly of orders, and those by images are shown where they are wider; with "
+            f"{spell('images', max(1, count // 2))} seeds share at most half"
+        )
+    return shared
+
+
+def different_images(there: dict[str, int], settings: StreamSettings, seed: int) -> int:
+    """Count the different images of a stream, whose corruptions may draw an image several times.
+
+    Args:
+        there: of `count_images`.
+        settings: what the stream consists of.
+        seed: of the images.
+    """
+    kinds, different = len(_kinds(settings)), 0
+    for place, count in enumerate(there.values()):
+        parts = range(place * kinds, (place + 1) * kinds)
+        drawn = [_draw(count, settings, seed, part).tolist() for part in parts]
+        different += len({*itertools.chain(*drawn)})
+    return different
 
 
 def read_parts(
@@ -61,7 +94,6 @@ def read_parts(
         the parts by name. What exceeds `HELD` bytes is read, and corrupted, whenever it is fetched.
     """
     import torch
-    from numpy.random import default_rng
 
     from dacbn.datasets import LabelledImages, TensorImages
     from dacbn.datasets.corruptions import corrupted
@@ -69,15 +101,12 @@ def read_parts(
 
     parts: dict[str, LabelledImages] = {}
     places = list(dict.fromkeys(settings.target))
-    names = [Path(place).name for place in places]
-    corrupt = itertools.product(settings.strengths, settings.corruptions)
-    kinds: list[tuple[int, str] | None] = [*corrupt] or [None]
+    kinds = _kinds(settings)
     held = 0
-    for place in places:
+    for place, name in zip(places, _names(places), strict=True):
         whole = adapter.labelled_of(place)
-        name = Path(place).name if names.count(Path(place).name) == 1 else place
         for kind in kinds:
-            drawn = default_rng([seed, len(parts)]).permutation(len(whole))[: settings.images]
+            drawn = _draw(len(whole), settings, seed, len(parts))
             rows = torch.from_numpy(drawn).sort().values
             images = ImageSubset(whole.images, rows)
             part, called = LabelledImages(images, whole.labels[rows], whole.classes), name
@@ -92,3 +121,29 @@ def read_parts(
                 part = dataclasses.replace(part, images=TensorImages(pixels))
             parts[called] = part
     return parts
+
+
+def _names(places: list[str]) -> list[str]:
+    """Name each target by the end of its path, as long as it takes to tell it from the others."""
+    from dacbn.datasets import datasets
+
+    names = [Path(place).name for place in places]
+    whole = [[place] if place in datasets else Path(place).absolute().parts for place in places]
+    for length in range(2, 1 + max(map(len, whole))):
+        again = {name for name in names if names.count(name) > 1}
+        ends = ["/".join(each[-length:]) for each in whole]
+        names = [end if name in again else name for name, end in zip(names, ends, strict=True)]
+    return names
+
+
+def _kinds(settings: StreamSettings) -> list[tuple[int, str] | None]:
+    """List the strengths and corruptions that a target comes with, or that it comes as it is."""
+    pairs = itertools.product(settings.strengths, settings.corruptions)
+    return [*dict.fromkeys(pairs)] or [None]
+
+
+def _draw(count: int, settings: StreamSettings, seed: int, part: int) -> "NDArray[np.int64]":
+    """Draw the images of a part of the stream, given by its place."""
+    from numpy.random import default_rng
+
+    return default_rng([seed, part]).permutation(count)[: settings.images]

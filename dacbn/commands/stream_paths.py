@@ -2,9 +2,11 @@
 
 import dataclasses
 import re
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+from zipfile import BadZipFile
 
 from dacbn.benchmarks.stream_cell import Cell
 from dacbn.plain_text import plain
@@ -52,7 +54,6 @@ def write_paths(
         what was recorded, now or before.
     """
     from dacbn.analysis.streams.path import STEM, draw_stream_path
-    from dacbn.analysis.streams.saved_path import read_path
     from dacbn.progress import Progress
 
     found = []
@@ -61,14 +62,29 @@ def write_paths(
             arrays, *drawn = (
                 folder / named(cell) / f"{STEM}.{kind}" for kind in ("npz", "png", "svg")
             )
-            path = read_path(arrays) if arrays.exists() else record(cell)
+            read = _read(arrays)
+            path = record(cell) if read is None else read
             if path is not None:
-                if not all(file.exists() for file in drawn):  # the arrays are written first
+                if read is None or not all(file.exists() for file in drawn):
                     arrays.parent.mkdir(parents=True, exist_ok=True)
                     draw_stream_path(path, arrays.parent)
                 found.append(Recorded(cell, path, drawn[0]))
             progress.update()
     return found
+
+
+def _read(arrays: Path) -> "StreamPath | None":
+    """Read what was recorded; None where it was not, or where the file is damaged."""
+    from dacbn.analysis.streams.saved_path import read_path
+    from dacbn.progress import LOGGER
+
+    try:
+        return read_path(arrays)
+    except FileNotFoundError:
+        return None
+    except (BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError):
+        LOGGER.warning(f"{arrays} is damaged: the statistics are recorded again")
+        return None
 
 
 def named(cell: Cell) -> str:

@@ -15,10 +15,14 @@ from dacbn.commands.stream_tables import (
     column,
     errors,
     errors_by_part,
+    over_seeds,
 )
 
 if TYPE_CHECKING:
     from dacbn.analysis.presentation.section import Section
+
+
+MIXES = {True: "that mixes the parts", False: "that does not mix the parts"}
 
 
 def write_stream_report(
@@ -45,7 +49,7 @@ def write_stream_report(
     from dacbn.analysis.presentation.section import Section
 
     by_part = {
-        f"{stream}: errors in %, means over seeds": errors_by_part(found)
+        f"{stream}: errors in %{over_seeds(rows)}": errors_by_part(found)
         for stream, found in by_stream(rows).items()
     }
     sections = [
@@ -63,6 +67,7 @@ def _paths(recorded: Sequence[Recorded]) -> "list[Section]":
     from dacbn.analysis.presentation.section import Section
     from dacbn.analysis.streams.followed import MEANING, followed, takers
     from dacbn.analysis.streams.path import DISTANCES, distances, shown_layers
+    from dacbn.benchmarks.protocols import PROTOCOLS
 
     if not recorded:
         return []
@@ -78,6 +83,7 @@ def _paths(recorded: Sequence[Recorded]) -> "list[Section]":
         tables = section.tables | {DISTANCES: distances(each.path, [*each.path.layers])}
         title = f"{candidate(cell)}, {column(cell)}"
         sections.append(section._replace(title=title, findings=said, tables=tables, folded=True))
-    caption = "The first stream that mixes the parts, and the first that does not, of seed "
+    mixes = sorted({PROTOCOLS[each.cell.protocol].mixed for each in recorded}, reverse=True)
+    caption = f"The first stream {', and the first '.join(MIXES[each] for each in mixes)}, of seed "
     caption += str(recorded[0].cell.seed)
     return [Section("Where the statistics went", (MEANING,), tables={caption: lines}), *sections]

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from dacbn.benchmarks.stream_cell import TRAINED, Row
+from dacbn.commands.stream_intervals import count_of, mean_error, written
 
 BATCH = "prediction_time_batch_norm"  # the statistics of each batch
 REFERENCES = (TRAINED, BATCH)
-INTERVALS = "over seeds, or, of a single one, by its images (Wilson)"
+INTERVALS = (
+    "over seeds (±), or, in brackets, by the different images of one seed (Wilson): of a single "
+    "seed, and where seeds share images or have the same errors and it is wider"
+)
 
 
 def candidate(row: Row) -> str:
@@ -48,7 +52,12 @@ def table_of_parts(rows: Sequence[Row]) -> str:
         for stream, of_stream in by_stream(rows).items()
         for line in errors_by_part(of_stream)
     ]
-    return f"Errors in % by part, means over seeds.{_about(rows)}\n\n{table(lines)}"
+    return f"Errors in % by part{over_seeds(rows)}.{_about(rows)}\n\n{table(lines)}"
+
+
+def over_seeds(rows: Sequence[Row]) -> str:
+    """Say that numbers are means, where they are."""
+    return ", means over seeds" if len({row["seed"] for row in rows}) > 1 else ""
 
 
 def caption_of_errors(rows: Sequence[Row]) -> str:
@@ -67,31 +76,26 @@ def errors(rows: Sequence[Row]) -> list[Row]:
 
 def errors_by_part(of_stream: dict[str, list[Row]]) -> list[Row]:
     """List the errors in % of each part and of the last tenth of one stream, means over seeds."""
+    from dacbn.analysis.streams.part_names import part_name
+
     lines = []
     for name, chosen in of_stream.items():
         line: Row = {"norm": name}
         for part in chosen[0]["parts"]:
-            line[part] = 100 * fmean(row["parts"][part] for row in chosen)
+            line[part_name(part)] = 100 * fmean(row["parts"][part] for row in chosen)
         line["last tenth"] = 100 * fmean(row["last_tenth"] for row in chosen)
         lines.append(line)
     return lines
 
 
 def error_of(rows: Sequence[Row]) -> str:
-    """Write the mean error over seeds with its interval; of one seed, that by its images."""
-    from dacbn.comparison.statistics import paired_difference
-    from dacbn.intervals import wilson
-
-    errors = {row["seed"]: 100 * row["error"] for row in rows}
-    found = paired_difference(errors, dict.fromkeys(errors, 0.0))
-    if found is None:
+    """Write the mean error over seeds with its interval: ± over seeds, in brackets by images."""
+    if not rows:
         return "-"
-    if found.interval is not None:
-        return f"{found.mean:.1f} ± {found.interval[1] - found.mean:.1f}"
-    if "images" not in rows[0]:
-        return f"{found.mean:.1f}"
-    low, high = (100 * each for each in wilson(rows[0]["error"], rows[0]["images"]))
-    return f"{found.mean:.1f} ({low:.1f} to {high:.1f})"
+    mean, interval, over_seeds = mean_error(rows)
+    if interval is None:
+        return f"{mean:.1f}"
+    return f"{mean:.1f} " + (f"± {interval[1] - mean:.1f}" if over_seeds else written(interval))
 
 
 def _about(rows: Sequence[Row]) -> str:
@@ -100,4 +104,16 @@ def _about(rows: Sequence[Row]) -> str:
     if not counts:
         return ""
     chance = 100 - 100 / max(row["classes"] for row in rows if "classes" in row)
-    return f" {' or '.join(f'{each:,}' for each in counts)} images; by chance {chance:.1f}."
+    text = f" {' or '.join(f'{each:,}' for each in counts)} images"
+    if repeated := different(rows):
+        text += f", {repeated} different ones"
+    return f"{text}; by chance {chance:.1f}."
+
+
+def different(rows: Sequence[Row]) -> str:
+    """Say how many different images streams have, where some come several times, corrupted."""
+    known = [row for row in rows if "images" in row]
+    if all(count_of(row) == row["images"] for row in known):
+        return ""
+    counts = sorted({*map(count_of, known)})
+    return f"{counts[0]:,}" + (f" to {counts[-1]:,}" if len(counts) > 1 else "")

@@ -122,6 +122,9 @@ def test_a_pair_that_cannot_be_is_left_out_and_said(run, tmp_path, monkeypatch, 
     rows = [json.loads(line) for line in (tmp_path / "s" / "cells.jsonl").read_text().splitlines()]
     found = [(row["norm"], row["method"]) for row in rows]
     assert found == [("source", None), ("source", "rotta"), ("unmix_norm", None)]
+    page = (tmp_path / "s" / "report.html").read_text(encoding="utf-8")
+    assert "The first stream that mixes the parts, of seed 0" in page
+    assert "means over seeds" not in page and "grey lines" not in page
 
 
 def test_a_mistake_does_not_keep_the_folder(run, tmp_path, monkeypatch, capsys):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dacbn.analysis.streams.followed import EACH, PARTS, SOURCE, USED, followed, takers
+from dacbn.analysis.streams.path import describe, distances
 from dacbn.analysis.streams.saved_path import arrays_of, read_path
 from dacbn.streams import LayerPath, StreamPath
 
@@ -50,3 +51,11 @@ def test_each_part_is_given_to_the_component_that_took_most_of_it(path):
     both = path.layers["a.1"]._replace(shares=np.array([[0.2, 0.8], [0.3, 0.7]]))
     (said,) = takers(path._replace(layers={"b": both}), ["b"])
     assert said == "b: the largest shares: component 1 of fog (80 %) and snow/2 (70 %)."
+
+
+def test_a_part_called_source_is_no_distance_to_the_source(path):
+    path = path._replace(parts=("source", "layer"))
+    rows = distances(path, ["a.0"])
+    assert rows == [{"layer": "a.0", "source": 1.0, "part source": 2.0, "part layer": 0.375}]
+    assert "part layer is nearest" in describe(path)[0]
+    assert "of part source (90 %)" in takers(path, ["a.1"])[0]

@@ -88,6 +88,9 @@ def test_statistics_re_estimated_on_the_target_are_exported(folder):
 @pytest.mark.parametrize("name", BACKBONES)
 def test_timms_own_idioms_work(name, folder):
     adapter = trained_adapter(name, "trans_norm")
+    adapter = adapter.recalibrate(drawn_images(16, seed=2))
+    with torch.no_grad():  # logits of some units: rounding of those of 1e6 changed whole answers
+        adapter.network.classifier.weight /= max(1, abs(adapter.transform(NEW)).max())
     adapter.export(folder, "timm")
     model = made_by_timm(folder, name)
     assert_alike(model, folder, adapter)

@@ -128,7 +128,7 @@ class Norm(nn.Module):
         if self.weight is None or self.bias is None:
             return y
         weight, bias = self.weight.to(y.dtype), self.bias.to(y.dtype)
-        return y * weight[:, None] + bias[:, None]  # on CPUs faster than addcmul by up to half
+        return torch.addcmul(bias[:, None], y, weight[:, None])
 
     def evaluation_map(self, cluster_id: int | None = None) -> ChannelMap:
         """Return the affine map per channel that this layer is in evaluation.

@@ -164,9 +164,7 @@ class _SampleMoments(torch.autograd.Function):
         length = x.shape[2]
         slope = of_var * (2 / length)
         shift = of_mean / length - slope * mean
-        # not in place, because a batch of gradients has more values than x
-        of_x: Tensor = x * slope[..., None] + shift[..., None]
-        return of_x
+        return torch.addcmul(shift[..., None], x, slope[..., None])
 
 
 class _Line(torch.autograd.Function):
@@ -175,8 +173,7 @@ class _Line(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, slope: Tensor, shift: Tensor) -> Tensor:
         ctx.save_for_backward(x, slope)
-        scaled: Tensor = x * slope[..., None]
-        return scaled.add_(shift[..., None])
+        return torch.addcmul(shift[..., None], x, slope[..., None])
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,5 +1,7 @@
 """A backbone plus classifier: `forward(images, cluster_ids)`."""
 
+import logging
+
 import torch
 from torch import Tensor, nn
 
@@ -13,6 +15,8 @@ from dacbn.models.own_module import copy_module, count_features
 from dacbn.models.sites import Replaces
 from dacbn.norms import BatchNorm, Statistics, set_statistics, share_context
 from dacbn.spelling import spell
+
+LOG = logging.getLogger(__name__)
 
 
 class Network(nn.Module):
@@ -163,6 +167,7 @@ def create_network(
         pixel_std: see `Network`.
         image_size: pixels per side, for a module whose features depend on it.
         statistics: how those of the backbone's normalisers move in training; see `set_statistics`.
+            Layers that replace LayerNorms have none to keep, and follow in place of "frozen".
         num_domains: number of domains; norms that receive their ids have as many clusters, if the
             norm does not say how many.
         classifier_temperature: see `Network`.
@@ -178,9 +183,15 @@ def create_network(
         model = copy_module(backbone).cpu()
     if isinstance(backbone, str):  # faster convolutions on CPUs, whatever the images' layout
         model.to(memory_format=torch.channels_last)
+    unkept = replaces == "layer_norm" and statistics == "frozen"
+    if unkept:  # what takes the place of a LayerNorm has no statistics yet, and has to follow
+        set_statistics(model, statistics)
     if norm is not None:
-        convert_norms(model, clusters_for_domains(norm, num_domains), sites, replaces)
-    set_statistics(model, statistics)  # before a new layer at the input, which has to follow
+        report = convert_norms(model, clusters_for_domains(norm, num_domains), sites, replaces)
+        if report.notes and (pretrained or weights):
+            LOG.info(str(report))
+    if not unkept:  # before a new layer at the input, which has to follow
+        set_statistics(model, statistics)
     if input_norm is not None:
         convert_norms(model, clusters_for_domains(input_norm, num_domains), "input")
     return Network(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from dacbn import DomainAdapter, cli
 from dacbn.analysis.observe.run_folder import build_untrained
@@ -63,6 +63,17 @@ def test_a_training_starts_from_the_file(weights):
     torch.manual_seed(7)
     for name, tensor in create_backbone("digits_cnn").state_dict().items():
         assert torch.equal(network.backbone.state_dict()[name], tensor), name
+
+
+@pytest.mark.parametrize(("norm", "said"), [("instance_norm", True), ("batch_norm", False)])
+def test_a_training_says_that_a_norm_does_not_keep_the_function(weights, norm, said, caplog):
+    tensors = load_file(weights)
+    tensors |= {name: value + 1 for name, value in tensors.items() if "running_mean" in name}
+    save_file(tensors, weights)
+    caplog.set_level("INFO", "dacbn")
+    create_state(TrainConfig.from_options(weights=weights, norm=norm), 2, 32, torch.device("cpu"))
+    notes = [text for text in caplog.messages if "cannot start with the function" in text]
+    assert (len(notes) == 1) == said
 
 
 def test_the_settings_keep_the_name_as_given_and_the_hash(run, weights):

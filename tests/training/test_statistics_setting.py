@@ -4,6 +4,7 @@ import json
 
 import pytest
 import torch
+from torch import nn
 
 from dacbn.adapter import DomainAdapter
 from dacbn.models import create_network
@@ -56,6 +57,16 @@ def test_only_a_new_layer_at_the_input_follows_when_the_backbone_is_frozen(norm)
     network.train()(torch.rand(8, 3, 32, 32), torch.arange(8) % 2)
     moved = {n for n, value in network.named_buffers() if not torch.equal(value, before[n])}
     assert moved and all("input_norm" in name or "classifier" in name for name in moved)
+
+
+def test_what_replaces_a_layer_norm_has_no_statistics_to_freeze():
+    """Frozen at mean 0 and variance 1, it would normalise nothing, for ever."""
+    layers = nn.Conv2d(3, 4, 8, 8), nn.BatchNorm2d(4), nn.Flatten(), nn.LayerNorm(4)
+    options = {"replaces": "layer_norm", "statistics": "frozen", "image_size": 8}
+    network = create_network(nn.Sequential(*layers), "batch_norm", 5, **options)
+    network.train()(torch.rand(8, 3, 8, 8))
+    moved = [n for n, value in network.named_buffers() if "running_mean" in n and value.any()]
+    assert moved == ["backbone.3.norm.running_mean"]
 
 
 def test_a_norm_by_the_batch_cannot_be_frozen():

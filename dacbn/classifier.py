@@ -27,7 +27,7 @@ from dacbn.datasets import (
 )
 from dacbn.label_shift import HeldOut
 from dacbn.models import Network
-from dacbn.norms import recalibrate
+from dacbn.norms import recalibrate, require_statistics
 from dacbn.scikit_learn import NotFittedError as NotFittedError
 from dacbn.scikit_learn import ScikitLearnProtocol
 from dacbn.training import (
@@ -224,14 +224,15 @@ class Classifier(ScikitLearnProtocol):
         return right
 
     def recalibrate(self, images: UnlabelledLike, cluster_id: int | str | None = None) -> Self:
-        """Re-estimate the running statistics on images, usually of the target (AdaBN).
+        """Re-estimate the running statistics (there must be some) on images of a domain (AdaBN).
 
         Args:
             images: an array, a list of files, a folder, a domain, or the name of a dataset, whose
                 training split is used.
             cluster_id: the domain that they are of; see `predict_proba`.
         """
-        network, chosen = self.network, self.images_of(images, train=True)
+        require_statistics(network := self.network)
+        chosen = self.images_of(images, train=True)
         batches = iterate(chosen, BATCH_SIZE, next(network.parameters()).device, seed=0)
         recalibrate(network, batches, one_domain(answering_ids(network, self.config, cluster_id)))
         if self._threshold is not None and network.unknown is None:

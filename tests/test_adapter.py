@@ -1,11 +1,13 @@
 """The adapter, as a person uses it from Python."""
 
+import sys
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from dacbn import DomainAdapter
+from dacbn import DomainAdapter, cli
 from dacbn.adapter import NotFittedError
 from dacbn.datasets import labelled
 from dacbn.registry import UnknownNameError
@@ -105,6 +107,19 @@ def test_recalibration_takes_the_statistics_of_the_images_given():
     now = dict(adapter.network.named_parameters())
     assert all(torch.equal(value, now[name]) for name, value in weights.items())
     assert not adapter.network.training
+
+
+def test_a_network_without_statistics_is_not_recalibrated(tmp_path, monkeypatch, capsys):
+    adapter = adapt(norm="group_norm", method="source_only", steps=1)
+    with pytest.raises(ValueError, match="no running statistics to re-estimate"):
+        adapter.recalibrate(IMAGES)
+    adapter.save_pretrained(tmp_path / "run")
+    for words in (["evaluate", "--target", "photos"], ["predict", "photo.png"]):
+        words.insert(1, str(tmp_path / "run"))
+        monkeypatch.setattr(sys, "argv", ["dacbn", *words, "--recalibrate", "--device", "cpu"])
+        with pytest.raises(SystemExit):
+            cli.main()
+        assert "no running statistics to re-estimate" in capsys.readouterr().err
 
 
 def test_few_images_are_scored_though_they_do_not_show_every_class(adapter):

@@ -80,6 +80,7 @@ def evaluate(
     from dacbn.adapter import DomainAdapter
     from dacbn.datasets import is_flat_folder, is_stream
     from dacbn.label_shift import check_estimator
+    from dacbn.norms import require_statistics
     from dacbn.training import IN_MEMORY, has_records, read_records
     from dacbn.training.siblings import find_baseline, find_second
 
@@ -98,6 +99,8 @@ def evaluate(
         say(f"{run} has no target: --target D scores a domain that it was not trained on")
     domains = _sources(config) + _targets(config, target, domain)
     recalibrated = _targets(config, target, domain) if recalibrate else []
+    if recalibrate:
+        require_statistics(adapter.network)
     _check_own_statistics(adapter, recalibrated)
     for flat in [each for each in targets if is_flat_folder(each, config.columns)]:
         say(f"{flat} is a flat folder without labels: use dacbn predict {run} {flat}")

@@ -60,7 +60,7 @@ def predict(
             it labels them; the run is not changed. Give many images: a single one is labelled as
             without it.
         recalibrate: first re-estimate normaliser statistics on these images (AdaBN); the run is not
-            changed.
+            changed. Where they have labels, dacbn evaluate scores before and after.
         label_shift: em or bbse, which estimates the shares of the classes among these images, and
             corrects their probabilities for the difference from the source; give many images.
             Logits in the table are then the logarithms of the corrected probabilities.
@@ -81,6 +81,7 @@ def predict(
     from dacbn.datasets.npz import is_array_row
     from dacbn.estimates import describe, estimate, see
     from dacbn.label_shift import check_estimator
+    from dacbn.norms import require_statistics
     from dacbn.processes import is_shared
 
     in_order = stream.is_stream()
@@ -104,6 +105,8 @@ def predict(
     check_new_run(save, recalibrate)
     check_output(output, report)
     adapter = DomainAdapter.from_pretrained(run, device)
+    if recalibrate:
+        require_statistics(adapter.network)
     if not 1 <= top <= len(adapter.classes):
         raise ValueError(f"--top must be 1 to {len(adapter.classes)}, the classes of {run}")
     if in_order:

@@ -32,8 +32,9 @@ def check_new_run(save: Path | None, recalibrate: bool) -> None:
 def warn_if_few(count: int) -> None:
     """Warn if statistics are estimated from few images."""
     if count < FEW:
+        images = "1 image" if count == 1 else f"{count} images"
         warnings.warn(
-            f"statistics estimated on {count} images are rough: give --recalibrate {FEW} or more",
+            f"statistics estimated on {images} are rough: recalibrate on {FEW} images or more",
             stacklevel=3,
         )
 

@@ -46,6 +46,7 @@ from .prediction_time_batch_norm import PredictionTimeBatchNorm as PredictionTim
 from .robust_batch_norm import RobustBatchNorm as RobustBatchNorm
 from .running_statistics import frozen_statistics as frozen_statistics
 from .running_statistics import recalibrate as recalibrate
+from .running_statistics import require_statistics as require_statistics
 from .running_statistics import reset_statistics as reset_statistics
 from .scb_norm import SCBNorm as SCBNorm
 from .scb_norm import SCBNormBase as SCBNormBase

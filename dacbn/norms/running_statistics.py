@@ -184,6 +184,19 @@ def recalibrate(
         raise ValueError("there are no images to recalibrate on")
 
 
+def require_statistics(model: nn.Module) -> None:
+    """Check that a network has running statistics, which a network with LayerNorms has not.
+
+    Raises:
+        ValueError: it has none.
+    """
+    if not any(MOMENTUM in vars(part) for part in normaliser_parts(model)):
+        raise ValueError(
+            "the network has no running statistics to re-estimate: its normalisers go by each "
+            "image alone. Train it on the target instead, as by dacbn adapt"
+        )
+
+
 @contextmanager
 def moving_statistics(model: nn.Module) -> Iterator[Callable[[float], None]]:
     """Put normalisers alone in training mode in a `with` block, where passes move statistics.

@@ -5,7 +5,8 @@ The clock is that of the host, read between steps; a GPU is waited for once.
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import nn
@@ -60,6 +61,13 @@ class Forecast:
             self.close()
             if self._end < self._config.steps:
                 self._log(seconds, batch)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Count what is done in a `with` block as no part of a step."""
+        began = time.perf_counter()
+        yield
+        self._began += time.perf_counter() - began
 
     def close(self) -> None:
         """Stop measuring."""

@@ -109,7 +109,8 @@ def train(
                 _log(window, state, config, records, progress, folder)
             enough = False
             if evaluation_due and evaluate is not None:
-                records.add(state.step, scores := evaluate(state.network))
+                with forecast.paused():
+                    records.add(state.step, scores := evaluate(state.network))
                 if after_evaluation is not None:
                     enough = lead(partial(after_evaluation, state.step, scores))
                 signal_number = agreement.ask(int(interrupt.requested or 0))

@@ -82,6 +82,20 @@ def test_evaluations_count_where_they_matter(state, clock, said):
     assert "evaluations" not in said()[1]
 
 
+def test_an_evaluation_is_no_part_of_a_step(state, clock, said):
+    """With --eval-every 1, each of the steps that are timed is followed by one."""
+    state.step = 0
+    timed = Forecast(state, CONFIG, 0)
+    for _ in range(3):
+        clock[0] += 0.4
+        state.step += 1
+        timed.after_step(make_batch())
+        with timed.paused():
+            clock[0] += 50
+    timed.close()
+    assert said()[0].startswith("about 7 min left on this CPU: 1000 steps of 0.4 s")
+
+
 def test_a_long_training_says_what_would_make_it_shorter(state, clock, said):
     run(state, CONFIG, clock, [9.0, 6.0, 6.0], images=60000)
     length, advice = said()

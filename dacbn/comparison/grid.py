@@ -12,7 +12,8 @@ from dacbn.training import TrainConfig, takes_labelled_target
 
 WITHOUT_ADAPTATION = "source_only"
 PROBE = "linear probe"
-FROZEN = (("train", "head"),)  # the settings of a linear probe that differ from the others'
+# the settings of a linear probe that differ from the others'
+FROZEN = (("classifier_start", "auto"), ("train", "head"))
 
 
 class Variant(NamedTuple):

@@ -12,8 +12,7 @@ from dacbn.training import TrainConfig, takes_labelled_target
 
 WITHOUT_ADAPTATION = "source_only"
 PROBE = "linear probe"
-# the settings of a linear probe that differ from the others'
-FROZEN = (("classifier_start", "auto"), ("train", "head"))
+FROZEN = (("train", "head"),)  # the settings of a linear probe that differ from the others'
 
 
 class Variant(NamedTuple):

@@ -117,7 +117,7 @@ def test_the_linear_probe_is_a_row_once():
     norms, methods = ["ucb_norm", "batch_norm"], ["source_only", "dann"]
     *asked, probe = choose_variants(norms, methods, probe=FROZEN)
     assert asked == choose_variants(norms, methods)
-    assert probe == Variant("ucb_norm", "source_only", FROZEN, "linear probe")
+    assert probe == Variant("ucb_norm", "source_only", (("train", "head"),), "linear probe")
     (*_, cell) = make_grid(TrainConfig(), [*asked, probe], 1)
     assert cell.config == TrainConfig(norm="ucb_norm", method="source_only", train="head")
     assert reference_of(probe, [*asked, probe]) == Variant("ucb_norm", "source_only")

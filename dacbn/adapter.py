@@ -191,11 +191,11 @@ class DomainAdapter(StreamingAdapter):
             state = create_state(
                 config, len(self._classes), self._size, device, checkpoint, self._module
             )
-            if config.classifier_start != "random" and checkpoint is None:
-                start_as_probe(state.method.network, domains, config, device, folder)
             first = domains.first_batch(config, device)
             if config.train == "head":
                 domains = domains.with_features(state.method.network, config, device)
+            if config.classifier_start != "random" and checkpoint is None:
+                start_as_probe(state.method.network, domains, config, device, folder)
             stream = domains.stream(config, device, state.method.wants_strong_views)
             scorer, count = domains.scorer(device), domains.images_to_evaluate
             self._train(state, stream, scorer, folder, count, on_evaluation, first)

@@ -5,6 +5,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
+from dacbn.limits import show
 from dacbn.models.first_line import first_line
 from dacbn.norms import share_context
 
@@ -56,13 +57,13 @@ def copy_module(module: nn.Module) -> nn.Module:
         OwnModuleError: it is no module, or cannot be copied.
     """
     if not isinstance(module, nn.Module):
-        raise OwnModuleError(f"backbone must be a name or a torch module, got {module!r}")
+        raise OwnModuleError(f"backbone must be a name or a torch module, got {show(module)}")
     try:
         return copy.deepcopy(module)
     except Exception as error:  # whatever the attributes of the module raise
         raise OwnModuleError(
-            f"{type(module).__name__} cannot be copied ({first_line(error)}): build it anew, and "
-            "give it before it has computed anything"
+            f"{type(module).__name__} cannot be copied ({first_line(error)}): give one that "
+            "copy.deepcopy copies, as one that is built anew"
         ) from error
 
 
@@ -92,7 +93,10 @@ def count_features(module: nn.Module, side: int | None = None) -> int:
         ) from failed
     for batch, features in outputs:
         _check(features, batch, name)
-    return int(outputs[0][1].shape[1])
+    width, other = (features.shape[1] for _, features in outputs)
+    if width != other:
+        raise OwnModuleError(f"{name} returns {width} features, and {other} in training: {CURE}")
+    return int(width)
 
 
 def _run(trial: nn.Module, side: int) -> list[tuple[int, Tensor]]:
@@ -111,7 +115,15 @@ def _run(trial: nn.Module, side: int) -> list[tuple[int, Tensor]]:
 def _check(features: object, batch: int, name: str) -> None:
     if not isinstance(features, Tensor) or not features.is_floating_point():
         kind = features.dtype if isinstance(features, Tensor) else type(features).__name__
-        raise OwnModuleError(f"{name} returns {kind} and not features: {CURE}")
+        raise OwnModuleError(
+            f"{name} returns {kind} and not features: {CURE}, such as one around it whose forward "
+            "picks them"
+        )
+    if features.is_inference():
+        raise OwnModuleError(
+            f"{name} runs in inference mode, so that nothing on its features can be trained: use "
+            "torch.no_grad() in place of torch.inference_mode()"
+        )
     shape = tuple(features.shape)
     if len(shape) == 4:
         raise OwnModuleError(

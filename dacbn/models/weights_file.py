@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ import torch
 from torch import Tensor, nn
 
 from dacbn.models.first_line import first_line
+from dacbn.spelling import spell
 
 LOCAL_DIR = "local-dir:"  # timm's word for a folder with config.json and weights
 IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # as timm and the Hugging Face hub name them
 AVERAGED = {"ema", "teacher"}
+# functions of timm 1.0 that translate the names of other packages, in the modules of its networks
+TRANSLATORS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
 SHOWN = 20  # names of each kind that an error lists
 
 
@@ -75,7 +79,7 @@ def find_weights(weights: str) -> Path:
         return found[0]
     if not path.is_file():
         raise PretrainedWeightsError(
-            f"there is no file of weights {path}: give a .safetensors or .pth file, or a folder "
+            f"there is no file of weights {weights}: give a .safetensors or .pth file, or a folder "
             "that timm saved"
         )
     return path
@@ -129,8 +133,11 @@ def load_weights_file(
     surplus = [n for n in tensors if n not in expected]
     head = _find_head(surplus, backbone, name)
     if problems := _misfits(tensors, expected, [n for n in surplus if n not in head]):
+        if others:
+            problems.append(f"{len(others)} not under {prefix!r} ({_list(others)})")
         raise PretrainedWeightsError(
-            f"{path} does not fit {name}: {'; '.join(problems)}. Choose the backbone that wrote it"
+            f"{path} does not fit {name}: {'; '.join(problems)}. Choose the {spell('backbone')} "
+            "that wrote it, or in Python give DomainAdapter the module itself"
         )
     taken = {n: each for n, each in tensors.items() if n in expected}
     # not strict: files from before torch 0.4.1 do not count batches, and need not
@@ -147,7 +154,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # of a dozen types, by torch, pickle, zip and safetensors
         reason = first_line(error)
         if "weights_only" in reason:
-            reason = "it holds code, which is not run"
+            damaged = "Unsupported operand" in f"{error} {error.__cause__}"
+            reason = "torch.save did not write it" if damaged else "it holds code, which is not run"
         raise PretrainedWeightsError(
             f"cannot read weights from {path} ({reason}): give a .safetensors file, or a .pth file "
             "with tensors alone, as torch.save(model.state_dict(), FILE) writes"
@@ -182,11 +190,13 @@ def _find_prefix(saved: Mapping[str, Tensor], expected: Mapping[str, Tensor]) ->
 
 def _translate(tensors: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
     """Translate names and shapes of other packages by the function of timm for this backbone."""
-    translate = getattr(import_module(type(backbone).__module__), "checkpoint_filter_fn", None)
-    if translate is None or not type(backbone).__module__.startswith("timm."):
+    module = import_module(type(backbone).__module__)
+    known = [getattr(module, name) for name in TRANSLATORS if hasattr(module, name)]
+    if not known or not module.__name__.startswith("timm."):
         return tensors
+    arguments = (dict(tensors), backbone)[: len(signature(known[0]).parameters)]
     try:
-        translated: dict[str, Tensor] = translate(dict(tensors), backbone)
+        translated: dict[str, Tensor] = known[0](*arguments)
     except Exception:  # names that it does not expect are listed as they are
         return tensors
     return translated
@@ -232,7 +242,7 @@ def _take_description(backbone: nn.Module, name: str, file: Path) -> None:
     try:
         content = json.loads(file.read_text())
         about = dict(content.get("pretrained_cfg", content))
-        built, options = content.get("architecture"), content.get("model_args")
+        built, options = content.get("architecture"), dict(content.get("model_args") or {})
     except (ValueError, TypeError, AttributeError, OSError) as error:
         raise PretrainedWeightsError(
             f"cannot read {file} ({error}): give the file of weights beside it"
@@ -241,15 +251,29 @@ def _take_description(backbone: nn.Module, name: str, file: Path) -> None:
         raise PretrainedWeightsError(
             f"{file.parent} holds a {built}, not a {name}: choose the backbone {built}"
         )
-    if options:
+    known: dict[str, Any] = getattr(backbone, "pretrained_cfg", None) or {}
+    if others := _other_options(options, backbone, known):
         raise PretrainedWeightsError(
-            f"{file} builds the network with options ({', '.join(options)}), which a run does not "
+            f"{file} builds the network with options ({', '.join(others)}), which a run does not "
             "keep: in Python, give DomainAdapter the module that timm.create_model builds from "
             f"{LOCAL_DIR}{file.parent}"
         )
-    known: dict[str, Any] = backbone.pretrained_cfg  # type: ignore[assignment]
     taken = {key: about[key] for key in known.keys() & about.keys()}
     backbone.pretrained_cfg = {**known, **taken}  # type: ignore[assignment]
+
+
+def _other_options(
+    options: dict[str, Any], backbone: nn.Module, known: dict[str, Any]
+) -> list[str]:
+    """Return which options build another backbone: timm also saves those that change nothing."""
+    pools = [getattr(part, "global_pool", None) for part in (*backbone.children(), backbone)]
+    pools = [getattr(pool, "pool_type", pool) for pool in pools]
+    built = {
+        "in_chans": 3,
+        "img_size": [*known.get("input_size", ())[1:]],
+        "global_pool": next((pool for pool in pools if isinstance(pool, str)), None),
+    }
+    return [n for n, v in options.items() if n != "num_classes" and built.get(n, backbone) != v]
 
 
 def _list(names: list[str] | tuple[str, ...]) -> str:

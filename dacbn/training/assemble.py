@@ -74,7 +74,8 @@ def check_module(module: nn.Module, config: TrainConfig) -> None:
     """
     count_features(module, config.image_size)
     if config.norm is not None and config.norm_sites != "input":
-        select(list(find_layers(module, config.norm_replaces)), config.norm_sites)
+        with renamed(replaces="norm_replaces"):
+            select(list(find_layers(module, config.norm_replaces)), config.norm_sites)
 
 
 def is_source_free(config: TrainConfig) -> bool:

@@ -7,8 +7,8 @@ classifier starts at the class centres of both domains, because large gradients 
 one would spoil the features, and the answers of a probe on the source alone are what the training
 would make sure of. Methods for targets that lack classes start at the probe: the centre of a class
 without images is drawn to those of others. Where the backbone is frozen, methods that compare
-features get a bottleneck to adapt; those of predictions adapt the classifier. A value that is given
-stays.
+features get a bottleneck to adapt; those of predictions adapt the classifier, which starts as the
+probe if they do not use the target. A value that is given stays.
 """
 
 import dataclasses
@@ -18,10 +18,12 @@ from dacbn.methods import methods
 from dacbn.models import resolve_norm
 from dacbn.spelling import spell
 from dacbn.training.config import TrainConfig
+from dacbn.training.schedules import default_lr
 from dacbn.training.starting_defaults import (
     FINE_TUNING,
     FROM_SCRATCH,
     starting_defaults,
+    starts_as_probe,
     starts_pretrained,
 )
 
@@ -45,6 +47,9 @@ def describe_decisions(config: TrainConfig) -> str:
     usual |= _by_method(config)
     decided = vars(decide(config))
     chosen = {n: v for n, v in defaults.items() if decided[n] == v and v != usual[n]}
+    announced = starts_pretrained(config) or config.train == "head"
+    if announced and config.lr is None and starts_as_probe(decide(config)):
+        chosen["lr"] = default_lr(decide(config))
     if not chosen:
         return ""
     reason = spell("train", "head") if config.train == "head" else "pretrained weights"
@@ -62,7 +67,10 @@ def _by_start(config: TrainConfig) -> dict[str, Any]:
     defaults = starting_defaults(pretrained, config.train)
     if config.train == "head":
         needs_features = any(not _is_of_predictions(name) for name in config.method.names)
-        return {**defaults, **FROM_SCRATCH, "bottleneck": WIDTH if needs_features else 0}
+        values = {**defaults, **FROM_SCRATCH, "bottleneck": WIDTH if needs_features else 0}
+        if not (config.classifier or config.bottleneck or _uses_target_images(config)):
+            values["classifier_start"] = "probe"  # which `source_only` is then
+        return values
     if not pretrained:
         return FROM_SCRATCH
     values = {**defaults, **FINE_TUNING}
@@ -70,7 +78,7 @@ def _by_start(config: TrainConfig) -> dict[str, Any]:
         values["statistics"] = "follow"
     if config.classifier or config.bottleneck:
         values["classifier_start"] = "random"  # a probe is one linear layer on the features
-    elif not any(_uses_target(name) for name in config.method.names):
+    elif not _uses_target_images(config):
         values["classifier_start"] = "probe"  # a baseline without the target stays one
     elif any(_is_for_fewer_classes(name) for name in config.method.names):
         values["classifier_start"] = "probe"  # centres of classes without images mislead others
@@ -83,8 +91,9 @@ def _by_method(config: TrainConfig) -> dict[str, Any]:
     return {"classifier_temperature": wanted[0] if wanted else None}
 
 
-def _uses_target(method: str) -> bool:
-    return method not in methods or methods[method].uses_target
+def _uses_target_images(config: TrainConfig) -> bool:
+    names = config.method.names
+    return any(name not in methods or methods[name].uses_target for name in names)
 
 
 def _is_for_fewer_classes(method: str) -> bool:

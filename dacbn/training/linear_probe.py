@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dacbn.datasets import Images, LabelledImages, listed
+from dacbn.datasets import FeatureViews, Images, LabelledImages, listed
 from dacbn.models import CosineClassifier, Network
 from dacbn.training.class_centres import move_to_centres
 from dacbn.training.config import TrainConfig
@@ -25,7 +25,7 @@ from dacbn.training.features import compute_features
 from dacbn.training.metrics import TEST_ACCURACY
 from dacbn.training.right_answers import save_right
 from dacbn.training.score_intervals import describe_score
-from dacbn.training.validator_inputs import split_rows
+from dacbn.training.validator_inputs import ImageSubset, split_rows
 
 LOG = logging.getLogger(__name__)
 MAX_IMAGES = 10_000  # more change a probe little and take minutes to fit
@@ -118,7 +118,7 @@ def _draw_features(
 
     Args:
         network: on `device`.
-        images: images of each domain.
+        images: images of each domain, or features in their place.
         ids: the id of each domain.
         device: device to compute on.
         seed: draws the images.
@@ -131,15 +131,23 @@ def _draw_features(
     if count > MAX_IMAGES:
         generator = torch.Generator().manual_seed(seed)
         chosen = torch.randperm(count, generator=generator)[:MAX_IMAGES].sort().values
-    views = [
-        compute_features(network, subset, domain, "none", device)
+    parts = [
+        _features_of(network, subset, domain, device)
         for domain, subset in zip(ids, split_rows(images, chosen), strict=True)
         if len(subset)
     ]
-    features = torch.cat([each.values[:, 0].cpu() for each in views]).double()
+    features = torch.cat([each.cpu() for each in parts]).double()
     if isinstance(network.classifier, CosineClassifier):
         features = F.normalize(features) / network.classifier.temperature
     return features, chosen
+
+
+def _features_of(
+    network: Network, subset: ImageSubset, cluster_id: int, device: torch.device
+) -> Tensor:
+    if isinstance(subset.images, FeatureViews):  # computed before
+        return subset.images.values[subset.rows, 0]
+    return compute_features(network, subset, cluster_id, "none", device).values[:, 0]
 
 
 def log_probe(scorer: Callable[[Network], dict[str, float]] | None, network: Network) -> None:

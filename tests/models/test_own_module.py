@@ -9,6 +9,7 @@ import torch
 import torchvision
 from torch import nn
 
+from dacbn.adapter import DomainAdapter
 from dacbn.models import Network, OwnModuleError, create_network
 from dacbn.models.own_module import count_features
 
@@ -96,6 +97,27 @@ def test_other_outputs_are_refused_with_what_they_are(kind, only_in_training):
         return
     with pytest.raises(OwnModuleError, match=f"Returning {text}.*give a module from images"):
         count_features(Returning(make, only_in_training))
+
+
+def test_what_no_training_could_use_is_refused():
+    with pytest.raises(OwnModuleError, match="returns 3 features, and 2 in training"):
+        count_features(Returning(lambda f: f[:, :2], only_in_training=True))
+    inference = Returning(torch.inference_mode()(lambda f: f + 1))
+    with pytest.raises(OwnModuleError, match=r"use torch.no_grad\(\) in place of torch.inference"):
+        count_features(inference)
+
+
+def test_weights_that_are_given_as_a_module_are_not_printed_whole():
+    with pytest.raises(OwnModuleError) as caught:
+        create_network(torchvisions().state_dict(), None, 3)
+    assert len(str(caught.value)) < 300
+
+
+def test_a_module_with_layer_norms_is_refused_by_the_name_of_the_setting():
+    module = nn.Sequential(nn.Flatten(), nn.LazyLinear(4), nn.LayerNorm(4))
+    module(torch.zeros(2, 3, 8, 8))
+    with pytest.raises(ValueError, match="Replace those by norm_replaces='layer_norm'"):
+        DomainAdapter(module, image_size=8)
 
 
 def test_maps_are_refused_with_the_line_that_pools_them():

@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 
 import pytest
 import timm
@@ -144,9 +145,34 @@ def test_all_that_does_not_fit_is_listed(model, tmp_path):
         f"{tmp_path / 'w.pth'} does not fit {NAME}: 2 missing (conv1.0.weight, bn1.bias); "
         "1 unexpected (layer1.0.extra); "
         f"1 of another shape (bn1.weight (5,), not ({width},)); "
-        "1 NaN or infinite (bn1.running_mean). Choose the backbone that wrote it"
+        "1 NaN or infinite (bn1.running_mean). Choose the backbone that wrote it, or in Python "
+        "give DomainAdapter the module itself"
     )
     assert all(torch.equal(tensor, before[n]) for n, tensor in backbone.state_dict().items())
+
+
+def test_what_is_outside_of_the_prefix_is_listed_where_the_rest_does_not_fit(model, tmp_path):
+    tensors = {"0.weight": torch.ones(1), **prefixed("net.", model.state_dict())}
+    del tensors["net.bn1.bias"]
+    torch.save(tensors, tmp_path / "w.pth")
+    with pytest.raises(
+        PretrainedWeightsError, match=r"bn1.bias\); 1 not under 'net.' \(0.weight\)"
+    ):
+        create_backbone(NAME, weights=str(tmp_path / "w.pth"))
+
+
+def test_the_names_of_old_files_of_torchvision_are_translated(tmp_path):
+    """Its DenseNets are published with the names norm.1 and conv.1 of layers in a block."""
+    small = {"growth_rate": 4, "block_config": (1, 1), "num_classes": 0}
+    model, backbone = (timm.models.densenet.DenseNet(**small) for _ in range(2))
+    tensors = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))", r"\1.", name): tensor
+        for name, tensor in model.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    torch.save(tensors, tmp_path / "w.pth")
+    load_weights_file(backbone, "densenet121", str(tmp_path / "w.pth"))
+    assert all(torch.equal(t, backbone.state_dict()[n]) for n, t in model.state_dict().items())
 
 
 class Trap:
@@ -182,6 +208,12 @@ def test_a_damaged_file_is_named(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(PretrainedWeightsError, match=f"cannot read weights from .*{name}"):
         create_backbone(NAME, weights=str(tmp_path / name))
+
+
+def test_a_page_that_was_saved_as_a_file_holds_no_code(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"<!DOCTYPE html>")
+    with pytest.raises(PretrainedWeightsError, match=r"\(torch.save did not write it\)"):
+        create_backbone(NAME, weights=str(tmp_path / "w.pth"))
 
 
 def test_a_file_without_tensors_is_refused(tmp_path):
@@ -224,7 +256,12 @@ def test_a_folder_of_another_network_names_it(folder):
 
 def test_a_folder_that_builds_another_variant_is_refused(folder):
     content = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(content | {"model_args": {"drop_rate": 0.5}}))
+    usual = {"num_classes": 7, "in_chans": 3, "global_pool": "avg"}  # timm 1.0.31 writes them
+    (folder / "config.json").write_text(json.dumps(content | {"model_args": usual}))
+    create_backbone(NAME, weights=str(folder))
+    (folder / "config.json").write_text(
+        json.dumps(content | {"model_args": {**usual, "drop_rate": 0.5}})
+    )
     with pytest.raises(
         PretrainedWeightsError, match=r"options \(drop_rate\).*give DomainAdapter the module"
     ):

@@ -54,7 +54,7 @@ def test_pretrained_weights_are_fine_tuned():
     assert values(decide(config)) == FINE_TUNED
     assert describe_decisions(config) == (
         "defaults for pretrained weights: statistics='frozen', classifier_start='centres', "
-        "backbone_lr_factor=0.15, warmup=0.1"
+        "backbone_lr_factor=0.15, warmup=0.1, lr=0.0003"
     )
 
 
@@ -113,7 +113,7 @@ def test_a_recipe_for_pretrained_weights_is_as_published():
 
 
 @pytest.mark.parametrize(
-    ("method", "width"), [("source_only", 0), ("mcc + bnm", 0), ("mcc + dann", 256), ("shot", 256)]
+    ("method", "width"), [("mcc + bnm", 0), ("mcc + dann", 256), ("shot", 256)]
 )
 def test_a_frozen_backbone_leaves_something_to_adapt(method, width):
     config = TrainConfig(backbone="resnet10t", pretrained=True, train="head", method=method)
@@ -121,6 +121,16 @@ def test_a_frozen_backbone_leaves_something_to_adapt(method, width):
     assert describe_decisions(config) == (
         "defaults for train='head': bottleneck=256" if width else ""
     )
+
+
+def test_a_head_without_the_target_starts_as_the_probe():
+    config = TrainConfig(backbone="resnet10t", train="head", method="source_only")
+    assert values(decide(config)) == {**PLAIN, "train": "head", "classifier_start": "probe"}
+    assert describe_decisions(config) == (
+        "defaults for train='head': classifier_start='probe', lr=0.0003"
+    )
+    deeper = dataclasses.replace(config, bottleneck=8)
+    assert decide(deeper).classifier_start == "random"
 
 
 @pytest.mark.parametrize("name", [n for n in methods if methods[n].forward is Method.forward])

@@ -10,6 +10,7 @@ from PIL import Image
 from dacbn import DomainAdapter, cli
 from dacbn.adapter import NotFittedError
 from dacbn.datasets import labelled
+from dacbn.norms import require_statistics
 from dacbn.registry import UnknownNameError
 from dacbn.training import RunFolderError
 
@@ -113,6 +114,9 @@ def test_a_network_without_statistics_is_not_recalibrated(tmp_path, monkeypatch,
     adapter = adapt(norm="group_norm", method="source_only", steps=1)
     with pytest.raises(ValueError, match="no running statistics to re-estimate"):
         adapter.recalibrate(IMAGES)
+    require_statistics(torch.nn.BatchNorm2d(3))
+    with pytest.raises(ValueError, match="by each image or batch alone"):
+        require_statistics(torch.nn.BatchNorm2d(3, track_running_stats=False))
     adapter.save_pretrained(tmp_path / "run")
     for words in (["evaluate", "--target", "photos"], ["predict", "photo.png"]):
         words.insert(1, str(tmp_path / "run"))

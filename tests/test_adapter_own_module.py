@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from dacbn import DomainAdapter, cli
@@ -53,6 +54,14 @@ def test_the_module_given_is_not_changed():
     assert trained.shape == module.conv.weight.shape and not torch.equal(
         trained, module.conv.weight
     )
+
+
+def test_a_frozen_module_leaves_the_classifier_to_be_fitted():
+    adapter = DomainAdapter(build(), **SMALL, train="head", method="source_only", lr=1e-12)
+    features = adapter.fit((IMAGES, LABELS), IMAGES).transform(IMAGES)
+    probe = LogisticRegression(max_iter=1000).fit(features.astype(float), LABELS)
+    expected = probe.predict_proba(features)
+    np.testing.assert_allclose(adapter.predict_proba(IMAGES), expected, atol=1e-5)
 
 
 def test_every_fit_starts_from_the_module_as_it_was_given():

@@ -70,7 +70,7 @@ class Network(nn.Module):
         self.backbone = backbone
         self.num_classes = num_classes
         width = num_features or getattr(backbone, "head_hidden_size", None)
-        width = int(width or count_features(backbone))
+        width = self.backbone_width = int(width or count_features(backbone))
         self.bottleneck = (
             nn.Sequential(nn.Linear(width, bottleneck), BatchNorm(bottleneck), nn.ReLU())
             if bottleneck
@@ -117,7 +117,7 @@ class Network(nn.Module):
         return logits
 
     def run_backbone(self, images: Tensor, cluster_ids: Tensor | None = None) -> Tensor:
-        """Compute what the backbone makes of images (B, head_hidden_size), before a bottleneck."""
+        """Compute what the backbone makes of images (B, backbone_width), before a bottleneck."""
         if cluster_ids is not None and self.id_source != "domain":
             cluster_ids = shown_ids(
                 cluster_ids, images, self.id_source, self.num_domains, self.training

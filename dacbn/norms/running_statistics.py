@@ -190,10 +190,12 @@ def require_statistics(model: nn.Module) -> None:
     Raises:
         ValueError: it has none.
     """
-    if not any(MOMENTUM in vars(part) for part in normaliser_parts(model)):
+    moved = [part for part in normaliser_parts(model) if MOMENTUM in vars(part)]
+    if all(part._buffers.get("running_mean", part) is None for part in moved):  # torch's without
         raise ValueError(
             "the network has no running statistics to re-estimate: its normalisers go by each "
-            "image alone. Train it on the target instead, as by dacbn adapt"
+            "image or batch alone, or have learned theirs. Train it on the target instead, as by "
+            "dacbn adapt"
         )
 
 

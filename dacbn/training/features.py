@@ -40,7 +40,7 @@ def compute_features(
         StorageError: a file of them cannot be written.
     """
     views = 1 if family == "none" else VIEWS
-    width = int(network.backbone.head_hidden_size)  # type: ignore[arg-type]
+    width = network.backbone_width
     fitting = MAX_BYTES // (4 * width * len(images))
     views = max(1, min(views, fitting))
     drawn = seed if views > 1 else None

@@ -5,7 +5,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from dacbn.limits import show
 from dacbn.models.first_line import first_line
 from dacbn.norms import share_context
 
@@ -57,7 +56,10 @@ def copy_module(module: nn.Module) -> nn.Module:
         OwnModuleError: it is no module, or cannot be copied.
     """
     if not isinstance(module, nn.Module):
-        raise OwnModuleError(f"backbone must be a name or a torch module, got {show(module)}")
+        given = type(module).__name__
+        raise OwnModuleError(
+            f"backbone must be a name or a torch module, got an object of type {given}"
+        )
     try:
         return copy.deepcopy(module)
     except Exception as error:  # whatever the attributes of the module raise

@@ -67,16 +67,12 @@ def compare(
     from dacbn.comparison import choose_variants, make_grid, run_comparison, run_leave_one_out
     from dacbn.comparison.cells import MISSING
     from dacbn.comparison.files import NAME as COMPARISON
-    from dacbn.comparison.grid import FROZEN
+    from dacbn.comparison.grid import probe_settings
     from dacbn.comparison.leave_one_out import NAME as LEAVE_ONE_OUT
 
     _refuse_single(config)
     several = len(config.source) - leave_one_out > 1
-    probe = None
-    linear = not (config.classifier or config.bottleneck)
-    if starts_pretrained(config) and linear:
-        probe = () if config.train == "head" else FROZEN
-    variants = choose_variants(norms, methods, controls, several, probe)
+    variants = choose_variants(norms, methods, controls, several, probe_settings(config))
     cells = make_grid(config, variants, seeds)
     plan = Plan(workers, ray, cpus, gpus, None if shard is None else Shard.parse(shard))
     plan.check()

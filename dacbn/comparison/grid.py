@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dacbn.comparison.controls import controls_of, controls_of_domains
 from dacbn.spec import Spec
 from dacbn.spelling import spell
-from dacbn.training import TrainConfig, takes_labelled_target
+from dacbn.training import TrainConfig, starts_pretrained, takes_labelled_target
 
 WITHOUT_ADAPTATION = "source_only"
 PROBE = "linear probe"
@@ -95,6 +95,21 @@ def choose_variants(
         variant[:3]: variant for variant in reversed(variants)
     }  # keeps the first of equals
     return [variant for variant in variants if different[variant[:3]] is variant]
+
+
+def probe_settings(config: TrainConfig) -> tuple[tuple[str, Any], ...] | None:
+    """Return the settings of the linear probe that differ from a comparison's; None has no probe.
+
+    Example:
+        >>> probe_settings(TrainConfig(weights="net.safetensors", classifier_start="centres"))
+        (('train', 'head'), ('classifier_start', 'probe'))
+    """
+    if not starts_pretrained(config) or config.classifier or config.bottleneck:
+        return None
+    changes = () if config.train == "head" else FROZEN
+    if config.classifier_start == "centres":  # which look at the target
+        return (*changes, ("classifier_start", "probe"))
+    return changes
 
 
 def make_grid(config: TrainConfig, variants: Iterable[Variant], seeds: int) -> list[Cell]:

@@ -24,7 +24,7 @@ from dacbn.training.state import TrainingState
 
 LOG = logging.getLogger(__name__)
 STEPS = 3
-LONG = 600  # seconds from which a forecast names options that make a training shorter
+LONG = 60  # seconds from which a forecast names options that make a training shorter
 FORWARD = 1 / 3  # of the time of a step; a backward pass takes twice as long
 SMALLEST = 64  # pixels per side to advise
 WORTH = 0.1  # share of the time from which something is named

@@ -4,7 +4,7 @@ import pytest
 
 from dacbn.comparison import Variant, choose_variants, make_grid
 from dacbn.comparison.cells import check_settings
-from dacbn.comparison.grid import FROZEN, baseline_of, reference_of
+from dacbn.comparison.grid import FROZEN, baseline_of, probe_settings, reference_of
 from dacbn.training import TrainConfig
 
 UCB = "ucb_norm(num_clusters=2, assign='sample')"
@@ -124,6 +124,12 @@ def test_the_linear_probe_is_a_row_once():
     # methods are compared with source_only only where it was asked for
     both = choose_variants(norms, ["mcd", "dann"], probe=FROZEN)
     assert baseline_of(both[-2], both) == Variant("batch_norm", "mcd")
+    # no probe starts at class centres of the target
+    centres = TrainConfig(weights="net.safetensors", classifier_start="centres")
+    (cell,) = make_grid(
+        centres, choose_variants(norms, ["dann"], probe=probe_settings(centres))[2:], 1
+    )
+    assert (cell.config.train, cell.config.classifier_start) == ("head", "probe")
     # where all cells train heads, source_only is it
     assert choose_variants(norms, methods, probe=()) == asked
     assert choose_variants(norms, ["dann"], probe=())[-1].title.endswith("(control: linear probe)")

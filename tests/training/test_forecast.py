@@ -54,7 +54,8 @@ def run(state, config, clock, seconds, images=0, batch=None, begun=0):
 
 def test_the_first_step_is_not_typical(state, clock, said):
     run(state, CONFIG, clock, [99.0, 0.3, 0.5, 7.0, 7.0])
-    (line,) = said()
+    line, advice = said()
+    assert advice.startswith("shorter: image_size=64 (about 2 min); steps=250 (about 2 min)")
     images = "50 images of 128 x 128 pixels"
     assert line == f"about 7 min left on this CPU: 1000 steps of 0.4 s for {images}"
 
@@ -79,7 +80,7 @@ def test_evaluations_count_where_they_matter(state, clock, said):
     assert said()[0].startswith(f"about {whole:.0f} min left")
     assert said()[0].endswith(", and 11 evaluations of 10 s")
     run(state, CONFIG, clock, [1.0, 0.3, 0.3], images=50)
-    assert "evaluations" not in said()[1]
+    assert "evaluations" not in said()[2]
 
 
 def test_an_evaluation_is_no_part_of_a_step(state, clock, said):
@@ -112,7 +113,7 @@ def test_a_long_training_says_what_would_make_it_shorter(state, clock, said):
 
 
 def test_a_short_training_gives_no_advice(state, clock, said):
-    run(state, CONFIG, clock, [9.0, 0.5, 0.5])
+    run(state, CONFIG, clock, [9.0, 0.05, 0.05])
     assert len(said()) == 1
 
 

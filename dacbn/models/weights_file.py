@@ -15,8 +15,10 @@ from inspect import signature
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.serialization import safe_globals
 
 from dacbn.models.first_line import first_line
 from dacbn.spelling import spell
@@ -26,6 +28,13 @@ IN_FOLDER = ("model.safetensors", "pytorch_model.bin")  # as timm and the Huggin
 AVERAGED = {"ema", "teacher"}
 # functions of timm 1.0 that translate the names of other packages, in the modules of its networks
 TRANSLATORS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")
+# a best accuracy that NumPy averaged is no code: torch's loader takes Python's numbers alone
+NUMPY_SCALAR = np.float64(0).__reduce__()[0]
+NUMPY_SCALARS: list[Any] = [
+    (NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
+    (NUMPY_SCALAR, "numpy.core.multiarray.scalar"),  # as NumPy 1 writes it
+    *(np.dtype, *{type(np.dtype(code)) for code in np.typecodes["AllInteger"] + "?efd"}),
+]
 SHOWN = 20  # names of each kind that an error lists
 
 
@@ -149,7 +158,8 @@ def _read(path: Path) -> dict[str, Tensor]:
     import timm
 
     try:
-        content = timm.models.load_state_dict(str(path), weights_only=True)
+        with safe_globals(NUMPY_SCALARS):
+            content = timm.models.load_state_dict(str(path), weights_only=True)
         tensors = dict(_flatten(content))
     except Exception as error:  # of a dozen types, by torch, pickle, zip and safetensors
         reason = first_line(error)

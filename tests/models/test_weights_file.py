@@ -4,6 +4,7 @@ import json
 import pickle
 import re
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -173,6 +174,14 @@ def test_the_names_of_old_files_of_torchvision_are_translated(tmp_path):
     torch.save(tensors, tmp_path / "w.pth")
     load_weights_file(backbone, "densenet121", str(tmp_path / "w.pth"))
     assert all(torch.equal(t, backbone.state_dict()[n]) for n, t in model.state_dict().items())
+
+
+def test_a_score_that_numpy_averaged_is_no_code(tmp_path, model):
+    """Torch 2.14 refuses NumPy's scalars as code, and checkpoints hold their best score."""
+    saved = {"state_dict": model.state_dict(), "best": np.mean([0.5, 1]), "epoch": np.int64(3)}
+    torch.save(saved, tmp_path / "w.pth")
+    backbone = create_backbone(NAME, weights=str(tmp_path / "w.pth"))
+    assert torch.equal(backbone.state_dict()["conv1.0.weight"], model.conv1[0].weight)
 
 
 class Trap:

@@ -75,7 +75,7 @@ class DomainAdapter(StreamingAdapter):
         backbone: "digits_cnn", the name of any timm model with BatchNorm, or a module of yours from
             images (B, 3, S, S) to features (B, D). A module is copied and not changed; pixels are
             standardised by `pixel_mean` and `pixel_std` if given, else by its `pretrained_cfg`,
-            else as for ImageNet.
+            else as for ImageNet. With `pretrained=True` its weights are fine-tuned as timm's are.
         norm: replaces its BatchNorms, e.g. "ucb_norm" or "ucb_norm(num_clusters=5)"; None keeps
             them, which is the default for pretrained weights.
         method: adaptation method, e.g. "dann" or "dann(weight=0.1)"; the default is dann, and

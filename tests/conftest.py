@@ -2,6 +2,7 @@
 
 import functools
 import gc
+import os
 
 import pytest
 import torch
@@ -11,9 +12,13 @@ FEW = 100
 
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread():
-    """Tiny tensors are slower in several threads, much slower on a busy machine."""
+    """Tiny tensors are slower in several threads, much slower on a busy machine.
+
+    So are processes that tests start: OpenMP's threads keep a core while they wait for each other.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     yield
     torch.set_num_threads(threads)
 

@@ -1,5 +1,6 @@
 """A module of the user as the backbone of an adapter, and the runs that it leaves."""
 
+import dataclasses
 import json
 import sys
 
@@ -53,6 +54,29 @@ def test_the_module_given_is_not_changed():
     trained = adapter.network.backbone.conv.weight
     assert trained.shape == module.conv.weight.shape and not torch.equal(
         trained, module.conv.weight
+    )
+
+
+def test_pretrained_weights_of_a_module_are_fine_tuned(run, tmp_path, caplog):
+    """With the settings that timm's weights have, from the weights and statistics that it has."""
+    caplog.set_level("INFO", "dacbn")
+    start = build()
+    with torch.no_grad():
+        start(torch.randn(4, 3, 8, 8))  # statistics that are not those of a new layer
+    rates = {"lr": 1e-12, "warmup": 0.0}
+    adapter = DomainAdapter(start, pretrained=True, **SMALL, **rates)
+    adapter.fit((IMAGES, LABELS), IMAGES, run=tmp_path / "run")
+    named = DomainAdapter("resnet18", pretrained=True, **SMALL, **rates).config
+    assert dataclasses.replace(named, backbone="module:Tiny") == dataclasses.replace(
+        adapter.config, source=named.source, target=named.target
+    )
+    assert "defaults for pretrained weights: norm None" in caplog.text
+    assert "linear probe" in caplog.text
+    for name, tensor in start.state_dict().items():
+        torch.testing.assert_close(adapter.network.backbone.state_dict()[name], tensor)
+    again = DomainAdapter.from_pretrained(tmp_path / "run", device="cpu", backbone=build())
+    np.testing.assert_allclose(
+        again.predict_proba(IMAGES), adapter.predict_proba(IMAGES), atol=1e-5
     )
 
 
@@ -150,8 +174,7 @@ REFUSED = {
     ),
     "a site that is not there": (build, {"norm_sites": "layer9"}, "named like 'layer9'"),
     "a size": (lambda: nn.Sequential(build(), nn.Linear(3, 3)), {"image_size": 32}, "of 32 pixels"),
-    "pretrained": (build, {"pretrained": True}, "a module brings its own weights"),
-    "weights": (build, {"weights": "w.pth"}, "a module brings its own weights"),
+    "weights": (build, {"weights": "w.pth"}, "load them into it, and set pretrained=True"),
     "a number": (lambda: 5, {}, "must be a name or a torch module"),
 }
 

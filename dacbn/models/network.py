@@ -154,7 +154,8 @@ def create_network(
             (B, D), which is copied.
         norm: see `convert_norms`; None leaves the backbone unchanged.
         num_classes: number of classes.
-        pretrained: load timm's weights, before the conversion; see `create_backbone`.
+        pretrained: load timm's weights, before the conversion; see `create_backbone`. A module
+            keeps those that it has.
         sites: which normalisers to replace; see `convert_norms`.
         replaces: which kind of layer to replace; see `convert_norms`.
         input_norm: a normaliser of the images themselves, before the backbone.

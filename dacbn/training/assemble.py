@@ -39,10 +39,10 @@ def check_names(config: TrainConfig) -> None:
         raise ValueError(f"there is no source: give {spell('source')} at least one labelled domain")
     if config.weights is not None and config.pretrained:
         raise ValueError("weights and pretrained both say what to start from: give one of them")
-    if (config.weights or config.pretrained) and config.backbone.startswith(MARK):
+    if config.weights and config.backbone.startswith(MARK):
         raise ValueError(
-            "a module brings its own weights: load them into it, and leave out weights and "
-            "pretrained"
+            "a module brings its own weights: load them into it, and set pretrained=True in place "
+            "of weights"
         )
     if starts_as_probe(config) and (config.classifier or config.bottleneck):
         raise ValueError(

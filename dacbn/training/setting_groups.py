@@ -77,7 +77,7 @@ class NetworkSettings(Group):
     backbone: Annotated[str, Role.NAMING] = "digits_cnn"
     """digits_cnn, or any timm model with BatchNorm."""
     pretrained: bool = False
-    """Start from timm's pretrained weights."""
+    """Start from timm's pretrained weights, or fine-tune those of a module that is given."""
     weights: Annotated[str | None, Role.UNREPORTED, Role.ADDED] = None
     """Start from the weights in this file, .safetensors or .pth, or in a folder that timm saved;
     they are those of the backbone, with any classifier or none."""

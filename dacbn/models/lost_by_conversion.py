@@ -13,6 +13,7 @@ from dacbn.norms import ChannelLayerNorm, Norm, PredictionTimeBatchNorm
 
 # their kinds of BatchNorm and LayerNorm do what is handled here, and no more
 KNOWN_MODULES = ("torch.", "timm.", "torchvision.")
+TENSORFLOWS = 0.5  # a momentum above is the weight of the past: transformers' MobileNets have 0.997
 
 
 def check_materialised(layers: dict[str, nn.Module]) -> None:
@@ -51,13 +52,23 @@ def _losses_of(layer: nn.Module, kind: type[Norm]) -> list[str]:
     if getattr(layer, "weight", None) is not None and layer.bias is None:
         losses.append("had no bias: the new ones learn one, from 0 on")
     if isinstance(layer, _BatchNorm):
-        if not layer.track_running_stats and keeps_average:
+        if layer.running_mean is None and keeps_average:
             losses.append(
                 "normalised by the batch in evaluation too: the new ones use running statistics, "
                 "so train or recalibrate first (prediction_time_batch_norm uses the batch)"
             )
+        elif not layer.track_running_stats and keeps_average:  # Lightning's freeze sets it
+            losses.append(
+                "kept their running statistics (track_running_stats=False): those of the new ones "
+                "follow the batches in training"
+            )
         elif layer.momentum is None and keeps_average:
             losses.append("averaged all batches (momentum=None): the new ones use their momentum")
+        elif keeps_average and (layer.momentum or 0) > TENSORFLOWS:
+            losses.append(
+                f"had momentum {layer.momentum:g}, the weight of the newest batch: the new ones, "
+                "unless given another, know little but the last batch"
+            )
         if isinstance(layer, nn.SyncBatchNorm):
             losses.append("shared statistics between processes: the new ones use their own batch")
     elif isinstance(layer, nn.LayerNorm) and not issubclass(kind, ChannelLayerNorm):

@@ -16,6 +16,11 @@ class LoudBatchNorm(nn.BatchNorm2d):
     """Somebody's own BatchNorm."""
 
 
+def stilled(batch_norm):
+    batch_norm.track_running_stats = False  # as freeze of Lightning 2.6.6 does: the statistics stay
+    return batch_norm
+
+
 def around(batch_norm):
     return nn.Sequential(nn.Conv2d(3, 8, 3), batch_norm)
 
@@ -41,7 +46,9 @@ def test_a_batch_norm_without_bias_keeps_its_weight(name):
     ("batch_norm", "note"),
     [
         (nn.BatchNorm2d(8, track_running_stats=False), "normalised by the batch in evaluation"),
+        (stilled(nn.BatchNorm2d(8)), "kept their running statistics"),
         (nn.BatchNorm2d(8, momentum=None), "averaged all batches"),
+        (nn.BatchNorm2d(8, momentum=0.997), "had momentum 0.997"),  # of transformers 5.24.0
         (nn.SyncBatchNorm(8), "shared statistics between processes"),
         (LoudBatchNorm(8), "were a LoudBatchNorm"),
     ],

@@ -41,8 +41,8 @@ def check_names(config: TrainConfig) -> None:
         raise ValueError("weights and pretrained both say what to start from: give one of them")
     if config.weights and config.backbone.startswith(MARK):
         raise ValueError(
-            "a module brings its own weights: load them into it, and set pretrained=True in place "
-            "of weights"
+            "a module brings its own weights: load them into it, and set "
+            f"{spell('pretrained', True)} in place of {spell('weights')}"
         )
     if starts_as_probe(config) and (config.classifier or config.bottleneck):
         raise ValueError(

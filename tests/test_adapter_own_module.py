@@ -57,7 +57,7 @@ def test_the_module_given_is_not_changed():
     )
 
 
-def test_pretrained_weights_of_a_module_are_fine_tuned(run, tmp_path, caplog):
+def test_pretrained_weights_of_a_module_are_fine_tuned(tmp_path, caplog):
     """With the settings that timm's weights have, from the weights and statistics that it has."""
     caplog.set_level("INFO", "dacbn")
     start = build()
